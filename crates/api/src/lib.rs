@@ -1,0 +1,1 @@
+//! The daemon's versioned API: its messages, its client and its server.

@@ -1,0 +1,1 @@
+//! The data plane: accepts connections and forwards requests to replicas.

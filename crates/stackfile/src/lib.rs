@@ -1,0 +1,1 @@
+//! The stack file, a superset of the Compose file, and its errors.

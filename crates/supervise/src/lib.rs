@@ -1,0 +1,1 @@
+//! Decides when replicas start, are probed, restart and stop.

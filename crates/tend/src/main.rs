@@ -1,0 +1,3 @@
+//! The program: main, the daemon and the wiring of all parts.
+
+fn main() {}

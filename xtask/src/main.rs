@@ -1,0 +1,3 @@
+//! The project's own commands: ci, tidy, sim, vm, fuzz.
+
+fn main() {}
