@@ -211,6 +211,8 @@ pub struct Replica {
     pub fingerprint: u64,
     /// The port it was given; kept from one incarnation to the next.
     pub port: Option<u16>,
+    /// When the current incarnation was started.
+    pub started_at: Option<Mono>,
     /// It can serve: its readiness probe passes, or it has none and stayed up for its start period.
     pub ready_since: Option<Mono>,
     /// It was ready at least once since it is wanted.

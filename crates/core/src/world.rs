@@ -60,6 +60,8 @@ pub struct WorldChange {
     pub wall: tend_base::Wall,
     /// In which stack.
     pub stack: StackName,
+    /// By whom, for people.
+    pub by: String,
     /// What, for people.
     pub what: String,
 }
@@ -134,15 +136,15 @@ impl World {
         self.stacks.values().map(|wanted| wanted.revision).sum()
     }
 
-    /// Returns a port nobody was given yet, or none when all are given.
-    #[must_use]
-    pub fn free_port(&self) -> Option<u16> {
+    /// Returns the ports nobody was given yet, lowest first.
+    pub fn free_ports(&self) -> impl Iterator<Item = u16> {
         let given: BTreeSet<u16> = self
             .replicas
             .values()
             .filter_map(|replica| replica.port)
             .chain(self.services.values().filter_map(|facts| facts.loopback_port))
+            .chain(self.ports_avoided.iter().copied())
             .collect();
-        self.ports.clone().find(|port| !given.contains(port) && !self.ports_avoided.contains(port))
+        self.ports.clone().filter(move |port| !given.contains(port))
     }
 }

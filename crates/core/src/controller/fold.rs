@@ -118,7 +118,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             }
             Input::Adopted { replica, incarnation, pid, since, port, fingerprint, shim_alive } => {
                 let facts = self.world.replicas.entry(replica.clone()).or_default();
+                // What could serve before the daemon was away is taken to serve still, until a probe says otherwise:
+                // to take it out of the routes now would fail requests that nothing else would fail.
+                let served = facts.was_ready && facts.incarnation == incarnation;
+                facts.ready_since = served.then_some(now.mono);
+                facts.readiness.passing = served;
                 facts.phase = Phase::Running { pid, since };
+                facts.started_at = Some(since);
                 facts.incarnation = incarnation;
                 facts.fingerprint = fingerprint;
                 facts.port = port;
@@ -216,23 +222,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
     }
 
-    fn change(&mut self, stack: &StackName, what: String, now: Now) {
+    fn change(&mut self, stack: &StackName, by: &Principal, what: String, now: Now) {
         if self.world.changes.len() == CHANGES_MAX {
             self.world.changes.remove(0);
         }
-        self.world.changes.push(WorldChange { at: now.mono, wall: now.wall, stack: stack.clone(), what });
+        self.world.changes.push(WorldChange { at: now.mono, wall: now.wall, stack: stack.clone(), by: by.to_string(), what });
     }
 
     fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
         let name = stack.name.clone();
         let before = self.world.stacks.get(&name);
         let revision = before.map_or(0, |wanted| wanted.revision) + 1;
-        let adjustments = before.map(|wanted| wanted.adjustments.clone()).unwrap_or_default();
         for service in stack.services.values().filter(|service| matches!(service.workload, Workload::Process(_))) {
             let id = ServiceId { stack: name.clone(), service: service.name.clone() };
             self.world.services.entry(id.clone()).or_default().prepare_failure = None;
             if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
-                let port = self.world.free_port();
+                let port = self.world.free_ports().next();
                 self.world.services.entry(id.clone()).or_default().loopback_port = port;
             }
             self.dirty.services.insert(id.clone());
@@ -243,9 +248,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.start_failure = None;
             replica.completed = false;
         }
+        // The file is what is wanted: what was scaled or stopped by hand before is as the file has it again.
+        let adjustments = std::collections::BTreeMap::new();
         self.world.stacks.insert(name.clone(), Wanted { stack, revision, adjustments, removing: false });
         self.dirty.stacks.insert(name.clone());
-        self.change(&name, format!("stack applied, revision {revision}"), now);
+        self.change(&name, &by, format!("stack applied, revision {revision}"), now);
         let entry = Entry::new(by, Kind::StackApplied).on(name);
         reaction.entries.push(entry.with(json!({ "revision": revision })));
     }
@@ -255,7 +262,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         wanted.removing = true;
         wanted.revision += 1;
         self.dirty.stacks.insert(name.clone());
-        self.change(name, "the stack is being taken down".to_owned(), now);
+        self.change(name, &by, "the stack is being taken down".to_owned(), now);
         let entry = Entry::new(by, Kind::StackRemoved).on(name.clone());
         reaction.entries.push(entry.with(json!({ "outcome": "asked for" })));
     }
@@ -265,7 +272,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some(wanted) = self.world.stacks.get_mut(&id.stack) else { return };
         wanted.adjustments.entry(id.service.clone()).or_default().replicas = Some(replicas);
         self.dirty.stacks.insert(id.stack.clone());
-        self.change(&id.stack, format!("{id} scaled from {from} to {replicas}"), now);
+        self.change(&id.stack, &by, format!("{id} scaled from {from} to {replicas}"), now);
         let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
         reaction.entries.push(entry.with(json!({ "from": from, "to": replicas })));
     }
@@ -279,7 +286,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.restart_requested = replica.is_up();
             }
         }
-        self.change(&id.stack, format!("a restart of {id} was asked for"), now);
+        self.change(&id.stack, &by, format!("a restart of {id} was asked for"), now);
         let entry = Entry::new(by, Kind::ServiceRestarted).on(id.clone());
         reaction.entries.push(entry.with(json!({ "slot": slot })));
     }
@@ -289,7 +296,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         wanted.adjustments.entry(id.service.clone()).or_default().stopped = stopped;
         self.dirty.stacks.insert(id.stack.clone());
         let to = if stopped { 0 } else { self.world.replicas_wanted(id) };
-        self.change(&id.stack, format!("{id} was {}", if stopped { "stopped" } else { "started" }), now);
+        self.change(&id.stack, &by, format!("{id} was {}", if stopped { "stopped" } else { "started" }), now);
         let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
         reaction.entries.push(entry.with(json!({ "stopped": stopped, "to": to })));
     }
@@ -297,6 +304,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     fn started(&mut self, id: &ReplicaId, incarnation: u64, pid: u32, now: Now, reaction: &mut Reaction) {
         let Some(replica) = self.current(id, incarnation).filter(|replica| replica.phase == Phase::Starting) else { return };
         replica.phase = Phase::Running { pid, since: now.mono };
+        replica.started_at = Some(now.mono);
         replica.start_failure = None;
         let port = replica.port;
         reaction.entries.push(self.entry(Kind::ReplicaStarted, id, incarnation, json!({ "pid": pid, "port": port })));
@@ -318,6 +326,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Phase::Running { since, .. } = replica.phase else { return };
         replica.ready_since = Some(now.mono);
         replica.was_ready = true;
+        self.dirty.replicas.insert(id.clone());
         let (incarnation, after) = (replica.incarnation, now.mono.since(since).as_millis());
         let after = u64::try_from(after).unwrap_or(u64::MAX);
         reaction.entries.push(self.entry(Kind::ReplicaReady, id, incarnation, json!({ "after_ms": after })));
@@ -366,6 +375,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     facts.passing = false;
                     if kind == ProbeKind::Readiness && ready {
                         replica.ready_since = None;
+                        self.dirty.replicas.insert(id.clone());
                         reaction.entries.push(self.entry(Kind::ReplicaUnready, id, incarnation, json!({ "reason": why })));
                     }
                     let data = json!({ "probe": kind.text(), "failures": failures, "error": why });
@@ -386,10 +396,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     ) {
         let policy = self.world.definition(id).map(|service| service.restart);
         let Some(replica) = self.current(id, incarnation).filter(|replica| replica.is_up()) else { return };
-        let started = match replica.phase {
-            Phase::Running { since, .. } | Phase::Stopping { since, .. } => since,
-            _ => now.mono,
-        };
+        let started = replica.started_at.unwrap_or(now.mono);
         let window = policy.map_or(Duration::ZERO, |policy| policy.window);
         let was_stable = replica.ready_since.is_some_and(|ready| now.mono >= ready + window);
         let uptime = now.mono.since(started);
@@ -453,7 +460,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .changes
             .iter()
             .filter(|change| change.stack == id.stack && stable_at.is_none_or(|stable| change.at > stable))
-            .map(|change| Change { at: change.wall, what: change.what.clone() })
+            .map(|change| Change { at: change.wall, by: change.by.clone(), what: change.what.clone() })
             .collect()
     }
 }

@@ -35,9 +35,6 @@ pub use input::Input;
 pub trait Chapter {
     /// Returns what is to be done now. Called again after every change until nothing new comes.
     fn decide(&self, world: &World, now: Now) -> Decision;
-
-    /// Returns how a replica is started, and which definition that is; none when it is not wanted.
-    fn fingerprint(&self, world: &World, replica: &ReplicaId) -> Option<u64>;
 }
 
 /// What a chapter wants done.
@@ -149,6 +146,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             for step in decision.steps {
                 if self.in_flight.insert(step.key()) {
                     self.begin(&step, now);
+                    if let Step::Kill { replica, incarnation, why: StopReason::OverMemory } = &step {
+                        reaction.entries.push(self.over_memory(replica, *incarnation));
+                    }
                     if step.is_recorded() {
                         reaction.entries.push(self.step_entry(Kind::StepStarted, &step));
                     }
@@ -162,6 +162,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         reaction.documents = self.documents();
         reaction
+    }
+
+    fn over_memory(&self, id: &ReplicaId, incarnation: u64) -> Entry {
+        let used = self.world.replicas.get(id).and_then(|replica| replica.memory);
+        let limit = self.world.definition(id).and_then(|service| service.resources.memory_max);
+        Entry::new(self.daemon.clone(), Kind::ReplicaOverMemory)
+            .on(Subject::from(id.clone()).incarnation(incarnation))
+            .with(json!({ "bytes": used, "limit": limit, "action": "killed" }))
     }
 
     fn step_entry(&self, kind: Kind, step: &Step) -> Entry {
@@ -272,7 +280,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         for id in dirty.replicas {
             let value = self.world.replicas.get(&id).map(|replica| {
-                json!({ "incarnation": replica.incarnation, "port": replica.port, "restarts": replica.restarts })
+                json!({
+                    "incarnation": replica.incarnation,
+                    "port": replica.port,
+                    "restarts": replica.restarts,
+                    "ready": replica.is_ready(),
+                })
             });
             documents.push(Document { kind: "replica", id: id.to_string(), value });
         }
@@ -320,6 +333,7 @@ pub fn restore(
                 replica.incarnation = number("incarnation").unwrap_or(0);
                 replica.restarts = number("restarts").unwrap_or(0);
                 replica.port = port("port");
+                replica.was_ready = value.get("ready").and_then(Value::as_bool).unwrap_or(false);
             }
             "service" => {
                 let (stack, service) = id.split_once('/').ok_or_else(|| unreadable(&"no service in it"))?;
