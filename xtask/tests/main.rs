@@ -1,0 +1,5 @@
+//! Integration tests of the development commands, through the real program.
+
+mod command_line;
+mod sandbox;
+mod tidy;
