@@ -9,24 +9,42 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::process;
+use crate::tidy::tree::Tree;
+
+/// Where the corpora are, a folder per target.
+pub(crate) const CORPORA: &str = "fuzz/corpus/";
 
 /// The prefix of a test that replays a corpus; the target's name follows.
 pub(crate) const TEST_PREFIX: &str = "fuzz_corpus_";
 
-/// Runs every replaying test, and fails when a corpus has none.
+/// Runs the tests that replay a corpus, in the crates that have one, and fails when a corpus is replayed by none.
 pub(crate) fn run(root: &Path) -> Result<(), Error> {
-    let targets = targets(root)?;
+    let tree = Tree::load(root)?;
+    let targets = corpora(&tree);
     if targets.is_empty() {
-        println!("no corpus under fuzz/corpus: nothing to replay");
+        println!("no corpus under {CORPORA}: nothing to replay");
         return Ok(());
     }
-    let output = process::cargo_output(root, &["test", "--locked", "--workspace", "--", TEST_PREFIX])?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let replayed = replayed(&printed);
-    for target in targets.intersection(&replayed) {
-        println!("replayed fuzz/corpus/{target}");
+    let owners = owners(&tree);
+    let mut arguments = vec!["test", "--locked"];
+    for owner in &owners {
+        arguments.extend(["--package", owner]);
     }
-    let missing: Vec<&str> = targets.difference(&replayed).map(String::as_str).collect();
+    arguments.extend(["--", TEST_PREFIX]);
+    let replayed = if owners.is_empty() {
+        BTreeSet::new()
+    } else {
+        replayed(&String::from_utf8_lossy(
+            &process::cargo_output(root, &arguments)?.stdout,
+        ))
+    };
+    for target in targets.iter().filter(|target| replayed.contains(**target)) {
+        println!("replayed {CORPORA}{target}");
+    }
+    let missing: Vec<&str> = targets
+        .into_iter()
+        .filter(|target| !replayed.contains(*target))
+        .collect();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -37,26 +55,37 @@ pub(crate) fn run(root: &Path) -> Result<(), Error> {
 }
 
 /// The targets with a committed corpus.
-fn targets(root: &Path) -> Result<BTreeSet<String>, Error> {
-    let folder = root.join("fuzz/corpus");
-    if !folder.exists() {
-        return Ok(BTreeSet::new());
-    }
-    let entries = std::fs::read_dir(&folder).map_err(|source| Error::Read {
-        path: folder.clone(),
-        source,
-    })?;
-    let mut targets = BTreeSet::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| Error::Read {
-            path: folder.clone(),
-            source,
-        })?;
-        if entry.path().is_dir() {
-            targets.insert(entry.file_name().to_string_lossy().into_owned());
+pub(crate) fn corpora(tree: &Tree) -> BTreeSet<&str> {
+    tree.files
+        .iter()
+        .filter_map(|file| Some(file.path.strip_prefix(CORPORA)?.split_once('/')?.0))
+        .collect()
+}
+
+/// The tests that replay a corpus, by name, each with the path of its file.
+pub(crate) fn replaying_tests(tree: &Tree) -> Vec<(&str, &str)> {
+    let mut tests = Vec::new();
+    for file in &tree.files {
+        let Some(source) = &file.rust else { continue };
+        for line in &source.code {
+            let name = line
+                .trim_start()
+                .strip_prefix("fn ")
+                .and_then(|rest| rest.split('(').next());
+            if let Some(name) = name.filter(|name| name.starts_with(TEST_PREFIX)) {
+                tests.push((name, file.path.as_str()));
+            }
         }
     }
-    Ok(targets)
+    tests
+}
+
+/// The crates that replay a corpus.
+fn owners(tree: &Tree) -> BTreeSet<&str> {
+    replaying_tests(tree)
+        .iter()
+        .filter_map(|(_, path)| Some(tree.package_of(path)?.name.as_str()))
+        .collect()
 }
 
 /// Reads the targets from lines such as `test parser::fuzz_corpus_size ... ok`.

@@ -28,7 +28,7 @@ usage: cargo xtask <command>
   tidy [--root DIR]         the rules of the repository that no compiler checks
   sim [--seed N | --seeds N] [--chapter C]
                             the simulator; --seed replays one run exactly (default: --seeds 2000)
-  fuzz                      replays fuzz/corpus/* through the tests that own each target";
+  fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,6 +62,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
         ["sim", options @ ..] => sim::run(&root(), options),
         ["fuzz"] => fuzz::run(&root()),
+        ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
         [first, ..] => Err(Error::Usage {
             what: format!("did not understand `{}` (command `{first}`)", arguments.join(" ")),
         }),

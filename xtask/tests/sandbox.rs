@@ -67,7 +67,12 @@ impl Sandbox {
 
     /// Runs `xtask tidy` on the tree; returns whether it passed, and what it printed.
     pub(crate) fn tidy(&self) -> (bool, String) {
-        run(&["tidy", "--root", &self.folder.join("tree").to_string_lossy()])
+        self.run("tidy")
+    }
+
+    /// Runs a command of `xtask` on the tree; returns whether it succeeded, and what it printed.
+    pub(crate) fn run(&self, command: &str) -> (bool, String) {
+        run(&[command, "--root", &self.folder.join("tree").to_string_lossy()])
     }
 }
 

@@ -5,12 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::Finding;
-use super::source::has_word;
 use super::tree::Tree;
-use crate::fuzz::TEST_PREFIX;
+use crate::fuzz::{CORPORA, TEST_PREFIX, corpora, replaying_tests};
 
 const TARGETS: &str = "fuzz/fuzz_targets/";
-const CORPORA: &str = "fuzz/corpus/";
 const MANIFEST: &str = "fuzz/Cargo.toml";
 
 pub(crate) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
@@ -19,11 +17,8 @@ pub(crate) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         .iter()
         .filter_map(|file| file.path.strip_prefix(TARGETS)?.strip_suffix(".rs"))
         .collect();
-    let corpora: BTreeSet<&str> = tree
-        .files
-        .iter()
-        .filter_map(|file| Some(file.path.strip_prefix(CORPORA)?.split_once('/')?.0))
-        .collect();
+    let corpora = corpora(tree);
+    let tests = replaying_tests(tree);
     for target in &targets {
         let path = format!("{TARGETS}{target}.rs");
         if !corpora.contains(target) {
@@ -55,13 +50,7 @@ pub(crate) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
             ));
         }
         let test = format!("{TEST_PREFIX}{corpus}");
-        let replayed = tree.files.iter().filter_map(|file| file.rust.as_ref()).any(|source| {
-            source
-                .code
-                .iter()
-                .any(|line| has_word(line, "fn") && has_word(line, &test))
-        });
-        if !replayed {
+        if !tests.iter().any(|(name, _)| *name == test) {
             let message =
                 format!("is replayed by no test; add `fn {test}` to the tests of the crate that owns the parser");
             findings.push(Finding::new("fuzz", &path, 0, message));

@@ -12,7 +12,7 @@ mod map;
 mod rust;
 mod source;
 mod text;
-mod tree;
+pub(crate) mod tree;
 
 use std::fmt;
 use std::path::Path;
