@@ -186,6 +186,16 @@ fn what_only_looks_like_a_broken_rule_passes() {
         "tree/crates/core/tests/cases/odd.md",
         concat!("trailing \nFIX", "ME\n[x](gone.md)\n"),
     );
+    sandbox.write("tree/crates/linux/Cargo.toml", &manifest("linux", ""));
+    sandbox.write(
+        "tree/crates/linux/src/lib.rs",
+        "//! L.\n#[allow(unsafe_code)]\nfn a() { unsafe {} }\n",
+    );
+    let map = MAP.replace("### `crates/core`", "### `crates/linux`\n### `crates/core`");
+    sandbox.write(
+        "tree/ARCHITECTURE.md",
+        &map.replace("| `crates/core` |", "| `crates/linux` | none |\n| `crates/core` |"),
+    );
     let (passed, printed) = sandbox.tidy();
     assert!(passed, "{printed}");
 }

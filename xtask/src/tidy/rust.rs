@@ -104,12 +104,17 @@ fn attributes(file: &File, source: &Source, findings: &mut Vec<Finding>) {
                     "allows `{group}`, which hides more than was looked at; name the one lint, or mend the cause"
                 );
                 findings.push(Finding::new("blanket-allow", &file.path, line, message));
-            } else if !has_word(inside, "reason") {
+            } else if !has_word(inside, "reason") && !is_unsafe_where_allowed(file, inside) {
                 let message = "lifts a lint without a reason; write #[expect(lint, reason = \"…\")]";
                 findings.push(Finding::new("allow-reason", &file.path, line, message));
             }
         }
     }
+}
+
+/// The reason is then the SAFETY comment that clippy asks for.
+fn is_unsafe_where_allowed(file: &File, lints: &str) -> bool {
+    file.path.starts_with(UNSAFE_CRATE) && lints.trim() == "unsafe_code"
 }
 
 fn in_cfg_attr(before: &str) -> bool {
