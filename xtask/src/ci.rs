@@ -125,9 +125,7 @@ fn summary(root: &Path, results: &[(&str, Duration, bool)], total: Duration) -> 
     println!("{:<10}{:>9}", "total", seconds(total));
     let tests_ran = results.iter().any(|(name, _, _)| *name == "tests");
     if tests_ran && !root.join("../shared").exists() {
-        println!(
-            "note: no ../shared beside this checkout; the tests that read it did not run, and said so above by name"
-        );
+        println!("note: no ../shared beside this checkout; each test that reads it says above that it did not run");
     }
     let failed: Vec<&str> = results
         .iter()

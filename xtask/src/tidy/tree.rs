@@ -11,8 +11,8 @@ use super::source::Source;
 use crate::error::Error;
 use crate::process;
 
-/// Folders that hold what was made, not what was written.
-const NOT_OURS: &[&str] = &[".git", "target", "artifacts"];
+/// Folders that hold what was made, not what was written: what .gitignore names, and git's own.
+const NOT_OURS: &[&str] = &[".git", "target", "fuzz/target", "fuzz/artifacts"];
 
 /// Folders whose files are input or expected output of tests, where odd bytes and spaces are the point.
 const TEST_DATA: &[&str] = &["corpus", "cases", "samples", "data"];
@@ -144,7 +144,7 @@ fn walk(root: &Path, folder: &str, files: &mut Vec<File>) -> Result<(), Error> {
             source,
         })?;
         if kind.is_dir() {
-            if !NOT_OURS.contains(&name.as_str()) {
+            if !NOT_OURS.contains(&path.as_str()) {
                 walk(root, &path, files)?;
             }
         } else if kind.is_file() && name != ".git" && !name.ends_with(".tmp") {
