@@ -6,4 +6,5 @@
 //! Invariant: nothing here reads a clock, a disk, a socket or a random number; time comes in as [`tend_base::Now`]
 //! and everything to be done goes out as a value (`cargo xtask tidy` checks the manifest and the sources).
 
+pub mod journal;
 pub mod model;
