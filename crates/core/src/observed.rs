@@ -48,7 +48,11 @@ impl fmt::Display for Exit {
                     Some(name) => write!(f, " ({name})")?,
                     None => {}
                 }
-                if *core_dumped { f.write_str(" and dumped core") } else { Ok(()) }
+                if *core_dumped {
+                    f.write_str(" and dumped core")
+                } else {
+                    Ok(())
+                }
             }
             Exit::OomKilled => f.write_str("was killed by the kernel: out of memory"),
             Exit::Unknown(why) => write!(f, "ended, how is not known: {why}"),
@@ -266,7 +270,10 @@ impl Replica {
     /// Returns whether there is, or is about to be, a process.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. })
+        matches!(
+            self.phase,
+            Phase::Starting | Phase::Running { .. } | Phase::Stopping { .. }
+        )
     }
 }
 

@@ -83,7 +83,9 @@ impl World {
     /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet.
     #[must_use]
     pub fn replicas_wanted(&self, id: &ServiceId) -> u32 {
-        let Some((wanted, service)) = self.service(id) else { return 0 };
+        let Some((wanted, service)) = self.service(id) else {
+            return 0;
+        };
         let adjustment = wanted.adjustments.get(&id.service).cloned().unwrap_or_default();
         match (&service.workload, adjustment.stopped) {
             (Workload::Container { .. }, _) | (_, true) => 0,
@@ -102,8 +104,15 @@ impl World {
 
     /// Returns the replicas known of a service, wanted or not, by slot.
     pub fn replicas_of(&self, id: &ServiceId) -> impl Iterator<Item = (&ReplicaId, &Replica)> {
-        let from = ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot: 0 };
-        let to = ReplicaId { slot: u32::MAX, ..from.clone() };
+        let from = ReplicaId {
+            stack: id.stack.clone(),
+            service: id.service.clone(),
+            slot: 0,
+        };
+        let to = ReplicaId {
+            slot: u32::MAX,
+            ..from.clone()
+        };
         self.replicas.range(from..=to)
     }
 
@@ -124,7 +133,12 @@ impl World {
                 Phase::Stopping { signalled: None, .. } if replica.ready_since.is_some() => true,
                 _ => continue,
             };
-            let endpoint = Endpoint { replica: id.clone(), incarnation: replica.incarnation, port, draining };
+            let endpoint = Endpoint {
+                replica: id.clone(),
+                incarnation: replica.incarnation,
+                port,
+                draining,
+            };
             endpoints.entry(id.service_id()).or_default().push(endpoint);
         }
         endpoints

@@ -18,8 +18,13 @@ impl Chapter for Supervise {
         let mut decision = Decision::default();
         for (name, wanted) in &world.stacks {
             for service in wanted.stack.services.values() {
-                let Workload::Process(process) = &service.workload else { continue };
-                let id = ServiceId { stack: name.clone(), service: service.name.clone() };
+                let Workload::Process(process) = &service.workload else {
+                    continue;
+                };
+                let id = ServiceId {
+                    stack: name.clone(),
+                    service: service.name.clone(),
+                };
                 start(world, wanted, service, process, &id, now, &mut decision);
             }
         }
@@ -32,7 +37,10 @@ impl Chapter for Supervise {
             if let (Some(service), Phase::Running { since, .. }) = (definition, &replica.phase) {
                 probe::decide(id, replica, service, *since, now, &mut decision);
                 if replica.shim_lost {
-                    decision.steps.push(Step::ReplaceShim { replica: id.clone(), incarnation: replica.incarnation });
+                    decision.steps.push(Step::ReplaceShim {
+                        replica: id.clone(),
+                        incarnation: replica.incarnation,
+                    });
                 }
             }
         }
@@ -64,12 +72,19 @@ fn start(
         if facts.and_then(|facts| facts.prepared) != Some(fingerprint) {
             let mut launch = launch::launch(world, wanted, service, process, 1, None);
             launch.command.clone_from(command);
-            decision.steps.push(Step::Prepare { service: id.clone(), launch: Box::new(launch) });
+            decision.steps.push(Step::Prepare {
+                service: id.clone(),
+                launch: Box::new(launch),
+            });
             return;
         }
     }
     for slot in 1..=count {
-        let replica_id = ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot };
+        let replica_id = ReplicaId {
+            stack: id.stack.clone(),
+            service: id.service.clone(),
+            slot,
+        };
         let fresh = Replica::default();
         let replica = world.replicas.get(&replica_id).unwrap_or(&fresh);
         if !matches!(replica.phase, Phase::Absent | Phase::Ended { .. }) || restart::is_final(replica) {
@@ -87,7 +102,10 @@ fn start(
             Port::None => None,
             Port::Fixed(port) => Some(port),
             Port::Variable(_) | Port::Descriptor(_) => {
-                match replica.port.or_else(|| world.free_ports().find(|port| !is_given(decision, *port))) {
+                match replica
+                    .port
+                    .or_else(|| world.free_ports().find(|port| !is_given(decision, *port)))
+                {
                     Some(port) => Some(port),
                     None => continue,
                 }
@@ -103,5 +121,8 @@ fn start(
 
 /// Two starts decided in one round must not be given the same port.
 fn is_given(decision: &Decision, port: u16) -> bool {
-    decision.steps.iter().any(|step| matches!(step, Step::Start { launch, .. } if launch.port == Some(port)))
+    decision
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Start { launch, .. } if launch.port == Some(port)))
 }

@@ -14,10 +14,14 @@ pub const LOOPBACK: &str = "127.0.0.1";
 /// How many replicas there are, when they restart and how they are probed takes effect without.
 #[must_use]
 pub fn fingerprint(service: &Service) -> u64 {
-    let Workload::Process(process) = &service.workload else { return 0 };
+    let Workload::Process(process) = &service.workload else {
+        return 0;
+    };
     let text = serde_json::json!([process, service.resources, service.logs, service.port]).to_string();
     // FNV-1a, 64 bits: kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Returns how replica `slot` of a service is started, listening on `port`.
@@ -32,15 +36,28 @@ pub fn launch(
 ) -> Launch {
     let stack = &wanted.stack;
     let fill = |text: &str| fill_in(text, world, stack, service, slot);
-    let mut environment: BTreeMap<String, String> =
-        process.environment.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-    let replica = ReplicaId { stack: stack.name.clone(), service: service.name.clone(), slot };
+    let mut environment: BTreeMap<String, String> = process
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), fill(value)))
+        .collect();
+    let replica = ReplicaId {
+        stack: stack.name.clone(),
+        service: service.name.clone(),
+        slot,
+    };
     environment.insert("TEND_STACK".to_owned(), stack.name.to_string());
     environment.insert("TEND_SERVICE".to_owned(), service.name.to_string());
     environment.insert("TEND_SLOT".to_owned(), slot.to_string());
     environment.insert("TEND_REPLICA".to_owned(), replica.to_string());
     for other in stack.services.values() {
-        if let Some(url) = url(world, &ServiceId { stack: stack.name.clone(), service: other.name.clone() }) {
+        if let Some(url) = url(
+            world,
+            &ServiceId {
+                stack: stack.name.clone(),
+                service: other.name.clone(),
+            },
+        ) {
             environment.insert(format!("TEND_{}_URL", variable_part(other.name.as_str())), url);
         }
     }
@@ -78,7 +95,10 @@ fn fill_in(text: &str, world: &World, stack: &tend_core::model::Stack, service: 
         .replace("{{.Service.Name}}", service.name.as_str())
         .replace("{{.Task.Name}}", &format!("{}.{}.{slot}", stack.name, service.name));
     for other in stack.services.values() {
-        let id = ServiceId { stack: stack.name.clone(), service: other.name.clone() };
+        let id = ServiceId {
+            stack: stack.name.clone(),
+            service: other.name.clone(),
+        };
         if let Some(url) = url(world, &id) {
             filled = filled.replace(&format!("${{service.{}.url}}", other.name), &url);
         }
@@ -88,5 +108,13 @@ fn fill_in(text: &str, world: &World, stack: &tend_core::model::Stack, service: 
 
 /// Returns a service's name as part of a variable's name: `user-api` gives `USER_API`.
 fn variable_part(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }

@@ -14,9 +14,14 @@ use tend_core::observed::{Phase, Replica};
 
 /// Returns the moment the replica may be started; a moment in the past means at once.
 pub(crate) fn start_at(id: &ReplicaId, replica: &Replica, service: &Service) -> Mono {
-    let Phase::Ended { at } = replica.phase else { return Mono::default() };
+    let Phase::Ended { at } = replica.phase else {
+        return Mono::default();
+    };
     let policy = &service.restart;
-    let backoff = Backoff { first: policy.delay, max: policy.delay_max };
+    let backoff = Backoff {
+        first: policy.delay,
+        max: policy.delay_max,
+    };
     // The first failure is answered at once: most crashes are single, and a user waits for the answer.
     let failures = replica.failures.saturating_sub(1);
     if failures >= policy.max_attempts {
@@ -54,7 +59,11 @@ mod tests {
         service.restart.max_attempts = 5;
         let ended = Mono(1_000_000_000);
         let wait = |failures| {
-            let replica = Replica { phase: Phase::Ended { at: ended }, failures, ..Replica::default() };
+            let replica = Replica {
+                phase: Phase::Ended { at: ended },
+                failures,
+                ..Replica::default()
+            };
             start_at(&id, &replica, &service).since(ended)
         };
         assert_eq!(wait(1), Duration::ZERO);

@@ -19,7 +19,11 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
     let edge = &world.edge;
     let needed = world.stacks.values().any(|wanted| {
         !wanted.stack.edge.listeners.is_empty()
-            || wanted.stack.services.values().any(|service| service.port != tend_core::model::Port::None)
+            || wanted
+                .stack
+                .services
+                .values()
+                .any(|service| service.port != tend_core::model::Port::None)
     });
     if !edge.connected {
         let again = edge.failed.as_ref().map(|(at, _)| *at + EDGE_AGAIN);
@@ -32,7 +36,10 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
     }
     let endpoints = world.endpoints();
     if edge.published.as_ref() != Some(&endpoints) || edge.published_revision != world.revisions() {
-        decision.steps.push(Step::Publish { generation: edge.generation + 1, endpoints });
+        decision.steps.push(Step::Publish {
+            generation: edge.generation + 1,
+            endpoints,
+        });
         return;
     }
     if edge.serving < edge.generation {
@@ -40,7 +47,10 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
     }
     for (name, wanted) in &world.stacks {
         for route in &wanted.stack.edge.routes {
-            let service = ServiceId { stack: name.clone(), service: route.service.clone() };
+            let service = ServiceId {
+                stack: name.clone(),
+                service: route.service.clone(),
+            };
             verify(world, wanted, route, service, now, decision);
         }
     }
@@ -49,9 +59,15 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
 fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now: Now, decision: &mut Decision) {
     let facts = world.services.get(&service);
     let answered = facts.and_then(|facts| facts.answered_revision);
-    let serves = world.endpoints().get(&service).is_some_and(|all| all.iter().any(|endpoint| !endpoint.draining));
-    let Some(address) =
-        route.listeners.first().copied().or_else(|| wanted.stack.edge.listeners.first().map(|listener| listener.address))
+    let serves = world
+        .endpoints()
+        .get(&service)
+        .is_some_and(|all| all.iter().any(|endpoint| !endpoint.draining));
+    let Some(address) = route
+        .listeners
+        .first()
+        .copied()
+        .or_else(|| wanted.stack.edge.listeners.first().map(|listener| listener.address))
     else {
         return;
     };

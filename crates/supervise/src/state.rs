@@ -56,7 +56,10 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
     let service = world.definition(id);
     match &replica.phase {
         Phase::Starting => (ReplicaState::Starting, None),
-        Phase::Stopping { .. } => (ReplicaState::Stopping, replica.stop_reason.map(|reason| reason.text().to_owned())),
+        Phase::Stopping { .. } => (
+            ReplicaState::Stopping,
+            replica.stop_reason.map(|reason| reason.text().to_owned()),
+        ),
         Phase::Running { .. } if replica.ready_since.is_some() => (ReplicaState::Ready, None),
         Phase::Running { .. } if replica.readiness.failures > 0 && replica.was_ready => {
             (ReplicaState::Unready, replica.readiness.why.clone())
@@ -65,7 +68,10 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
         Phase::Absent | Phase::Ended { .. } if replica.completed => {
             let exit = replica.last_exit.as_ref().map(|last| last.exit.clone());
             match exit.filter(|exit| !exit.is_success()) {
-                Some(exit) => (ReplicaState::Failing, Some(format!("it {exit}, and is not to be restarted"))),
+                Some(exit) => (
+                    ReplicaState::Failing,
+                    Some(format!("it {exit}, and is not to be restarted")),
+                ),
                 None => (ReplicaState::Completed, None),
             }
         }
@@ -73,23 +79,37 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
         Phase::Absent | Phase::Ended { .. } => {
             let facts = world.services.get(&id.service_id());
             if let Some(why) = facts.and_then(|facts| facts.prepare_failure.as_ref()) {
-                return (ReplicaState::Failing, Some(format!("its prepare command failed: {why}")));
+                return (
+                    ReplicaState::Failing,
+                    Some(format!("its prepare command failed: {why}")),
+                );
             }
             if let Some(failure) = &replica.start_failure
                 && restart::is_final(replica)
             {
                 return (ReplicaState::Failing, Some(failure.why.clone()));
             }
-            let Some(service) = service else { return (ReplicaState::Stopped, None) };
+            let Some(service) = service else {
+                return (ReplicaState::Stopped, None);
+            };
             if replica.failures > 0 {
                 let what = replica.start_failure.as_ref().map_or_else(
-                    || replica.last_exit.as_ref().map_or_else(String::new, |last| format!("it {}", last.exit)),
+                    || {
+                        replica
+                            .last_exit
+                            .as_ref()
+                            .map_or_else(String::new, |last| format!("it {}", last.exit))
+                    },
                     |failure| failure.why.clone(),
                 );
                 let at = restart::start_at(id, replica, service);
                 let wait = format_duration(at.since(now.mono));
                 let failing = replica.failures > service.restart.max_attempts;
-                let state = if failing { ReplicaState::Failing } else { ReplicaState::BackingOff };
+                let state = if failing {
+                    ReplicaState::Failing
+                } else {
+                    ReplicaState::BackingOff
+                };
                 return (state, Some(format!("{what}; tried again in {wait}")));
             }
             let waits = gate::waits_for(world, &id.service_id(), service);
@@ -133,11 +153,17 @@ const UNREADY_ENDS_MAX: u32 = 3;
 /// Returns how far each service of a stack is.
 #[must_use]
 pub fn goals(world: &World, stack: &StackName, now: Now) -> Vec<Goal> {
-    let Some(wanted) = world.stacks.get(stack).filter(|wanted| !wanted.removing) else { return Vec::new() };
-    let routed = |service: &tend_core::model::ServiceName| wanted.stack.edge.routes.iter().any(|r| r.service == *service);
+    let Some(wanted) = world.stacks.get(stack).filter(|wanted| !wanted.removing) else {
+        return Vec::new();
+    };
+    let routed =
+        |service: &tend_core::model::ServiceName| wanted.stack.edge.routes.iter().any(|r| r.service == *service);
     let mut goals = Vec::new();
     for service in wanted.stack.services.values() {
-        let id = ServiceId { stack: stack.clone(), service: service.name.clone() };
+        let id = ServiceId {
+            stack: stack.clone(),
+            service: service.name.clone(),
+        };
         let state = match service.workload {
             Workload::Container { .. } => GoalState::NeedsEngine,
             Workload::Process(_) => process_goal(world, wanted.revision, &id, routed(&service.name), now),
@@ -152,12 +178,20 @@ fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now:
     let facts = world.services.get(id).cloned().unwrap_or_default();
     if let Some(why) = facts.prepare_failure {
         let why = format!("its prepare command failed: {why}");
-        return GoalState::Failed { why, last_lines: Vec::new(), hint: Some("run that command by hand".to_owned()) };
+        return GoalState::Failed {
+            why,
+            last_lines: Vec::new(),
+            hint: Some("run that command by hand".to_owned()),
+        };
     }
     let mut missing = Vec::new();
     let mut completed = 0;
     for slot in 1..=wanted {
-        let replica_id = ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot };
+        let replica_id = ReplicaId {
+            stack: id.stack.clone(),
+            service: id.service.clone(),
+            slot,
+        };
         let (state, why) = replica_state(world, &replica_id, now);
         let replica = world.replicas.get(&replica_id);
         match state {
@@ -181,7 +215,9 @@ fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now:
     if let Some(first) = missing.into_iter().next() {
         return GoalState::Pending(first);
     }
-    let extra = world.replicas_of(id).find(|(id, replica)| !world.is_wanted(id) && replica.is_up());
+    let extra = world
+        .replicas_of(id)
+        .find(|(id, replica)| !world.is_wanted(id) && replica.is_up());
     if let Some((extra, _)) = extra {
         return GoalState::Pending(format!("{extra} is to be stopped"));
     }
@@ -195,15 +231,28 @@ fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now:
         if facts.answered_revision == Some(revision) {
             return GoalState::Met("answers through the edge".to_owned());
         }
-        let why = facts.answer_failure.map_or_else(String::new, |(_, why)| format!(": {why}"));
+        let why = facts
+            .answer_failure
+            .map_or_else(String::new, |(_, why)| format!(": {why}"));
         return GoalState::Pending(format!("{id} has not answered through the edge yet{why}"));
     }
-    let probed = world.service(id).is_some_and(|(_, service)| service.readiness.is_some());
-    GoalState::Met(if probed { "ready" } else { "stayed up for its start period" }.to_owned())
+    let probed = world
+        .service(id)
+        .is_some_and(|(_, service)| service.readiness.is_some());
+    GoalState::Met(
+        if probed {
+            "ready"
+        } else {
+            "stayed up for its start period"
+        }
+        .to_owned(),
+    )
 }
 
 fn needs_renewal(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
-    let changed = world.definition(id).is_some_and(|service| crate::fingerprint(service) != replica.fingerprint);
+    let changed = world
+        .definition(id)
+        .is_some_and(|service| crate::fingerprint(service) != replica.fingerprint);
     changed || replica.restart_requested
 }
 
@@ -223,7 +272,9 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use tend_core::model::{Condition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Service, Stop, WhenBehind};
+    use tend_core::model::{
+        Condition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Service, Stop, WhenBehind,
+    };
 
     /// A service that does nothing, for tests.
     pub(crate) fn service(name: &str) -> Service {
@@ -251,14 +302,24 @@ pub(crate) mod tests {
             readiness: None,
             start_period: Duration::from_secs(1),
             resources: Resources::default(),
-            stop: Stop { signal: 15, grace_period: Duration::from_secs(10) },
-            logs: Logs { file_bytes_max: 10 << 20, files_max: 5, when_behind: WhenBehind::Drop },
+            stop: Stop {
+                signal: 15,
+                grace_period: Duration::from_secs(10),
+            },
+            logs: Logs {
+                file_bytes_max: 10 << 20,
+                files_max: 5,
+                when_behind: WhenBehind::Drop,
+            },
             port: Port::None,
         }
     }
 
     #[test]
     fn an_unknown_stack_has_no_goals() {
-        assert_eq!(goals(&World::default(), &"x".parse().unwrap(), Now::default()), Vec::new());
+        assert_eq!(
+            goals(&World::default(), &"x".parse().unwrap(), Now::default()),
+            Vec::new()
+        );
     }
 }

@@ -36,7 +36,11 @@ pub(crate) fn decide(
         Phase::Running { since, .. } => {
             if let (Some(reason), true) = (fault(replica, definition), world.is_wanted(id)) {
                 let (replica, incarnation) = (id.clone(), replica.incarnation);
-                decision.steps.push(Step::Kill { replica, incarnation, why: reason });
+                decision.steps.push(Step::Kill {
+                    replica,
+                    incarnation,
+                    why: reason,
+                });
                 return;
             }
             if !world.is_wanted(id) {
@@ -62,12 +66,17 @@ pub(crate) fn decide(
             } else {
                 return;
             };
-            let another_leaves = decision.drains.iter().any(|(other, _)| other.service_id() == id.service_id());
+            let another_leaves = decision
+                .drains
+                .iter()
+                .any(|(other, _)| other.service_id() == id.service_id());
             if !another_leaves && may_leave(world, id, replica) {
                 decision.drains.push((id.clone(), reason));
             }
         }
-        Phase::Stopping { since, signalled: None, .. } => {
+        Phase::Stopping {
+            since, signalled: None, ..
+        } => {
             if is_drained(world, id, replica) || now.mono >= since + DRAIN_MAX {
                 decision.steps.push(Step::Signal {
                     replica: id.clone(),
@@ -79,7 +88,11 @@ pub(crate) fn decide(
                 decision.wake(since + DRAIN_MAX);
             }
         }
-        Phase::Stopping { signalled: Some(signalled), killed, .. } => {
+        Phase::Stopping {
+            signalled: Some(signalled),
+            killed,
+            ..
+        } => {
             let grace = definition.map_or(Duration::from_secs(10), |service| service.stop.grace_period);
             if killed {
                 return;
@@ -87,7 +100,11 @@ pub(crate) fn decide(
             if now.mono >= signalled + grace {
                 let why = replica.stop_reason.unwrap_or(StopReason::Unwanted);
                 let (replica, incarnation) = (id.clone(), replica.incarnation);
-                decision.steps.push(Step::Kill { replica, incarnation, why });
+                decision.steps.push(Step::Kill {
+                    replica,
+                    incarnation,
+                    why,
+                });
             } else {
                 decision.wake(signalled + grace);
             }
@@ -129,16 +146,26 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
 fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let wanted = world.replicas_wanted(&id.service_id()) as usize;
     let service = id.service_id();
-    let others = world.replicas_of(&service).filter(|(other, _)| *other != id && world.is_wanted(other));
+    let others = world
+        .replicas_of(&service)
+        .filter(|(other, _)| *other != id && world.is_wanted(other));
     !replica.is_ready() || others.filter(|(_, other)| other.is_ready()).count() + 1 >= wanted
 }
 
 /// Returns whether a service that depends on this one still runs: what is depended on goes last.
 fn has_dependents_up(world: &World, id: &ReplicaId) -> bool {
-    let Some(wanted) = world.stacks.get(&id.stack) else { return false };
+    let Some(wanted) = world.stacks.get(&id.stack) else {
+        return false;
+    };
     wanted.stack.services.values().any(|service| {
-        let dependent = ServiceId { stack: id.stack.clone(), service: service.name.clone() };
-        service.depends_on.iter().any(|dependency| dependency.service == id.service)
+        let dependent = ServiceId {
+            stack: id.stack.clone(),
+            service: service.name.clone(),
+        };
+        service
+            .depends_on
+            .iter()
+            .any(|dependency| dependency.service == id.service)
             && world.replicas_wanted(&dependent) == 0
             && world.replicas_of(&dependent).any(|(_, replica)| replica.is_up())
     })

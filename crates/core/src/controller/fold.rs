@@ -44,7 +44,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Scale { service, replicas, by } => self.scale(&service, replicas, by, now, reaction),
             Input::Restart { service, slot, by } => self.restart(&service, slot, by, now, reaction),
             Input::Stop { service, stopped, by } => self.stop(&service, stopped, by, now, reaction),
-            Input::Prepared { service, fingerprint, result } => {
+            Input::Prepared {
+                service,
+                fingerprint,
+                result,
+            } => {
                 self.finish(StepKey::Prepare(service.clone()), &result, reaction);
                 let facts = self.world.services.entry(service.clone()).or_default();
                 match result {
@@ -53,7 +57,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 }
                 self.dirty.services.insert(service);
             }
-            Input::Started { replica, incarnation, result } => {
+            Input::Started {
+                replica,
+                incarnation,
+                result,
+            } => {
                 self.finish(
                     StepKey::Start(replica.clone()),
                     &result.as_ref().map(|_| ()).map_err(|f| f.why.clone()),
@@ -64,17 +72,28 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     Err(failure) => self.start_failed(&replica, incarnation, failure, now, reaction),
                 }
             }
-            Input::Probed { replica, incarnation, kind, result } => {
+            Input::Probed {
+                replica,
+                incarnation,
+                kind,
+                result,
+            } => {
                 self.in_flight.remove(&StepKey::Probe(replica.clone(), kind));
                 self.probed(&replica, incarnation, kind, result, now, reaction);
             }
             Input::Signalled { replica, result, .. } => self.finish(StepKey::Signal(replica), &result, reaction),
             Input::Killed { replica, result, .. } => self.finish(StepKey::Kill(replica), &result, reaction),
-            Input::ShimReplaced { replica: id, incarnation, result } => {
+            Input::ShimReplaced {
+                replica: id,
+                incarnation,
+                result,
+            } => {
                 self.finish(StepKey::ReplaceShim(id.clone()), &result, reaction);
                 if let Some(replica) = self.current(&id, incarnation).filter(|_| result.is_ok()) {
                     replica.shim_lost = false;
-                    reaction.entries.push(self.entry(Kind::ShimReplaced, &id, incarnation, json!({})));
+                    reaction
+                        .entries
+                        .push(self.entry(Kind::ShimReplaced, &id, incarnation, json!({})));
                 }
             }
             Input::Published { generation, result } => {
@@ -84,8 +103,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     self.world.edge.published = None;
                 }
             }
-            Input::Verified { service, revision, result } => {
-                self.finish(StepKey::Verify(service.clone()), &result.as_ref().map(|_| ()).map_err(Clone::clone), reaction);
+            Input::Verified {
+                service,
+                revision,
+                result,
+            } => {
+                self.finish(
+                    StepKey::Verify(service.clone()),
+                    &result.as_ref().map(|_| ()).map_err(Clone::clone),
+                    reaction,
+                );
                 let facts = self.world.services.entry(service).or_default();
                 match result {
                     Ok(_) => (facts.answered_revision, facts.answer_failure) = (Some(revision), None),
@@ -103,7 +130,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 edge.generation = edge.generation.max(serving);
                 // Whatever it serves was made by an earlier daemon or for an earlier edge: say it again.
                 edge.published = None;
-                reaction.entries.push(Entry::new(self.daemon.clone(), Kind::EdgeStarted).with(json!({ "serving": serving })));
+                reaction
+                    .entries
+                    .push(Entry::new(self.daemon.clone(), Kind::EdgeStarted).with(json!({ "serving": serving })));
             }
             Input::EdgeServing { generation } => {
                 self.world.edge.serving = self.world.edge.serving.max(generation);
@@ -116,7 +145,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     reaction.entries.push(Entry::new(self.daemon.clone(), Kind::EdgeLost));
                 }
             }
-            Input::Adopted { replica, incarnation, pid, since, port, fingerprint, shim_alive } => {
+            Input::Adopted {
+                replica,
+                incarnation,
+                pid,
+                since,
+                port,
+                fingerprint,
+                shim_alive,
+            } => {
                 let facts = self.world.replicas.entry(replica.clone()).or_default();
                 // What could serve before the daemon was away is taken to serve still, until a probe says otherwise:
                 // to take it out of the routes now would fail requests that nothing else would fail.
@@ -130,18 +167,35 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 facts.port = port;
                 facts.shim_lost = !shim_alive;
                 self.dirty.replicas.insert(replica.clone());
-                reaction.entries.push(self.entry(Kind::ReplicaAdopted, &replica, incarnation, json!({ "pid": pid })));
+                reaction
+                    .entries
+                    .push(self.entry(Kind::ReplicaAdopted, &replica, incarnation, json!({ "pid": pid })));
             }
-            Input::Exited { replica, incarnation, exit, last_lines } => {
+            Input::Exited {
+                replica,
+                incarnation,
+                exit,
+                last_lines,
+            } => {
                 self.exited(&replica, incarnation, exit, last_lines, now, reaction);
             }
-            Input::ShimLost { replica: id, incarnation } => {
+            Input::ShimLost {
+                replica: id,
+                incarnation,
+            } => {
                 if let Some(replica) = self.current(&id, incarnation).filter(|replica| replica.pid().is_some()) {
                     replica.shim_lost = true;
-                    reaction.entries.push(self.entry(Kind::ReplicaLostShim, &id, incarnation, json!({})));
+                    reaction
+                        .entries
+                        .push(self.entry(Kind::ReplicaLostShim, &id, incarnation, json!({})));
                 }
             }
-            Input::Measured { replica, incarnation, memory, cpu_permille } => {
+            Input::Measured {
+                replica,
+                incarnation,
+                memory,
+                cpu_permille,
+            } => {
                 if let Some(replica) = self.current(&replica, incarnation) {
                     (replica.memory, replica.cpu_permille) = (Some(memory), Some(cpu_permille));
                 }
@@ -159,21 +213,38 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     pub(super) fn advance(&mut self, now: Now, reaction: &mut Reaction) {
         let ids: Vec<ReplicaId> = self.world.replicas.keys().cloned().collect();
         for id in ids {
-            let Some(service) = self.world.definition(&id) else { continue };
-            let (start_period, window, probed) = (service.start_period, service.restart.window, service.readiness.is_some());
+            let Some(service) = self.world.definition(&id) else {
+                continue;
+            };
+            let (start_period, window, probed) = (
+                service.start_period,
+                service.restart.window,
+                service.readiness.is_some(),
+            );
             let max_attempts = service.restart.max_attempts;
-            let Some(replica) = self.world.replicas.get_mut(&id) else { continue };
-            let Phase::Running { since, .. } = replica.phase else { continue };
+            let Some(replica) = self.world.replicas.get_mut(&id) else {
+                continue;
+            };
+            let Phase::Running { since, .. } = replica.phase else {
+                continue;
+            };
             if replica.ready_since.is_none() && !probed && now.mono >= since + start_period {
                 self.became_ready(&id, now, reaction);
             }
-            let Some(replica) = self.world.replicas.get_mut(&id) else { continue };
+            let Some(replica) = self.world.replicas.get_mut(&id) else {
+                continue;
+            };
             let stable = replica.ready_since.is_some_and(|ready| now.mono >= ready + window);
             if stable && replica.failures > 0 {
                 let failures = std::mem::take(&mut replica.failures);
                 let incarnation = replica.incarnation;
                 if failures > max_attempts {
-                    reaction.entries.push(self.entry(Kind::ReplicaRecovered, &id, incarnation, json!({ "failures": failures })));
+                    reaction.entries.push(self.entry(
+                        Kind::ReplicaRecovered,
+                        &id,
+                        incarnation,
+                        json!({ "failures": failures }),
+                    ));
                 }
             }
         }
@@ -182,33 +253,57 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .stacks
             .iter()
             .filter(|(name, wanted)| {
-                wanted.removing && !self.world.replicas.iter().any(|(id, replica)| id.stack == **name && replica.is_up())
+                wanted.removing
+                    && !self
+                        .world
+                        .replicas
+                        .iter()
+                        .any(|(id, replica)| id.stack == **name && replica.is_up())
             })
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
             self.world.stacks.remove(&name);
             self.dirty.stacks.insert(name.clone());
-            let replicas: Vec<_> = self.world.replicas.keys().filter(|id| id.stack == name).cloned().collect();
+            let replicas: Vec<_> = self
+                .world
+                .replicas
+                .keys()
+                .filter(|id| id.stack == name)
+                .cloned()
+                .collect();
             for id in replicas {
                 self.world.replicas.remove(&id);
                 self.dirty.replicas.insert(id);
             }
-            let services: Vec<_> = self.world.services.keys().filter(|id| id.stack == name).cloned().collect();
+            let services: Vec<_> = self
+                .world
+                .services
+                .keys()
+                .filter(|id| id.stack == name)
+                .cloned()
+                .collect();
             for id in services {
                 self.world.services.remove(&id);
                 self.dirty.services.insert(id);
             }
-            reaction.entries.push(Entry::new(self.daemon.clone(), Kind::StackRemoved).on(name));
+            reaction
+                .entries
+                .push(Entry::new(self.daemon.clone(), Kind::StackRemoved).on(name));
         }
     }
 
     fn current(&mut self, id: &ReplicaId, incarnation: u64) -> Option<&mut Replica> {
-        self.world.replicas.get_mut(id).filter(|replica| replica.incarnation == incarnation)
+        self.world
+            .replicas
+            .get_mut(id)
+            .filter(|replica| replica.incarnation == incarnation)
     }
 
     fn entry(&self, kind: Kind, id: &ReplicaId, incarnation: u64, data: serde_json::Value) -> Entry {
-        Entry::new(self.daemon.clone(), kind).on(Subject::from(id.clone()).incarnation(incarnation)).with(data)
+        Entry::new(self.daemon.clone(), kind)
+            .on(Subject::from(id.clone()).incarnation(incarnation))
+            .with(data)
     }
 
     fn finish(&mut self, key: StepKey, result: &Result<(), String>, reaction: &mut Reaction) {
@@ -217,7 +312,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 Ok(()) => json!({ "outcome": "done" }),
                 Err(why) => json!({ "outcome": "failed", "error": why }),
             };
-            let entry = Entry::new(self.daemon.clone(), Kind::StepFinished).on(subject_of(&key)).with(data);
+            let entry = Entry::new(self.daemon.clone(), Kind::StepFinished)
+                .on(subject_of(&key))
+                .with(data);
             reaction.entries.push(entry);
         }
     }
@@ -226,15 +323,28 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         if self.world.changes.len() == CHANGES_MAX {
             self.world.changes.remove(0);
         }
-        self.world.changes.push(WorldChange { at: now.mono, wall: now.wall, stack: stack.clone(), by: by.to_string(), what });
+        self.world.changes.push(WorldChange {
+            at: now.mono,
+            wall: now.wall,
+            stack: stack.clone(),
+            by: by.to_string(),
+            what,
+        });
     }
 
     fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
         let name = stack.name.clone();
         let before = self.world.stacks.get(&name);
         let revision = before.map_or(0, |wanted| wanted.revision) + 1;
-        for service in stack.services.values().filter(|service| matches!(service.workload, Workload::Process(_))) {
-            let id = ServiceId { stack: name.clone(), service: service.name.clone() };
+        for service in stack
+            .services
+            .values()
+            .filter(|service| matches!(service.workload, Workload::Process(_)))
+        {
+            let id = ServiceId {
+                stack: name.clone(),
+                service: service.name.clone(),
+            };
             self.world.services.entry(id.clone()).or_default().prepare_failure = None;
             if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
                 let port = self.world.free_ports().next();
@@ -250,7 +360,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         // The file is what is wanted: what was scaled or stopped by hand before is as the file has it again.
         let adjustments = std::collections::BTreeMap::new();
-        self.world.stacks.insert(name.clone(), Wanted { stack, revision, adjustments, removing: false });
+        self.world.stacks.insert(
+            name.clone(),
+            Wanted {
+                stack,
+                revision,
+                adjustments,
+                removing: false,
+            },
+        );
         self.dirty.stacks.insert(name.clone());
         self.change(&name, &by, format!("stack applied, revision {revision}"), now);
         let entry = Entry::new(by, Kind::StackApplied).on(name);
@@ -258,7 +376,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     fn remove(&mut self, name: &StackName, by: Principal, now: Now, reaction: &mut Reaction) {
-        let Some(wanted) = self.world.stacks.get_mut(name) else { return };
+        let Some(wanted) = self.world.stacks.get_mut(name) else {
+            return;
+        };
         wanted.removing = true;
         wanted.revision += 1;
         self.dirty.stacks.insert(name.clone());
@@ -269,12 +389,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     fn scale(&mut self, id: &ServiceId, replicas: u32, by: Principal, now: Now, reaction: &mut Reaction) {
         let from = self.world.replicas_wanted(id);
-        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else { return };
+        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
+            return;
+        };
         wanted.adjustments.entry(id.service.clone()).or_default().replicas = Some(replicas);
         self.dirty.stacks.insert(id.stack.clone());
         self.change(&id.stack, &by, format!("{id} scaled from {from} to {replicas}"), now);
         let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
-        reaction.entries.push(entry.with(json!({ "from": from, "to": replicas })));
+        reaction
+            .entries
+            .push(entry.with(json!({ "from": from, "to": replicas })));
     }
 
     fn restart(&mut self, id: &ServiceId, slot: Option<u32>, by: Principal, now: Now, reaction: &mut Reaction) {
@@ -292,44 +416,83 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     fn stop(&mut self, id: &ServiceId, stopped: bool, by: Principal, now: Now, reaction: &mut Reaction) {
-        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else { return };
+        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
+            return;
+        };
         wanted.adjustments.entry(id.service.clone()).or_default().stopped = stopped;
         self.dirty.stacks.insert(id.stack.clone());
         let to = if stopped { 0 } else { self.world.replicas_wanted(id) };
-        self.change(&id.stack, &by, format!("{id} was {}", if stopped { "stopped" } else { "started" }), now);
+        self.change(
+            &id.stack,
+            &by,
+            format!("{id} was {}", if stopped { "stopped" } else { "started" }),
+            now,
+        );
         let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
-        reaction.entries.push(entry.with(json!({ "stopped": stopped, "to": to })));
+        reaction
+            .entries
+            .push(entry.with(json!({ "stopped": stopped, "to": to })));
     }
 
     fn started(&mut self, id: &ReplicaId, incarnation: u64, pid: u32, now: Now, reaction: &mut Reaction) {
-        let Some(replica) = self.current(id, incarnation).filter(|replica| replica.phase == Phase::Starting) else { return };
+        let Some(replica) = self
+            .current(id, incarnation)
+            .filter(|replica| replica.phase == Phase::Starting)
+        else {
+            return;
+        };
         replica.phase = Phase::Running { pid, since: now.mono };
         replica.started_at = Some(now.mono);
         replica.start_failure = None;
         let port = replica.port;
-        reaction.entries.push(self.entry(Kind::ReplicaStarted, id, incarnation, json!({ "pid": pid, "port": port })));
+        reaction.entries.push(self.entry(
+            Kind::ReplicaStarted,
+            id,
+            incarnation,
+            json!({ "pid": pid, "port": port }),
+        ));
     }
 
-    fn start_failed(&mut self, id: &ReplicaId, incarnation: u64, failure: StartFailure, now: Now, reaction: &mut Reaction) {
-        let Some(replica) = self.current(id, incarnation).filter(|replica| replica.phase == Phase::Starting) else { return };
+    fn start_failed(
+        &mut self,
+        id: &ReplicaId,
+        incarnation: u64,
+        failure: StartFailure,
+        now: Now,
+        reaction: &mut Reaction,
+    ) {
+        let Some(replica) = self
+            .current(id, incarnation)
+            .filter(|replica| replica.phase == Phase::Starting)
+        else {
+            return;
+        };
         replica.phase = Phase::Ended { at: now.mono };
         replica.failures += 1;
         let taken = if failure.port_taken { replica.port.take() } else { None };
         let data = json!({ "error": failure.why, "hint": failure.hint });
         replica.start_failure = Some(failure);
         self.world.ports_avoided.extend(taken);
-        reaction.entries.push(self.entry(Kind::ReplicaStartFailed, id, incarnation, data));
+        reaction
+            .entries
+            .push(self.entry(Kind::ReplicaStartFailed, id, incarnation, data));
     }
 
     fn became_ready(&mut self, id: &ReplicaId, now: Now, reaction: &mut Reaction) {
-        let Some(replica) = self.world.replicas.get_mut(id) else { return };
-        let Phase::Running { since, .. } = replica.phase else { return };
+        let Some(replica) = self.world.replicas.get_mut(id) else {
+            return;
+        };
+        let Phase::Running { since, .. } = replica.phase else {
+            return;
+        };
         replica.ready_since = Some(now.mono);
         replica.was_ready = true;
         self.dirty.replicas.insert(id.clone());
         let (incarnation, after) = (replica.incarnation, now.mono.since(since).as_millis());
         let after = u64::try_from(after).unwrap_or(u64::MAX);
-        reaction.entries.push(self.entry(Kind::ReplicaReady, id, incarnation, json!({ "after_ms": after })));
+        reaction
+            .entries
+            .push(self.entry(Kind::ReplicaReady, id, incarnation, json!({ "after_ms": after })));
     }
 
     fn probed(
@@ -341,13 +504,19 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         now: Now,
         reaction: &mut Reaction,
     ) {
-        let Some(service) = self.world.definition(id) else { return };
+        let Some(service) = self.world.definition(id) else {
+            return;
+        };
         let probe = match kind {
             ProbeKind::Liveness => service.liveness.as_ref(),
             ProbeKind::Readiness => service.readiness.as_ref(),
         };
-        let Some((retries, start_period)) = probe.map(|probe| (probe.retries, probe.start_period)) else { return };
-        let Some(replica) = self.current(id, incarnation) else { return };
+        let Some((retries, start_period)) = probe.map(|probe| (probe.retries, probe.start_period)) else {
+            return;
+        };
+        let Some(replica) = self.current(id, incarnation) else {
+            return;
+        };
         let since = match replica.phase {
             Phase::Running { since, .. } => since,
             _ => return,
@@ -376,10 +545,17 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     if kind == ProbeKind::Readiness && ready {
                         replica.ready_since = None;
                         self.dirty.replicas.insert(id.clone());
-                        reaction.entries.push(self.entry(Kind::ReplicaUnready, id, incarnation, json!({ "reason": why })));
+                        reaction.entries.push(self.entry(
+                            Kind::ReplicaUnready,
+                            id,
+                            incarnation,
+                            json!({ "reason": why }),
+                        ));
                     }
                     let data = json!({ "probe": kind.text(), "failures": failures, "error": why });
-                    reaction.entries.push(self.entry(Kind::ReplicaProbeFailed, id, incarnation, data));
+                    reaction
+                        .entries
+                        .push(self.entry(Kind::ReplicaProbeFailed, id, incarnation, data));
                 }
             }
         }
@@ -395,7 +571,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction: &mut Reaction,
     ) {
         let policy = self.world.definition(id).map(|service| service.restart);
-        let Some(replica) = self.current(id, incarnation).filter(|replica| replica.is_up()) else { return };
+        let Some(replica) = self.current(id, incarnation).filter(|replica| replica.is_up()) else {
+            return;
+        };
         let started = replica.started_at.unwrap_or(now.mono);
         let window = policy.map_or(Duration::ZERO, |policy| policy.window);
         let was_stable = replica.ready_since.is_some_and(|ready| now.mono >= ready + window);
@@ -415,15 +593,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         replica.ready_since = None;
         replica.shim_lost = false;
         replica.stop_reason = None;
-        replica.last_exit =
-            Some(LastExit { exit: exit.clone(), at: now.wall, uptime, asked, last_lines: last_lines.clone() });
+        replica.last_exit = Some(LastExit {
+            exit: exit.clone(),
+            at: now.wall,
+            uptime,
+            asked,
+            last_lines: last_lines.clone(),
+        });
         let text = match asked {
             Some(reason) if !expected => format!("{exit}: {}", reason.text()),
             _ => exit.to_string(),
         };
         if expected {
             let data = json!({ "exit": text, "uptime_ms": millis(uptime), "killed": killed });
-            reaction.entries.push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
+            reaction
+                .entries
+                .push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
             return;
         }
         let once = policy.is_some_and(|policy| match policy.condition {
@@ -447,11 +632,19 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             last_lines,
             stable_until: stable_at.map(|at| wall_at(at, now)),
             changes_since_stable: self.changes_since(id, stable_at),
-            next: if once { "left as it is, as its restart policy says".to_owned() } else { "started again".to_owned() },
+            next: if once {
+                "left as it is, as its restart policy says".to_owned()
+            } else {
+                "started again".to_owned()
+            },
         };
-        reaction.entries.push(self.entry(Kind::ReplicaExited, id, incarnation, json!(card)));
+        reaction
+            .entries
+            .push(self.entry(Kind::ReplicaExited, id, incarnation, json!(card)));
         if failing {
-            reaction.entries.push(self.entry(Kind::ReplicaFailing, id, incarnation, json!({ "failures": failures })));
+            reaction
+                .entries
+                .push(self.entry(Kind::ReplicaFailing, id, incarnation, json!({ "failures": failures })));
         }
     }
 
@@ -460,7 +653,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .changes
             .iter()
             .filter(|change| change.stack == id.stack && stable_at.is_none_or(|stable| change.at > stable))
-            .map(|change| Change { at: change.wall, by: change.by.clone(), what: change.what.clone() })
+            .map(|change| Change {
+                at: change.wall,
+                by: change.by.clone(),
+                what: change.what.clone(),
+            })
             .collect()
     }
 }

@@ -112,7 +112,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Starts from what was kept; `daemon` is who the controller's own acts are recorded as.
     #[must_use]
     pub fn new(world: World, chapters: C, daemon: Principal) -> Self {
-        Self { world, chapters, daemon, in_flight: BTreeSet::new(), clock: None, dirty: fold::Dirty::default() }
+        Self {
+            world,
+            chapters,
+            daemon,
+            in_flight: BTreeSet::new(),
+            clock: None,
+            dirty: fold::Dirty::default(),
+        }
     }
 
     /// Returns what is known.
@@ -127,7 +134,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         self.notice_clock_jump(now, &mut reaction);
         self.fold(input, now, &mut reaction);
         for round in 0.. {
-            assert!(round < ROUNDS_MAX, "the chapters do not come to rest: {:?}", reaction.steps);
+            assert!(
+                round < ROUNDS_MAX,
+                "the chapters do not come to rest: {:?}",
+                reaction.steps
+            );
             self.advance(now, &mut reaction);
             let mut decision = Decision::default();
             for chapter in self.chapters.as_ref() {
@@ -146,7 +157,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             for step in decision.steps {
                 if self.in_flight.insert(step.key()) {
                     self.begin(&step, now);
-                    if let Step::Kill { replica, incarnation, why: StopReason::OverMemory } = &step {
+                    if let Step::Kill {
+                        replica,
+                        incarnation,
+                        why: StopReason::OverMemory,
+                    } = &step
+                    {
                         reaction.entries.push(self.over_memory(replica, *incarnation));
                     }
                     if step.is_recorded() {
@@ -166,7 +182,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     fn over_memory(&self, id: &ReplicaId, incarnation: u64) -> Entry {
         let used = self.world.replicas.get(id).and_then(|replica| replica.memory);
-        let limit = self.world.definition(id).and_then(|service| service.resources.memory_max);
+        let limit = self
+            .world
+            .definition(id)
+            .and_then(|service| service.resources.memory_max);
         Entry::new(self.daemon.clone(), Kind::ReplicaOverMemory)
             .on(Subject::from(id.clone()).incarnation(incarnation))
             .with(json!({ "bytes": used, "limit": limit, "action": "killed" }))
@@ -179,9 +198,18 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     fn begin_drain(&mut self, id: &ReplicaId, reason: StopReason, now: Now, reaction: &mut Reaction) -> bool {
-        let Some(replica) = self.world.replicas.get_mut(id) else { return false };
-        let Phase::Running { pid, .. } = replica.phase else { return false };
-        replica.phase = Phase::Stopping { pid, since: now.mono, signalled: None, killed: false };
+        let Some(replica) = self.world.replicas.get_mut(id) else {
+            return false;
+        };
+        let Phase::Running { pid, .. } = replica.phase else {
+            return false;
+        };
+        replica.phase = Phase::Stopping {
+            pid,
+            since: now.mono,
+            signalled: None,
+            killed: false,
+        };
         replica.stop_reason = Some(reason);
         replica.in_flight = None;
         let subject = Subject::from(id.clone()).incarnation(replica.incarnation);
@@ -193,7 +221,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Changes the facts that follow from a step being under way.
     fn begin(&mut self, step: &Step, now: Now) {
         match step {
-            Step::Start { replica: id, incarnation, launch } => {
+            Step::Start {
+                replica: id,
+                incarnation,
+                launch,
+            } => {
                 let replica = self.world.replicas.entry(id.clone()).or_default();
                 assert!(!replica.is_up(), "{id} is started while it is {:?}", replica.phase);
                 replica.phase = Phase::Starting;
@@ -231,12 +263,20 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 if let Some(replica) = self.world.replicas.get_mut(id) {
                     replica.stop_reason.get_or_insert(*why);
                     replica.phase = match replica.phase {
-                        Phase::Running { pid, .. } => {
-                            Phase::Stopping { pid, since: now.mono, signalled: Some(now.mono), killed: true }
-                        }
-                        Phase::Stopping { pid, since, signalled, .. } => {
-                            Phase::Stopping { pid, since, signalled: signalled.or(Some(now.mono)), killed: true }
-                        }
+                        Phase::Running { pid, .. } => Phase::Stopping {
+                            pid,
+                            since: now.mono,
+                            signalled: Some(now.mono),
+                            killed: true,
+                        },
+                        Phase::Stopping {
+                            pid, since, signalled, ..
+                        } => Phase::Stopping {
+                            pid,
+                            since,
+                            signalled: signalled.or(Some(now.mono)),
+                            killed: true,
+                        },
                         ref other => other.clone(),
                     };
                 }
@@ -270,13 +310,23 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let mut documents = Vec::new();
         for stack in dirty.stacks {
             let value = self.world.stacks.get(&stack).map(|wanted| json!(wanted));
-            documents.push(Document { kind: "stack", id: stack.to_string(), value });
+            documents.push(Document {
+                kind: "stack",
+                id: stack.to_string(),
+                value,
+            });
         }
         for service in dirty.services {
-            let value = self.world.services.get(&service).map(|facts| {
-                json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared })
+            let value = self
+                .world
+                .services
+                .get(&service)
+                .map(|facts| json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared }));
+            documents.push(Document {
+                kind: "service",
+                id: service.to_string(),
+                value,
             });
-            documents.push(Document { kind: "service", id: service.to_string(), value });
         }
         for id in dirty.replicas {
             let value = self.world.replicas.get(&id).map(|replica| {
@@ -287,11 +337,19 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     "ready": replica.is_ready(),
                 })
             });
-            documents.push(Document { kind: "replica", id: id.to_string(), value });
+            documents.push(Document {
+                kind: "replica",
+                id: id.to_string(),
+                value,
+            });
         }
         if dirty.edge {
             let value = json!({ "generation": self.world.edge.generation });
-            documents.push(Document { kind: "edge", id: "edge".to_owned(), value: Some(value) });
+            documents.push(Document {
+                kind: "edge",
+                id: "edge".to_owned(),
+                value: Some(value),
+            });
         }
         documents
     }
@@ -318,7 +376,11 @@ pub fn restore(
     ports: std::ops::Range<u16>,
     documents: impl IntoIterator<Item = (String, String, Value)>,
 ) -> Result<World, String> {
-    let mut world = World { cores, ports, ..World::default() };
+    let mut world = World {
+        cores,
+        ports,
+        ..World::default()
+    };
     for (kind, id, value) in documents {
         let unreadable = |error: &dyn std::fmt::Display| format!("the kept {kind} `{id}` cannot be read: {error}");
         let number = |name: &str| value.get(name).and_then(Value::as_u64);
@@ -326,10 +388,15 @@ pub fn restore(
         match kind.as_str() {
             "stack" => {
                 let wanted = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
-                world.stacks.insert(id.parse().map_err(|error| unreadable(&error))?, wanted);
+                world
+                    .stacks
+                    .insert(id.parse().map_err(|error| unreadable(&error))?, wanted);
             }
             "replica" => {
-                let replica = world.replicas.entry(id.parse().map_err(|error| unreadable(&error))?).or_default();
+                let replica = world
+                    .replicas
+                    .entry(id.parse().map_err(|error| unreadable(&error))?)
+                    .or_default();
                 replica.incarnation = number("incarnation").unwrap_or(0);
                 replica.restarts = number("restarts").unwrap_or(0);
                 replica.port = port("port");
@@ -351,4 +418,3 @@ pub fn restore(
     }
     Ok(world)
 }
-

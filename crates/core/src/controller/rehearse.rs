@@ -54,62 +54,144 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                 break;
             }
         }
-        Plan { stack: stack.clone(), steps }
+        Plan {
+            stack: stack.clone(),
+            steps,
+        }
     }
 
     /// Returns whether nothing is left to be done for a stack but to go on as it is.
     fn is_settled(&self, stack: &StackName) -> bool {
         let world = &self.world;
-        let Some(wanted) = world.stacks.get(stack) else { return true };
+        let Some(wanted) = world.stacks.get(stack) else {
+            return true;
+        };
         wanted.stack.services.keys().all(|service| {
-            let id = crate::model::ServiceId { stack: stack.clone(), service: service.clone() };
+            let id = crate::model::ServiceId {
+                stack: stack.clone(),
+                service: service.clone(),
+            };
             let wanted = world.replicas_wanted(&id) as usize;
-            let mut replicas = world.replicas_of(&id).filter(|(_, replica)| replica.is_up() || replica.completed);
-            let good = replicas.by_ref().filter(|(id, r)| world.is_wanted(id) && (r.is_ready() || r.completed)).count();
-            good == wanted && world.replicas_of(&id).all(|(id, replica)| world.is_wanted(id) || !replica.is_up())
+            let mut replicas = world
+                .replicas_of(&id)
+                .filter(|(_, replica)| replica.is_up() || replica.completed);
+            let good = replicas
+                .by_ref()
+                .filter(|(id, r)| world.is_wanted(id) && (r.is_ready() || r.completed))
+                .count();
+            good == wanted
+                && world
+                    .replicas_of(&id)
+                    .all(|(id, replica)| world.is_wanted(id) || !replica.is_up())
         })
     }
 
     fn ideal_outcome(&self, step: &Step) -> Vec<Input> {
         match step.clone() {
             Step::Prepare { service, launch } => {
-                vec![Input::Prepared { service, fingerprint: launch.fingerprint, result: Ok(()) }]
+                vec![Input::Prepared {
+                    service,
+                    fingerprint: launch.fingerprint,
+                    result: Ok(()),
+                }]
             }
-            Step::Start { replica, incarnation, .. } => {
+            Step::Start {
+                replica, incarnation, ..
+            } => {
                 let once = self.world.definition(&replica).is_some_and(|service| {
                     service.restart.condition != crate::model::Condition::Always && service.readiness.is_none()
                 });
-                let mut inputs = vec![Input::Started { replica: replica.clone(), incarnation, result: Ok(0) }];
+                let mut inputs = vec![Input::Started {
+                    replica: replica.clone(),
+                    incarnation,
+                    result: Ok(0),
+                }];
                 if once {
-                    inputs.push(Input::Exited { replica, incarnation, exit: Exit::Exited(0), last_lines: Vec::new() });
+                    inputs.push(Input::Exited {
+                        replica,
+                        incarnation,
+                        exit: Exit::Exited(0),
+                        last_lines: Vec::new(),
+                    });
                 }
                 inputs
             }
-            Step::Probe { replica, incarnation, kind, .. } => {
-                vec![Input::Probed { replica, incarnation, kind, result: Ok(()) }]
+            Step::Probe {
+                replica,
+                incarnation,
+                kind,
+                ..
+            } => {
+                vec![Input::Probed {
+                    replica,
+                    incarnation,
+                    kind,
+                    result: Ok(()),
+                }]
             }
-            Step::Signal { replica, incarnation, .. } => vec![
-                Input::Signalled { replica: replica.clone(), incarnation, result: Ok(()) },
-                Input::Exited { replica, incarnation, exit: Exit::Exited(0), last_lines: Vec::new() },
+            Step::Signal {
+                replica, incarnation, ..
+            } => vec![
+                Input::Signalled {
+                    replica: replica.clone(),
+                    incarnation,
+                    result: Ok(()),
+                },
+                Input::Exited {
+                    replica,
+                    incarnation,
+                    exit: Exit::Exited(0),
+                    last_lines: Vec::new(),
+                },
             ],
-            Step::Kill { replica, incarnation, .. } => vec![
-                Input::Killed { replica: replica.clone(), incarnation, result: Ok(()) },
-                Input::Exited { replica, incarnation, exit: Exit::Exited(0), last_lines: Vec::new() },
+            Step::Kill {
+                replica, incarnation, ..
+            } => vec![
+                Input::Killed {
+                    replica: replica.clone(),
+                    incarnation,
+                    result: Ok(()),
+                },
+                Input::Exited {
+                    replica,
+                    incarnation,
+                    exit: Exit::Exited(0),
+                    last_lines: Vec::new(),
+                },
             ],
             Step::ReplaceShim { replica, incarnation } => {
-                vec![Input::ShimReplaced { replica, incarnation, result: Ok(()) }]
+                vec![Input::ShimReplaced {
+                    replica,
+                    incarnation,
+                    result: Ok(()),
+                }]
             }
             Step::StartEdge => vec![Input::EdgeConnected { serving: 0 }],
             Step::Publish { generation, endpoints } => {
-                let mut inputs = vec![Input::Published { generation, result: Ok(()) }, Input::EdgeServing { generation }];
+                let mut inputs = vec![
+                    Input::Published {
+                        generation,
+                        result: Ok(()),
+                    },
+                    Input::EdgeServing { generation },
+                ];
                 let draining = endpoints.into_values().flatten().filter(|endpoint| endpoint.draining);
-                inputs.extend(draining.map(|endpoint| Input::InFlight { replica: endpoint.replica, count: 0 }));
+                inputs.extend(draining.map(|endpoint| Input::InFlight {
+                    replica: endpoint.replica,
+                    count: 0,
+                }));
                 inputs
             }
             Step::Verify { service, revision, .. } => {
                 let answered = self.world.replicas_of(&service).find(|(_, replica)| replica.is_ready());
-                let result = answered.map(|(id, _)| id.clone()).ok_or_else(|| "no replica is ready".to_owned());
-                vec![Input::Verified { service, revision, result }]
+                let result = answered
+                    .map(|(id, _)| id.clone())
+                    .ok_or_else(|| "no replica is ready".to_owned());
+                vec![Input::Verified {
+                    service,
+                    revision,
+                    result,
+                }]
             }
         }
     }

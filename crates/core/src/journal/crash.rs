@@ -78,11 +78,7 @@ impl fmt::Display for CrashCard {
             (None, false) => write!(f, "It was never stable. Changed before:"),
         }?;
         for change in &self.changes_since_stable {
-            write!(
-                f,
-                "\n  {} {} by {}",
-                change.at, change.what, change.by
-            )?;
+            write!(f, "\n  {} {} by {}", change.at, change.what, change.by)?;
         }
         Ok(())
     }
