@@ -32,7 +32,7 @@ pub use input::Input;
 /// A chapter of the manual: looks at the world and says what it wants done. Pure.
 ///
 /// Deploy, heal and scale will be chapters beside supervise; they do not know each other.
-pub trait Chapter {
+pub trait Chapter: Send + Sync {
     /// Returns what is to be done now. Called again after every change until nothing new comes.
     fn decide(&self, world: &World, now: Now) -> Decision;
 }
