@@ -1,0 +1,57 @@
+//! A stack: what one stack file asks for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Edge, Replicas, Service, ServiceName, StackName, Workload};
+
+/// Everything one stack file (with its includes and overrides) asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    /// Its name, unique on the machine.
+    pub name: StackName,
+    /// Where it was written.
+    pub source: StackSource,
+    /// Its services by name.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// What it asks of the edge.
+    pub edge: Edge,
+}
+
+/// Where a stack was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackSource {
+    /// Absolute paths of the stack files, the first being the main one.
+    pub files: Vec<PathBuf>,
+    /// Absolute folder that relative paths start from.
+    pub directory: PathBuf,
+    /// Numeric user that owns the main file.
+    pub owner_uid: u32,
+    /// Its group.
+    pub owner_gid: u32,
+}
+
+impl Stack {
+    /// Returns the services that run as processes on this machine, with how many replicas each, `cores` standing for `max`.
+    pub fn processes(&self, cores: u32) -> impl Iterator<Item = (&Service, u32)> {
+        self.services
+            .values()
+            .filter(|service| matches!(service.workload, Workload::Process(_)))
+            .map(move |service| {
+                let count = match service.replicas {
+                    Replicas::Count(count) => count,
+                    Replicas::Max => cores.max(1),
+                };
+                (service, count)
+            })
+    }
+
+    /// Returns the services that need a container engine.
+    pub fn containers(&self) -> impl Iterator<Item = &Service> {
+        self.services
+            .values()
+            .filter(|service| matches!(service.workload, Workload::Container { .. }))
+    }
+}
