@@ -77,8 +77,7 @@ pub async fn run(
         }
     }
     drop(listener);
-    // Nobody listens where no connection is open.
-    drop(closing.send(true));
+    closing.send_replace(true);
     let all_closed = async { while connections.join_next().await.is_some() {} };
     let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed)
         .await
