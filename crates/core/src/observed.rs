@@ -319,7 +319,7 @@ pub struct EdgeFacts {
     pub generation: u64,
     /// What was published under that generation.
     pub published: Option<Endpoints>,
-    /// The sum of the stack revisions it was made for: a changed route table needs a new generation too.
+    /// [`crate::world::World::revisions`] when it was made: a changed route table needs a new generation too.
     pub published_revision: u64,
     /// The generation the edge says it serves.
     pub serving: u64,

@@ -1,6 +1,7 @@
 //! Everything the controller knows: what is wanted beside what was observed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
@@ -144,10 +145,14 @@ impl World {
         endpoints
     }
 
-    /// Returns the sum of the revisions of all stacks: it changes whenever the routes may have changed.
+    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
     #[must_use]
     pub fn revisions(&self) -> u64 {
-        self.stacks.values().map(|wanted| wanted.revision).sum()
+        let mut hasher = DefaultHasher::new();
+        for (name, wanted) in &self.stacks {
+            (name, wanted.revision, wanted.removing).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Returns the ports nobody was given yet, lowest first.

@@ -1,6 +1,7 @@
 //! The state of stacks, services and replicas as messages. Decides nothing: `tend-supervise` says what state is which.
 
 use tend_api::messages::{
+    EdgeReport, EdgeState,
     ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackStatus, StackSummary,
     WorkloadKind,
 };
@@ -182,5 +183,23 @@ fn word(state: tend_supervise::ReplicaState) -> ReplicaState {
         Known::Completed => ReplicaState::Completed,
         Known::BackingOff => ReplicaState::BackingOff,
         Known::Failing => ReplicaState::Failing,
+    }
+}
+
+/// Returns how the edge is.
+pub(crate) fn edge(world: &World, pid: Option<u32>, memory_bytes: Option<u64>) -> EdgeReport {
+    let edge = &world.edge;
+    let state = match (edge.connected, &edge.failed) {
+        (true, _) if edge.serving > 0 => EdgeState::Running,
+        (false, Some(_)) => EdgeState::BackingOff,
+        (false, None) if world.stacks.is_empty() => EdgeState::NotNeeded,
+        _ => EdgeState::Starting,
+    };
+    EdgeReport {
+        state,
+        pid: pid.filter(|_| edge.connected),
+        snapshot: edge.generation,
+        attested: Some(edge.serving).filter(|serving| *serving > 0),
+        memory_bytes,
     }
 }
