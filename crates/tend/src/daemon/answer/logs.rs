@@ -65,7 +65,7 @@ pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> R
 }
 
 /// Returns the last lines a replica wrote, both streams in the order of time.
-pub(crate) fn last_lines(folder: &Path, replica: &ReplicaId, count: u32) -> Vec<String> {
+pub(crate) fn last_lines_in(folder: &Path, replica: &ReplicaId, count: u32) -> Vec<String> {
     let query = LogsQuery {
         target: Target { stack: replica.stack.clone(), service: None, slot: None },
         since: None,
