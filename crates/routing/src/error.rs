@@ -22,7 +22,9 @@ pub enum SnapshotError {
         known: u32,
     },
     /// A route or listener names a service that is not in the snapshot.
-    #[error("the route for `{path_prefix}` goes to service `{service}`, which the snapshot does not have")]
+    #[error(
+        "the route for `{path_prefix}` goes to service `{service}`, which the snapshot does not have"
+    )]
     UnknownService {
         /// Who was named.
         service: ServiceId,
@@ -30,7 +32,9 @@ pub enum SnapshotError {
         path_prefix: String,
     },
     /// A route names a listener that is not in the snapshot.
-    #[error("the route for `{path_prefix}` is for listener {listener}, which the snapshot does not have")]
+    #[error(
+        "the route for `{path_prefix}` is for listener {listener}, which the snapshot does not have"
+    )]
     UnknownListener {
         /// Who was named.
         listener: SocketAddr,
@@ -38,7 +42,9 @@ pub enum SnapshotError {
         path_prefix: String,
     },
     /// Two routes claim the same requests.
-    #[error("two routes claim host `{host}` and path `{path_prefix}` at {listener}: {first} and {second}")]
+    #[error(
+        "two routes claim host `{host}` and path `{path_prefix}` at {listener}: {first} and {second}"
+    )]
     Ambiguous {
         /// Where.
         listener: SocketAddr,
