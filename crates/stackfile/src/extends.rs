@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::load::{Session, Setting};
 use crate::merge::merge_service;
 use crate::schema::nearest;
-use crate::source::{Place, absolute};
+use crate::source::absolute;
 use crate::yaml::{Node, Value};
 
 /// Resolves all `extends` of a document.
@@ -51,8 +51,11 @@ pub(crate) fn resolve(
     document
 }
 
-/// One `extends` on the way: the file, the service and where it is said.
-type Step = (PathBuf, String, Place);
+/// One `extends` on the way: the file and the service.
+type Step = (PathBuf, String);
+
+/// How many services may extend each other in a row.
+const DEPTH_MAX: usize = 64;
 
 /// The way that is being followed, and the circles found on earlier ones.
 #[derive(Default)]
@@ -83,17 +86,18 @@ fn service(
     if trail
         .chain
         .iter()
-        .any(|(file, service, _)| file == path && service == name)
+        .any(|(file, service)| file == path && service == name)
     {
         // Each service of a circle leads into it; it is told once.
         if !trail
             .circled
             .iter()
-            .any(|(file, service, _)| file == path && service == name)
+            .any(|(file, service)| file == path && service == name)
         {
-            let way: Vec<&str> = chain
+            let way: Vec<&str> = trail
+                .chain
                 .iter()
-                .map(|(_, service, _)| service.as_str())
+                .map(|(_, service)| service.as_str())
                 .collect();
             session
                 .findings
@@ -109,9 +113,17 @@ fn service(
         }
         return None;
     }
-    trail
-        .chain
-        .push((path.to_path_buf(), name.to_owned(), wanted.place));
+    if trail.chain.len() == DEPTH_MAX {
+        session
+            .findings
+            .error(
+                wanted.place,
+                format!("more than {DEPTH_MAX} services extend each other in a row"),
+            )
+            .help("extend the one that has what you need");
+        return None;
+    }
+    trail.chain.push((path.to_path_buf(), name.to_owned()));
     let base = match extends
         .get("file")
         .and_then(|file| Some((file, file.as_text()?)))
