@@ -189,11 +189,11 @@ impl Client {
         self.json(&Call::Upgrade(Upgrade { program })).await
     }
 
-    /// Makes any call that answers one value, for one who passes the answer on as it is.
+    /// Makes any call that answers one value and returns it with the text it was written as, for one who passes it on.
     ///
     /// # Errors
     /// As every call.
-    pub async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    pub async fn json_with_text<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, String)> {
         let answer = self.send(call).await?;
         let body = answer
             .into_body()
@@ -203,13 +203,21 @@ impl Client {
                 call: name(call),
                 source,
             })?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
+        let body = body.to_bytes();
+        let value = serde_json::from_slice(&body).map_err(|source| Error::Answer {
             call: name(call),
             source,
-        })
+        })?;
+        // JSON that was understood is UTF-8.
+        let text = String::from_utf8_lossy(&body).trim_end().to_owned();
+        Ok((value, text))
     }
 
-    /// Makes any call that answers in lines, for one who passes the lines on as they are.
+    async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+        Ok(self.json_with_text(call).await?.0)
+    }
+
+    /// Makes any call that answers in lines of `T`; [`LineReader::next_with_text`] gives them as they were written.
     ///
     /// # Errors
     /// As every call.
@@ -331,6 +339,14 @@ impl<T: DeserializeOwned> LineReader<T> {
     /// # Errors
     /// When the daemon ends the answer with an error, the connection breaks, or the line is not of this type; none come after it.
     pub async fn next(&mut self) -> Result<Option<T>> {
+        Ok(self.next_with_text().await?.map(|(line, _)| line))
+    }
+
+    /// Returns the next line with the text it was written as, without line end. Otherwise as [`LineReader::next`].
+    ///
+    /// # Errors
+    /// As [`LineReader::next`].
+    pub async fn next_with_text(&mut self) -> Result<Option<(T, Bytes)>> {
         let Some(line) = self.next_text().await? else {
             return Ok(None);
         };
@@ -340,13 +356,16 @@ impl<T: DeserializeOwned> LineReader<T> {
             self.ended = true;
             return Err(Error::Refused(refused));
         }
-        serde_json::from_slice(&line).map(Some).map_err(|source| {
-            self.ended = true;
-            Error::Answer {
-                call: self.call.clone(),
-                source,
+        match serde_json::from_slice(&line) {
+            Ok(value) => Ok(Some((value, line))),
+            Err(source) => {
+                self.ended = true;
+                Err(Error::Answer {
+                    call: self.call.clone(),
+                    source,
+                })
             }
-        })
+        }
     }
 
     /// Returns the next line as the daemon wrote it, without line end.

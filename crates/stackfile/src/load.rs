@@ -17,6 +17,9 @@ use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node};
 use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_name};
 
+/// Services of one file; keeps the time of a load in bounds, whatever the file.
+const SERVICES_MAX: usize = 1000;
+
 /// A stack file, loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -153,6 +156,16 @@ impl Session<'_> {
             "",
             &mut self.findings,
         );
+        let services = document.get("services").map_or(&[][..], Node::entries);
+        if let Some(entry) = services.get(SERVICES_MAX) {
+            self.findings
+                .error(
+                    entry.place,
+                    format!("a stack file may have {SERVICES_MAX} services"),
+                )
+                .help("make several stacks of it; they share one daemon and one edge");
+            return None;
+        }
         document.as_map()?;
         canonicalise(&mut document, &self.findings);
         Some(document)

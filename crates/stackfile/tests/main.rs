@@ -2,6 +2,9 @@
 
 mod cases;
 mod disk;
+mod guides;
+mod malformed;
+mod mutation;
 
 #[test]
 fn every_file_of_this_folder_is_a_module_here() {

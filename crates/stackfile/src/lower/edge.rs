@@ -86,7 +86,7 @@ pub(super) fn lower(
         .and_then(|map| map.entry("edge"))
         .map(|entry| entry.place);
     if let Some(place) = edge_place {
-        if common.is_empty() && !routes(tree).is_empty() {
+        if tree.at(&["edge", "listen"]).is_none() && !routes(tree).is_empty() {
             findings
                 .error(place, "the edge has routes and listens nowhere")
                 .help("write where: `listen: [8080]` beside `routes`");
@@ -185,6 +185,10 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
             continue;
         };
         for port in entry.value.get("ports").map_or(&[][..], Node::items) {
+            if port.as_map().is_none() {
+                // Not a port; that was noted.
+                continue;
+            }
             let text = |key: &str| port.get(key).and_then(Node::as_text);
             if text("protocol").is_some_and(|protocol| protocol != "tcp") {
                 findings

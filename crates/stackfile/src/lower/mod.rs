@@ -27,7 +27,10 @@ pub(crate) fn lower(
 ) -> Option<Stack> {
     let mut services = BTreeMap::new();
     let entries = tree.get("services").map_or(&[][..], Node::entries);
-    if entries.is_empty() {
+    let has_another_form = tree
+        .get("services")
+        .is_some_and(|node| node.as_map().is_none());
+    if entries.is_empty() && !has_another_form {
         let place = tree
             .as_map()
             .and_then(|map| map.entry("services"))

@@ -111,6 +111,10 @@ fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>>
     let entrypoint = words("entrypoint", findings)?;
     let command = words("command", findings)?;
     let whole = [entrypoint, command].concat();
+    // What has another form, or extends what could not be had, was noted.
+    if whole.is_empty() && (node.as_map().is_none() || node.get("extends").is_some()) {
+        return None;
+    }
     if whole.is_empty() {
         findings
             .error(

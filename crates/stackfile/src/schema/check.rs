@@ -165,13 +165,6 @@ fn takes_nothing(shape: &Shape) -> bool {
 }
 
 fn check_form(form: Form, scalar: &Scalar, place: Place, path: &str, findings: &mut Findings) {
-    if let Some(at) = scalar.text.find('\0') {
-        let _ = at;
-        findings
-            .error(place, format!("`{path}` has a zero byte in it"))
-            .help("no program can be given a zero byte in a text");
-        return;
-    }
     if scalar.kind == crate::yaml::Kind::Null && form != Form::Value {
         findings.error(
             place,
@@ -230,7 +223,11 @@ fn wrong_kind(node: &Node, shapes: &[&Shape], path: &str, findings: &mut Finding
             expected.push(one);
         }
     }
-    let path = if path.is_empty() { "the file" } else { path };
+    let path = if path.is_empty() {
+        "the file".to_owned()
+    } else {
+        format!("`{path}`")
+    };
     let keys = shapes.iter().find_map(|shape| match shape {
         Shape::Keys(record) if !matches!(node.value, Value::Map(_)) => Some(*record),
         _ => None,
@@ -238,7 +235,7 @@ fn wrong_kind(node: &Node, shapes: &[&Shape], path: &str, findings: &mut Finding
     findings
         .error(
             node.place,
-            format!("`{path}` takes {}, and this is {is}", expected.join(" or ")),
+            format!("{path} takes {}, and this is {is}", expected.join(" or ")),
         )
         .help_if(keys.map(|record| {
             let some: Vec<&str> = record.all().map(|key| key.name).take(4).collect();
@@ -271,7 +268,10 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
                 candidate,
             )
         })
-        .filter(|(distance, _, candidate)| *distance <= 1 + candidate.len().min(lower.len()) / 4)
+        .filter(|(distance, _, candidate)| {
+            let shorter = candidate.len().min(lower.len());
+            *distance <= 1 + shorter / 4 && *distance * 2 <= shorter.max(1)
+        })
         .min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)))
         .map(|(_, _, candidate)| candidate)
 }

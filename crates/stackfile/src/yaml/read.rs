@@ -145,6 +145,11 @@ impl Reader<'_> {
                     self.take(node, place)?;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
+                    if text.contains('\0') {
+                        self.findings
+                            .error(place, "this text has a zero byte in it")
+                            .help("no program can be given a zero byte; leave it out");
+                    }
                     let (tag, kind) = self.tag(tag.as_deref(), place)?;
                     let kind = match (kind, style) {
                         (Some(kind), _) => kind,
@@ -437,28 +442,34 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
         line -= 1;
         column = number(file.line(line).unwrap_or_default().chars().count().max(1));
     }
-    let text = file.line(line).unwrap_or_default().to_owned();
-    let previous = file
-        .line(line.saturating_sub(1))
-        .unwrap_or_default()
-        .to_owned();
-    let indent = |line: &str| line[..line.len() - line.trim_start().len()].contains('\t');
-    let help = if indent(&text) || indent(&previous) {
-        Some("indent with blanks; YAML does not allow tabs there".to_owned())
-    } else if text.contains(": ") && text.matches(": ").count() > 1 {
-        Some("put a value that has `: ` in it in quotes".to_owned())
-    } else if text.trim_start().starts_with(['@', '`', '%'])
-        || text.contains(": @")
-        || text.contains(": `")
+    let tab = |line: u32| {
+        let text = file.line(line).unwrap_or_default();
+        let indentation = &text[..text.len() - text.trim_start().len()];
+        indentation.find('\t').map(|at| (line, number(at + 1)))
+    };
+    // A tab is noticed where the value before it ends.
+    let tab = tab(line)
+        .or_else(|| tab(line + 1))
+        .or_else(|| tab(line - 1));
+    if let Some((at_line, at_column)) = tab {
+        (line, column) = (at_line, at_column);
+    }
+    let text = file.line(line).unwrap_or_default();
+    let help = if tab.is_some() {
+        "indent with blanks; YAML does not allow tabs there"
+    } else if text.starts_with('%') {
+        "only `%YAML 1.2` may stand there; put a value that starts with `%` in quotes"
+    } else if [": @", ": `", ": %"]
+        .into_iter()
+        .any(|start| text.contains(start))
     {
-        Some("put a value that starts with `@`, `` ` `` or `%` in quotes".to_owned())
+        "put a value that starts with `@`, `` ` `` or `%` in quotes"
+    } else if text.matches(": ").count() > 1 && !text.contains(['{', '}']) {
+        "put a value that has `: ` in it in quotes"
     } else if text.matches('"').count() % 2 == 1 || text.matches('\'').count() % 2 == 1 {
-        Some("a quote is opened and not closed".to_owned())
+        "a quote is opened and not closed"
     } else {
-        Some(
-            "look at the indentation, the quotes and the brackets of this line and the one before"
-                .to_owned(),
-        )
+        "look at the indentation, the quotes and the brackets of this line and the one before"
     };
     let place = Place {
         source,
@@ -468,5 +479,5 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
     };
     findings
         .error(place, format!("this is not YAML: {}", error.info()))
-        .help_if(help);
+        .help(help);
 }
