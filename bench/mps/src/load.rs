@@ -19,6 +19,8 @@ use crate::{Error, books};
 
 /// How long a request outside the load (setting up, checking) is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one request of the judging may take: the ledger's check reads every transaction there is.
+const JUDGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// First pause before something is sent again; doubled each time up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause before something is sent again.
@@ -173,6 +175,7 @@ async fn drive(config: &Config) -> Result<Report, Error> {
     }
     let took = begin.elapsed();
     let tally = shared.tally.take();
+    let mut control = Client::new(addresses, 0, JUDGE_TIMEOUT);
     let books = books::judge(&mut control, &shared.merchants, &tally.payments).await?;
     Ok(Report::new(config.rate, config.total(), took, tally, books))
 }

@@ -134,8 +134,10 @@ impl Database {
             .name(name.clone())
             .spawn(move || {
                 let _one_at_a_time = checking.lock();
-                // Nobody waits any more where the send fails.
-                drop(reply.send(check_now(&url)));
+                // Nobody may wait any more by the time it is this check's turn, or when it is done.
+                if !reply.is_closed() {
+                    drop(reply.send(check_now(&url)));
+                }
             })
             .map_err(|source| Error::StartThread { name, source })?;
         answer
