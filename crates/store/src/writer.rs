@@ -20,7 +20,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
 use tend_base::{Clock, Mono, Now, Wall};
-use tend_core::journal::{Entry, Hash, Kind, Principal, Statement, StatementKind};
+use tend_core::journal::{Entry, Finding, Hash, Kind, Principal, Statement, StatementKind};
 
 use crate::lease::Lease;
 use crate::queue::{Done, Lost, Queue, Request, Waiting};
@@ -136,7 +136,7 @@ impl Writer {
             // Killed before this, the next start finds the same once more.
             writer.anchors.set_aside(now.wall)?;
         }
-        // The last anchor may say that the journal is closed, and it is not any more.
+        // A new journal is anchored before its first event; of another, the last anchor may say that it is closed.
         writer.anchor(StatementKind::Anchor)?;
         writer.publish(None);
         Ok(writer)
@@ -150,42 +150,49 @@ impl Writer {
             .statements()
             .filter(|anchor| anchor.is_signed_by(&public.0))
             .last();
+        let found = self.head;
         let Some(anchor) = newest else {
-            return Ok(None);
+            // A new journal is anchored before its first event.
+            return Ok((found != Head::NONE).then(|| Damage {
+                finding: Finding::NoAnchor.to_string(),
+                expected: found,
+                found,
+                anchor: None,
+            }));
         };
-        let expected = Head {
-            seq: anchor.seq,
-            hash: anchor.hash,
-        };
-        let finding = if anchor.seq > self.head.seq {
-            format!(
-                "the journal ended at event {}, but event {} was anchored at {}: its end was cut off, or an older copy was put back",
-                self.head.seq, anchor.seq, anchor.at
-            )
-        } else if anchor.kind == StatementKind::Closing && anchor.seq < self.head.seq {
-            format!(
-                "events {} to {} were added after tend had closed the journal",
-                anchor.seq.0 + 1,
-                self.head.seq
-            )
+        let anchored_at = anchor.at;
+        let finding = if anchor.seq > found.seq {
+            Finding::CutTail {
+                head: found.seq.0,
+                anchored: anchor.seq.0,
+                anchored_at,
+            }
+        } else if anchor.kind == StatementKind::Closing && anchor.seq < found.seq {
+            Finding::AddedAfterClose {
+                from: anchor.seq.0 + 1,
+                to: found.seq.0,
+            }
         } else {
-            let found = if anchor.seq == self.head.seq {
-                Some(self.head.hash)
+            let hash = if anchor.seq == found.seq {
+                Some(found.hash)
             } else {
                 transaction::read_hash(&self.connection, anchor.seq)?
             };
-            if found.is_none_or(|hash| hash == anchor.hash) {
+            if hash.is_none_or(|hash| hash == anchor.hash) {
                 return Ok(None);
             }
-            format!(
-                "event {} is not the one anchored at {}: the journal was written anew up to it",
-                anchor.seq, anchor.at
-            )
+            Finding::Rewritten {
+                seq: anchor.seq.0,
+                anchored_at,
+            }
         };
         Ok(Some(Damage {
-            finding,
-            expected,
-            found: self.head,
+            finding: finding.to_string(),
+            expected: Head {
+                seq: anchor.seq,
+                hash: anchor.hash,
+            },
+            found,
             anchor: Some(anchor.to_string()),
         }))
     }
@@ -349,33 +356,39 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells who waits, and keeps what nobody waits for as far as there is room.
+    /// Keeps what nobody waits for as far as there is room, and tells who waits.
     fn fail(&mut self, group: Vec<Waiting>, error: &Error) {
+        let mut waiters = Vec::new();
         for waiting in group {
             match waiting.done {
-                Some(done) => tell(done, Err(error.clone())),
-                None => {
-                    let mut entries = waiting.batch.entries;
-                    // Once something was lost, what comes later would stand before the gap that tells of it.
-                    let room = if self.lost.is_none() && error.is_transient() {
-                        RETAINED_MAX.saturating_sub(self.retained.len())
-                    } else {
-                        0
-                    };
-                    let overflow = entries.split_off(entries.len().min(room));
-                    self.retained
-                        .extend(entries.into_iter().map(|entry| (entry, waiting.at)));
-                    let mut lost = None;
-                    Lost::count(&mut lost, &overflow, waiting.at.wall, &describe(error));
-                    if let Some(lost) = lost {
-                        self.count_lost(lost);
-                    }
-                }
+                Some(done) => waiters.push(done),
+                None => self.keep(waiting.batch.entries, waiting.at, error),
             }
         }
         self.retry_at = (!self.retained.is_empty() || self.lost.is_some())
             .then(|| self.clock.now().mono + RETRY_AFTER);
         self.publish(Some(error.clone()));
+        for done in waiters {
+            tell(done, Err(error.clone()));
+        }
+    }
+
+    /// Keeps entries that could not be written, to be tried again, and counts those for which there is no room.
+    fn keep(&mut self, mut entries: Vec<Entry>, at: Now, error: &Error) {
+        // Once something was lost, what comes later would stand before the gap that tells of it.
+        let room = if self.lost.is_none() && error.is_transient() {
+            RETAINED_MAX.saturating_sub(self.retained.len())
+        } else {
+            0
+        };
+        let overflow = entries.split_off(entries.len().min(room));
+        self.retained
+            .extend(entries.into_iter().map(|entry| (entry, at)));
+        let mut lost = None;
+        Lost::count(&mut lost, &overflow, at.wall, &describe(error));
+        if let Some(lost) = lost {
+            self.count_lost(lost);
+        }
     }
 
     fn count_lost(&mut self, more: Lost) {
@@ -444,9 +457,6 @@ impl Writer {
 
     /// Signs the head and puts it into the anchor file, durably.
     fn anchor(&mut self, kind: StatementKind) -> Result<(), Error> {
-        if self.head == Head::NONE {
-            return Ok(());
-        }
         let now = self.clock.now();
         let Head { seq, hash } = self.head;
         let anchor = Statement::sign(kind, seq, hash, now.wall, |text| self.key.sign(text));

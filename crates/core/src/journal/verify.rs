@@ -123,6 +123,12 @@ impl fmt::Display for Finding {
                 "the journal ends at event {head}, but event {anchored} was anchored at {anchored_at}: \
                  its end was cut off, or an older copy was put back"
             ),
+            Self::AddedAfterClose { from, to } if from == to => {
+                write!(
+                    f,
+                    "event {from} was added after tend had closed the journal"
+                )
+            }
             Self::AddedAfterClose { from, to } => write!(
                 f,
                 "events {from} to {to} were added after tend had closed the journal"
