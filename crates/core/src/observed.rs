@@ -336,11 +336,7 @@ pub struct EdgeFacts {
     pub generation: u64,
     /// What was published under that generation.
     pub published: Option<Endpoints>,
-<<<<<<< HEAD
     /// [`crate::world::World::revisions`] when it was made: a changed route table needs a new generation too.
-=======
-    /// The stack revisions it was made for, see [`crate::world::World::revisions`]: a changed route table needs a new generation too.
->>>>>>> h/sim
     pub published_revision: u64,
     /// The generation the edge says it serves.
     pub serving: u64,

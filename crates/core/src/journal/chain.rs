@@ -279,13 +279,8 @@ mod tests {
     #[test]
     fn changing_any_field_changes_the_hash() {
         let row = Row::chained(GENESIS, &entry(), EventId(7), now());
-<<<<<<< HEAD
         type Edit = fn(&mut Row);
         let changes: [(&str, Edit); 9] = [
-=======
-        type Change = fn(&mut Row);
-        let changes: [(&str, Change); 9] = [
->>>>>>> h/sim
             ("seq", |row| row.seq += 1),
             ("at", |row| row.at += 1),
             ("mono", |row| row.mono += 1),
