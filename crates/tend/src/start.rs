@@ -116,11 +116,11 @@ pub(crate) fn verify_journal(paths: &Paths) -> Result<Verification, ApiError> {
         ApiError::from_error(Class::Unavailable, error).hint(error.hint().unwrap_or_default())
     };
     let key = PublicKey::read(&files.public_key).map_err(|error| unreadable(&error))?;
-    let report = tend_store::verify(&files.database, &key, &files.anchors).map_err(|error| unreadable(&error))?;
+    let report = tend_store::verify(&files.database, key, &files.anchors).map_err(|error| unreadable(&error))?;
     Ok(Verification {
-        events: report.events,
-        head: report.head.map(|(id, _)| id.0),
-        anchored: report.anchored.map(|id| id.0),
+        events: report.rows,
+        head: report.head.map(|id| id.0),
+        anchored: report.anchored_upto.map(|id| id.0),
         findings: report.findings.iter().map(ToString::to_string).collect(),
     })
 }

@@ -180,7 +180,8 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
 /// Hands on what the edge says until it is gone.
 async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
     let readable = link.client.as_fd().try_clone_to_owned();
-    let Ok(readable) = readable.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE)) else {
+    let readable = readable.and_then(|fd| Ok(AsyncFd::register(fd)?));
+    let Ok(readable) = readable else {
         return lost(&performer, &link).await;
     };
     loop {
