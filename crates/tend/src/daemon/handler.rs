@@ -268,7 +268,8 @@ impl Calls {
 }
 
 fn principal(caller: Caller) -> Principal {
-    let name = tend_linux::user_name(caller.uid).unwrap_or_else(|| format!("uid {}", caller.uid));
+    let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
+    let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
     Principal::Person { uid: Some(caller.uid), name, via: Via::Socket }
 }
 

@@ -34,9 +34,9 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
         port_taken: false,
     };
     let wanted = match &launch.user {
-        Some(user) => tend_linux::resolve_user(user).map_err(unknown)?,
+        Some(user) => tend_linux::resolve_user(user).map_err(unknown)?.credentials,
         None if shared.uid != 0 => return Ok(None),
-        None if launch.owner.0 != 0 => tend_linux::credentials_of(launch.owner.0, launch.owner.1).map_err(unknown)?,
+        None if launch.owner.0 != 0 => tend_linux::user_of_uid(launch.owner.0).map_err(unknown)?.credentials,
         None => own_user(stack),
     };
     if shared.uid != 0 {
@@ -77,7 +77,10 @@ pub(crate) fn environment(
         }
     }
     environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-    let home = who.as_ref().map_or_else(|| std::env::var("HOME").ok(), |who| tend_linux::home_of(who.uid));
+    let home = match who {
+        Some(who) => tend_linux::user_of_uid(who.uid).ok().and_then(|user| user.home),
+        None => std::env::var("HOME").ok(),
+    };
     environment.insert("HOME".to_owned(), home.unwrap_or_else(|| data.display().to_string()));
     environment.insert("TEND_DATA_DIR".to_owned(), data.display().to_string());
     if let tend_core::model::Port::Descriptor(_) = launch.port_form {

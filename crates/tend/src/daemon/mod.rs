@@ -12,6 +12,7 @@ mod identity;
 mod listeners;
 mod measure;
 mod program;
+mod readiness;
 mod record;
 mod replicas;
 mod shared;

@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,12 +17,11 @@ use tend_core::controller::Input;
 use tend_core::model::ReplicaId;
 use tend_core::observed::{Exit, StartFailure};
 use tend_linux::{Adoption, Command, ExitRecord, Outcome, OutputHold, Report, ShimConnection, ShimHandle};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 
 use super::answer::logs;
+use super::readiness::Readiness;
 use super::shared::Shared;
 use super::steps::Performer;
 
@@ -263,10 +262,10 @@ async fn listen(
     connection: &ShimConnection,
     mut started: Option<Started>,
 ) -> bool {
-    let Ok(readable) = readable(connection) else { return false };
+    let Ok(readable) = Readiness::of(connection.as_fd()) else { return false };
     loop {
         let report = readable
-            .async_io(Interest::READABLE, |_| match connection.try_receive() {
+            .read(|| match connection.try_receive() {
                 Ok(Some(report)) => Ok(Some(report)),
                 Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
                 Err(_) => Ok(None),
@@ -302,13 +301,9 @@ async fn listen(
     }
 }
 
-fn readable(connection: &ShimConnection) -> std::io::Result<AsyncFd<OwnedFd>> {
-    Ok(AsyncFd::register(connection.as_fd().try_clone_to_owned()?)?)
-}
-
 async fn until_closed(connection: &ShimConnection) {
-    let Ok(readable) = readable(connection) else { return };
-    let closed = readable.async_io(Interest::READABLE, |_| match connection.try_receive() {
+    let Ok(readable) = Readiness::of(connection.as_fd()) else { return };
+    let closed = readable.read(|| match connection.try_receive() {
         Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
         Ok(Some(_)) => Err(std::io::ErrorKind::WouldBlock.into()),
         Err(_) => Ok(()),

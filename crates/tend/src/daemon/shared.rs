@@ -55,11 +55,12 @@ impl Shared {
         commits: watch::Receiver<u64>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let ports = tend_linux::replica_ports();
         let limits = super::identity::limits();
         Self {
             uid: rustix::process::geteuid().as_raw(),
             cores,
-            ports: tend_linux::replica_ports(),
+            ports: *ports.start()..*ports.end(),
             started: super::now().mono,
             limits,
             store,
