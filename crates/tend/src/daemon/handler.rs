@@ -53,6 +53,7 @@ impl Calls {
                 Ok(Reply::json(&StackList { stacks: stacks.await }))
             }
             Call::StackStatus(name) => {
+                self.shared.look();
                 let wanted = name.clone();
                 let status = self.hub.ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
                 Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
