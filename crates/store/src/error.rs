@@ -41,7 +41,7 @@ pub enum Error {
         /// The database.
         path: PathBuf,
         /// Who.
-        holder: Holder,
+        holder: Box<Holder>,
     },
     /// Another process writes this journal and cannot be named: it is just starting or ending.
     #[error(
@@ -57,7 +57,7 @@ pub enum Error {
         /// The database.
         path: PathBuf,
         /// Who.
-        holder: Holder,
+        holder: Box<Holder>,
     },
     /// The lock file beside the database could not be used.
     #[error("could not lock `{path}`")]

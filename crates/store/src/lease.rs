@@ -97,7 +97,10 @@ impl Lease {
             // Its holder has not written its name yet, or is just ending, when it cannot be read.
             let path = path.to_owned();
             return Err(match read(connection) {
-                Ok(Some(holder)) => Error::Held { path, holder },
+                Ok(Some(holder)) => Error::Held {
+                    path,
+                    holder: Box::new(holder),
+                },
                 _ => Error::HeldBySomeone { path },
             });
         }
@@ -110,7 +113,7 @@ impl Lease {
         {
             return Err(Error::Held {
                 path: path.to_owned(),
-                holder: last,
+                holder: Box::new(last),
             });
         }
         transaction
@@ -143,7 +146,7 @@ impl Lease {
         match read(connection).map_err(|source| Error::of_commit(&self.path, source))? {
             Some(holder) if holder != self.holder => Err(Error::TakenOver {
                 path: self.path.clone(),
-                holder,
+                holder: Box::new(holder),
             }),
             // Without a row nobody else has taken it, and the lock is still ours.
             _ => Ok(()),
