@@ -197,6 +197,19 @@ impl Queue {
         }
     }
 
+    /// Lets nothing more in and refuses what is in: for when the writer is gone.
+    pub(crate) fn abandon(&self) {
+        let requests = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            state.waiting = 0;
+            std::mem::take(&mut state.requests)
+        };
+        for request in requests {
+            request.refuse(Error::Closed);
+        }
+    }
+
     /// Lets nothing more in; what is in is still written.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;

@@ -199,6 +199,7 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub(crate) fn run(mut self) -> Result<(), Error> {
+        let _guard = AbandonOnExit(Arc::clone(&self.queue));
         loop {
             let taken = self.queue.take(GROUP_MAX, self.patience());
             if let Some(lost) = taken.lost {
@@ -505,6 +506,15 @@ impl Writer {
 
     fn with_shared(&self, change: impl FnOnce(&mut Shared)) {
         change(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Refuses what still waits when the writer ends, so that nobody waits for ever after a panic.
+struct AbandonOnExit(Arc<Queue>);
+
+impl Drop for AbandonOnExit {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

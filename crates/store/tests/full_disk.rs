@@ -5,14 +5,14 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tend_core::journal::{EventId, Filter, Kind};
 use tend_store::{Error, Files, PublicKey, Reader, Status, Store, verify};
 
-use crate::files::{Folder, entry, options};
+use crate::files::{Folder, entry, in_name_space, options, passed};
 
 const ON_FILE_SYSTEM: &str = "TEND_STORE_TEST_FULL_FILE_SYSTEM";
 const UNDER_LIMIT: &str = "TEND_STORE_TEST_FULL_BY_LIMIT";
@@ -146,15 +146,6 @@ fn scenario(
     assert!(report.is_intact(), "{report}");
 }
 
-fn passed(output: Output) {
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[test]
 fn a_full_disk_is_told_and_survived() {
     if let Some(state) = std::env::var_os(ON_FILE_SYSTEM).map(PathBuf::from) {
@@ -176,25 +167,16 @@ fn a_full_disk_is_told_and_survived() {
     let folder = Folder::new();
     let state = folder.files().database.parent().unwrap().to_owned();
     // The file system is mounted in a name space of the child's own, and goes with it.
-    let mut child = Command::new("unshare");
-    if !geteuid().is_root() {
-        child.arg("--map-root-user");
-    }
-    let output = child
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount -t tmpfs -o size=64m tmpfs \"$1\" && exec \"$2\" --exact \"$3\"",
-            "sh",
-        ])
+    let output = in_name_space()
+        .arg("mount -t tmpfs -o size=64m tmpfs \"$1\" && exec \"$2\" --exact \"$3\"")
+        .arg("sh")
         .arg(&state)
         .arg(std::env::current_exe().unwrap())
         .arg("full_disk::a_full_disk_is_told_and_survived")
         .env(ON_FILE_SYSTEM, &state)
         .output()
         .unwrap();
-    passed(output);
+    passed(&output);
 }
 
 #[test]
@@ -228,5 +210,5 @@ fn a_limit_on_file_sizes_is_told_and_survived() {
         .env(UNDER_LIMIT, &state)
         .output()
         .unwrap();
-    passed(output);
+    passed(&output);
 }

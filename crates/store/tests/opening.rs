@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use rusqlite::Connection;
-use tend_store::{Error, PublicKey, Reader, Store};
+use tend_store::{Error, PublicKey, Reader, Store, verify};
 
-use crate::files::{Folder, options, write};
+use crate::files::{Folder, in_name_space, options, passed, write};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -108,6 +109,41 @@ fn a_journal_of_a_newer_tend_is_refused() {
             "{error}"
         );
     }
+}
+
+const ON_READ_ONLY: &str = "TEND_STORE_TEST_READ_ONLY";
+
+#[test]
+fn a_journal_on_a_medium_that_cannot_be_written_is_read_and_verified() {
+    if let Some(state) = std::env::var_os(ON_READ_ONLY).map(PathBuf::from) {
+        let files = tend_store::Files::of(&state);
+        assert!(fs::write(state.join("x"), "x").is_err());
+        let key = PublicKey::read(&files.public_key).unwrap();
+        let report = verify(&files.database, key, &files.anchors).unwrap();
+        assert!(report.is_intact() && report.rows == 3, "{report}");
+        let error = Store::open(&files, options()).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        return;
+    }
+    let folder = Folder::new();
+    let store = folder.open();
+    write(&store, 3);
+    store.close().unwrap();
+    drop(store);
+    let state = folder.files().database.parent().unwrap().to_owned();
+    // As the last writer leaves it, without a log.
+    assert!(!folder.files().database.with_extension("db-wal").exists());
+    // Read-only in a name space of the child's own.
+    let output = in_name_space()
+        .arg("mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && exec \"$2\" --exact \"$3\"")
+        .arg("sh")
+        .arg(&state)
+        .arg(std::env::current_exe().unwrap())
+        .arg("opening::a_journal_on_a_medium_that_cannot_be_written_is_read_and_verified")
+        .env(ON_READ_ONLY, &state)
+        .output()
+        .unwrap();
+    passed(&output);
 }
 
 #[test]

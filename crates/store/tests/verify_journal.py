@@ -52,5 +52,5 @@ for anchor in anchors:
         wrong.append(f"the journal ends at {seq}, but {anchor[0]} was anchored")
     elif hashes.get(anchor[0], anchor[1]) != anchor[1]:
         wrong.append(f"event {anchor[0]} is not the one that was anchored")
-print("\n".join(wrong) or f"intact: events up to {seq}, {len(hashes) - 1} of them here, {len(anchors)} anchors")
+print("\n".join(dict.fromkeys(wrong)) or f"intact: events up to {seq}, {len(hashes) - 1} of them here, {len(anchors)} anchors")
 sys.exit(1 if wrong else 0)

@@ -10,7 +10,7 @@ use super::{EventId, GENESIS, Hash, Kind, Row, Statement, StatementKind};
 
 /// A report names this many findings and counts the rest: a renumbered journal has one for each row.
 const FINDINGS_MAX: usize = 100;
-/// So many bad rows are kept in memory to find out where they came from; the others are reported as changed.
+/// So many bad rows are kept in memory to find out where they came from; more than that are only counted.
 const SUSPECTS_MAX: usize = 256;
 /// How far around a bad row its true number is looked for, beside the numbers of the other bad rows.
 const MOVED_BY_MAX: u64 = 64;
@@ -324,7 +324,7 @@ impl Verifier {
             if self.suspects.len() < SUSPECTS_MAX {
                 self.suspects.push(row);
             } else {
-                self.find(Finding::Changed { seq: row.seq });
+                self.report.more_findings += 1;
             }
         }
     }
@@ -430,5 +430,113 @@ fn first_row_of(finding: &Finding) -> u64 {
         | Finding::ForgedAnchor { .. }
         | Finding::UnreadableAnchor { .. }
         | Finding::NoAnchor => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Entry, Principal};
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use serde_json::json;
+    use tend_base::{Mono, Now};
+
+    fn key() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
+    }
+
+    fn state(kind: StatementKind, row: &Row) -> String {
+        let sign = |text: &[u8]| key().sign(text).as_ref().try_into().unwrap();
+        Statement::sign(kind, EventId(row.seq), row.hash, Wall(5), sign).to_string()
+    }
+
+    fn rows(count: u64) -> Vec<Row> {
+        let mut prev = GENESIS;
+        (1..=count)
+            .map(|seq| {
+                let rule = Principal::Rule {
+                    name: "r".to_owned(),
+                };
+                let entry = Entry::new(rule, Kind::ReplicaReady).with(json!({"seq": seq}));
+                let now = Now {
+                    mono: Mono(seq),
+                    wall: Wall(seq),
+                };
+                let row = Row::chained(prev, &entry, EventId(seq), now);
+                prev = row.hash;
+                row
+            })
+            .collect()
+    }
+
+    fn check(rows: &[Row], anchors: &[String], checkpoint: Option<&str>) -> VerifyReport {
+        let key = key();
+        let mut verifier =
+            Verifier::new(key.public_key().as_ref(), &anchors.join("\n"), checkpoint);
+        for row in rows {
+            verifier.row(row.clone());
+        }
+        verifier.finish()
+    }
+
+    #[test]
+    fn a_whole_chain_has_no_findings_and_neither_has_one_that_grew_since_its_anchor() {
+        let rows = rows(10);
+        let report = check(&rows, &[state(StatementKind::Anchor, &rows[6])], None);
+        assert_eq!(report.findings, []);
+        assert_eq!(report.head, Some(EventId(10)));
+        assert_eq!(report.anchored_upto, Some(EventId(7)));
+        assert_eq!(
+            report.to_string(),
+            "10 events, 1 to 10; anchored up to 7. Nothing was changed, reordered or removed."
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_stands_for_the_rows_before_it_and_for_no_others() {
+        let rows = rows(10);
+        let anchors = [state(StatementKind::Anchor, &rows[9])];
+        let checkpoint = state(StatementKind::Checkpoint, &rows[3]);
+        assert_eq!(check(&rows[4..], &anchors, Some(&checkpoint)).findings, []);
+        assert_eq!(
+            check(&rows[6..], &anchors, Some(&checkpoint)).findings,
+            [Finding::Missing { from: 5, to: 6 }]
+        );
+        assert_eq!(
+            check(&rows[3..], &anchors, Some(&checkpoint)).findings,
+            [Finding::Unlinked { seq: 4 }]
+        );
+        // An anchor is no checkpoint, though both are signed.
+        let anchor = state(StatementKind::Anchor, &rows[3]);
+        assert_eq!(
+            check(&rows[4..], &anchors, Some(&anchor)).findings,
+            [
+                Finding::Missing { from: 1, to: 4 },
+                Finding::ForgedCheckpoint { seq: 4 }
+            ]
+        );
+        // Everything after the checkpoint was cut.
+        assert!(matches!(
+            check(&[], &anchors, Some(&checkpoint)).findings[..],
+            [Finding::CutTail {
+                head: 4,
+                anchored: 10,
+                ..
+            }]
+        ));
+    }
+
+    #[test]
+    fn many_findings_are_counted() {
+        let mut rows = rows(1000);
+        let anchors = [state(StatementKind::Anchor, &rows[999])];
+        for row in &mut rows {
+            row.data.push(' ');
+        }
+        let report = check(&rows, &anchors, None);
+        assert_eq!(report.findings.len(), FINDINGS_MAX);
+        assert_eq!(report.findings[0], Finding::Changed { seq: 1 });
+        assert_eq!(report.more_findings, 900);
+        assert!(report.to_string().ends_with("and 900 more"));
     }
 }
