@@ -31,9 +31,7 @@ impl FromStr for Hash {
     type Err = HashError;
     fn from_str(text: &str) -> Result<Self, HashError> {
         let bytes = parse_hex(text).ok_or_else(|| HashError(text.to_owned()))?;
-        Ok(Self(
-            bytes.try_into().map_err(|_| HashError(text.to_owned()))?,
-        ))
+        Ok(Self(bytes.try_into().map_err(|_| HashError(text.to_owned()))?))
     }
 }
 
