@@ -75,11 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = (store.head().0 - before) as f64 / start.elapsed().as_secs_f64();
     writeln!(out, "batches of 100, 100 at once: {rate:8.0} entries/s")?;
     let start = Instant::now();
-    let report = verify(
-        &files.database,
-        PublicKey::read(&files.public_key)?,
-        &files.anchors,
-    )?;
+    let report = verify(&files.database, PublicKey::read(&files.public_key)?, &files.anchors)?;
     let rate = report.rows as f64 / start.elapsed().as_secs_f64();
     writeln!(out, "verify: {rate:8.0} events/s; {report}")?;
     let reader = Reader::open(&files.database)?;
@@ -90,12 +86,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         let start = Instant::now();
         let newest = reader.events(&Filter::all().kind(pattern).newest(100))?;
-        writeln!(
-            out,
-            "newest {} of {what}: {:?}",
-            newest.len(),
-            start.elapsed()
-        )?;
+        writeln!(out, "newest {} of {what}: {:?}", newest.len(), start.elapsed())?;
     }
     let size = std::fs::metadata(&files.database)?.len();
     writeln!(out, "{} bytes an event on disk", size / report.rows.max(1))?;

@@ -34,12 +34,7 @@ fn until(store: &Store, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
 }
 
 /// Writes until nothing can be written any more, makes room, and looks at what is there.
-fn scenario(
-    state: &Path,
-    fill: impl FnOnce(),
-    free: impl FnOnce(),
-    is_expected: fn(&Error) -> bool,
-) {
+fn scenario(state: &Path, fill: impl FnOnce(), free: impl FnOnce(), is_expected: fn(&Error) -> bool) {
     let files = Files::of(state);
     let store = Store::open(&files, options()).unwrap();
     let mut acknowledged: Vec<(EventId, u64)> = Vec::new();
@@ -65,15 +60,10 @@ fn scenario(
     assert!(error.is_transient());
     let head = store.head();
     assert_eq!(head, acknowledged.last().unwrap().0);
-    assert_eq!(
-        store.status().commit_error.unwrap().to_string(),
-        error.to_string()
-    );
+    assert_eq!(store.status().commit_error.unwrap().to_string(), error.to_string());
 
     // Everyone who waits is told.
-    let tickets: Vec<_> = (0..3)
-        .map(|_| store.commit(entry(Kind::ReplicaExited, 1, 0)))
-        .collect();
+    let tickets: Vec<_> = (0..3).map(|_| store.commit(entry(Kind::ReplicaExited, 1, 0))).collect();
     for ticket in tickets {
         assert!(is_expected(&ticket.wait().unwrap_err()));
     }
@@ -108,9 +98,7 @@ fn scenario(
             (Kind::ReplicaReady, Some(number))
         );
     }
-    let kept = reader
-        .events(&Filter::all().kind(Kind::LogsDropped))
-        .unwrap();
+    let kept = reader.events(&Filter::all().kind(Kind::LogsDropped)).unwrap();
     let numbers: Vec<u64> = kept
         .iter()
         .map(|event| event.data["number"].as_u64().unwrap())
@@ -120,16 +108,9 @@ fn scenario(
         (0..kept.len() as u64).collect::<Vec<_>>(),
         "the oldest are kept, in order"
     );
-    let gaps = reader
-        .events(&Filter::all().kind(Kind::JournalGap))
-        .unwrap();
-    let [gap] = gaps.as_slice() else {
-        panic!("{gaps:?}")
-    };
-    assert_eq!(
-        gap.data["entries"].as_u64().unwrap() + kept.len() as u64,
-        UNWAITED
-    );
+    let gaps = reader.events(&Filter::all().kind(Kind::JournalGap)).unwrap();
+    let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+    assert_eq!(gap.data["entries"].as_u64().unwrap() + kept.len() as u64, UNWAITED);
     assert_eq!(gap.data["kinds"]["logs.dropped"], gap.data["entries"]);
     assert!(
         reader
@@ -158,10 +139,7 @@ fn a_full_disk_is_told_and_survived() {
                 while file.write_all(&block).is_ok() {}
             },
             || fs::remove_file(&ballast).unwrap(),
-            |error| {
-                matches!(error, Error::DiskFull { .. })
-                    && error.hint().unwrap().contains("make room")
-            },
+            |error| matches!(error, Error::DiskFull { .. }) && error.hint().unwrap().contains("make room"),
         );
     }
     let folder = Folder::new();
@@ -193,10 +171,7 @@ fn a_limit_on_file_sizes_is_told_and_survived() {
             },
             || setrlimit(Resource::Fsize, at(limit.maximum)).unwrap(),
             |error| {
-                matches!(error, Error::Commit { .. })
-                    && error
-                        .to_string()
-                        .starts_with("could not write to the journal")
+                matches!(error, Error::Commit { .. }) && error.to_string().starts_with("could not write to the journal")
             },
         );
     }

@@ -44,9 +44,7 @@ fn a_key_that_others_may_read_or_that_is_none_is_refused() {
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with("may be read by others (mode 0640)"),
+        error.to_string().ends_with("may be read by others (mode 0640)"),
         "{error}"
     );
     assert!(error.hint().unwrap().contains("chmod 600"));
@@ -54,9 +52,7 @@ fn a_key_that_others_may_read_or_that_is_none_is_refused() {
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with("does not hold an Ed25519 key of tend"),
+        error.to_string().ends_with("does not hold an Ed25519 key of tend"),
         "{error}"
     );
 }
@@ -152,9 +148,7 @@ fn a_missing_folder_is_an_error_with_a_next_step() {
     let files = tend_store::Files::of(&folder.files().database.join("nowhere"));
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("could not use the machine's key"),
+        error.to_string().starts_with("could not use the machine's key"),
         "{error}"
     );
 }

@@ -31,10 +31,7 @@ fn make(state: &Path) {
     let store = Store::open(&Files::of(state), options).unwrap();
     write(&store, 4);
     clock.set(1_795_265_076_000);
-    store
-        .prune(Wall(1_795_265_076_000), daemon())
-        .wait()
-        .unwrap();
+    store.prune(Wall(1_795_265_076_000), daemon()).wait().unwrap();
     let subject = Subject {
         stack: Some("mps".parse().unwrap()),
         service: Some("api".parse().unwrap()),
@@ -63,9 +60,7 @@ fn make(state: &Path) {
         entries: vec![applied, exited, newer],
         ..Batch::new()
     };
-    let batch = batch
-        .put(DocumentKind::Stack, "mps", &json!({"revision": 1}))
-        .unwrap();
+    let batch = batch.put(DocumentKind::Stack, "mps", &json!({"revision": 1})).unwrap();
     store.commit(batch).wait().unwrap();
     store.close().unwrap();
     fs::remove_file(Files::of(state).database.with_extension("db.lock")).unwrap();
@@ -125,9 +120,7 @@ fn journals_of_every_format_are_read_verified_and_written_on() {
         assert_eq!(events[2].principal.to_string(), "Zoë");
         assert_eq!(events[3].cause, Some(EventId(5)));
         assert_eq!(
-            reader
-                .document::<Value>(DocumentKind::Stack, "mps")
-                .unwrap(),
+            reader.document::<Value>(DocumentKind::Stack, "mps").unwrap(),
             Some(json!({"revision": 1}))
         );
         let head = report.head.unwrap();
@@ -143,20 +136,11 @@ fn another_tool_checks_the_chain_from_the_documentation_alone() {
     let sample = samples().join("journal-1");
     assert_eq!(
         script(&copy(&sample)),
-        (
-            "intact: events up to 8, 5 of them here, 3 anchors".to_owned(),
-            true
-        )
+        ("intact: events up to 8, 5 of them here, 3 anchors".to_owned(), true)
     );
     for (sql, expected) in [
-        (
-            "UPDATE events SET data = '{}' WHERE seq = 6",
-            "event 6 was changed",
-        ),
-        (
-            "DELETE FROM events WHERE seq = 7",
-            "events 7 to 7 are missing",
-        ),
+        ("UPDATE events SET data = '{}' WHERE seq = 6", "event 6 was changed"),
+        ("DELETE FROM events WHERE seq = 7", "events 7 to 7 are missing"),
         (
             "DELETE FROM events WHERE seq > 6",
             "the journal ends at 6, but 8 was anchored",
@@ -172,11 +156,7 @@ fn another_tool_checks_the_chain_from_the_documentation_alone() {
     let folder = copy(&sample);
     let anchors = folder.files().anchors;
     let text = fs::read_to_string(&anchors).unwrap();
-    fs::write(
-        &anchors,
-        text.replace("tend-anchor-1 0 ", "tend-anchor-1 1 "),
-    )
-    .unwrap();
+    fs::write(&anchors, text.replace("tend-anchor-1 0 ", "tend-anchor-1 1 ")).unwrap();
     assert_eq!(
         script(&folder),
         ("an anchor is not signed by this machine".to_owned(), false)

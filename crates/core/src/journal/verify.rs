@@ -124,15 +124,11 @@ impl fmt::Display for Finding {
                  its end was cut off, or an older copy was put back"
             ),
             Self::AddedAfterClose { from, to } if from == to => {
-                write!(
-                    f,
-                    "event {from} was added after tend had closed the journal"
-                )
+                write!(f, "event {from} was added after tend had closed the journal")
             }
-            Self::AddedAfterClose { from, to } => write!(
-                f,
-                "events {from} to {to} were added after tend had closed the journal"
-            ),
+            Self::AddedAfterClose { from, to } => {
+                write!(f, "events {from} to {to} were added after tend had closed the journal")
+            }
             Self::ForgedAnchor { line } => write!(
                 f,
                 "line {line} of the anchor file does not carry this machine's signature"
@@ -140,9 +136,9 @@ impl fmt::Display for Finding {
             Self::UnreadableAnchor { line } => {
                 write!(f, "line {line} of the anchor file is not an anchor")
             }
-            Self::NoAnchor => f.write_str(
-                "there is no anchor: whether the end of the journal was cut off cannot be told",
-            ),
+            Self::NoAnchor => {
+                f.write_str("there is no anchor: whether the end of the journal was cut off cannot be told")
+            }
             Self::Recorded { seq, text } => {
                 write!(f, "event {seq} records that tend found earlier: {text}")
             }
@@ -253,8 +249,7 @@ impl Verifier {
                     verifier.of_anchors.push(Finding::UnreadableAnchor { line });
                 }
                 Ok(anchor) if anchor.is_signed_by(public_key) => {
-                    verifier.closing =
-                        (anchor.kind == StatementKind::Closing).then_some(anchor.seq.0);
+                    verifier.closing = (anchor.kind == StatementKind::Closing).then_some(anchor.seq.0);
                     verifier.anchors.insert(anchor.seq.0, anchor);
                 }
                 Ok(_) => verifier.of_anchors.push(Finding::ForgedAnchor { line }),
@@ -263,16 +258,11 @@ impl Verifier {
         }
         if let Some(text) = checkpoint {
             match text.parse::<Statement>() {
-                Ok(statement)
-                    if statement.kind == StatementKind::Checkpoint
-                        && statement.is_signed_by(public_key) =>
-                {
+                Ok(statement) if statement.kind == StatementKind::Checkpoint && statement.is_signed_by(public_key) => {
                     verifier.report.pruned_upto = Some(statement.seq);
                     verifier.checkpoint = Some(statement);
                 }
-                Ok(statement) => verifier.find(Finding::ForgedCheckpoint {
-                    seq: statement.seq.0,
-                }),
+                Ok(statement) => verifier.find(Finding::ForgedCheckpoint { seq: statement.seq.0 }),
                 Err(_) => verifier.find(Finding::ForgedCheckpoint { seq: 0 }),
             }
         }
@@ -297,9 +287,7 @@ impl Verifier {
             });
         }
         // A row that stands before the checkpoint was pruned and has been put back.
-        if row.seq <= before
-            || (follows && row.prev_hash != before_hash && is_sound && before_is_sound)
-        {
+        if row.seq <= before || (follows && row.prev_hash != before_hash && is_sound && before_is_sound) {
             self.find(Finding::Unlinked { seq: row.seq });
         }
         if is_sound {
@@ -355,10 +343,7 @@ impl Verifier {
             });
         }
         self.report.findings.sort_by_key(first_row_of);
-        let last_pruned = self
-            .checkpoint
-            .as_ref()
-            .map_or(0, |statement| statement.seq.0);
+        let last_pruned = self.checkpoint.as_ref().map_or(0, |statement| statement.seq.0);
         let head = self.previous.map_or(last_pruned, |previous| previous.seq);
         if let Some((_, newest)) = self.anchors.last_key_value() {
             self.report.anchored_upto = Some(newest.seq);
@@ -388,11 +373,7 @@ impl Verifier {
     }
 
     fn pass(&mut self, seq: u64, hash: Hash, is_sound: bool) {
-        self.previous = Some(Previous {
-            seq,
-            hash,
-            is_sound,
-        });
+        self.previous = Some(Previous { seq, hash, is_sound });
         self.report.rows += 1;
         self.report.first.get_or_insert(EventId(seq));
         self.report.head = Some(EventId(seq));
@@ -454,9 +435,7 @@ mod tests {
         let mut prev = GENESIS;
         (1..=count)
             .map(|seq| {
-                let rule = Principal::Rule {
-                    name: "r".to_owned(),
-                };
+                let rule = Principal::Rule { name: "r".to_owned() };
                 let entry = Entry::new(rule, Kind::ReplicaReady).with(json!({"seq": seq}));
                 let now = Now {
                     mono: Mono(seq),
@@ -471,8 +450,7 @@ mod tests {
 
     fn check(rows: &[Row], anchors: &[String], checkpoint: Option<&str>) -> VerifyReport {
         let key = key();
-        let mut verifier =
-            Verifier::new(key.public_key().as_ref(), &anchors.join("\n"), checkpoint);
+        let mut verifier = Verifier::new(key.public_key().as_ref(), &anchors.join("\n"), checkpoint);
         for row in rows {
             verifier.row(row.clone());
         }
