@@ -81,12 +81,7 @@ impl Batch {
     ///
     /// # Errors
     /// When the value has no JSON form (a map whose keys are not texts).
-    pub fn put(
-        mut self,
-        kind: DocumentKind,
-        id: impl Into<String>,
-        value: &impl Serialize,
-    ) -> Result<Self, Error> {
+    pub fn put(mut self, kind: DocumentKind, id: impl Into<String>, value: &impl Serialize) -> Result<Self, Error> {
         let id = id.into();
         match serde_json::to_string(value) {
             Ok(json) => {
