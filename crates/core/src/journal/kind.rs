@@ -1,0 +1,224 @@
+//! The closed list of what can happen, with a line for each. Knows nothing of who records what.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Writes the enum, its names and the reference table from one list, so that none of them can be forgotten.
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// What happened. The name is what is kept, shown and filtered by.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $variant,)+
+            /// A name this build does not know: written by a newer tend, and kept as it stands.
+            Other(String),
+        }
+
+        impl Kind {
+            /// Every kind this build knows, in the order of the reference page.
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)+];
+
+            /// Returns the name, such as `replica.exited`.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Kind::$variant => $name,)+
+                    Kind::Other(name) => name,
+                }
+            }
+
+            /// Returns what the kind means and what its particulars are, for the reference page.
+            #[must_use]
+            pub fn meaning(&self) -> &'static str {
+                match self {
+                    $(Kind::$variant => concat!($($doc,)+).trim_ascii_start(),)+
+                    Kind::Other(_) => "A kind of a newer tend.",
+                }
+            }
+        }
+
+        impl From<&str> for Kind {
+            fn from(name: &str) -> Self {
+                match name {
+                    $($name => Kind::$variant,)+
+                    other => Kind::Other(other.to_owned()),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The daemon took up its work. Data: version, build, pid, boot_id, mode (`fresh` or `adopting`).
+    DaemonStarted = "daemon.started",
+    /// The daemon ended on request. Data: reason. Missing before the next `daemon.started` when it was killed.
+    DaemonStopped = "daemon.stopped",
+
+    /// A stack file was applied. Data: revision, digest of the resolved stack, plan.
+    StackApplied = "stack.applied",
+    /// A stack was taken down. Data: plan.
+    StackRemoved = "stack.removed",
+    /// The wanted number of replicas was changed. Data: from, to.
+    ServiceScaled = "service.scaled",
+    /// A restart was asked for. Data: reason.
+    ServiceRestarted = "service.restarted",
+
+    /// A process was started for a replica. Data: pid, port, command.
+    ReplicaStarted = "replica.started",
+    /// A replica could not be started. Data: error, hint.
+    ReplicaStartFailed = "replica.start_failed",
+    /// A replica passed its readiness and may be given traffic. Data: after_ms since its start.
+    ReplicaReady = "replica.ready",
+    /// A replica that was ready is not any more. Data: reason.
+    ReplicaUnready = "replica.unready",
+    /// A replica ended. Data: the crash card when it was not asked to end, else exit.
+    ReplicaExited = "replica.exited",
+    /// A replica keeps ending; it is tried again ever more slowly. Data: failures, next_try_ms.
+    ReplicaFailing = "replica.failing",
+    /// A replica that was failing has been stable again. Data: failures, down_ms.
+    ReplicaRecovered = "replica.recovered",
+    /// A replica was told to end. Data: reason, signal.
+    ReplicaStopping = "replica.stopping",
+    /// A replica that was told to end has ended, with its whole process tree. Data: exit, after_ms, killed.
+    ReplicaStopped = "replica.stopped",
+    /// The daemon came back and took over a running replica by evidence. Data: pid, start_time, exe.
+    ReplicaAdopted = "replica.adopted",
+    /// The shim of a replica is gone while the replica runs on. Data: shim pid.
+    ReplicaLostShim = "replica.lost_shim",
+    /// A new shim took over a running replica. Data: pid of the old and the new shim.
+    ShimReplaced = "shim.replaced",
+    /// A replica was over its memory limit. Data: bytes, limit, action.
+    ReplicaOverMemory = "replica.over_memory",
+    /// A probe failed as often as makes it count. Data: probe, failures, error.
+    ReplicaProbeFailed = "replica.probe_failed",
+    /// Output of a replica was dropped because disk or reader was behind. Data: bytes.
+    LogsDropped = "logs.dropped",
+
+    /// A plan was made. Data: plan, steps.
+    PlanCreated = "plan.created",
+    /// A plan ended. Data: plan, outcome, error.
+    PlanFinished = "plan.finished",
+    /// A step of a plan began. Data: plan, step, what.
+    StepStarted = "step.started",
+    /// A step of a plan ended. Data: plan, step, outcome, error.
+    StepFinished = "step.finished",
+
+    /// An edge process was started. Data: pid.
+    EdgeStarted = "edge.started",
+    /// The edge process is gone. Data: pid, exit.
+    EdgeLost = "edge.lost",
+    /// The edge attested that it serves a snapshot. Data: snapshot.
+    EdgeServing = "edge.serving",
+    /// The edge sends a replica nothing more, by its own observation. Data: reason.
+    EdgeEjected = "edge.ejected",
+    /// The edge sends a replica traffic again. Data: after_ms.
+    EdgeReadmitted = "edge.readmitted",
+
+    /// A one-off command was started in a service's environment. Data: command, pid.
+    RunStarted = "run.started",
+    /// A one-off command ended. Data: exit, after_ms.
+    RunFinished = "run.finished",
+
+    /// The time of day jumped. Data: by_ms, forward when positive.
+    ClockJumped = "clock.jumped",
+
+    /// Older events were removed; a signed checkpoint stands in their place. Data: upto, hash, rows.
+    JournalCheckpoint = "journal.checkpoint",
+    /// The signed head was put outside this machine's state, in a backup or report. Data: seq, hash, where.
+    JournalAnchored = "journal.anchored",
+    /// Events that nobody waited for were lost because they could not be written. Data: entries, first_at, last_at, kinds, reason.
+    JournalGap = "journal.gap",
+    /// The journal was found changed from outside. Data: finding, expected and found seq and hash, anchor.
+    JournalDamaged = "journal.damaged",
+}
+
+impl Kind {
+    /// Returns the reference page of all kinds, as it stands in `docs/reference/events.md`.
+    #[must_use]
+    pub fn reference_page() -> String {
+        let mut page = String::from(
+            "# Events\n\nEvery kind of event the journal keeps. `tend events --kind replica.exited` asks for one kind, \
+             `--kind 'replica.*'` for a group. A name that is not listed here was written by a newer tend.\n\n\
+             This page is generated from `crates/core/src/journal/kind.rs`: run the tests of `tend-core` with `UPDATE=1` \
+             after a change there.\n\n| kind | meaning |\n| --- | --- |\n",
+        );
+        for kind in Kind::ALL {
+            page.push_str(&format!("| `{kind}` | {} |\n", kind.meaning()));
+        }
+        page
+    }
+}
+
+impl From<String> for Kind {
+    fn from(name: String) -> Self {
+        Kind::from(name.as_str())
+    }
+}
+
+impl From<Kind> for String {
+    fn from(kind: Kind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+impl FromStr for Kind {
+    type Err = std::convert::Infallible;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Ok(Kind::from(name))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_dotted_snake_case_and_reads_back() {
+        for kind in Kind::ALL {
+            let name = kind.as_str();
+            let parts: Vec<&str> = name.split('.').collect();
+            assert_eq!(parts.len(), 2, "{name}");
+            assert!(
+                parts
+                    .iter()
+                    .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')),
+                "{name}"
+            );
+            assert_eq!(&Kind::from(name), kind);
+            assert!(kind.meaning().ends_with('.'), "{name}: {}", kind.meaning());
+        }
+        let mut names: Vec<&str> = Kind::ALL.iter().map(Kind::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_name_is_kept() {
+        let kind: Kind = serde_json::from_str("\"galaxy.collided\"").unwrap();
+        assert_eq!(kind, Kind::Other("galaxy.collided".to_owned()));
+        assert_eq!(serde_json::to_string(&kind).unwrap(), "\"galaxy.collided\"");
+    }
+
+    #[test]
+    fn the_reference_page_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/events.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, Kind::reference_page()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            Kind::reference_page(),
+            "run this test with UPDATE=1 and commit docs/reference/events.md"
+        );
+    }
+}
