@@ -109,7 +109,8 @@ impl Control {
                 }
             }
         }
-        self.awaiting_sockets = false;
+        // More may follow, and none of them may be bound by the edge meanwhile: only a snapshot or the end of the wait says that
+        // no more will come.
         if new > 0 {
             self.listen().await;
         }
@@ -142,6 +143,7 @@ impl Control {
                 "check the disk and the rights of the state folder",
             );
         }
+        self.awaiting_sockets = false;
         let unbound = self.serve(live).await;
         vec![(
             FromEdge::Serving {
@@ -176,6 +178,8 @@ impl Control {
         live.empty()
             .into_iter()
             .for_each(|event| self.shared.tell(event));
+        let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
+        self.listeners.keep_only(&wanted);
         self.listen().await
     }
 
@@ -193,10 +197,6 @@ impl Control {
                     why: chain(&error),
                 });
             }
-        }
-        // Sockets may be handed over before the first snapshot names them.
-        if self.live.snapshot.generation > 0 {
-            self.listeners.keep_only(&wanted);
         }
         for (thread, worker) in self.workers.iter().enumerate() {
             match self

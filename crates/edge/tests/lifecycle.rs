@@ -262,6 +262,32 @@ fn edges_follow_one_another_on_the_same_sockets_and_no_request_fails() {
 }
 
 #[test]
+fn sockets_for_an_address_to_come_are_kept_until_the_snapshot_that_names_it() {
+    let upstream = Upstream::named("api");
+    let (first, second) = (free_address(), free_address());
+    let mut edge = Edge::start_in(Arc::new(Folder::new()), "edge", PATIENCE);
+    hand_over(&mut edge, &bind(first));
+    let mut plan = Plan::new(first)
+        .service("api", &[upstream.address])
+        .route(None, "/", "api");
+    edge.serve(&plan.next());
+    // In two messages, and held by the daemon as well: were they dropped, the address could not be bound again.
+    let (one, other) = (bind(second), bind(free_address()));
+    assert_eq!(hand_over(&mut edge, &one), 1);
+    assert_eq!(hand_over(&mut edge, &other), 1);
+    for sockets in [&one, &other] {
+        plan.snapshot.listeners.push(tend_routing::Listener {
+            address: sockets[0].0.address,
+            key: String::new(),
+        });
+    }
+    edge.serve(&plan.next());
+    for sockets in [&one, &other] {
+        assert_eq!(Client::connect(sockets[0].0.address).get("/").text(), "api");
+    }
+}
+
+#[test]
 fn a_daemon_that_came_back_gets_the_sockets_it_once_handed_over() {
     let upstream = Upstream::named("api");
     let listen = free_address();

@@ -95,7 +95,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     };
     let service = service_fn(|request| {
         client.clock.enter(BUSY);
-        forward(client.clone(), request)
+        // Boxed, so that a connection that idles does not keep room for a request.
+        Box::pin(forward(client.clone(), request))
     });
     let io = TokioIo::new(Watched {
         stream: accepted.stream,
