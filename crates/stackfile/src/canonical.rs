@@ -21,9 +21,7 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             path_at(resource, "file", findings);
         });
     }
-    each(top, "services", |service| {
-        canonicalise_service(service, findings)
-    });
+    each(top, "services", |service| canonicalise_service(service, findings));
 }
 
 fn each(top: &mut Map, section: &str, mut change: impl FnMut(&mut Map)) {
@@ -88,10 +86,7 @@ fn canonicalise_service(service: &mut Map, findings: &Findings) {
     with(service, "depends_on", |node| {
         list_to_map(node, |place| {
             let started = Node::text(place, "service_started");
-            Node::new(
-                place,
-                Value::Map(Map(vec![entry("condition", place, started)])),
-            )
+            Node::new(place, Value::Map(Map(vec![entry("condition", place, started)])))
         });
     });
     with(service, "networks", |node| list_to_map(node, Node::null));
@@ -140,9 +135,7 @@ fn names_at(map: &mut Map, key: &str) {
                 let (name, value) = match scalar.text.split_once('=') {
                     Some((name, value)) => {
                         let mut value = Node::text(item.place, value);
-                        if let (Value::Scalar(inner), Some(written)) =
-                            (&mut value.value, &scalar.written)
-                        {
+                        if let (Value::Scalar(inner), Some(written)) = (&mut value.value, &scalar.written) {
                             let written = written.split_once('=').map_or(written.as_str(), |w| w.1);
                             inner.written = Some(written.to_owned());
                         }
@@ -231,11 +224,8 @@ fn long_ports(node: &mut Node) {
                 map.0.push(text("host_ip", ip.to_string()));
             }
             let target = (spec.target.0 + offset).to_string();
-            map.0.push(entry(
-                "target",
-                place,
-                Node::scalar(place, target, Kind::Integer),
-            ));
+            map.0
+                .push(entry("target", place, Node::scalar(place, target, Kind::Integer)));
             if let Some((first, last)) = spec.published {
                 // One port of the service and a range outside: the engine takes one that is free.
                 let published = if spec.target.0 == spec.target.1 && first != last {
@@ -254,8 +244,7 @@ fn long_ports(node: &mut Node) {
 
 fn long_volume(node: &mut Node, findings: &Findings) {
     let place = node.place;
-    let Some((source, target, mode)) = node.as_text().and_then(|text| parse_volume_spec(text).ok())
-    else {
+    let Some((source, target, mode)) = node.as_text().and_then(|text| parse_volume_spec(text).ok()) else {
         if let Value::Map(map) = &mut node.value
             && map.get("type").and_then(Node::as_text) == Some("bind")
         {
@@ -301,7 +290,6 @@ fn make_absolute(node: &mut Node, findings: &Findings) {
 
 /// A build's folder may be a repository.
 fn is_remote(node: &Node) -> bool {
-    node.as_text().is_some_and(|text| {
-        text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/")
-    })
+    node.as_text()
+        .is_some_and(|text| text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/"))
 }

@@ -105,34 +105,25 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Location {
-    fn show(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        arrow: &str,
-        width: usize,
-        label: &str,
-    ) -> fmt::Result {
+    fn show(&self, f: &mut fmt::Formatter<'_>, arrow: &str, width: usize, label: &str) -> fmt::Result {
         let file = self.file.display();
         if self.line == 0 {
             return writeln!(f, "{:width$}{arrow} {file}", "");
         }
-        writeln!(
-            f,
-            "{:width$}{arrow} {file}:{}:{}",
-            "", self.line, self.column
-        )?;
+        writeln!(f, "{:width$}{arrow} {file}:{}:{}", "", self.line, self.column)?;
         // A tab is shown as one blank so that the caret stands under what it means.
         let text: String = self
             .text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
+        let text = text.trim_end().to_owned();
         let (text, column) = window(&text, self.column as usize);
         let length = (self.length as usize)
             .min(text.chars().count().saturating_sub(column - 1))
             .max(1);
         writeln!(f, "{:width$} |", "")?;
-        writeln!(f, "{:width$} | {text}", self.line)?;
+        writeln!(f, "{}", format!("{:width$} | {text}", self.line).trim_end())?;
         let carets = format!("{}{} {label}", " ".repeat(column - 1), "^".repeat(length));
         writeln!(f, "{:width$} | {}", "", carets.trim_end())
     }
@@ -206,9 +197,7 @@ impl Findings {
 
     /// Returns whether an error was noted.
     pub(crate) fn failed(&self) -> bool {
-        self.found
-            .iter()
-            .any(|(_, one)| one.severity == Severity::Error)
+        self.found.iter().any(|(_, one)| one.severity == Severity::Error)
     }
 
     /// Returns how many were noted, to see later whether more came.

@@ -45,14 +45,10 @@ pub(crate) fn choose(
     match name.parse::<StackName>() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
-            findings
-                .error(place, error.to_string())
-                .help(match normalise(&name) {
-                    near if near.is_empty() => {
-                        "give the stack a name: `name: …` at the top of the file".to_owned()
-                    }
-                    near => format!("write `name: {near}`"),
-                });
+            findings.error(place, error.to_string()).help(match normalise(&name) {
+                near if near.is_empty() => "give the stack a name: `name: …` at the top of the file".to_owned(),
+                near => format!("write `name: {near}`"),
+            });
             None
         }
     }
@@ -65,10 +61,7 @@ fn normalise(text: &str) -> String {
         .chars()
         .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c))
         .collect();
-    kept.trim_start_matches(['-', '_'])
-        .chars()
-        .take(63)
-        .collect()
+    kept.trim_start_matches(['-', '_']).chars().take(63).collect()
 }
 
 #[cfg(test)]
@@ -77,12 +70,7 @@ mod tests {
 
     #[test]
     fn folders_become_names_as_in_compose() {
-        for (folder, name) in [
-            ("mps", "mps"),
-            ("My Shop.v2", "myshopv2"),
-            ("_-x_", "x_"),
-            ("支付", ""),
-        ] {
+        for (folder, name) in [("mps", "mps"), ("My Shop.v2", "myshopv2"), ("_-x_", "x_"), ("支付", "")] {
             assert_eq!(normalise(folder), name, "{folder}");
         }
     }

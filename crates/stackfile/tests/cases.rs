@@ -18,9 +18,7 @@ fn outcome(folder: &Path) -> String {
     let mut name = None;
     let input = std::fs::read_to_string(folder.join("input")).unwrap_or_default();
     for line in input.lines() {
-        let (what, value) = line
-            .split_once(' ')
-            .expect("`input` has lines of two words");
+        let (what, value) = line.split_once(' ').expect("`input` has lines of two words");
         match what {
             "file" => paths.push(folder.join(value)),
             "set" => {
@@ -47,20 +45,13 @@ fn outcome(folder: &Path) -> String {
             // Who owns the checkout is not part of the case.
             loaded.stack.source.owner_uid = 0;
             loaded.stack.source.owner_gid = 0;
-            let notes: String = loaded
-                .notes
-                .iter()
-                .map(|note| format!("{note}\n"))
-                .collect();
+            let notes: String = loaded.notes.iter().map(|note| format!("{note}\n")).collect();
             let stack = serde_json::to_string_pretty(&loaded.stack).unwrap();
             format!("{notes}{stack}\n")
         }
         Err(report) => format!("{report}\n"),
     };
-    text.replace(
-        folder.to_str().expect("the checkout has a plain path"),
-        "CASE",
-    )
+    text.replace(folder.to_str().expect("the checkout has a plain path"), "CASE")
 }
 
 #[test]

@@ -19,17 +19,10 @@ use crate::source::absolute;
 use crate::yaml::Node;
 
 /// Makes the model of a merged tree; nothing when something in it is wrong.
-pub(crate) fn lower(
-    session: &mut Session<'_>,
-    tree: &Node,
-    name: StackName,
-    setting: &Setting,
-) -> Option<Stack> {
+pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, setting: &Setting) -> Option<Stack> {
     let mut services = BTreeMap::new();
     let entries = tree.get("services").map_or(&[][..], Node::entries);
-    let has_another_form = tree
-        .get("services")
-        .is_some_and(|node| node.as_map().is_none());
+    let has_another_form = tree.get("services").is_some_and(|node| node.as_map().is_none());
     if entries.is_empty() && !has_another_form {
         let place = tree
             .as_map()
@@ -45,8 +38,7 @@ pub(crate) fn lower(
         match entry.key.parse::<ServiceName>() {
             Ok(name) => {
                 let routed = routed.contains(&entry.key);
-                if let Some(service) = service::lower(session, entry, name.clone(), routed, setting)
-                {
+                if let Some(service) = service::lower(session, entry, name.clone(), routed, setting) {
                     services.insert(name, service);
                 }
             }
@@ -69,10 +61,7 @@ pub(crate) fn lower(
             let place = session.findings.whole(tree.place.source);
             session.findings.error(
                 place,
-                format!(
-                    "the owner of `{}` could not be read: {error}",
-                    files[0].display()
-                ),
+                format!("the owner of `{}` could not be read: {error}", files[0].display()),
             );
             return None;
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tend_base::parse_bytes;
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy,
-    Schedule, Service, ServiceName, Stop, WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy, Schedule, Service,
+    ServiceName, Stop, WhenBehind, Workload,
 };
 
 use super::probe::{self, count, duration};
@@ -45,9 +45,7 @@ pub(super) fn lower(
     }
     // For a container too the files of variables are read: Compose refuses one whose file is missing.
     let environment = process::environment(session, node, &entry.key, setting);
-    session
-        .environments
-        .insert(name.clone(), environment.clone());
+    session.environments.insert(name.clone(), environment.clone());
     let workload = if is_process {
         process::lower(session, entry, environment).map(Workload::Process)
     } else {
@@ -67,9 +65,7 @@ pub(super) fn lower(
         .into_iter()
         .flatten()
         .any(probe::asks_own_port);
-    let published = node
-        .get("ports")
-        .is_some_and(|ports| !ports.items().is_empty());
+    let published = node.get("ports").is_some_and(|ports| !ports.items().is_empty());
     let port = if is_process {
         port(node, routed || asked || published)
     } else {
@@ -119,24 +115,27 @@ fn warn_of_reach(entry: &Entry, is_process: bool, findings: &mut Findings) {
         match key.reach {
             Reach::Container if is_process && !inner.value.is_null() => {
                 findings
-                    .warning(inner.place, format!("`{}` has no effect on `{name}`, which is a process", inner.key))
+                    .warning(
+                        inner.place,
+                        format!("`{}` has no effect on `{name}`, which is a process", inner.key),
+                    )
                     .help(match inner.key.as_str() {
-                        "volumes" | "tmpfs" => "a process sees the files of the machine; name them by their paths".to_owned(),
-                        "networks" | "network_mode" | "hostname" | "extra_hosts" | "dns" | "links" => "a process uses the network of the machine; others are reached as ${service.NAME.url}".to_owned(),
+                        "volumes" | "tmpfs" => {
+                            "a process sees the files of the machine; name them by their paths".to_owned()
+                        }
+                        "networks" | "network_mode" | "hostname" | "extra_hosts" | "dns" | "links" => {
+                            "a process uses the network of the machine; others are reached as ${service.NAME.url}"
+                                .to_owned()
+                        }
                         "secrets" | "configs" => "a process gets such values by `environment` or `env_file`".to_owned(),
                         _ => "delete it, or run the service as a container with `image:`".to_owned(),
                     });
             }
-            Reach::Ours
-                if !is_process && !matches!(inner.key.as_str(), "replicas" | "restart_policy") =>
-            {
+            Reach::Ours if !is_process && !matches!(inner.key.as_str(), "replicas" | "restart_policy") => {
                 findings
                     .warning(
                         inner.place,
-                        format!(
-                            "`{}` has no effect on `{name}`, which is a container",
-                            inner.key
-                        ),
+                        format!("`{}` has no effect on `{name}`, which is a container", inner.key),
                     )
                     .help("it is for services that run as processes");
             }
@@ -149,14 +148,9 @@ fn warn_of_reach(entry: &Entry, is_process: bool, findings: &mut Findings) {
                 findings
                     .warning(
                         limit.place,
-                        format!(
-                            "`ulimits.{}` has no effect on `{name}`, which is a process",
-                            limit.key
-                        ),
+                        format!("`ulimits.{}` has no effect on `{name}`, which is a process", limit.key),
                     )
-                    .help(
-                        "of the limits of the kernel only `nofile` is set in this version of tend",
-                    );
+                    .help("of the limits of the kernel only `nofile` is set in this version of tend");
             }
         }
     }
@@ -218,10 +212,7 @@ fn check_fixed_port(entry: &Entry, port: &Port, replicas: Replicas, findings: &m
         findings
             .error(
                 written.place,
-                format!(
-                    "several replicas of `{}` cannot all listen at port {number}",
-                    entry.key
-                ),
+                format!("several replicas of `{}` cannot all listen at port {number}", entry.key),
             )
             .help("write `port: PORT`: each replica gets a port of its own in that variable");
     }
@@ -237,9 +228,7 @@ fn dependencies(node: &Node) -> Vec<Dependency> {
                 service: entry.key.parse().ok()?,
                 condition: match entry.value.get("condition").and_then(Node::as_text) {
                     Some("service_healthy") => DependencyCondition::Healthy,
-                    Some("service_completed_successfully") => {
-                        DependencyCondition::CompletedSuccessfully
-                    }
+                    Some("service_completed_successfully") => DependencyCondition::CompletedSuccessfully,
                     _ => DependencyCondition::Started,
                 },
                 restart: flag("restart").unwrap_or(false),
@@ -273,12 +262,9 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
             policy.max_attempts = attempts;
         }
     }
-    for written in [
-        node.at(&["deploy", "restart_policy"]),
-        node.get("restart_policy"),
-    ]
-    .into_iter()
-    .flatten()
+    for written in [node.at(&["deploy", "restart_policy"]), node.get("restart_policy")]
+        .into_iter()
+        .flatten()
     {
         match written.get("condition").and_then(Node::as_text) {
             Some("none") => policy.condition = Condition::Never,
@@ -286,8 +272,7 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
             _ => policy.condition = Condition::Always,
         }
         policy.delay = duration(written, "delay").unwrap_or(policy.delay);
-        policy.delay_max =
-            duration(written, "delay_max").unwrap_or(policy.delay_max.max(policy.delay));
+        policy.delay_max = duration(written, "delay_max").unwrap_or(policy.delay_max.max(policy.delay));
         policy.max_attempts = count(written, "max_attempts").unwrap_or(policy.max_attempts);
         policy.window = duration(written, "window").unwrap_or(policy.window);
         if policy.delay > policy.delay_max {
@@ -314,10 +299,7 @@ fn resources(node: &Node, service: &str, findings: &mut Findings) -> Resources {
         {
             let path = path.join(".");
             findings
-                .error(
-                    one.place,
-                    format!("`{legacy}` and `{path}` of `{service}` differ"),
-                )
+                .error(one.place, format!("`{legacy}` and `{path}` of `{service}` differ"))
                 .also(other.place, "the other")
                 .help(format!("keep `{path}`"));
         }
@@ -330,12 +312,7 @@ fn resources(node: &Node, service: &str, findings: &mut Findings) -> Resources {
     let pids_max = both("pids_limit", &limit("pids"));
     let memory_reserved = both("mem_reservation", &reserved("memory"));
     let cpus_reserved = node.at(&reserved("cpus"));
-    let number = |node: &Node| {
-        node.as_text()?
-            .parse::<f64>()
-            .ok()
-            .filter(|number| *number > 0.0)
-    };
+    let number = |node: &Node| node.as_text()?.parse::<f64>().ok().filter(|number| *number > 0.0);
     Resources {
         // Compose: 0 is no limit.
         memory_max: memory_max.and_then(bytes).filter(|bytes| *bytes > 0),
