@@ -3,6 +3,7 @@
 //! Source: the Compose specification's short and long syntaxes. Shapes were checked before; whatever did not fit is left alone.
 
 use crate::error::Findings;
+use crate::lower::is_process;
 use crate::schema::{parse_port_spec, parse_volume_spec};
 use crate::source::Place;
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
@@ -22,6 +23,38 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
         });
     }
     each(top, "services", |service| canonicalise_service(service, findings));
+}
+
+/// Writes out the folder each process runs in: of the merged file, nothing tells any more which file a service came from.
+pub(crate) fn write_directories(file: &mut Node, findings: &Findings) {
+    let Value::Map(top) = &mut file.value else {
+        return;
+    };
+    let Some(at) = top.position("services") else {
+        return;
+    };
+    let Value::Map(services) = &mut top.0[at].value.value else {
+        return;
+    };
+    for service in &mut services.0 {
+        if !is_process(&service.value) {
+            continue;
+        }
+        let place = service.value.place;
+        let Value::Map(keys) = &mut service.value.value else {
+            continue;
+        };
+        match keys.position("working_dir") {
+            Some(at) if !keys.0[at].value.is_null() => {
+                make_absolute(&mut keys.0[at].value, findings);
+            }
+            _ => {
+                let directory = findings.sources.resolve(place, ".");
+                let directory = Node::text(place, directory.to_string_lossy());
+                keys.set(entry("working_dir", place, directory));
+            }
+        }
+    }
 }
 
 fn each(top: &mut Map, section: &str, mut change: impl FnMut(&mut Map)) {

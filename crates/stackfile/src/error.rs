@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::mask::masked;
 use crate::source::{Place, SourceId, Sources};
 
 /// Whether the stack can be used in spite of it.
@@ -44,7 +45,7 @@ pub struct Location {
     pub column: u32,
     /// How many characters are meant.
     pub length: u32,
-    /// The line as it is written; values of environment files are left out.
+    /// The line as it is written; values of environment files and what looks like a secret are hidden.
     pub text: String,
 }
 
@@ -72,9 +73,15 @@ fn sentence(all: &[Diagnostic]) -> String {
         text.push_str(&one.to_string());
         text.push('\n');
     }
-    match count(all, Severity::Error) {
-        1 => text.push_str("1 error; nothing was started"),
-        many => text.push_str(&format!("{many} errors; nothing was started")),
+    let of = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    };
+    text.push_str(&of(count(all, Severity::Error), "error"));
+    let warnings = count(all, Severity::Warning);
+    if warnings > 0 {
+        text.push_str(", ");
+        text.push_str(&of(warnings, "warning"));
     }
     text
 }
@@ -235,7 +242,7 @@ fn location(sources: &Sources, place: Place) -> Location {
                 None => text.to_owned(),
             }
         } else {
-            text.to_owned()
+            masked(text)
         },
     }
 }

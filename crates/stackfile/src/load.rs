@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tend_core::model::{ServiceName, Stack};
 
-use crate::canonical::canonicalise;
+use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
@@ -111,6 +111,7 @@ impl Session<'_> {
         let paths = self.input.paths.clone();
         let mut tree = self.project(&paths, &setting, &mut Vec::new(), None)?;
         merge::settle(&mut tree);
+        write_directories(&mut tree, &self.findings);
         let name = stack_name::choose(&mut tree, &setting, self.input, &mut self.findings);
         let active = profiles::active(&self.input.profiles, &setting.variables);
         let disabled = profiles::choose(&mut tree, &active);

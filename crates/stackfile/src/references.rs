@@ -139,9 +139,7 @@ fn check_dependency(
     if services.iter().any(|entry| entry.key == *on) {
         return;
     }
-    let required = dependency.value.get("required").and_then(Node::as_bool) != Some(false);
     match disabled.get(on) {
-        Some(_) if !required => {}
         Some(profiles) => {
             findings
                 .error(

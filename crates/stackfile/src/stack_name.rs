@@ -5,7 +5,7 @@ use tend_core::model::StackName;
 use crate::error::Findings;
 use crate::input::Input;
 use crate::load::Setting;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Entry, Node, Value};
 
 /// Chooses the name, and takes `version` out of the tree with a word about it.
 pub(crate) fn choose(
@@ -43,7 +43,19 @@ pub(crate) fn choose(
         }
     };
     match name.parse::<StackName>() {
-        Ok(parsed) => Some(parsed),
+        Ok(parsed) => {
+            let at = top.position("name");
+            let entry = Entry {
+                key: "name".to_owned(),
+                place,
+                value: Node::text(place, parsed.as_str()),
+            };
+            match at {
+                Some(at) => top.0[at] = entry,
+                None => top.0.insert(0, entry),
+            }
+            Some(parsed)
+        }
         Err(error) => {
             findings.error(place, error.to_string()).help(match normalise(&name) {
                 near if near.is_empty() => "give the stack a name: `name: …` at the top of the file".to_owned(),

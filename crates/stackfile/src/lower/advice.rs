@@ -30,6 +30,9 @@ pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, setti
                 check_host(entry, text, variable.value.place, process, entries, findings);
             }
         }
+        if process {
+            check_waiting(entry, entries, findings);
+        }
         check_port_variable(entry, services, setting, findings);
         if !process {
             check_published(entry, findings);
@@ -43,6 +46,27 @@ fn for_scalars(node: &Node, visit: &mut impl FnMut(&str, Place)) {
         Value::Scalar(scalar) => visit(&scalar.text, node.place),
         Value::List(items) => items.iter().for_each(|item| for_scalars(item, visit)),
         Value::Map(map) => map.0.iter().for_each(|entry| for_scalars(&entry.value, visit)),
+    }
+}
+
+/// A process that waits for a container waits for what is not started.
+fn check_waiting(entry: &Entry, entries: &[Entry], findings: &mut Findings) {
+    for on in entry.value.get("depends_on").map_or(&[][..], Node::entries) {
+        let is_container = entries
+            .iter()
+            .any(|other| other.key == on.key && !is_process(&other.value));
+        let required = on.value.get("required").and_then(Node::as_bool) != Some(false);
+        if is_container && required {
+            findings
+                .warning(
+                    on.place,
+                    format!(
+                        "`{}` waits for `{}`, which is a container and is not started in this version of tend",
+                        entry.key, on.key
+                    ),
+                )
+                .help("start it by other means and write `required: false`, or run it as a process");
+        }
     }
 }
 

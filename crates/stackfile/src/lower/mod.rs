@@ -34,11 +34,15 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
             .help("write below `services:` what runs, each with a `command:` or an `image:`; a service may be waiting for its profile");
     }
     let routed = edge::routed_services(tree);
+    let jobs = service::jobs(entries);
     for entry in entries {
         match entry.key.parse::<ServiceName>() {
             Ok(name) => {
-                let routed = routed.contains(&entry.key);
-                if let Some(service) = service::lower(session, entry, name.clone(), routed, setting) {
+                let role = Role {
+                    routed: routed.contains(&entry.key),
+                    job: jobs.contains(&entry.key),
+                };
+                if let Some(service) = service::lower(session, entry, name.clone(), role, setting) {
                     services.insert(name, service);
                 }
             }
@@ -81,6 +85,15 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         services,
         edge,
     })
+}
+
+/// What the rest of the stack has to do with a service.
+#[derive(Clone, Copy)]
+struct Role {
+    /// A route leads to it.
+    routed: bool,
+    /// Another service waits for its successful end.
+    job: bool,
 }
 
 /// Returns whether a service runs as a process.

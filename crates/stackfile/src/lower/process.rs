@@ -50,11 +50,7 @@ pub(super) fn lower(
     let node = &entry.value;
     let name = &entry.key;
     let command = full_command(session, entry)?;
-    let base = session.findings.sources.get(node.place.source).directory.clone();
-    let directory = node
-        .get("working_dir")
-        .and_then(|dir| Some(session.findings.sources.resolve(dir.place, dir.as_text()?)))
-        .unwrap_or(base);
+    let directory = PathBuf::from(node.get("working_dir").and_then(Node::as_text)?);
     let prepare = node
         .get("prepare")
         .and_then(|prepare| command_words(prepare, "prepare", &mut session.findings));

@@ -1,5 +1,6 @@
 //! One service: everything a process and a container have in common.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tend_base::parse_bytes;
@@ -9,7 +10,7 @@ use tend_core::model::{
 };
 
 use super::probe::{self, count, duration};
-use super::{is_process, process};
+use super::{Role, is_process, process};
 use crate::error::Findings;
 use crate::load::{Session, Setting};
 use crate::schema::{Reach, SERVICE, parse_signal};
@@ -34,7 +35,7 @@ pub(super) fn lower(
     session: &mut Session<'_>,
     entry: &Entry,
     name: ServiceName,
-    routed: bool,
+    role: Role,
     setting: &Setting,
 ) -> Option<Service> {
     let node = &entry.value;
@@ -67,7 +68,7 @@ pub(super) fn lower(
         .any(probe::asks_own_port);
     let published = node.get("ports").is_some_and(|ports| !ports.items().is_empty());
     let port = if is_process {
-        port(node, routed || asked || published)
+        port(node, role.routed || asked || published)
     } else {
         Port::None
     };
@@ -79,7 +80,7 @@ pub(super) fn lower(
         }
         check_fixed_port(entry, &port, replicas, findings);
     }
-    let restart = restart(node, is_process, findings);
+    let restart = restart(entry, is_process, role.job, findings);
     let resources = resources(node, &entry.key, findings);
     let logs = logs(node, findings);
     Some(Service {
@@ -239,12 +240,15 @@ fn dependencies(node: &Node) -> Vec<Dependency> {
 }
 
 /// Reads `restart` and `restart_policy`; the policy wins, as in Compose.
-fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPolicy {
+///
+/// A process whose end another service waits for is a job: unless said otherwise it runs until it succeeded once.
+fn restart(entry: &Entry, is_process: bool, job: bool, findings: &mut Findings) -> RestartPolicy {
+    let node = &entry.value;
     let mut policy = RestartPolicy {
-        condition: if is_process {
-            Condition::Always
-        } else {
-            Condition::Never
+        condition: match (is_process, job) {
+            (false, _) => Condition::Never,
+            (true, true) => Condition::OnFailure,
+            (true, false) => Condition::Always,
         },
         delay: DELAY,
         delay_max: DELAY_MAX,
@@ -282,7 +286,33 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
                 .help("the delay grows from `delay` to `delay_max`");
         }
     }
+    if job && is_process && policy.condition == Condition::Always {
+        let written = ["restart", "restart_policy"]
+            .into_iter()
+            .find_map(|key| node.get(key))
+            .or_else(|| node.at(&["deploy", "restart_policy"]))
+            .map_or(entry.place, |written| written.place);
+        findings
+            .warning(
+                written,
+                format!(
+                    "another service waits for `{}` to end, and it is always started again",
+                    entry.key
+                ),
+            )
+            .help("write `restart: on-failure`, or leave it out: that is the default of such a service");
+    }
     policy
+}
+
+/// Returns the services whose successful end another one waits for.
+pub(super) fn jobs(services: &[Entry]) -> BTreeSet<String> {
+    services
+        .iter()
+        .flat_map(|service| service.value.get("depends_on").map_or(&[][..], Node::entries))
+        .filter(|on| on.value.get("condition").and_then(Node::as_text) == Some("service_completed_successfully"))
+        .map(|on| on.key.clone())
+        .collect()
 }
 
 fn bytes(node: &Node) -> Option<u64> {
