@@ -1,0 +1,1 @@
+//! The command line as it is seen from outside the crate.
