@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tend_core::model::Stack;
+use tend_core::model::{ServiceName, Stack};
 
 use crate::canonical::canonicalise;
 use crate::error::{Diagnostic, Findings, Report};
@@ -29,7 +29,12 @@ pub struct Loaded {
     pub notes: Vec<Diagnostic>,
     /// The files merged into one, variables replaced and short forms written out.
     pub document: Document,
+    /// The whole environment of each service, its files read; for a process it is in the stack too. Holds secrets: not for printing.
+    pub environments: Environments,
 }
+
+/// Variables by service.
+pub type Environments = BTreeMap<ServiceName, BTreeMap<String, String>>;
 
 /// The files merged into one.
 #[derive(Debug)]
@@ -65,6 +70,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
     let mut session = Session {
         input,
         findings: Findings::default(),
+        environments: Environments::new(),
     };
     let outcome = session.run(&directory);
     let failed = session.findings.failed();
@@ -74,6 +80,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
             stack,
             notes: diagnostics,
             document: Document(tree),
+            environments: session.environments,
         }),
         _ => Err(Report(diagnostics)),
     }
@@ -83,6 +90,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
 pub(crate) struct Session<'a> {
     pub(crate) input: &'a Input<'a>,
     pub(crate) findings: Findings,
+    pub(crate) environments: Environments,
 }
 
 /// What the variables of a set of files stand for and where its paths start from.

@@ -1,7 +1,9 @@
 //! Tests of the stack file as a whole: each module below proves one promise.
 
 mod cases;
+mod compose;
 mod disk;
+mod generated;
 mod guides;
 mod malformed;
 mod mutation;

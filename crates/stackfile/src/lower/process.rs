@@ -51,7 +51,7 @@ pub(super) fn command_words(
 pub(super) fn lower(
     session: &mut Session<'_>,
     entry: &Entry,
-    setting: &Setting,
+    environment: BTreeMap<String, String>,
 ) -> Option<Process> {
     let node = &entry.value;
     let name = &entry.key;
@@ -69,7 +69,6 @@ pub(super) fn lower(
     let prepare = node
         .get("prepare")
         .and_then(|prepare| command_words(prepare, "prepare", &mut session.findings));
-    let environment = environment(session, node, name, setting);
     let open_files_max = node.at(&["ulimits", "nofile"]).and_then(|limit| {
         let number = limit.get("hard").unwrap_or(limit);
         number.as_text()?.parse().ok()

@@ -43,11 +43,14 @@ pub(super) fn lower(
     if let Some(check) = node.get("healthcheck") {
         probe::check_test(check, &mut session.findings);
     }
+    // For a container too the files of variables are read: Compose refuses one whose file is missing.
+    let environment = process::environment(session, node, &entry.key, setting);
+    session
+        .environments
+        .insert(name.clone(), environment.clone());
     let workload = if is_process {
-        process::lower(session, entry, setting).map(Workload::Process)
+        process::lower(session, entry, environment).map(Workload::Process)
     } else {
-        // The files of variables are read for their errors: Compose refuses a container whose file is missing.
-        process::environment(session, node, &entry.key, setting);
         Some(Workload::Container { image: image(node) })
     };
     let findings = &mut session.findings;

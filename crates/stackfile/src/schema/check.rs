@@ -3,7 +3,7 @@
 use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use crate::error::Findings;
 use crate::source::Place;
-use crate::yaml::{Entry, Node, Scalar, Tag, Value};
+use crate::yaml::{Entry, Kind, Node, Scalar, Tag, Value};
 
 /// Checks a value; `path` is where it stands, such as `services.api.ports`.
 pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findings) {
@@ -165,19 +165,37 @@ fn takes_nothing(shape: &Shape) -> bool {
 }
 
 fn check_form(form: Form, scalar: &Scalar, place: Place, path: &str, findings: &mut Findings) {
-    if scalar.kind == crate::yaml::Kind::Null && form != Form::Value {
+    if scalar.kind == Kind::Null && form != Form::Value {
         findings.error(
             place,
             format!("`{path}` has an empty value; it takes {}", form.expects()),
         );
         return;
     }
+    if form == Form::Value && scalar.kind == Kind::Integer && is_octal(&scalar.text) {
+        findings
+            .warning(
+                place,
+                format!(
+                    "Compose takes `{}` for a number in base 8; here it stays as it is written",
+                    scalar.shown()
+                ),
+            )
+            .help(format!(
+                "put it in quotes to be read alike: \"{}\"",
+                scalar.shown()
+            ));
+    }
     if let Err(detail) = form.check(scalar) {
-        let help = (scalar.kind == crate::yaml::Kind::Bool
-            && matches!(form, Form::Text | Form::Command))
-        .then(|| format!("put it in quotes: \"{}\"", scalar.text));
+        let help = (scalar.kind == Kind::Bool && matches!(form, Form::Text | Form::Command))
+            .then(|| format!("put it in quotes: \"{}\"", scalar.text));
         wrong(scalar, place, path, form.expects(), detail, findings).help_if(help);
     }
+}
+
+/// Returns whether readers of YAML 1.1 take a number for octal.
+fn is_octal(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| (b'0'..b'8').contains(&byte))
 }
 
 fn wrong<'a>(

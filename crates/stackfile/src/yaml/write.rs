@@ -23,7 +23,11 @@ fn scalar_to_json(scalar: &Scalar) -> Json {
     match scalar.kind {
         Kind::Null => Json::Null,
         Kind::Bool => Json::Bool(text.eq_ignore_ascii_case("true")),
-        Kind::Integer => text.parse::<i64>().map_or_else(|_| text.into(), Json::from),
+        // `0440` stays as it is: whether it is octal depends on the reader.
+        Kind::Integer => match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => number.into(),
+            _ => text.into(),
+        },
         Kind::Float => text
             .parse::<f64>()
             .ok()

@@ -1,0 +1,204 @@
+//! What can happen to the controller: wishes of people, outcomes of steps, observations of the host.
+
+use tend_base::Mono;
+
+use crate::journal::Principal;
+use crate::model::{ReplicaId, ServiceId, Stack, StackName};
+use crate::observed::{Exit, StartFailure};
+use crate::plan::ProbeKind;
+
+/// One thing that happened. Wishes come first, then outcomes of steps, then what the host shows by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Bring this stack up, or to this definition.
+    Apply {
+        /// The whole stack.
+        stack: Box<Stack>,
+        /// Who asks.
+        by: Principal,
+    },
+    /// Take a stack down.
+    Remove {
+        /// Which.
+        stack: StackName,
+        /// Who asks.
+        by: Principal,
+    },
+    /// Run so many replicas of a service.
+    Scale {
+        /// Which.
+        service: ServiceId,
+        /// How many.
+        replicas: u32,
+        /// Who asks.
+        by: Principal,
+    },
+    /// Restart replicas, one after the other where that keeps the service answering.
+    Restart {
+        /// Which service.
+        service: ServiceId,
+        /// Only this slot.
+        slot: Option<u32>,
+        /// Who asks.
+        by: Principal,
+    },
+    /// Stop a service or let it run again.
+    Stop {
+        /// Which.
+        service: ServiceId,
+        /// True to stop it, false to let it run.
+        stopped: bool,
+        /// Who asks.
+        by: Principal,
+    },
+
+    /// Outcome of [`crate::plan::Step::Prepare`].
+    Prepared {
+        /// Of which service.
+        service: ServiceId,
+        /// For which definition.
+        fingerprint: u64,
+        /// Why it failed.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Start`].
+    Started {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// The process id.
+        result: Result<u32, StartFailure>,
+    },
+    /// Outcome of [`crate::plan::Step::Probe`].
+    Probed {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Which question.
+        kind: ProbeKind,
+        /// What the failure was.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Signal`].
+    Signalled {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Why it could not be sent.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Kill`].
+    Killed {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Why it could not be done.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::ReplaceShim`].
+    ShimReplaced {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Why it could not be done.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Publish`]: whether the edge was told.
+    Published {
+        /// Which snapshot.
+        generation: u64,
+        /// Why it could not be told.
+        result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Verify`].
+    Verified {
+        /// Which service.
+        service: ServiceId,
+        /// For which revision.
+        revision: u64,
+        /// The replica that answered, or why none did.
+        result: Result<ReplicaId, String>,
+    },
+    /// Outcome of [`crate::plan::Step::StartEdge`] when it failed; success shows as [`Input::EdgeConnected`].
+    EdgeStartFailed {
+        /// Why.
+        why: String,
+    },
+
+    /// A process found running when the daemon came up, proven by pid, start time and executable.
+    Adopted {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Its process id.
+        pid: u32,
+        /// When it was started.
+        since: Mono,
+        /// The port it was given.
+        port: Option<u16>,
+        /// The definition it was started from.
+        fingerprint: u64,
+        /// Its shim is alive too.
+        shim_alive: bool,
+    },
+    /// The host was looked at after [`crate::controller::restore`]: all that was found running or ended has been reported.
+    ///
+    /// Before it nothing is decided; with it, what was running and was not reported has ended, nobody knows how.
+    Surveyed,
+    /// A replica's process ended. May be reported again by a daemon that came back: the second time changes nothing.
+    Exited {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// How.
+        exit: Exit,
+        /// Its last lines of output.
+        last_lines: Vec<String>,
+    },
+    /// A replica's shim is gone, the replica itself is not.
+    ShimLost {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+    },
+    /// What a replica uses.
+    Measured {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// Memory in bytes.
+        memory: u64,
+        /// Thousandths of one processor.
+        cpu_permille: u32,
+    },
+    /// How many requests the edge has in flight on a draining replica.
+    InFlight {
+        /// Which.
+        replica: ReplicaId,
+        /// How many.
+        count: u64,
+    },
+    /// The edge is there.
+    EdgeConnected {
+        /// The generation it says it serves; 0 when none.
+        serving: u64,
+    },
+    /// The edge serves a snapshot.
+    EdgeServing {
+        /// Which.
+        generation: u64,
+    },
+    /// The edge is gone.
+    EdgeLost,
+    /// Time passed.
+    Tick,
+}

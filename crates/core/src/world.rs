@@ -1,0 +1,180 @@
+//! Everything the controller knows: what is wanted beside what was observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use tend_base::Mono;
+
+use crate::model::{Port, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use crate::observed::{EdgeFacts, Endpoint, Endpoints, Phase, Replica, ServiceFacts};
+
+/// A stack as it was asked for, with what was asked of it since.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// As its file says.
+    pub stack: Stack,
+    /// Counts the applications of this stack, from 1.
+    pub revision: u64,
+    /// What people asked for beside the file.
+    pub adjustments: BTreeMap<ServiceName, Adjustment>,
+    /// It is being taken down.
+    pub removing: bool,
+}
+
+/// What people asked of one service beside its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// `tend scale`.
+    pub replicas: Option<u32>,
+    /// `tend stop`.
+    pub stopped: bool,
+}
+
+/// What is wanted beside what is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// Processors of the machine.
+    pub cores: u32,
+    /// Ports that may be given to replicas and services, outside the kernel's ephemeral range.
+    pub ports: std::ops::Range<u16>,
+    /// What is wanted.
+    pub stacks: BTreeMap<StackName, Wanted>,
+    /// What is there of replicas.
+    pub replicas: BTreeMap<ReplicaId, Replica>,
+    /// What is there of services.
+    pub services: BTreeMap<ServiceId, ServiceFacts>,
+    /// What is there of the edge.
+    pub edge: EdgeFacts,
+    /// Ports found taken by someone else.
+    pub ports_avoided: BTreeSet<u16>,
+    /// The highest incarnation ever given to a replica: one is never given twice, not even after its stack was removed and came back.
+    pub incarnation_last: u64,
+    /// This is what an earlier daemon knew; the host has not been looked at since.
+    pub survey_pending: bool,
+    /// What changed lately, newest last, for the crash cards.
+    pub changes: Vec<WorldChange>,
+}
+
+/// Something that changed and may explain a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorldChange {
+    /// When.
+    pub at: Mono,
+    /// When, for people.
+    pub wall: tend_base::Wall,
+    /// In which stack.
+    pub stack: StackName,
+    /// By whom, for people.
+    pub by: String,
+    /// What, for people.
+    pub what: String,
+}
+
+impl World {
+    /// Returns what is wanted of a service, unless its stack is unknown or being removed.
+    #[must_use]
+    pub fn service(&self, id: &ServiceId) -> Option<(&Wanted, &Service)> {
+        let wanted = self.stacks.get(&id.stack).filter(|wanted| !wanted.removing)?;
+        Some((wanted, wanted.stack.services.get(&id.service)?))
+    }
+
+    /// Returns the definition a replica belongs to, even while its stack is being removed.
+    #[must_use]
+    pub fn definition(&self, replica: &ReplicaId) -> Option<&Service> {
+        self.stacks.get(&replica.stack)?.stack.services.get(&replica.service)
+    }
+
+    /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet.
+    #[must_use]
+    pub fn replicas_wanted(&self, id: &ServiceId) -> u32 {
+        let Some((wanted, service)) = self.service(id) else {
+            return 0;
+        };
+        let adjustment = wanted.adjustments.get(&id.service).cloned().unwrap_or_default();
+        match (&service.workload, adjustment.stopped) {
+            (Workload::Container { .. }, _) | (_, true) => 0,
+            (Workload::Process(_), false) => adjustment.replicas.unwrap_or(match service.replicas {
+                Replicas::Count(count) => count,
+                Replicas::Max => self.cores.max(1),
+            }),
+        }
+    }
+
+    /// Returns whether a replica is wanted.
+    #[must_use]
+    pub fn is_wanted(&self, replica: &ReplicaId) -> bool {
+        replica.slot <= self.replicas_wanted(&replica.service_id())
+    }
+
+    /// Returns the replicas known of a service, wanted or not, by slot.
+    pub fn replicas_of(&self, id: &ServiceId) -> impl Iterator<Item = (&ReplicaId, &Replica)> {
+        let from = ReplicaId {
+            stack: id.stack.clone(),
+            service: id.service.clone(),
+            slot: 0,
+        };
+        let to = ReplicaId {
+            slot: u32::MAX,
+            ..from.clone()
+        };
+        self.replicas.range(from..=to)
+    }
+
+    /// Returns the endpoints as the edge should have them now.
+    ///
+    /// Invariant: a replica that is not ready is no endpoint that takes new requests (test and simulator invariant
+    /// `the_edge_is_never_pointed_at_a_replica_that_is_not_ready`).
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        let mut endpoints = Endpoints::new();
+        for (id, replica) in &self.replicas {
+            let Some(port) = replica.port else { continue };
+            if !self.stacks.contains_key(&id.stack) {
+                continue;
+            }
+            let draining = match replica.phase {
+                Phase::Running { .. } if replica.ready_since.is_some() => false,
+                Phase::Stopping { signalled: None, .. } if replica.ready_since.is_some() => true,
+                _ => continue,
+            };
+            let endpoint = Endpoint {
+                replica: id.clone(),
+                incarnation: replica.incarnation,
+                port,
+                draining,
+            };
+            endpoints.entry(id.service_id()).or_default().push(endpoint);
+        }
+        endpoints
+    }
+
+    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
+    #[must_use]
+    pub fn revisions(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, wanted) in &self.stacks {
+            (name, wanted.revision, wanted.removing).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Returns the ports that may be given, lowest first; those once found taken by someone else come last.
+    pub fn free_ports(&self) -> impl Iterator<Item = u16> {
+        let fixed = self.stacks.values().flat_map(|wanted| wanted.stack.services.values());
+        let given: BTreeSet<u16> = self
+            .replicas
+            .values()
+            .filter_map(|replica| replica.port)
+            .chain(self.services.values().filter_map(|facts| facts.loopback_port))
+            .chain(fixed.filter_map(|service| match service.port {
+                Port::Fixed(port) => Some(port),
+                _ => None,
+            }))
+            .collect();
+        let (avoided, given_too) = (&self.ports_avoided, given.clone());
+        let first = move |port: &u16| !given.contains(port) && !avoided.contains(port);
+        let last = move |port: &u16| !given_too.contains(port) && avoided.contains(port);
+        self.ports.clone().filter(first).chain(self.ports.clone().filter(last))
+    }
+}
