@@ -178,17 +178,21 @@ async fn read(request: Request<Incoming>) -> Result<Call, ApiError> {
 
 fn response(reply: Reply) -> Response<ReplyBody> {
     let (status, kind, body) = match reply {
-        Reply::Json(value) => (200, "application/json", ReplyBody::once(&value)),
+        Reply::Json(text) => (200, "application/json", ReplyBody::once(text)),
         Reply::Lines(lines) => (
             200,
             "application/x-ndjson",
             ReplyBody::Lines(lines.receiver),
         ),
-        Reply::Refused(error) => (
-            error.class.http_status(),
-            "application/json",
-            ReplyBody::once(&error),
-        ),
+        Reply::Refused(error) => {
+            let text = serde_json::to_vec(&error)
+                .expect("invariant: an error is made of texts, which JSON can hold");
+            (
+                error.class.http_status(),
+                "application/json",
+                ReplyBody::once(text),
+            )
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() =
@@ -206,10 +210,10 @@ enum ReplyBody {
 }
 
 impl ReplyBody {
-    fn once<T: serde::Serialize>(value: &T) -> Self {
-        let mut text = serde_json::to_vec(value)
-            .expect("invariant: a message is made of named fields and texts, which JSON can hold");
-        text.push(b'\n');
+    fn once(mut text: Vec<u8>) -> Self {
+        // For a person who asks with curl.
+        text.push(b'
+');
         Self::Once(Some(Bytes::from(text)))
     }
 }

@@ -39,52 +39,29 @@ Environment:
 /// Every command, in the order in which help lists them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring a stack up, or to what its file says now
     Up(commands::up::Up),
-    /// Stop a stack and forget it
     Down(commands::down::Down),
-    /// Show a stack's services and replicas
     #[command(visible_alias = "ps")]
     Status(commands::status::Status),
-    /// List the stacks
     Ls(commands::ls::Ls),
-    /// Show a service: how it is, how it is defined, what happened to it
     Describe(commands::describe::Describe),
-    /// Show the output of services
     Logs(commands::logs::Logs),
-    /// Show what happened, as the journal has it
     Events(commands::events::Events),
-    /// Show a stack live
     Top(commands::top::Top),
-    /// Restart a stack, a service or a replica
     Restart(commands::restart::Restart),
-    /// Stop a stack, a service or a replica until it is started
     Stop(commands::stop::Stop),
-    /// Start what was stopped
     Start(commands::start::Start),
-    /// Change how many replicas services have
     Scale(commands::scale::Scale),
-    /// Run a command once, in a service's environment
     Run(commands::run::Run),
-    /// Run a command in a replica's environment
     Exec(commands::exec::Exec),
-    /// Show what `up` would do
     Plan(commands::plan::Plan),
-    /// Check a stack file
     Check(commands::check::Check),
-    /// Print the JSON Schema of the stack file
     Schema(commands::schema::Schema),
-    /// Show the daemon: process, folders, memory, edge, limits
     Info(commands::info::Info),
-    /// Have systemd keep the daemon started
     Install(commands::install::Install),
-    /// Have the daemon go on as this program; replicas are not restarted
     Upgrade(commands::upgrade::Upgrade),
-    /// End the daemon; replicas and edge go on
     Shutdown(commands::shutdown::Shutdown),
-    /// Print completions for a shell
     Completions(commands::completions::Completions),
-    /// Print or write the manual pages
     Man(commands::man::Man),
     /// Be the daemon (started by the other commands)
     #[command(hide = true, disable_help_flag = true)]

@@ -109,16 +109,18 @@ fn show_finished(
     }
     if !finished.ok {
         // As any error is shown, with the last lines of output between why and what next.
-        let mut because = vec![finished.reason.clone()];
-        because.retain(|reason| !reason.is_empty());
+        let mut because = finished.reason.clone();
         if !finished.last_lines.is_empty() {
-            let lines: String = finished
-                .last_lines
-                .iter()
-                .map(|line| format!("\n| {}", crate::output::harmless(line)))
-                .collect();
-            because.push(format!("{}{lines}", text::LAST_LINES));
+            because.push_str(text::LAST_LINES);
+            for line in &finished.last_lines {
+                because.push_str("\n| ");
+                because.push_str(&crate::output::harmless(line));
+            }
         }
+        let because = match because.is_empty() {
+            true => Vec::new(),
+            false => vec![because],
+        };
         return crate::output::show_error(
             &mut context.surroundings.stderr,
             paint_errors,
@@ -152,6 +154,6 @@ mod text {
     pub(super) const LEFT: &str =
         "left; the daemon goes on with it, and `tend status` tells how far it is";
     pub(super) const WARNING: &str = "warning:";
-    pub(super) const LAST_LINES: &str = "its last lines were";
+    pub(super) const LAST_LINES: &str = "; its last lines:";
     pub(super) const TRY_NEXT: &str = "Try next:";
 }

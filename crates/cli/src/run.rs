@@ -15,6 +15,9 @@ use crate::error::Error;
 use crate::output::{Paint, show_error};
 use crate::{Roles, Surroundings};
 
+/// Width of help where there is no terminal to ask, and the most it takes of one.
+const HELP_COLUMNS: u16 = 100;
+
 /// Does what the words ask for; `arguments` starts with the program's name. To be called once, by `main`.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>, roles: &Roles) -> ExitCode {
@@ -50,7 +53,15 @@ pub fn run_in(
     roles: &Roles,
     surroundings: &mut Surroundings,
 ) -> u8 {
-    let parsed = definition(roles)
+    let mut tend = definition(roles);
+    let terminal = &surroundings.terminal;
+    if let Some(columns) = terminal
+        .columns
+        .or((!terminal.live).then_some(HELP_COLUMNS))
+    {
+        tend = tend.term_width(columns.into());
+    }
+    let parsed = tend
         .try_get_matches_from(arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let command = match parsed {

@@ -53,11 +53,16 @@ pub(super) async fn run(
         let _ = ended.send(run_here(&environment, terminal, &command, started));
     });
     let mut child = None;
+    let mut told = false;
     let status = loop {
         let (interrupts, quits) = swallowed.split_at_mut(1);
         tokio::select! {
             status = &mut outcome => break status,
-            started = &mut pid, if child.is_none() => child = started.ok(),
+            started = &mut pid, if !told => {
+                told = true;
+                // None: it could not be started, as the outcome will say.
+                child = started.ok();
+            }
             _ = interrupts[0].recv() => {}
             _ = quits[0].recv() => {}
             _ = terminated.recv() => pass_on(child, Signal::TERM),

@@ -9,6 +9,8 @@ use crate::error::Result;
 use crate::output::Tone;
 use crate::stack_file::StackFileArguments;
 
+/// Check a stack file
+///
 /// Checks a stack file and shows everything that is wrong with it at once, each at its place. Needs no daemon, changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Check {

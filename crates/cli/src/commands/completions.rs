@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::run::definition;
 
+/// Print completions for a shell
+///
 /// Prints completions for a shell, to be sourced or put where the shell looks for them.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {

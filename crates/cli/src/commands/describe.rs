@@ -11,6 +11,8 @@ use crate::error::Result;
 use crate::output::{Paint, Tone, harmless};
 use crate::target::{Named, StackOption};
 
+/// Show a service: how it is, how it is defined, what happened to it
+///
 /// Shows a service: how it is, how it is defined, and what happened to it. Values of its environment are not shown.
 #[derive(Debug, Args)]
 pub(crate) struct Describe {
@@ -70,7 +72,7 @@ fn lines(description: &ServiceDescription, paint: Paint) -> Vec<String> {
         for line in value.lines() {
             lines.push(format!(
                 "{}{line}",
-                paint.paint(Tone::Faint, &format!("{label:<18}"))
+                paint.paint(Tone::Faint, &format!("{label:<20}"))
             ));
             label = "";
         }

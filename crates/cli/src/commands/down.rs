@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::StackArgument;
 
+/// Stop a stack and forget it
+///
 /// Stops all replicas of a stack, each as its service says, takes its routes from the edge and forgets it. Logs and journal stay.
 #[derive(Debug, Args)]
 pub(crate) struct Down {

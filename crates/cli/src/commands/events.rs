@@ -12,6 +12,8 @@ use crate::output::{Tone, harmless, shortened};
 use crate::target::{Named, StackOption};
 use crate::when::{When, local_time};
 
+/// Show what happened, as the journal has it
+///
 /// Shows what happened, oldest first: who did what to which stack, service or replica, and why.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -96,29 +98,28 @@ impl Events {
             follow: self.follow,
         };
         let mut reader = client.events(query).await?;
+        let room = context
+            .columns()
+            .saturating_sub(HEAD_COLUMNS)
+            .max(PARTICULARS_COLUMNS_MIN);
         while let Some((event, text)) = reader.next_with_text().await? {
             if self.json.json {
                 context.line(&String::from_utf8_lossy(&text))?;
                 continue;
             }
             let subject = event.subject.to_string();
-            let particulars = particulars(&event);
             let paint = context.paint();
             let head = format!(
                 "{} {} {:<21} {subject:<14} {}",
                 paint.paint(Tone::Faint, &local_time(event.at, &zone)),
-                paint.paint(Tone::Faint, &format!("{:>5}", event.id)),
+                paint.paint(Tone::Faint, &format!("{:>5}", event.id.0)),
                 event.kind.as_str(),
                 paint.paint(Tone::Faint, &text::by(&event.principal.to_string())),
             );
-            // What a line has on a terminal beside the particulars; on narrow ones they wrap.
-            const BEFORE: usize = 23 + 1 + 5 + 1 + 21 + 1 + 14 + 1 + 10;
-            let particulars = match context.is_live() && !self.long {
-                true => shortened(
-                    &particulars,
-                    context.columns().saturating_sub(BEFORE).max(20),
-                ),
-                false => particulars,
+            let particulars = match (self.long, context.is_live()) {
+                (true, _) => String::new(),
+                (false, true) => shortened(&particulars(&event), room),
+                (false, false) => particulars(&event),
             };
             context.line(format!("{head}  {particulars}").trim_end())?;
             if self.long {
@@ -128,6 +129,12 @@ impl Events {
         Ok(EXIT_OK)
     }
 }
+
+/// Columns before the particulars, with a principal of usual length.
+const HEAD_COLUMNS: usize = 23 + 1 + 5 + 1 + 21 + 1 + 14 + 1 + 10;
+
+/// Particulars have at least so many columns, though the line may then wrap.
+const PARTICULARS_COLUMNS_MIN: usize = 20;
 
 /// Returns the particulars in one line: a crash in words, anything else as `name=value`.
 fn particulars(event: &Event) -> String {

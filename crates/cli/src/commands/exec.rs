@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Run a command in a replica's environment
+///
 /// Runs a command in the environment, folder, user and limits of a replica, attached to this terminal.
 ///
 /// Exits as the command does; 128 and the signal's number when a signal ended it.

@@ -11,6 +11,8 @@ use crate::error::Result;
 use crate::output::Tone;
 use crate::when::age;
 
+/// Show the daemon: process, folders, memory, edge, limits
+///
 /// Shows the daemon: its process, folders and memory, the edge, and which limits this machine can enforce.
 #[derive(Debug, Args)]
 pub(crate) struct Info {

@@ -9,6 +9,8 @@ use tend_base::write_atomically;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
+/// Have systemd keep the daemon started
+///
 /// Writes a systemd unit that keeps the daemon started, and prints what to do next. Starts nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Install {

@@ -12,6 +12,8 @@ use crate::output::{Tone, harmless};
 use crate::target::{Named, StackOption};
 use crate::when::{When, local_time};
 
+/// Show the output of services
+///
 /// Shows the output of a stack, a service or a replica, oldest line first.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {

@@ -9,6 +9,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::output::{Cell, Table, Tone};
 
+/// List the stacks
+///
 /// Lists the stacks of this daemon.
 #[derive(Debug, Args)]
 pub(crate) struct Ls {

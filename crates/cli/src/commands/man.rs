@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::run::definition;
 
+/// Print or write the manual pages
+///
 /// Prints the manual page tend(1), or writes the pages of all commands into a folder such as /usr/local/share/man/man1.
 #[derive(Debug, Args)]
 pub(crate) struct Man {

@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::output::{Cell, Table, Tone};
 use crate::stack_file::StackFileArguments;
 
+/// Show what `up` would do
+///
 /// Shows the steps `up` would take now, each with what undoes it. Changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {

@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Restart a stack, a service or a replica
+///
 /// Restarts a stack, a service or a replica; of a service one replica after the other, so that it goes on answering.
 #[derive(Debug, Args)]
 pub(crate) struct Restart {

@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Run a command once, in a service's environment
+///
 /// Runs a command once, in the environment, folder and user of a service, beside its replicas and attached to this terminal.
 ///
 /// Exits as the command does; 128 and the signal's number when a signal ended it.

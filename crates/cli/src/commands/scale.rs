@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Change how many replicas services have
+///
 /// Changes how many replicas services have, until the stack is brought up again with what its file says.
 #[derive(Debug, Args)]
 pub(crate) struct Scale {

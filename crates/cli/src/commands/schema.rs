@@ -6,6 +6,8 @@ use tend_api::EXIT_OK;
 use crate::context::Context;
 use crate::error::Result;
 
+/// Print the JSON Schema of the stack file
+///
 /// Prints the JSON Schema of the stack file. Editors that know YAML complete and check with it.
 #[derive(Debug, Args)]
 pub(crate) struct Schema {}

@@ -8,6 +8,8 @@ use tend_api::{EXIT_FAILED, EXIT_OK};
 use crate::context::Context;
 use crate::error::Result;
 
+/// End the daemon; replicas and edge go on
+///
 /// Ends the daemon. Replicas and edge go on without it, and the next daemon adopts them; nothing is restarted meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct Shutdown {}

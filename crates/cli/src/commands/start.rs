@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Start what was stopped
+///
 /// Starts what was stopped.
 #[derive(Debug, Args)]
 pub(crate) struct Start {

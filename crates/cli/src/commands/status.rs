@@ -12,6 +12,8 @@ use crate::output::{Cell, Paint, Table, Tone};
 use crate::target::StackArgument;
 use crate::when::age;
 
+/// Show a stack's services and replicas
+///
 /// Shows a stack's services and replicas. Without a stack's name, and with none of this folder, shows all stacks.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
@@ -108,17 +110,12 @@ pub(super) fn replicas(service: &ServiceStatus) -> Table {
 }
 
 fn service_row(service: &ServiceStatus) -> Vec<Cell> {
-    let total = |each: fn(&ReplicaStatus) -> Option<u64>| -> Option<u64> {
-        service.replicas.iter().map(each).sum::<Option<u64>>()
-    };
-    let shown = service.replicas.len() > 1;
-    let memory = total(|replica| replica.memory_bytes).filter(|_| shown);
-    let cpu: Option<f64> = service
-        .replicas
-        .iter()
-        .map(|replica| replica.cpu_percent)
-        .sum::<Option<f64>>()
-        .filter(|_| shown);
+    // With one replica the sum says nothing new; with none known there is none.
+    let several = service.replicas.len() > 1;
+    let memory = service.replicas.iter().filter_map(|it| it.memory_bytes);
+    let memory = memory.reduce(|a, b| a + b).filter(|_| several);
+    let cpu = service.replicas.iter().filter_map(|it| it.cpu_percent);
+    let cpu = cpu.reduce(|a, b| a + b).filter(|_| several);
     let ready = match service.state {
         ServiceState::Completed => String::new(),
         _ => format!("{}/{}", service.ready_replicas, service.wanted_replicas),

@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::target::{Named, StackOption};
 
+/// Stop a stack, a service or a replica until it is started
+///
 /// Stops a stack, a service or a replica. It stays stopped, whatever its restart policy says, until it is started.
 #[derive(Debug, Args)]
 pub(crate) struct Stop {

@@ -17,6 +17,8 @@ use crate::output::{Paint, Tone};
 use crate::target::StackArgument;
 use crate::when::local_time_of_day;
 
+/// Show a stack live
+///
 /// Shows a stack live: services, replicas, what they use. Ends with q or Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Top {

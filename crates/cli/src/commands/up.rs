@@ -9,6 +9,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::stack_file::StackFileArguments;
 
+/// Bring a stack up, or to what its file says now
+///
 /// Brings a stack up, or to what its file says now.
 ///
 /// Starts the daemon when there is none. Ends when each routed service answered through the edge, each other one passed its readiness,

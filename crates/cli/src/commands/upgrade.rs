@@ -9,6 +9,8 @@ use tend_api::{EXIT_FAILED, EXIT_OK};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
+/// Have the daemon go on as this program; replicas are not restarted
+///
 /// Has the daemon go on as this program, or as the one named. Replicas and edge go on meanwhile and are adopted.
 #[derive(Debug, Args)]
 pub(crate) struct Upgrade {

@@ -252,7 +252,7 @@ mod tests {
             view.live_line(seconds(4), 80),
             "  / 3s   ready     mps/api/1, mps/api/2 (GET /ready)"
         );
-        assert_eq!(view.live_line(seconds(4), 24), "  - 3s   ready     mps/…");
+        assert_eq!(view.live_line(seconds(4), 24), "  - 3s   ready     mps…");
         let done = progress(Stage::Ready, "mps/api/1", StageState::Done, "");
         assert_eq!(
             view.absorb(&done, seconds(4), true).unwrap(),
