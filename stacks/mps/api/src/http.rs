@@ -44,7 +44,7 @@ pub async fn run(
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
 
-    log.info("lifecycle", "listening", |line| {
+    log.lifecycle("listening", |line| {
         line.insert("address".into(), address.to_string().into());
         line.insert("database".into(), format!("{:?}", config.database).into());
     });
@@ -58,7 +58,7 @@ pub async fn run(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            log.info("lifecycle", "draining", |_| {});
+            log.lifecycle("draining", |_| {});
             api.drain();
             tokio::time::sleep(config.drain).await;
         });
@@ -82,7 +82,7 @@ pub async fn run(
     let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed)
         .await
         .is_ok();
-    log.info("lifecycle", "stopped", |line| {
+    log.lifecycle("stopped", |line| {
         line.insert("in_flight_finished".into(), finished.into());
     });
     Ok(())

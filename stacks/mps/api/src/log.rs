@@ -79,6 +79,11 @@ impl Log {
         }
     }
 
+    /// Writes a line about this replica's own life, at whatever level is asked for: there are few, and they say where it listens.
+    pub fn lifecycle(&self, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
+        self.write("info", "lifecycle", message, fields);
+    }
+
     /// Writes a line of level `warn`.
     pub fn warn(
         &self,

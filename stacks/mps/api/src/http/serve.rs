@@ -225,7 +225,7 @@ impl Api {
             Route::Break => self.switch(request).await,
             Route::WrongMethod(allow) => Reply {
                 allow: Some(allow),
-                ..Reply::error(405, "method_not_allowed", &format!("use {allow}"))
+                ..Reply::error(405, "method_not_allowed", &format!("this path takes {allow}"))
             },
             Route::Unknown => Reply::error(404, "not_found", "there is nothing at this path"),
             Route::LedgerCheck | Route::Write(_) | Route::Read(_) => {
