@@ -1,3 +1,77 @@
-//! The project's own commands: ci, tidy, sim, vm, fuzz.
+//! The project's own commands: `cargo xtask ci | tidy | sim | fuzz`.
+//!
+//! Owns what a person or CI runs on this repository. Knows nothing of what the product does: it starts cargo and reads
+//! files.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's program that talks to a terminal"
+)]
+
+mod ci;
+mod error;
+mod fuzz;
+mod process;
+mod sim;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use error::Error;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  ci [STAGE...]             everything CI runs, or only the stages named (`ci --list` names them)
+  tidy [--root DIR]         the rules of the repository that no compiler checks
+  sim [--seed N | --seeds N] [--chapter C]
+                            the simulator; --seed replays one run exactly (default: --seeds 2000)
+  fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(inner) = cause {
+                eprintln!("  because: {inner}");
+                cause = inner.source();
+            }
+            if let Error::Usage { .. } = error {
+                eprintln!("\n{USAGE}");
+                return ExitCode::from(2);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<(), Error> {
+    match arguments {
+        [] | ["help" | "-h" | "--help", ..] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        ["ci", stages @ ..] => ci::run(&root(), stages),
+        ["tidy"] => tidy::run(&root()),
+        ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
+        ["sim", options @ ..] => sim::run(&root(), options),
+        ["fuzz"] => fuzz::run(&root()),
+        ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
+        [first, ..] => Err(Error::Usage {
+            what: format!("did not understand `{}` (command `{first}`)", arguments.join(" ")),
+        }),
+    }
+}
+
+/// The checkout this program belongs to. Cargo names it at run time; the path of compile time serves a direct call.
+fn root() -> PathBuf {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let own = PathBuf::from(own);
+    own.parent().map(PathBuf::from).unwrap_or(own)
+}

@@ -1,1 +1,34 @@
 //! The daemon's versioned API: its messages, its client and its server.
+//!
+//! Map: [`Call`] everything the daemon can be asked, [`Reply`] what it answers, [`messages`] the shape of each answer, [`serve`] and
+//! [`Client`] the two ends of the socket, [`Class`] what an error means to a program, [`Paths`] where both ends find each other.
+//!
+//! The protocol is HTTP/1.1 with JSON; answers that grow over time are lines of JSON. Version [`PROTOCOL_VERSION`] only ever gains
+//! calls and fields: a reader ignores what it does not know. Nothing here decides anything or knows how the daemon works.
+
+mod access;
+mod call;
+mod class;
+mod client;
+mod endpoint;
+mod error;
+mod lines;
+pub mod messages;
+mod paths;
+mod query;
+mod reply;
+mod server;
+
+pub use access::{Access, Caller};
+pub use call::{
+    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody,
+    Purpose, Scale, Target, Upgrade,
+};
+pub use class::{Class, Colour, EXIT_FAILED, EXIT_OK};
+pub use client::{Client, LineReader};
+pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
+pub use error::{Error, Result};
+pub use lines::{ClientGone, LineSender, Lines, lines};
+pub use paths::Paths;
+pub use reply::{ApiError, Reply};
+pub use server::{BODY_BYTES_MAX, Handler, PROTOCOL_HEADER, PROTOCOL_VERSION, serve};

@@ -26,11 +26,7 @@ impl Backoff {
         let nominal = doubled.min(self.max);
         let half = nominal / 2;
         let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
-        half + Duration::from_nanos(if spread == 0 {
-            0
-        } else {
-            mix(jitter) % (spread + 1)
-        })
+        half + Duration::from_nanos(if spread == 0 { 0 } else { mix(jitter) % (spread + 1) })
     }
 }
 

@@ -11,7 +11,5 @@ mod secret;
 pub use atomic_file::write_atomically;
 pub use backoff::Backoff;
 pub use clock::{Clock, Mono, Now, SystemClock, Wall};
-pub use quantity::{
-    ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration,
-};
+pub use quantity::{ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;

@@ -8,9 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseQuantityError {
     /// Not a duration.
-    #[error(
-        "`{text}` is not a duration: write a number with a unit (us, ms, s, m, h, d), such as `1m30s`"
-    )]
+    #[error("`{text}` is not a duration: write a number with a unit (us, ms, s, m, h, d), such as `1m30s`")]
     Duration {
         /// What was written.
         text: String,
@@ -30,9 +28,7 @@ pub enum ParseQuantityError {
 /// # Errors
 /// When the text is anything else, or longer than 584 years.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseQuantityError> {
-    let wrong = || ParseQuantityError::Duration {
-        text: text.to_owned(),
-    };
+    let wrong = || ParseQuantityError::Duration { text: text.to_owned() };
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -103,9 +99,7 @@ fn join((large, large_unit): (u64, &str), (small, small_unit): (u64, &str)) -> S
 /// # Errors
 /// When the text is anything else or does not fit 63 bits.
 pub fn parse_bytes(text: &str) -> Result<u64, ParseQuantityError> {
-    let wrong = || ParseQuantityError::Bytes {
-        text: text.to_owned(),
-    };
+    let wrong = || ParseQuantityError::Bytes { text: text.to_owned() };
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
@@ -166,11 +160,7 @@ mod tests {
             ("12h", 43_200_000),
             ("1d", 86_400_000),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "s", "1x", "-1s", "1s2", "1e99h", "1..2s"] {
             assert!(parse_duration(text).is_err(), "{text}");

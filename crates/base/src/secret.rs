@@ -44,9 +44,6 @@ mod tests {
     #[test]
     fn formatting_a_secret_prints_stars() {
         let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "*** *** Some(***)"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
     }
 }

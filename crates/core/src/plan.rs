@@ -238,7 +238,9 @@ impl fmt::Display for Step {
                 None => write!(f, "start {replica}"),
             },
             Step::Probe { replica, kind, .. } => write!(f, "ask {replica} for its {}", kind.text()),
-            Step::Signal { replica, signal, why, .. } => {
+            Step::Signal {
+                replica, signal, why, ..
+            } => {
                 let name = crate::observed::signal_name(*signal).unwrap_or("a signal");
                 write!(f, "stop {replica} with {name}: {}", why.text())
             }
@@ -255,14 +257,24 @@ impl fmt::Display for Step {
                     let ready = all.iter().filter(|endpoint| !endpoint.draining).count();
                     let draining = all.len() - ready;
                     let comma = if index == 0 { "" } else { ", " };
-                    write!(f, "{comma}{service} to {ready} replica{}", if ready == 1 { "" } else { "s" })?;
+                    write!(
+                        f,
+                        "{comma}{service} to {ready} replica{}",
+                        if ready == 1 { "" } else { "s" }
+                    )?;
                     if draining > 0 {
                         write!(f, " ({draining} draining)")?;
                     }
                 }
                 Ok(())
             }
-            Step::Verify { service, address, host, path, .. } => {
+            Step::Verify {
+                service,
+                address,
+                host,
+                path,
+                ..
+            } => {
                 let host = host.as_deref().map_or_else(|| address.to_string(), str::to_owned);
                 write!(f, "see {service} answer at http://{host}{path}")
             }

@@ -1,11 +1,12 @@
 //! Everything the controller knows: what is wanted beside what was observed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
-use crate::model::{ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use crate::model::{Port, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
 use crate::observed::{EdgeFacts, Endpoint, Endpoints, Phase, Replica, ServiceFacts};
 
 /// A stack as it was asked for, with what was asked of it since.
@@ -47,6 +48,10 @@ pub struct World {
     pub edge: EdgeFacts,
     /// Ports found taken by someone else.
     pub ports_avoided: BTreeSet<u16>,
+    /// The highest incarnation ever given to a replica: one is never given twice, not even after its stack was removed and came back.
+    pub incarnation_last: u64,
+    /// This is what an earlier daemon knew; the host has not been looked at since.
+    pub survey_pending: bool,
     /// What changed lately, newest last, for the crash cards.
     pub changes: Vec<WorldChange>,
 }
@@ -60,6 +65,8 @@ pub struct WorldChange {
     pub wall: tend_base::Wall,
     /// In which stack.
     pub stack: StackName,
+    /// By whom, for people.
+    pub by: String,
     /// What, for people.
     pub what: String,
 }
@@ -81,7 +88,9 @@ impl World {
     /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet.
     #[must_use]
     pub fn replicas_wanted(&self, id: &ServiceId) -> u32 {
-        let Some((wanted, service)) = self.service(id) else { return 0 };
+        let Some((wanted, service)) = self.service(id) else {
+            return 0;
+        };
         let adjustment = wanted.adjustments.get(&id.service).cloned().unwrap_or_default();
         match (&service.workload, adjustment.stopped) {
             (Workload::Container { .. }, _) | (_, true) => 0,
@@ -100,8 +109,15 @@ impl World {
 
     /// Returns the replicas known of a service, wanted or not, by slot.
     pub fn replicas_of(&self, id: &ServiceId) -> impl Iterator<Item = (&ReplicaId, &Replica)> {
-        let from = ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot: 0 };
-        let to = ReplicaId { slot: u32::MAX, ..from.clone() };
+        let from = ReplicaId {
+            stack: id.stack.clone(),
+            service: id.service.clone(),
+            slot: 0,
+        };
+        let to = ReplicaId {
+            slot: u32::MAX,
+            ..from.clone()
+        };
         self.replicas.range(from..=to)
     }
 
@@ -114,7 +130,7 @@ impl World {
         let mut endpoints = Endpoints::new();
         for (id, replica) in &self.replicas {
             let Some(port) = replica.port else { continue };
-            if self.stacks.get(&id.stack).is_none() {
+            if !self.stacks.contains_key(&id.stack) {
                 continue;
             }
             let draining = match replica.phase {
@@ -122,27 +138,43 @@ impl World {
                 Phase::Stopping { signalled: None, .. } if replica.ready_since.is_some() => true,
                 _ => continue,
             };
-            let endpoint = Endpoint { replica: id.clone(), incarnation: replica.incarnation, port, draining };
+            let endpoint = Endpoint {
+                replica: id.clone(),
+                incarnation: replica.incarnation,
+                port,
+                draining,
+            };
             endpoints.entry(id.service_id()).or_default().push(endpoint);
         }
         endpoints
     }
 
-    /// Returns the sum of the revisions of all stacks: it changes whenever the routes may have changed.
+    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
     #[must_use]
     pub fn revisions(&self) -> u64 {
-        self.stacks.values().map(|wanted| wanted.revision).sum()
+        let mut hasher = DefaultHasher::new();
+        for (name, wanted) in &self.stacks {
+            (name, wanted.revision, wanted.removing).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
-    /// Returns a port nobody was given yet, or none when all are given.
-    #[must_use]
-    pub fn free_port(&self) -> Option<u16> {
+    /// Returns the ports that may be given, lowest first; those once found taken by someone else come last.
+    pub fn free_ports(&self) -> impl Iterator<Item = u16> {
+        let fixed = self.stacks.values().flat_map(|wanted| wanted.stack.services.values());
         let given: BTreeSet<u16> = self
             .replicas
             .values()
             .filter_map(|replica| replica.port)
             .chain(self.services.values().filter_map(|facts| facts.loopback_port))
+            .chain(fixed.filter_map(|service| match service.port {
+                Port::Fixed(port) => Some(port),
+                _ => None,
+            }))
             .collect();
-        self.ports.clone().find(|port| !given.contains(port) && !self.ports_avoided.contains(port))
+        let (avoided, given_too) = (&self.ports_avoided, given.clone());
+        let first = move |port: &u16| !given.contains(port) && !avoided.contains(port);
+        let last = move |port: &u16| !given_too.contains(port) && avoided.contains(port);
+        self.ports.clone().filter(first).chain(self.ports.clone().filter(last))
     }
 }

@@ -14,7 +14,9 @@
 
 mod fold;
 mod input;
+mod keep;
 mod rehearse;
+mod wish;
 
 use std::collections::BTreeSet;
 
@@ -28,16 +30,14 @@ use crate::plan::{Step, StepKey};
 use crate::world::World;
 
 pub use input::Input;
+pub use keep::restore;
 
 /// A chapter of the manual: looks at the world and says what it wants done. Pure.
 ///
 /// Deploy, heal and scale will be chapters beside supervise; they do not know each other.
-pub trait Chapter {
+pub trait Chapter: Send + Sync {
     /// Returns what is to be done now. Called again after every change until nothing new comes.
     fn decide(&self, world: &World, now: Now) -> Decision;
-
-    /// Returns how a replica is started, and which definition that is; none when it is not wanted.
-    fn fingerprint(&self, world: &World, replica: &ReplicaId) -> Option<u64>;
 }
 
 /// What a chapter wants done.
@@ -115,7 +115,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Starts from what was kept; `daemon` is who the controller's own acts are recorded as.
     #[must_use]
     pub fn new(world: World, chapters: C, daemon: Principal) -> Self {
-        Self { world, chapters, daemon, in_flight: BTreeSet::new(), clock: None, dirty: fold::Dirty::default() }
+        Self {
+            world,
+            chapters,
+            daemon,
+            in_flight: BTreeSet::new(),
+            clock: None,
+            dirty: fold::Dirty::default(),
+        }
     }
 
     /// Returns what is known.
@@ -130,7 +137,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         self.notice_clock_jump(now, &mut reaction);
         self.fold(input, now, &mut reaction);
         for round in 0.. {
-            assert!(round < ROUNDS_MAX, "the chapters do not come to rest: {:?}", reaction.steps);
+            if self.world.survey_pending {
+                // Deciding on half of what runs would start a second process beside one that was not reported yet.
+                break;
+            }
+            assert!(
+                round < ROUNDS_MAX,
+                "the chapters do not come to rest: {:?}",
+                reaction.steps
+            );
             self.advance(now, &mut reaction);
             let mut decision = Decision::default();
             for chapter in self.chapters.as_ref() {
@@ -149,6 +164,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             for step in decision.steps {
                 if self.in_flight.insert(step.key()) {
                     self.begin(&step, now);
+                    if let Step::Kill {
+                        replica,
+                        incarnation,
+                        why: StopReason::OverMemory,
+                    } = &step
+                    {
+                        reaction.entries.push(self.over_memory(replica, *incarnation));
+                    }
                     if step.is_recorded() {
                         reaction.entries.push(self.step_entry(Kind::StepStarted, &step));
                     }
@@ -164,6 +187,17 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction
     }
 
+    fn over_memory(&self, id: &ReplicaId, incarnation: u64) -> Entry {
+        let used = self.world.replicas.get(id).and_then(|replica| replica.memory);
+        let limit = self
+            .world
+            .definition(id)
+            .and_then(|service| service.resources.memory_max);
+        Entry::new(self.daemon.clone(), Kind::ReplicaOverMemory)
+            .on(Subject::from(id.clone()).incarnation(incarnation))
+            .with(json!({ "bytes": used, "limit": limit, "action": "killed" }))
+    }
+
     fn step_entry(&self, kind: Kind, step: &Step) -> Entry {
         Entry::new(self.daemon.clone(), kind)
             .on(subject_of(&step.key()))
@@ -171,11 +205,21 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     fn begin_drain(&mut self, id: &ReplicaId, reason: StopReason, now: Now, reaction: &mut Reaction) -> bool {
-        let Some(replica) = self.world.replicas.get_mut(id) else { return false };
-        let Phase::Running { pid, .. } = replica.phase else { return false };
-        replica.phase = Phase::Stopping { pid, since: now.mono, signalled: None, killed: false };
+        let Some(replica) = self.world.replicas.get_mut(id) else {
+            return false;
+        };
+        let Phase::Running { pid, .. } = replica.phase else {
+            return false;
+        };
+        replica.phase = Phase::Stopping {
+            pid,
+            since: now.mono,
+            signalled: None,
+            killed: false,
+        };
         replica.stop_reason = Some(reason);
         replica.in_flight = None;
+        self.dirty.replicas.insert(id.clone());
         let subject = Subject::from(id.clone()).incarnation(replica.incarnation);
         let entry = Entry::new(self.daemon.clone(), Kind::ReplicaStopping).on(subject);
         reaction.entries.push(entry.with(json!({ "reason": reason.text() })));
@@ -185,12 +229,17 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Changes the facts that follow from a step being under way.
     fn begin(&mut self, step: &Step, now: Now) {
         match step {
-            Step::Start { replica: id, incarnation, launch } => {
+            Step::Start {
+                replica: id,
+                incarnation,
+                launch,
+            } => {
                 let replica = self.world.replicas.entry(id.clone()).or_default();
                 assert!(!replica.is_up(), "{id} is started while it is {:?}", replica.phase);
                 replica.phase = Phase::Starting;
                 replica.restarts += u64::from(replica.incarnation > 0);
                 replica.incarnation = *incarnation;
+                replica.started_at = None;
                 replica.fingerprint = launch.fingerprint;
                 replica.port = launch.port;
                 replica.ready_since = None;
@@ -202,6 +251,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.completed = false;
                 replica.in_flight = None;
                 (replica.memory, replica.cpu_permille) = (None, None);
+                self.world.incarnation_last = self.world.incarnation_last.max(*incarnation);
                 self.dirty.replicas.insert(id.clone());
             }
             Step::Probe { replica: id, kind, .. } => {
@@ -217,20 +267,30 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     if let Phase::Stopping { signalled, .. } = &mut replica.phase {
                         *signalled = Some(now.mono);
                     }
+                    self.dirty.replicas.insert(id.clone());
                 }
             }
             Step::Kill { replica: id, why, .. } => {
                 if let Some(replica) = self.world.replicas.get_mut(id) {
                     replica.stop_reason.get_or_insert(*why);
                     replica.phase = match replica.phase {
-                        Phase::Running { pid, .. } => {
-                            Phase::Stopping { pid, since: now.mono, signalled: Some(now.mono), killed: true }
-                        }
-                        Phase::Stopping { pid, since, signalled, .. } => {
-                            Phase::Stopping { pid, since, signalled: signalled.or(Some(now.mono)), killed: true }
-                        }
+                        Phase::Running { pid, .. } => Phase::Stopping {
+                            pid,
+                            since: now.mono,
+                            signalled: Some(now.mono),
+                            killed: true,
+                        },
+                        Phase::Stopping {
+                            pid, since, signalled, ..
+                        } => Phase::Stopping {
+                            pid,
+                            since,
+                            signalled: signalled.or(Some(now.mono)),
+                            killed: true,
+                        },
                         ref other => other.clone(),
                     };
+                    self.dirty.replicas.insert(id.clone());
                 }
             }
             Step::Publish { generation, endpoints } => {
@@ -238,6 +298,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.world.edge.generation = *generation;
                 self.world.edge.published = Some(endpoints.clone());
                 self.world.edge.published_revision = self.world.revisions();
+                self.world.edge.publish_failed = None;
                 self.dirty.edge = true;
             }
             Step::Prepare { .. } | Step::ReplaceShim { .. } | Step::StartEdge | Step::Verify { .. } => {}
@@ -256,32 +317,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         self.clock = Some((now.mono, now.wall));
     }
-
-    fn documents(&mut self) -> Vec<Document> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut documents = Vec::new();
-        for stack in dirty.stacks {
-            let value = self.world.stacks.get(&stack).map(|wanted| json!(wanted));
-            documents.push(Document { kind: "stack", id: stack.to_string(), value });
-        }
-        for service in dirty.services {
-            let value = self.world.services.get(&service).map(|facts| {
-                json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared })
-            });
-            documents.push(Document { kind: "service", id: service.to_string(), value });
-        }
-        for id in dirty.replicas {
-            let value = self.world.replicas.get(&id).map(|replica| {
-                json!({ "incarnation": replica.incarnation, "port": replica.port, "restarts": replica.restarts })
-            });
-            documents.push(Document { kind: "replica", id: id.to_string(), value });
-        }
-        if dirty.edge {
-            let value = json!({ "generation": self.world.edge.generation });
-            documents.push(Document { kind: "edge", id: "edge".to_owned(), value: Some(value) });
-        }
-        documents
-    }
 }
 
 fn subject_of(key: &StepKey) -> Subject {
@@ -295,46 +330,3 @@ fn subject_of(key: &StepKey) -> Subject {
         StepKey::StartEdge | StepKey::Publish => Subject::default(),
     }
 }
-
-/// Returns the world as it was kept: what is wanted, and the numbers that must not be given twice. Nothing is known to run yet.
-///
-/// # Errors
-/// Names the document that cannot be read, which only another version of tend can have written.
-pub fn restore(
-    cores: u32,
-    ports: std::ops::Range<u16>,
-    documents: impl IntoIterator<Item = (String, String, Value)>,
-) -> Result<World, String> {
-    let mut world = World { cores, ports, ..World::default() };
-    for (kind, id, value) in documents {
-        let unreadable = |error: &dyn std::fmt::Display| format!("the kept {kind} `{id}` cannot be read: {error}");
-        let number = |name: &str| value.get(name).and_then(Value::as_u64);
-        let port = |name: &str| number(name).and_then(|port| u16::try_from(port).ok());
-        match kind.as_str() {
-            "stack" => {
-                let wanted = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
-                world.stacks.insert(id.parse().map_err(|error| unreadable(&error))?, wanted);
-            }
-            "replica" => {
-                let replica = world.replicas.entry(id.parse().map_err(|error| unreadable(&error))?).or_default();
-                replica.incarnation = number("incarnation").unwrap_or(0);
-                replica.restarts = number("restarts").unwrap_or(0);
-                replica.port = port("port");
-            }
-            "service" => {
-                let (stack, service) = id.split_once('/').ok_or_else(|| unreadable(&"no service in it"))?;
-                let id = crate::model::ServiceId {
-                    stack: stack.parse().map_err(|error| unreadable(&error))?,
-                    service: service.parse().map_err(|error| unreadable(&error))?,
-                };
-                let facts = world.services.entry(id).or_default();
-                facts.loopback_port = port("loopback_port");
-                facts.prepared = number("prepared");
-            }
-            "edge" => world.edge.generation = number("generation").unwrap_or(0),
-            _ => {}
-        }
-    }
-    Ok(world)
-}
-

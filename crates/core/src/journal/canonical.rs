@@ -51,15 +51,11 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_white_space_is_left_out_at_every_depth() {
-        let value =
-            json!({"z": [1, {"b": null, "a": true}], "a": "q\"\\\n\u{1}é", "é": -3, "": 0.5});
+        let value = json!({"z": [1, {"b": null, "a": true}], "a": "q\"\\\n\u{1}é", "é": -3, "": 0.5});
         assert_eq!(
             canonical_json(&value),
             r#"{"":0.5,"a":"q\"\\\n\u0001é","z":[1,{"a":true,"b":null}],"é":-3}"#
         );
-        assert_eq!(
-            serde_json::from_str::<Value>(&canonical_json(&value)).unwrap(),
-            value
-        );
+        assert_eq!(serde_json::from_str::<Value>(&canonical_json(&value)).unwrap(), value);
     }
 }

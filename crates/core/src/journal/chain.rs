@@ -31,9 +31,7 @@ impl FromStr for Hash {
     type Err = HashError;
     fn from_str(text: &str) -> Result<Self, HashError> {
         let bytes = parse_hex(text).ok_or_else(|| HashError(text.to_owned()))?;
-        Ok(Self(
-            bytes.try_into().map_err(|_| HashError(text.to_owned()))?,
-        ))
+        Ok(Self(bytes.try_into().map_err(|_| HashError(text.to_owned()))?))
     }
 }
 
@@ -281,7 +279,8 @@ mod tests {
     #[test]
     fn changing_any_field_changes_the_hash() {
         let row = Row::chained(GENESIS, &entry(), EventId(7), now());
-        let changes: [(&str, fn(&mut Row)); 9] = [
+        type Edit = fn(&mut Row);
+        let changes: [(&str, Edit); 9] = [
             ("seq", |row| row.seq += 1),
             ("at", |row| row.at += 1),
             ("mono", |row| row.mono += 1),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Wall, format_duration};
 
-use super::{EventId, Subject};
+use super::Subject;
 
 /// Everything a person asks first after a crash, kept in the event `replica.exited`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,8 +33,6 @@ pub struct CrashCard {
 /// A change that may have led to a crash.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Change {
-    /// The event that says so.
-    pub event: EventId,
     /// When.
     pub at: Wall,
     /// By whom, as shown to a person.
@@ -80,11 +78,7 @@ impl fmt::Display for CrashCard {
             (None, false) => write!(f, "It was never stable. Changed before:"),
         }?;
         for change in &self.changes_since_stable {
-            write!(
-                f,
-                "\n  {} {} by {} (event {})",
-                change.at, change.what, change.by, change.event
-            )?;
+            write!(f, "\n  {} {} by {}", change.at, change.what, change.by)?;
         }
         Ok(())
     }
@@ -106,7 +100,6 @@ mod tests {
             last_lines: vec!["loading".to_owned(), "error: no such table".to_owned()],
             stable_until: Some(Wall(1_795_265_075_123)),
             changes_since_stable: vec![Change {
-                event: EventId(41),
                 at: Wall(1_795_265_080_000),
                 by: "ana".to_owned(),
                 what: "stack applied, revision 4".to_owned(),
@@ -118,7 +111,7 @@ mod tests {
             "mps/api/2 (release r7) exited with code 1 after 4m10s, having been started again 3 times; started again in 4s\n\
              Its last lines:\n  | loading\n  | error: no such table\n\
              Changed since it was last stable, at 2026-11-21T12:44:35.123Z:\n  \
-             2026-11-21T12:44:40.000Z stack applied, revision 4 by ana (event 41)"
+             2026-11-21T12:44:40.000Z stack applied, revision 4 by ana"
         );
         let value = serde_json::to_value(&card).unwrap();
         assert_eq!(serde_json::from_value::<CrashCard>(value).unwrap(), card);

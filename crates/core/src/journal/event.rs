@@ -9,9 +9,7 @@ use tend_base::{Mono, Wall};
 use super::{Hash, Kind, Principal, Subject};
 
 /// The number of an event: 1 for the first one ever, then without a gap.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub u64);
 

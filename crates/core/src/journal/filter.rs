@@ -61,9 +61,7 @@ pub enum PrincipalFilter {
 impl From<&str> for KindPattern {
     fn from(text: &str) -> Self {
         match text.strip_suffix('*') {
-            Some(group) if group.is_empty() || group.ends_with('.') => {
-                Self::Group(group.to_owned())
-            }
+            Some(group) if group.is_empty() || group.ends_with('.') => Self::Group(group.to_owned()),
             _ => Self::Exactly(text.into()),
         }
     }
@@ -163,18 +161,11 @@ impl Filter {
     #[must_use]
     pub fn select(&self, events: &[Event]) -> Vec<Event> {
         let story = self.story_of.map(|id| story_of(id, events));
-        let wanted = |event: &&Event| {
-            self.matches(event) && story.as_ref().is_none_or(|story| story.contains(&event.id))
-        };
+        let wanted =
+            |event: &&Event| self.matches(event) && story.as_ref().is_none_or(|story| story.contains(&event.id));
         let limit = self.limit.unwrap_or(usize::MAX);
         if self.newest_first {
-            events
-                .iter()
-                .rev()
-                .filter(wanted)
-                .take(limit)
-                .cloned()
-                .collect()
+            events.iter().rev().filter(wanted).take(limit).cloned().collect()
         } else {
             events.iter().filter(wanted).take(limit).cloned().collect()
         }
@@ -220,17 +211,12 @@ mod tests {
         (1..)
             .zip(kinds.into_iter().zip(causes))
             .map(|(seq, (kind, cause))| {
-                let entry = Entry::new(
-                    Principal::Rule {
-                        name: "r".to_owned(),
-                    },
-                    kind.into(),
-                )
-                .on(Subject {
-                    slot: Some(u32::try_from(seq).unwrap()),
-                    ..Subject::default()
-                })
-                .caused_by(cause.map(EventId));
+                let entry = Entry::new(Principal::Rule { name: "r".to_owned() }, kind.into())
+                    .on(Subject {
+                        slot: Some(u32::try_from(seq).unwrap()),
+                        ..Subject::default()
+                    })
+                    .caused_by(cause.map(EventId));
                 let now = Now {
                     mono: Mono(seq),
                     wall: Wall(seq * 10),
@@ -243,11 +229,7 @@ mod tests {
     }
 
     fn chosen(filter: &Filter) -> Vec<u64> {
-        filter
-            .select(&events())
-            .iter()
-            .map(|event| event.id.0)
-            .collect()
+        filter.select(&events()).iter().map(|event| event.id.0).collect()
     }
 
     #[test]
@@ -263,10 +245,7 @@ mod tests {
             [2, 3]
         );
         assert_eq!(chosen(&all.clone().kind("replica.*")), [3, 5]);
-        assert_eq!(
-            chosen(&all.clone().kind("replica.exited").kind("clock.jumped")),
-            [4, 5]
-        );
+        assert_eq!(chosen(&all.clone().kind("replica.exited").kind("clock.jumped")), [4, 5]);
         assert_eq!(chosen(&all.clone().kind("*")), [1, 2, 3, 4, 5]);
         assert_eq!(
             chosen(&Filter {

@@ -188,8 +188,9 @@ mod tests {
             let parts: Vec<&str> = name.split('.').collect();
             assert_eq!(parts.len(), 2, "{name}");
             assert!(
-                parts.iter().all(|part| !part.is_empty()
-                    && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')),
+                parts
+                    .iter()
+                    .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')),
                 "{name}"
             );
             assert_eq!(&Kind::from(name), kind);
@@ -210,10 +211,7 @@ mod tests {
 
     #[test]
     fn the_reference_page_is_current() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../docs/reference/events.md"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/events.md");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(path, Kind::reference_page()).unwrap();
         }

@@ -54,10 +54,7 @@ impl Principal {
             Self::Person { .. } => "person",
             Self::Daemon { .. } => "daemon",
             Self::Rule { .. } => "rule",
-            Self::Other(fields) => fields
-                .get("type")
-                .and_then(Value::as_str)
-                .unwrap_or("other"),
+            Self::Other(fields) => fields.get("type").and_then(Value::as_str).unwrap_or("other"),
         }
     }
 
@@ -107,14 +104,8 @@ mod tests {
                 json!({"type": "rule", "name": "mps/api restart"}),
                 "rule mps/api restart",
             ),
-            (
-                json!({"type": "cluster", "name": "blue", "node": 3}),
-                "cluster blue",
-            ),
-            (
-                json!({"type": "person", "name": "eve", "via": "pigeon"}),
-                "person eve",
-            ),
+            (json!({"type": "cluster", "name": "blue", "node": 3}), "cluster blue"),
+            (json!({"type": "person", "name": "eve", "via": "pigeon"}), "person eve"),
         ] {
             let principal: Principal = serde_json::from_value(value.clone()).unwrap();
             assert_eq!(principal.to_string(), shown);

@@ -60,13 +60,7 @@ pub struct StatementError(pub String);
 impl Statement {
     /// Makes a statement; `sign` is given the text and returns its signature.
     #[must_use]
-    pub fn sign(
-        kind: StatementKind,
-        seq: EventId,
-        hash: Hash,
-        at: Wall,
-        sign: impl FnOnce(&[u8]) -> [u8; 64],
-    ) -> Self {
+    pub fn sign(kind: StatementKind, seq: EventId, hash: Hash, at: Wall, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
         let mut statement = Self {
             kind,
             seq,
@@ -81,13 +75,7 @@ impl Statement {
     /// Returns the text that is signed.
     #[must_use]
     pub fn text(&self) -> String {
-        format!(
-            "{} {} {} {}",
-            self.kind.word(),
-            self.seq,
-            self.hash,
-            self.at.0
-        )
+        format!("{} {} {} {}", self.kind.word(), self.seq, self.hash, self.at.0)
     }
 
     /// Tells whether the signature is that of the key with this public half (32 bytes).
@@ -112,9 +100,7 @@ impl FromStr for Statement {
             let mut words = line.split(' ');
             let word = words.next()?;
             let statement = Self {
-                kind: StatementKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.word() == word)?,
+                kind: StatementKind::ALL.into_iter().find(|kind| kind.word() == word)?,
                 seq: EventId(words.next()?.parse().ok()?),
                 hash: words.next()?.parse().ok()?,
                 at: Wall(words.next()?.parse().ok()?),
@@ -135,13 +121,7 @@ mod tests {
     fn a_statement_is_read_as_written_and_any_change_breaks_its_signature() {
         let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let sign = |text: &[u8]| key.sign(text).as_ref().try_into().unwrap();
-        let statement = Statement::sign(
-            StatementKind::Anchor,
-            EventId(12),
-            Hash([3; 32]),
-            Wall(5),
-            sign,
-        );
+        let statement = Statement::sign(StatementKind::Anchor, EventId(12), Hash([3; 32]), Wall(5), sign);
         let public = key.public_key().as_ref();
         let line = statement.to_string();
         assert_eq!(line.parse(), Ok(statement));
@@ -157,12 +137,7 @@ mod tests {
             let changed: Statement = line.replacen(from, to, 1).parse().unwrap();
             assert!(!changed.is_signed_by(public), "{from} -> {to}");
         }
-        for wrong in [
-            "",
-            "tend-anchor-2 1",
-            &line[..line.len() - 1],
-            &format!("{line} x"),
-        ] {
+        for wrong in ["", "tend-anchor-2 1", &line[..line.len() - 1], &format!("{line} x")] {
             assert!(wrong.parse::<Statement>().is_err(), "{wrong}");
         }
     }

@@ -13,7 +13,7 @@ pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use route::{Edge, Listener, Route};
 pub use service::{
-    Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources,
-    RestartPolicy, Schedule, Service, Stop, WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,
+    Service, Stop, WhenBehind, Workload,
 };
 pub use stack::{Stack, StackSource};

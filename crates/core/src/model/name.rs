@@ -9,14 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// A stack's name has a character it may not have.
-    #[error(
-        "`{0}` is not a stack name: use lower-case letters, digits, `-` and `_`, starting with a letter or digit"
-    )]
+    #[error("`{0}` is not a stack name: use lower-case letters, digits, `-` and `_`, starting with a letter or digit")]
     Stack(String),
     /// A service's name has a character it may not have.
-    #[error(
-        "`{0}` is not a service name: use letters, digits, `.`, `-` and `_`, starting with a letter or digit"
-    )]
+    #[error("`{0}` is not a service name: use letters, digits, `.`, `-` and `_`, starting with a letter or digit")]
     Service(String),
     /// Not of the form `STACK/SERVICE/SLOT`.
     #[error("`{0}` is not a replica: write it as STACK/SERVICE/SLOT, such as mps/api/1")]
@@ -136,16 +132,11 @@ impl FromStr for ReplicaId {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let wrong = || NameError::Replica(text.to_owned());
         let mut parts = text.split('/');
-        let (Some(stack), Some(service), Some(slot), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(stack), Some(service), Some(slot), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(wrong());
         };
-        let slot = slot
-            .parse()
-            .ok()
-            .filter(|slot| *slot > 0)
-            .ok_or_else(wrong)?;
+        let slot = slot.parse().ok().filter(|slot| *slot > 0).ok_or_else(wrong)?;
         Ok(Self {
             stack: stack.parse()?,
             service: service.parse()?,

@@ -1,0 +1,525 @@
+//! Everything the daemon can be asked, and how each request is written as HTTP and read again.
+//!
+//! Invariant: reading what was written gives the same call, for every call (test `every_call_is_read_as_it_is_written`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tend_base::Wall;
+use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
+use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
+
+use crate::query::{Address, Query};
+use crate::{ApiError, CallName, Class, ENDPOINTS};
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// Which tend answers.
+    Version,
+    /// The daemon on itself.
+    Daemon,
+    /// All stacks.
+    Stacks,
+    /// One stack.
+    StackStatus(StackName),
+    /// One service.
+    Describe(ServiceId),
+    /// What applying the stack would do.
+    Plan(Box<PlanBody>),
+    /// Bring a stack to what its file asks for.
+    Apply(Box<Apply>),
+    /// Bring a stack down and forget it.
+    Remove(StackName),
+    /// Restart.
+    Restart(Target),
+    /// Stop until started.
+    Stop(Target),
+    /// Start what was stopped.
+    Start(Target),
+    /// Change the number of replicas.
+    Scale(Scale),
+    /// The journal.
+    Events(EventsQuery),
+    /// Output.
+    Logs(LogsQuery),
+    /// What a process of a service is given.
+    Environment(EnvironmentQuery),
+    /// End the daemon, not the replicas.
+    Shutdown,
+    /// Go on as this program.
+    Upgrade(Upgrade),
+}
+
+/// Body of [`Call::Plan`].
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanBody {
+    /// What is wanted.
+    pub stack: Stack,
+}
+
+/// Body of [`Call::Apply`].
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Apply {
+    /// What is wanted.
+    pub stack: Stack,
+    /// Answer until everything wanted was observed; otherwise until the plan was accepted.
+    #[serde(default = "yes")]
+    pub wait: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+// A stack holds its services' environment, which may hold secrets: neither is ever formatted.
+impl fmt::Debug for PlanBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.stack.name)
+    }
+}
+
+impl fmt::Debug for Apply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (wait: {})", self.stack.name, self.wait)
+    }
+}
+
+/// What a request is about: a stack, one service of it, or one replica of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The stack. In the path, where the path has it; then the body's is not read.
+    pub stack: StackName,
+    /// Only this service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// Only this replica of `service`, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.stack)?;
+        if let Some(service) = &self.service {
+            write!(f, "/{service}")?;
+        }
+        if let Some(slot) = self.slot {
+            write!(f, "/{slot}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<StackName> for Target {
+    fn from(stack: StackName) -> Self {
+        Self {
+            stack,
+            service: None,
+            slot: None,
+        }
+    }
+}
+
+/// How many replicas a service is to have until its stack is applied again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Which service.
+    pub service: ServiceId,
+    /// How many.
+    pub replicas: Replicas,
+}
+
+/// Body of [`Call::Scale`]; the service stands in the path.
+#[derive(Serialize, Deserialize)]
+struct ScaleBody {
+    replicas: Replicas,
+}
+
+/// For what a service's environment is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentQuery {
+    /// Of which service; with a slot, as that very replica has it, else as a one-off beside the replicas.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Why it is asked; kept in the journal.
+    pub purpose: Purpose,
+    /// The program that is going to be run, without its arguments, which may be secret; kept in the journal.
+    #[serde(default)]
+    pub program: String,
+}
+
+/// Why a service's environment is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A one-off of its own.
+    Run,
+    /// Something beside a replica.
+    #[serde(other)]
+    Exec,
+}
+
+/// Which program the daemon goes on as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// Absolute path of the program; the daemon takes a copy of it.
+    pub program: std::path::PathBuf,
+}
+
+/// Which events of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsQuery {
+    /// Which.
+    pub filter: Filter,
+    /// Only the last so many of them, still oldest first. `filter.newest_first` is for paging back and does not go with `follow`.
+    pub tail: Option<u32>,
+    /// Go on with new ones.
+    pub follow: bool,
+}
+
+/// Which lines of output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogsQuery {
+    /// Of whom.
+    pub target: Target,
+    /// Written at this moment or later.
+    pub since: Option<Wall>,
+    /// Only the last so many of each replica.
+    pub tail: Option<u32>,
+    /// Of which streams.
+    pub streams: LogStreams,
+    /// Go on with new ones.
+    pub follow: bool,
+}
+
+/// Which of a replica's two streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogStreams {
+    /// Standard output only.
+    Stdout,
+    /// Standard error only.
+    Stderr,
+    /// Both, in the order of time.
+    #[default]
+    Both,
+}
+
+impl fmt::Display for LogStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogStreams::Stdout => "stdout",
+            LogStreams::Stderr => "stderr",
+            LogStreams::Both => "both",
+        })
+    }
+}
+
+impl FromStr for LogStreams {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "stdout" => Ok(LogStreams::Stdout),
+            "stderr" => Ok(LogStreams::Stderr),
+            "both" => Ok(LogStreams::Both),
+            _ => Err("write stdout, stderr or both".to_owned()),
+        }
+    }
+}
+
+/// A call written as HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedCall {
+    /// `GET`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// Path and query.
+    pub address: String,
+    /// JSON, or nothing.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// Returns which call this is.
+    #[must_use]
+    pub fn name(&self) -> CallName {
+        match self {
+            Call::Version => CallName::Version,
+            Call::Daemon => CallName::Daemon,
+            Call::Stacks => CallName::Stacks,
+            Call::StackStatus(_) => CallName::StackStatus,
+            Call::Describe(_) => CallName::Describe,
+            Call::Plan(_) => CallName::Plan,
+            Call::Apply(_) => CallName::Apply,
+            Call::Remove(_) => CallName::Remove,
+            Call::Restart(_) => CallName::Restart,
+            Call::Stop(_) => CallName::Stop,
+            Call::Start(_) => CallName::Start,
+            Call::Scale(_) => CallName::Scale,
+            Call::Events(_) => CallName::Events,
+            Call::Logs(_) => CallName::Logs,
+            Call::Environment(_) => CallName::Environment,
+            Call::Shutdown => CallName::Shutdown,
+            Call::Upgrade(_) => CallName::Upgrade,
+        }
+    }
+
+    /// Writes the call as HTTP.
+    #[must_use]
+    pub fn encode(&self) -> EncodedCall {
+        let endpoint = self.name().endpoint();
+        let path = |names: &[&str]| endpoint.path_for(names);
+        let (address, body) = match self {
+            Call::Version | Call::Daemon | Call::Stacks | Call::Shutdown => (path(&[]), Vec::new()),
+            Call::StackStatus(stack) | Call::Remove(stack) => (path(&[stack.as_str()]), Vec::new()),
+            Call::Describe(id) => (path(&[id.stack.as_str(), id.service.as_str()]), Vec::new()),
+            Call::Plan(plan) => (path(&[]), json(plan)),
+            Call::Apply(apply) => (path(&[]), json(apply)),
+            Call::Restart(target) | Call::Stop(target) | Call::Start(target) => {
+                (path(&[target.stack.as_str()]), json(target))
+            }
+            Call::Scale(Scale { service, replicas }) => (
+                path(&[service.stack.as_str(), service.service.as_str()]),
+                json(&ScaleBody {
+                    replicas: *replicas,
+                }),
+            ),
+            Call::Events(query) => (query.address(path(&[])), Vec::new()),
+            Call::Logs(query) => (query.address(path(&[])), Vec::new()),
+            Call::Environment(query) => (path(&[]), json(query)),
+            Call::Upgrade(upgrade) => (path(&[]), json(upgrade)),
+        };
+        EncodedCall {
+            method: endpoint.method,
+            address,
+            body,
+        }
+    }
+
+    /// Reads a call from HTTP: method, path, query without `?`, and body.
+    ///
+    /// # Errors
+    /// When there is no such call ([`Class::NotFound`]), or it is not written as that call is ([`Class::Usage`]).
+    pub fn decode(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let mut other_methods = Vec::new();
+        let mut found = None;
+        for endpoint in &ENDPOINTS {
+            match endpoint.matches(path) {
+                Some(names) if endpoint.method == method => {
+                    found = Some((endpoint, names));
+                    break;
+                }
+                Some(_) => other_methods.push(endpoint.method),
+                None => {}
+            }
+        }
+        let Some((endpoint, names)) = found else {
+            return Err(if other_methods.is_empty() {
+                ApiError::new(Class::NotFound, format!("there is no `{path}`"))
+                    .hint("docs/reference/api.md lists every call; a newer client may know more than this daemon")
+            } else {
+                ApiError::new(Class::Usage, format!("`{path}` does not take {method}"))
+                    .hint(format!("use {}", other_methods.join(" or ")))
+            });
+        };
+        let query = Query::parse(query);
+        Ok(match endpoint.name {
+            CallName::Version => Call::Version,
+            CallName::Daemon => Call::Daemon,
+            CallName::Stacks => Call::Stacks,
+            CallName::Shutdown => Call::Shutdown,
+            CallName::StackStatus => Call::StackStatus(named(&names, 0)?),
+            CallName::Remove => Call::Remove(named(&names, 0)?),
+            CallName::Describe => Call::Describe(service_id(&names)?),
+            CallName::Plan => Call::Plan(Box::new(from_json(body)?)),
+            CallName::Apply => Call::Apply(Box::new(from_json(body)?)),
+            CallName::Restart => Call::Restart(target(&names, body)?),
+            CallName::Stop => Call::Stop(target(&names, body)?),
+            CallName::Start => Call::Start(target(&names, body)?),
+            CallName::Scale => Call::Scale(Scale {
+                service: service_id(&names)?,
+                replicas: from_json::<ScaleBody>(body)?.replicas,
+            }),
+            CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
+            CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
+            CallName::Environment => {
+                let query: EnvironmentQuery = from_json(body)?;
+                if query.target.service.is_none() {
+                    return Err(ApiError::new(Class::Usage, "`service` is missing"));
+                }
+                Call::Environment(EnvironmentQuery {
+                    target: checked(query.target)?,
+                    ..query
+                })
+            }
+            CallName::Upgrade => Call::Upgrade(from_json(body)?),
+        })
+    }
+}
+
+fn json<T: Serialize>(body: &T) -> Vec<u8> {
+    serde_json::to_vec(body)
+        .expect("invariant: a body is made of named fields and texts, which JSON can hold")
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::new(Class::Usage, "the body of the request is not understood")
+            .detail(error.to_string())
+    })
+}
+
+fn named<T>(names: &[&str], index: usize) -> Result<T, ApiError>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    names[index]
+        .parse()
+        .map_err(|error: T::Err| ApiError::new(Class::Usage, error.to_string()))
+}
+
+fn service_id(names: &[&str]) -> Result<ServiceId, ApiError> {
+    Ok(ServiceId {
+        stack: named(names, 0)?,
+        service: named(names, 1)?,
+    })
+}
+
+/// Body of the calls that have the stack in their path.
+#[derive(Default, Deserialize)]
+struct TargetBody {
+    service: Option<ServiceName>,
+    slot: Option<u32>,
+}
+
+fn target(names: &[&str], body: &[u8]) -> Result<Target, ApiError> {
+    // No body at all means the whole stack, so that `curl -X POST …/restart` is enough.
+    let body: TargetBody = if body.is_empty() {
+        TargetBody::default()
+    } else {
+        from_json(body)?
+    };
+    checked(Target {
+        stack: named(names, 0)?,
+        service: body.service,
+        slot: body.slot,
+    })
+}
+
+fn checked(target: Target) -> Result<Target, ApiError> {
+    match (&target.service, target.slot) {
+        (None, Some(_)) => Err(ApiError::new(
+            Class::Usage,
+            "`slot` needs `service` beside it",
+        )),
+        (_, Some(0)) => Err(ApiError::new(Class::Usage, "slots count from 1")),
+        _ => Ok(target),
+    }
+}
+
+impl EventsQuery {
+    fn address(&self, path: String) -> String {
+        let filter = &self.filter;
+        let mut address = Address::new(path)
+            .with("stack", filter.stack.as_ref())
+            .with("service", filter.service.as_ref())
+            .with("slot", filter.slot);
+        for kind in &filter.kinds {
+            address = address.with("kind", Some(String::from(kind.clone())));
+        }
+        address
+            .with("since", filter.since.map(|wall| wall.0))
+            .with("until", filter.until.map(|wall| wall.0))
+            .with("story_of", filter.story_of)
+            .with("principal", filter.principal.as_ref().map(principal_text))
+            .with("after", filter.after)
+            .with("before", filter.before)
+            .with("limit", filter.limit)
+            .with("newest_first", filter.newest_first.then_some(true))
+            .with("tail", self.tail)
+            .with("follow", self.follow.then_some(true))
+            .finish()
+    }
+
+    fn from_query(query: &Query) -> Result<Self, ApiError> {
+        let parsed = Self {
+            filter: Filter {
+                since: query.get("since")?.map(Wall),
+                until: query.get("until")?.map(Wall),
+                kinds: query
+                    .all("kind")
+                    .into_iter()
+                    .map(KindPattern::from)
+                    .collect(),
+                stack: query.get("stack")?,
+                service: query.get("service")?,
+                slot: query.get("slot")?,
+                story_of: query.get("story_of")?.map(EventId),
+                principal: query
+                    .get::<String>("principal")?
+                    .map(|text| principal(&text)),
+                after: query.get("after")?.map(EventId),
+                before: query.get("before")?.map(EventId),
+                limit: query.get("limit")?,
+                newest_first: query.get("newest_first")?.unwrap_or(false),
+            },
+            tail: query.get("tail")?,
+            follow: query.get("follow")?.unwrap_or(false),
+        };
+        if parsed.follow && parsed.filter.newest_first {
+            return Err(ApiError::new(
+                Class::Usage,
+                "`newest_first` does not go with `follow`",
+            ));
+        }
+        Ok(parsed)
+    }
+}
+
+/// Writes `person`, `daemon` or `rule` for a type, and `name:ana` for a name.
+fn principal_text(filter: &PrincipalFilter) -> String {
+    match filter {
+        PrincipalFilter::Type(name) => name.clone(),
+        PrincipalFilter::Named(name) => format!("name:{name}"),
+    }
+}
+
+fn principal(text: &str) -> PrincipalFilter {
+    match text.strip_prefix("name:") {
+        Some(name) => PrincipalFilter::Named(name.to_owned()),
+        None => PrincipalFilter::Type(text.to_owned()),
+    }
+}
+
+impl LogsQuery {
+    fn address(&self, path: String) -> String {
+        Address::new(path)
+            .with("stack", Some(&self.target.stack))
+            .with("service", self.target.service.as_ref())
+            .with("slot", self.target.slot)
+            .with("since", self.since.map(|wall| wall.0))
+            .with("tail", self.tail)
+            .with("stream", Some(self.streams))
+            .with("follow", self.follow.then_some(true))
+            .finish()
+    }
+
+    fn from_query(query: &Query) -> Result<Self, ApiError> {
+        let Some(stack) = query.get("stack")? else {
+            return Err(ApiError::new(Class::Usage, "`stack` is missing"));
+        };
+        Ok(Self {
+            target: checked(Target {
+                stack,
+                service: query.get("service")?,
+                slot: query.get("slot")?,
+            })?,
+            since: query.get("since")?.map(Wall),
+            tail: query.get("tail")?,
+            streams: query.get("stream")?.unwrap_or_default(),
+            follow: query.get("follow")?.unwrap_or(false),
+        })
+    }
+}

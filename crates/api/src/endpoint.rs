@@ -1,0 +1,315 @@
+//! The closed list of calls: method, path and what each answers. The router, the client and the reference page are made from it.
+
+use crate::Access;
+
+/// Names each call; one entry of [`ENDPOINTS`] each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallName {
+    /// See [`ENDPOINTS`] for each.
+    Version,
+    /// The daemon on itself.
+    Daemon,
+    /// All stacks.
+    Stacks,
+    /// One stack.
+    StackStatus,
+    /// One service.
+    Describe,
+    /// What applying would do.
+    Plan,
+    /// Bring a stack up, or change it.
+    Apply,
+    /// Bring a stack down.
+    Remove,
+    /// Restart replicas.
+    Restart,
+    /// Stop replicas.
+    Stop,
+    /// Start stopped replicas.
+    Start,
+    /// Change a number of replicas.
+    Scale,
+    /// The journal.
+    Events,
+    /// Output of replicas.
+    Logs,
+    /// What a process of a service is given.
+    Environment,
+    /// End the daemon, not the replicas.
+    Shutdown,
+    /// Go on as a newer binary.
+    Upgrade,
+}
+
+/// What a successful call answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One JSON value of this type.
+    Json(&'static str),
+    /// Lines of JSON, each of this type, until the work is done or the caller leaves.
+    Lines(&'static str),
+}
+
+/// One call as it is seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Which call.
+    pub name: CallName,
+    /// `GET`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// Path with `{stack}` and `{service}` standing for names.
+    pub path: &'static str,
+    /// Query parameters it knows, separated by spaces.
+    pub query: &'static str,
+    /// Type of the JSON body, when it has one.
+    pub body: Option<&'static str>,
+    /// What it answers.
+    pub answer: Answer,
+    /// The right it needs.
+    pub access: Access,
+    /// One sentence for the reference page.
+    pub summary: &'static str,
+}
+
+const fn get(
+    name: CallName,
+    path: &'static str,
+    query: &'static str,
+    answer: Answer,
+    summary: &'static str,
+) -> Endpoint {
+    Endpoint {
+        name,
+        method: "GET",
+        path,
+        query,
+        body: None,
+        answer,
+        access: Access::Read,
+        summary,
+    }
+}
+
+const fn post(
+    name: CallName,
+    path: &'static str,
+    body: Option<&'static str>,
+    answer: Answer,
+    access: Access,
+    summary: &'static str,
+) -> Endpoint {
+    Endpoint {
+        name,
+        method: "POST",
+        path,
+        query: "",
+        body,
+        answer,
+        access,
+        summary,
+    }
+}
+
+/// Every call, in the order of the reference page.
+///
+/// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
+pub const ENDPOINTS: [Endpoint; 17] = [
+    get(
+        CallName::Version,
+        "/v1/version",
+        "",
+        Answer::Json("VersionReport"),
+        "Which tend answers, and which version of the protocol it speaks.",
+    ),
+    get(
+        CallName::Daemon,
+        "/v1/daemon",
+        "",
+        Answer::Json("DaemonReport"),
+        "The daemon on itself: process, folders, memory, the edge, and which limits this machine can enforce.",
+    ),
+    get(
+        CallName::Stacks,
+        "/v1/stacks",
+        "",
+        Answer::Json("StackList"),
+        "All stacks, one short entry each.",
+    ),
+    get(
+        CallName::StackStatus,
+        "/v1/stacks/{stack}",
+        "",
+        Answer::Json("StackStatus"),
+        "One stack with its services and replicas.",
+    ),
+    get(
+        CallName::Describe,
+        "/v1/stacks/{stack}/services/{service}",
+        "",
+        Answer::Json("ServiceDescription"),
+        "One service: its state, how it is defined, and its latest events. Values of its environment are not shown.",
+    ),
+    post(
+        CallName::Plan,
+        "/v1/plans",
+        Some("Stack"),
+        Answer::Json("PlanReport"),
+        Access::Change,
+        "The steps that applying this stack would take, each with its undo. Changes nothing.",
+    ),
+    post(
+        CallName::Apply,
+        "/v1/stacks",
+        Some("Apply"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Brings a stack to what its file asks for; the last line says how it ended. The work goes on when the caller leaves.",
+    ),
+    Endpoint {
+        name: CallName::Remove,
+        method: "DELETE",
+        path: "/v1/stacks/{stack}",
+        query: "",
+        body: None,
+        answer: Answer::Lines("ProgressLine"),
+        access: Access::Change,
+        summary: "Stops all replicas of a stack, takes its routes from the edge and forgets it.",
+    },
+    post(
+        CallName::Restart,
+        "/v1/stacks/{stack}/restart",
+        Some("Target"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Restarts a stack, a service or a replica; of a service one replica after the other.",
+    ),
+    post(
+        CallName::Stop,
+        "/v1/stacks/{stack}/stop",
+        Some("Target"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Stops a stack, a service or a replica and keeps it stopped until it is started.",
+    ),
+    post(
+        CallName::Start,
+        "/v1/stacks/{stack}/start",
+        Some("Target"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Starts what was stopped.",
+    ),
+    post(
+        CallName::Scale,
+        "/v1/stacks/{stack}/services/{service}/scale",
+        Some("Scale"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Changes how many replicas a service has, until the stack is applied again.",
+    ),
+    get(
+        CallName::Events,
+        "/v1/events",
+        "stack service slot kind since until story_of principal after before limit newest_first tail follow",
+        Answer::Lines("Event"),
+        "The journal, oldest first; with `follow` new events as they are written.",
+    ),
+    get(
+        CallName::Logs,
+        "/v1/logs",
+        "stack service slot since tail stream follow",
+        Answer::Lines("LogLine"),
+        "Output of replicas, oldest first; with `follow` new lines as they are written.",
+    ),
+    post(
+        CallName::Environment,
+        "/v1/environment",
+        Some("EnvironmentQuery"),
+        Answer::Json("EnvironmentReport"),
+        Access::Secrets,
+        "The environment, folder, user and cgroup that a process of this service is given, for `tend run` and `tend exec`.",
+    ),
+    post(
+        CallName::Shutdown,
+        "/v1/shutdown",
+        None,
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Ends the daemon. Replicas and edge go on; the next daemon adopts them.",
+    ),
+    post(
+        CallName::Upgrade,
+        "/v1/upgrade",
+        Some("Upgrade"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "The daemon goes on as the program named, in the same process; replicas and edge go on.",
+    ),
+];
+
+impl CallName {
+    /// Returns the entry of this call.
+    #[must_use]
+    pub fn endpoint(self) -> &'static Endpoint {
+        ENDPOINTS
+            .iter()
+            .find(|endpoint| endpoint.name == self)
+            .expect(
+                "invariant: each CallName stands in ENDPOINTS (test the_list_of_calls_is_closed)",
+            )
+    }
+}
+
+impl Endpoint {
+    /// Returns the names in the path's `{}` places when `path` is one of this endpoint's.
+    pub(crate) fn matches<'path>(&self, path: &'path str) -> Option<Vec<&'path str>> {
+        let mut names = Vec::new();
+        let mut given = path.split('/');
+        for wanted in self.path.split('/') {
+            let part = given.next()?;
+            if wanted.starts_with('{') {
+                names.push(part);
+            } else if wanted != part {
+                return None;
+            }
+        }
+        given.next().is_none().then_some(names)
+    }
+
+    /// Returns the path with `names` in the `{}` places.
+    pub(crate) fn path_for(&self, names: &[&str]) -> String {
+        let mut names = names.iter();
+        let parts: Vec<&str> = self
+            .path
+            .split('/')
+            .map(|part| {
+                if part.starts_with('{') {
+                    *names.next().expect("as many names as places")
+                } else {
+                    part
+                }
+            })
+            .collect();
+        parts.join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_as_it_is_written() {
+        let endpoint = CallName::Scale.endpoint();
+        let path = endpoint.path_for(&["mps", "api"]);
+        assert_eq!(path, "/v1/stacks/mps/services/api/scale");
+        assert_eq!(endpoint.matches(&path), Some(vec!["mps", "api"]));
+        for other in [
+            "/v1/stacks/mps/services/api",
+            "/v1/stacks/mps/services/api/scale/",
+            "/",
+        ] {
+            assert_eq!(endpoint.matches(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The shape of each answer. Readers ignore fields they do not know; writers never take a field away within a protocol version.
+
+mod daemon;
+mod description;
+mod environment;
+mod log_line;
+mod plan;
+mod progress;
+mod status;
+
+pub use daemon::{
+    Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
+};
+pub use description::{Definition, ServiceDescription};
+pub use environment::EnvironmentReport;
+pub use log_line::{LogLine, LogSource};
+pub use plan::{PlanReport, PlannedStep};
+pub use progress::{Finished, Progress, ProgressLine, Stage, StageState};
+pub use status::{
+    ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus,
+    StackList, StackStatus, StackSummary, WorkloadKind,
+};

@@ -1,0 +1,119 @@
+//! Why a snapshot cannot be served. Knows nothing of how it arrived.
+
+use std::net::SocketAddr;
+
+use tend_core::model::{ReplicaId, ServiceId};
+
+/// Says why a snapshot was refused; the one served before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Not the JSON of a snapshot.
+    #[error("could not read the routing snapshot")]
+    Read {
+        /// Where the text stops making sense.
+        source: serde_json::Error,
+    },
+    /// Written in a format this program is too old for.
+    #[error("the routing snapshot has format {found}, this edge reads up to {known}")]
+    Format {
+        /// What the snapshot says.
+        found: u32,
+        /// The newest this program reads.
+        known: u32,
+    },
+    /// A route or listener names a service that is not in the snapshot.
+    #[error(
+        "the route for `{path_prefix}` goes to service `{service}`, which the snapshot does not have"
+    )]
+    UnknownService {
+        /// Who was named.
+        service: ServiceId,
+        /// By which route.
+        path_prefix: String,
+    },
+    /// A route names a listener that is not in the snapshot.
+    #[error(
+        "the route for `{path_prefix}` is for listener {listener}, which the snapshot does not have"
+    )]
+    UnknownListener {
+        /// Who was named.
+        listener: SocketAddr,
+        /// By which route.
+        path_prefix: String,
+    },
+    /// Two routes claim the same requests.
+    #[error(
+        "two routes claim host `{host}` and path `{path_prefix}` at {listener}: {first} and {second}"
+    )]
+    Ambiguous {
+        /// Where.
+        listener: SocketAddr,
+        /// `any` where the route names no host.
+        host: String,
+        /// As written in the second route.
+        path_prefix: String,
+        /// Who claimed it first.
+        first: ServiceId,
+        /// Who claimed it again.
+        second: ServiceId,
+    },
+    /// One address is to be listened on for two purposes.
+    #[error("address {address} is listed twice among the listeners")]
+    ListenerTwice {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// A host is neither a name nor `*.` and a name.
+    #[error("`{host}` is not a host: write a lower-case name without port, or `*.` and a name")]
+    Host {
+        /// What was written.
+        host: String,
+    },
+    /// A path prefix does not start with a slash.
+    #[error("`{path_prefix}` is not a path prefix: it has to start with `/`")]
+    PathPrefix {
+        /// What was written.
+        path_prefix: String,
+    },
+    /// A weight outside 1 to [`crate::WEIGHT_MAX`].
+    #[error("replica {replica} has weight {weight}, which is outside 1 to {max}", max = crate::WEIGHT_MAX)]
+    Weight {
+        /// Whose.
+        replica: ReplicaId,
+        /// What was written.
+        weight: u32,
+    },
+    /// A replica stands under a service it is not part of, or twice.
+    #[error("replica {replica} does not belong under service {service}, or is there twice")]
+    Misplaced {
+        /// Which.
+        replica: ReplicaId,
+        /// Where it stands.
+        service: ServiceId,
+    },
+    /// One service is described twice.
+    #[error("service {service} is described twice")]
+    ServiceTwice {
+        /// Which.
+        service: ServiceId,
+    },
+}
+
+impl SnapshotError {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } | Self::Format { .. } => {
+                "the daemon that wrote it is of another version: `tend upgrade` brings both to one"
+            }
+            Self::Ambiguous { .. } => {
+                "give one of the two routes another host or path; `tend check` names the lines"
+            }
+            Self::Host { .. } | Self::PathPrefix { .. } => {
+                "correct the route in the stack file; `tend check` names the line"
+            }
+            _ => "this is a mistake of the daemon: please report it with the snapshot",
+        }
+    }
+}

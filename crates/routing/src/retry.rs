@@ -1,0 +1,81 @@
+//! When a request that failed on one replica may be given to another. Knows no clock and no connection.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A request is given to at most so many replicas (`proxy_next_upstream_tries 3` of the guides).
+pub const TRIES_MAX: u32 = 3;
+
+/// No new try begins after this (`proxy_next_upstream_timeout 10s` of the guides).
+pub const RETRY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a route allows to be repeated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryPolicy {
+    /// Methods that HTTP defines as idempotent, and whatever cannot have reached an upstream.
+    #[default]
+    ByMethod,
+    /// Only what cannot have reached an upstream.
+    UnsentOnly,
+}
+
+/// What is known of a try that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// Some byte of the request may have reached the replica.
+    pub bytes_may_have_arrived: bool,
+    /// Part of the request's body has been taken from the client and cannot be sent again.
+    pub body_taken: bool,
+    /// So many tries were made, this one included.
+    pub tries: u32,
+    /// Since the request came in.
+    pub elapsed: Duration,
+}
+
+/// Why a request is not given to another replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It might be carried out twice.
+    NotIdempotent,
+    /// Part of its body is gone.
+    BodyTaken,
+    /// [`TRIES_MAX`] were made.
+    TriesSpent,
+    /// [`RETRY_TIME_MAX`] has passed.
+    TimeSpent,
+}
+
+/// Says whether HTTP defines that doing it twice is doing it once (RFC 9110, 9.2.2).
+#[must_use]
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
+    )
+}
+
+/// Decides whether a request goes to the next replica.
+///
+/// Invariant: a method that is not idempotent is never repeated once a byte may have arrived
+/// (test `what_may_have_arrived_is_never_posted_twice`).
+///
+/// # Errors
+/// The first reason against it.
+pub fn may_retry(method: &str, failed: Try, policy: RetryPolicy) -> Result<(), Refusal> {
+    let repeatable = policy == RetryPolicy::ByMethod && is_idempotent(method);
+    if failed.bytes_may_have_arrived && !repeatable {
+        return Err(Refusal::NotIdempotent);
+    }
+    if failed.body_taken {
+        return Err(Refusal::BodyTaken);
+    }
+    if failed.tries >= TRIES_MAX {
+        return Err(Refusal::TriesSpent);
+    }
+    if failed.elapsed >= RETRY_TIME_MAX {
+        return Err(Refusal::TimeSpent);
+    }
+    Ok(())
+}

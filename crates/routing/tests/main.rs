@@ -1,0 +1,1 @@
+//! The decisions of routing, by cases in files and by seeded random runs.

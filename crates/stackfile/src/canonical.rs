@@ -1,0 +1,307 @@
+//! Every short form written out long, and paths made absolute, so that files can be merged and read in one way only.
+//!
+//! Source: the Compose specification's short and long syntaxes. Shapes were checked before; whatever did not fit is left alone.
+
+use crate::error::Findings;
+use crate::schema::{parse_port_spec, parse_volume_spec};
+use crate::source::Place;
+use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
+
+/// Writes out all short forms of a document.
+pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
+    let Value::Map(top) = &mut file.value else {
+        return;
+    };
+    for section in ["networks", "volumes"] {
+        each(top, section, |resource| names_at(resource, "labels"));
+    }
+    for section in ["secrets", "configs"] {
+        each(top, section, |resource| {
+            names_at(resource, "labels");
+            path_at(resource, "file", findings);
+        });
+    }
+    each(top, "services", |service| {
+        canonicalise_service(service, findings)
+    });
+}
+
+fn each(top: &mut Map, section: &str, mut change: impl FnMut(&mut Map)) {
+    if let Some(at) = top.position(section)
+        && let Value::Map(resources) = &mut top.0[at].value.value
+    {
+        for entry in &mut resources.0 {
+            if let Value::Map(map) = &mut entry.value.value {
+                change(map);
+            }
+        }
+    }
+}
+
+fn canonicalise_service(service: &mut Map, findings: &Findings) {
+    with(service, "build", |node| {
+        if let Some(context) = node.as_text() {
+            let context = entry("context", node.place, Node::text(node.place, context));
+            node.value = Value::Map(Map(vec![context]));
+        }
+        if let Value::Map(build) = &mut node.value {
+            with(build, "context", |node| {
+                if !is_remote(node) {
+                    make_absolute(node, findings);
+                }
+            });
+            for key in ["args", "labels", "additional_contexts"] {
+                names_at(build, key);
+            }
+            with(build, "secrets", long_grants);
+        }
+    });
+    for key in ["environment", "labels", "annotations", "sysctls"] {
+        names_at(service, key);
+    }
+    with(service, "deploy", |node| {
+        if let Value::Map(deploy) = &mut node.value {
+            names_at(deploy, "labels");
+        }
+    });
+    for key in ["dns", "dns_search", "tmpfs", "label_file"] {
+        with(service, key, long_list);
+    }
+    with(service, "env_file", |node| {
+        long_list(node);
+        for_items(node, |item| {
+            if let Some(text) = item.as_text() {
+                let path = entry("path", item.place, Node::text(item.place, text));
+                item.value = Value::Map(Map(vec![path]));
+            }
+            if let Value::Map(map) = &mut item.value {
+                path_at(map, "path", findings);
+            }
+        });
+    });
+    with(service, "extends", |node| {
+        if let Some(text) = node.as_text() {
+            let name = entry("service", node.place, Node::text(node.place, text));
+            node.value = Value::Map(Map(vec![name]));
+        }
+    });
+    with(service, "depends_on", |node| {
+        list_to_map(node, |place| {
+            let started = Node::text(place, "service_started");
+            Node::new(
+                place,
+                Value::Map(Map(vec![entry("condition", place, started)])),
+            )
+        });
+    });
+    with(service, "networks", |node| list_to_map(node, Node::null));
+    with(service, "models", |node| list_to_map(node, Node::null));
+    with(service, "extra_hosts", long_hosts);
+    with(service, "secrets", long_grants);
+    with(service, "configs", long_grants);
+    with(service, "ports", long_ports);
+    with(service, "volumes", |node| {
+        for_items(node, |item| long_volume(item, findings));
+    });
+}
+
+fn with(map: &mut Map, key: &str, change: impl FnOnce(&mut Node)) {
+    if let Some(at) = map.position(key) {
+        let node = &mut map.0[at].value;
+        if node.tag != Some(Tag::Reset) && !node.is_null() {
+            change(node);
+        }
+    }
+}
+
+fn for_items(node: &mut Node, change: impl FnMut(&mut Node)) {
+    if let Value::List(items) = &mut node.value {
+        items.iter_mut().for_each(change);
+    }
+}
+
+fn entry(key: &str, place: Place, value: Node) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        place,
+        value,
+    }
+}
+
+/// `[A=1, B]` as `{A: 1, B: }`.
+fn names_at(map: &mut Map, key: &str) {
+    with(map, key, |node| {
+        if let Value::List(items) = &node.value {
+            let mut names = Map::default();
+            for item in items {
+                let Some(scalar) = item.as_scalar() else {
+                    continue;
+                };
+                let (name, value) = match scalar.text.split_once('=') {
+                    Some((name, value)) => {
+                        let mut value = Node::text(item.place, value);
+                        if let (Value::Scalar(inner), Some(written)) =
+                            (&mut value.value, &scalar.written)
+                        {
+                            let written = written.split_once('=').map_or(written.as_str(), |w| w.1);
+                            inner.written = Some(written.to_owned());
+                        }
+                        (name, value)
+                    }
+                    None => (scalar.text.as_str(), Node::null(item.place)),
+                };
+                // Of two equal names the later counts.
+                names.set(entry(name, item.place, value));
+            }
+            node.value = Value::Map(names);
+        }
+    });
+}
+
+fn list_to_map(node: &mut Node, value: impl Fn(Place) -> Node) {
+    if let Value::List(items) = &node.value {
+        let mut names = Map::default();
+        for item in items {
+            if let Some(name) = item.as_text() {
+                names.set(entry(name, item.place, value(item.place)));
+            }
+        }
+        node.value = Value::Map(names);
+    }
+}
+
+fn long_list(node: &mut Node) {
+    if let Value::Scalar(scalar) = &node.value {
+        let mut only = Node::new(node.place, Value::Scalar(scalar.clone()));
+        only.tag = None;
+        node.value = Value::List(vec![only]);
+    }
+}
+
+/// `{host: ip}` as `host=ip`, which may repeat a host.
+fn long_hosts(node: &mut Node) {
+    if let Value::Map(map) = &node.value {
+        let mut items = Vec::new();
+        for host in &map.0 {
+            let one = |address: &Node| {
+                address
+                    .as_text()
+                    .map(|text| Node::text(address.place, format!("{}={text}", host.key)))
+            };
+            items.extend(one(&host.value));
+            items.extend(host.value.items().iter().filter_map(one));
+        }
+        node.value = Value::List(items);
+    } else {
+        for_items(node, |item| {
+            if let Value::Scalar(scalar) = &mut item.value
+                && !scalar.text.contains('=')
+                && let Some((host, address)) = scalar.text.split_once(':')
+            {
+                scalar.text = format!("{host}={address}");
+            }
+        });
+    }
+}
+
+fn long_grants(node: &mut Node) {
+    for_items(node, |item| {
+        if let Some(name) = item.as_text() {
+            let source = entry("source", item.place, Node::text(item.place, name));
+            item.value = Value::Map(Map(vec![source]));
+        }
+    });
+}
+
+fn long_ports(node: &mut Node) {
+    let Value::List(items) = &mut node.value else {
+        return;
+    };
+    let mut long = Vec::new();
+    for item in items.drain(..) {
+        let place = item.place;
+        let Some(spec) = item.as_text().and_then(|text| parse_port_spec(text).ok()) else {
+            long.push(item);
+            continue;
+        };
+        let text = |key: &str, text: String| entry(key, place, Node::text(place, text));
+        for offset in 0..=spec.target.1 - spec.target.0 {
+            let mut map = Map::default();
+            if let Some(ip) = spec.host_ip {
+                map.0.push(text("host_ip", ip.to_string()));
+            }
+            let target = (spec.target.0 + offset).to_string();
+            map.0.push(entry(
+                "target",
+                place,
+                Node::scalar(place, target, Kind::Integer),
+            ));
+            if let Some((first, last)) = spec.published {
+                // One port of the service and a range outside: the engine takes one that is free.
+                let published = if spec.target.0 == spec.target.1 && first != last {
+                    format!("{first}-{last}")
+                } else {
+                    (first + offset).to_string()
+                };
+                map.0.push(text("published", published));
+            }
+            map.0.push(text("protocol", spec.protocol.clone()));
+            long.push(Node::new(place, Value::Map(map)));
+        }
+    }
+    *items = long;
+}
+
+fn long_volume(node: &mut Node, findings: &Findings) {
+    let place = node.place;
+    let Some((source, target, mode)) = node.as_text().and_then(|text| parse_volume_spec(text).ok())
+    else {
+        if let Value::Map(map) = &mut node.value
+            && map.get("type").and_then(Node::as_text) == Some("bind")
+        {
+            path_at(map, "source", findings);
+        }
+        return;
+    };
+    let text = |key: &str, text: &str| entry(key, place, Node::text(place, text));
+    let is_path = source.is_some_and(|source| source.starts_with(['.', '/', '~']));
+    let mut map = Map(vec![text("type", if is_path { "bind" } else { "volume" })]);
+    if let Some(source) = source {
+        map.0.push(text("source", source));
+    }
+    map.0.push(text("target", target));
+    if mode.is_some_and(|mode| mode.split(',').any(|mode| mode == "ro")) {
+        let read_only = Node::scalar(place, "true", Kind::Bool);
+        map.0.push(entry("read_only", place, read_only));
+    }
+    if is_path {
+        path_at(&mut map, "source", findings);
+    }
+    node.value = Value::Map(map);
+}
+
+fn path_at(map: &mut Map, key: &str, findings: &Findings) {
+    with(map, key, |node| make_absolute(node, findings));
+}
+
+/// A path that starts with `~` stays: whose home it is, is known only when it is used.
+fn make_absolute(node: &mut Node, findings: &Findings) {
+    let place = node.place;
+    if let Value::Scalar(scalar) = &mut node.value
+        && !scalar.text.starts_with('~')
+        && !scalar.text.is_empty()
+    {
+        scalar.text = findings
+            .sources
+            .resolve(place, &scalar.text)
+            .to_string_lossy()
+            .into_owned();
+    }
+}
+
+/// A build's folder may be a repository.
+fn is_remote(node: &Node) -> bool {
+    node.as_text().is_some_and(|text| {
+        text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/")
+    })
+}

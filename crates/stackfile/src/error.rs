@@ -1,0 +1,280 @@
+//! What is wrong with a stack file, said all at once, each with the place, the line and what to write instead.
+//!
+//! Owns the shape of a diagnostic and how it reads. Knows none of the rules that find them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::source::{Place, SourceId, Sources};
+
+/// Whether the stack can be used in spite of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, and something will not be as written.
+    Warning,
+}
+
+/// One thing that is wrong, or that will not be as written.
+///
+/// Shown like a compiler's message: what, where, the line itself, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Diagnostic {
+    /// Whether the stack can be used in spite of it.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub location: Location,
+    /// A second place that belongs to it, such as the first of two equal keys, with what it is.
+    pub also: Option<(Location, String)>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// A place in a file, with the line as it is written there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// From 1; 0 when the file as a whole is meant, such as one that cannot be read.
+    pub line: u32,
+    /// In characters, from 1; 0 when the file as a whole is meant.
+    pub column: u32,
+    /// How many characters are meant.
+    pub length: u32,
+    /// The line as it is written; values of environment files are left out.
+    pub text: String,
+}
+
+/// Everything that is wrong with a stack: at least one error, and the warnings found besides.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", sentence(.0))]
+pub struct Report(pub Vec<Diagnostic>);
+
+impl Report {
+    /// Returns how many of the diagnostics are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        count(&self.0, Severity::Error)
+    }
+}
+
+fn count(all: &[Diagnostic], severity: Severity) -> usize {
+    all.iter().filter(|one| one.severity == severity).count()
+}
+
+/// Writes all diagnostics one under the other, and how many errors there are.
+fn sentence(all: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for one in all {
+        text.push_str(&one.to_string());
+        text.push('\n');
+    }
+    match count(all, Severity::Error) {
+        1 => text.push_str("1 error; nothing was started"),
+        many => text.push_str(&format!("{many} errors; nothing was started")),
+    }
+    text
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.severity, self.message)?;
+        let last = self.also.as_ref().map_or(0, |(also, _)| also.line);
+        let width = self.location.line.max(last).to_string().len();
+        self.location.show(f, "-->", width, "")?;
+        if let Some((also, label)) = &self.also {
+            also.show(f, ":::", width, label)?;
+        }
+        if let Some(help) = &self.help {
+            writeln!(f, "{:width$} = help: {help}", "")?;
+        }
+        Ok(())
+    }
+}
+
+impl Location {
+    fn show(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        arrow: &str,
+        width: usize,
+        label: &str,
+    ) -> fmt::Result {
+        let file = self.file.display();
+        if self.line == 0 {
+            return writeln!(f, "{:width$}{arrow} {file}", "");
+        }
+        writeln!(
+            f,
+            "{:width$}{arrow} {file}:{}:{}",
+            "", self.line, self.column
+        )?;
+        // A tab is shown as one blank so that the caret stands under what it means.
+        let text: String = self
+            .text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let (text, column) = window(&text, self.column as usize);
+        let length = (self.length as usize)
+            .min(text.chars().count().saturating_sub(column - 1))
+            .max(1);
+        writeln!(f, "{:width$} |", "")?;
+        writeln!(f, "{:width$} | {text}", self.line)?;
+        let carets = format!("{}{} {label}", " ".repeat(column - 1), "^".repeat(length));
+        writeln!(f, "{:width$} | {}", "", carets.trim_end())
+    }
+}
+
+/// Returns the part of a long line around `column` and the column in that part.
+fn window(text: &str, column: usize) -> (String, usize) {
+    /// Columns of a line that are shown.
+    const WIDE: usize = 160;
+    let column = column.max(1);
+    let count = text.chars().count();
+    if count <= WIDE {
+        return (text.to_owned(), column.min(count + 1));
+    }
+    let from = column.saturating_sub(WIDE / 2).min(count - WIDE);
+    let part: String = text.chars().skip(from).take(WIDE).collect();
+    (part, (column - from).min(WIDE + 1))
+}
+
+/// The files of one load and what was found in them so far.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What was read.
+    pub(crate) sources: Sources,
+    /// What was found, in the order of finding.
+    found: Vec<(Place, Diagnostic)>,
+}
+
+impl Findings {
+    /// Notes an error; the result takes the help and the second place.
+    pub(crate) fn error(&mut self, place: Place, message: impl Into<String>) -> Noted<'_> {
+        self.note(Severity::Error, place, message.into())
+    }
+
+    /// Notes a warning; the result takes the help and the second place.
+    pub(crate) fn warning(&mut self, place: Place, message: impl Into<String>) -> Noted<'_> {
+        self.note(Severity::Warning, place, message.into())
+    }
+
+    fn note(&mut self, severity: Severity, place: Place, message: String) -> Noted<'_> {
+        let location = self.location(place);
+        self.found.push((
+            place,
+            Diagnostic {
+                severity,
+                message,
+                location,
+                also: None,
+                help: None,
+            },
+        ));
+        Noted {
+            sources: &self.sources,
+            diagnostic: &mut self.found.last_mut().expect("just pushed").1,
+        }
+    }
+
+    fn location(&self, place: Place) -> Location {
+        location(&self.sources, place)
+    }
+
+    /// Returns the place that means the file as a whole.
+    pub(crate) fn whole(&self, source: SourceId) -> Place {
+        Place {
+            source,
+            line: 0,
+            column: 0,
+            length: 0,
+        }
+    }
+
+    /// Returns whether an error was noted.
+    pub(crate) fn failed(&self) -> bool {
+        self.found
+            .iter()
+            .any(|(_, one)| one.severity == Severity::Error)
+    }
+
+    /// Returns how many were noted, to see later whether more came.
+    pub(crate) fn error_count(&self) -> usize {
+        self.found
+            .iter()
+            .filter(|(_, one)| one.severity == Severity::Error)
+            .count()
+    }
+
+    /// Returns the diagnostics in the order of the files and lines, each once: a file that is extended twice is read twice.
+    pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let mut found = self.found;
+        found.sort_by_key(|(place, one)| (one.severity, *place));
+        let mut seen = std::collections::HashSet::new();
+        found
+            .into_iter()
+            .map(|(_, one)| one)
+            .filter(|one| seen.insert(one.clone()))
+            .collect()
+    }
+}
+
+fn location(sources: &Sources, place: Place) -> Location {
+    let source = sources.get(place.source);
+    let text = source.line(place.line).unwrap_or_default();
+    Location {
+        file: source.path.clone(),
+        line: place.line,
+        column: place.column,
+        length: place.length,
+        text: if source.secret {
+            match text.split_once('=') {
+                Some((name, _)) => format!("{name}=…"),
+                None => text.to_owned(),
+            }
+        } else {
+            text.to_owned()
+        },
+    }
+}
+
+/// A diagnostic just noted, to which more can be said.
+pub(crate) struct Noted<'a> {
+    sources: &'a Sources,
+    diagnostic: &'a mut Diagnostic,
+}
+
+impl Noted<'_> {
+    /// Says what to write instead.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        self.diagnostic.help = Some(help.into());
+        self
+    }
+
+    /// Says what to write instead, if there is something to say.
+    pub(crate) fn help_if(self, help: Option<String>) -> Self {
+        if help.is_some() {
+            self.diagnostic.help = help;
+        }
+        self
+    }
+
+    /// Names the second place that belongs to it.
+    pub(crate) fn also(self, place: Place, label: impl Into<String>) -> Self {
+        self.diagnostic.also = Some((location(self.sources, place), label.into()));
+        self
+    }
+}

@@ -1,0 +1,107 @@
+//! From the merged tree to the model.
+//!
+//! Values were checked against the table before: what does not fit any more was noted there and is passed over here. What is
+//! noted here is what only the whole shows: keys that contradict each other, and what cannot work as written.
+
+mod advice;
+mod edge;
+mod probe;
+mod process;
+mod service;
+
+use std::collections::BTreeMap;
+
+use tend_core::model::{ServiceName, Stack, StackName, StackSource, Workload};
+
+use crate::input::Owner;
+use crate::load::{Session, Setting};
+use crate::source::absolute;
+use crate::yaml::Node;
+
+/// Makes the model of a merged tree; nothing when something in it is wrong.
+pub(crate) fn lower(
+    session: &mut Session<'_>,
+    tree: &Node,
+    name: StackName,
+    setting: &Setting,
+) -> Option<Stack> {
+    let mut services = BTreeMap::new();
+    let entries = tree.get("services").map_or(&[][..], Node::entries);
+    let has_another_form = tree
+        .get("services")
+        .is_some_and(|node| node.as_map().is_none());
+    if entries.is_empty() && !has_another_form {
+        let place = tree
+            .as_map()
+            .and_then(|map| map.entry("services"))
+            .map_or(tree.place, |entry| entry.place);
+        session
+            .findings
+            .error(place, "there is no service to run")
+            .help("write below `services:` what runs, each with a `command:` or an `image:`; a service may be waiting for its profile");
+    }
+    let routed = edge::routed_services(tree);
+    for entry in entries {
+        match entry.key.parse::<ServiceName>() {
+            Ok(name) => {
+                let routed = routed.contains(&entry.key);
+                if let Some(service) = service::lower(session, entry, name.clone(), routed, setting)
+                {
+                    services.insert(name, service);
+                }
+            }
+            Err(error) => {
+                session.findings.error(entry.place, error.to_string());
+            }
+        }
+    }
+    let edge = edge::lower(tree, &services, &mut session.findings);
+    advice::give(tree, &services, setting, &mut session.findings);
+    let files: Vec<_> = session
+        .input
+        .paths
+        .iter()
+        .map(|path| absolute(&setting.directory, path))
+        .collect();
+    let owner = match session.input.files.owner(&files[0]) {
+        Ok(owner) => owner,
+        Err(error) => {
+            let place = session.findings.whole(tree.place.source);
+            session.findings.error(
+                place,
+                format!(
+                    "the owner of `{}` could not be read: {error}",
+                    files[0].display()
+                ),
+            );
+            return None;
+        }
+    };
+    if session.findings.failed() {
+        return None;
+    }
+    let Owner { uid, gid } = owner;
+    Some(Stack {
+        name,
+        source: StackSource {
+            files,
+            directory: setting.directory.clone(),
+            owner_uid: uid,
+            owner_gid: gid,
+        },
+        services,
+        edge,
+    })
+}
+
+/// Returns whether a service runs as a process.
+pub(crate) fn is_process(service: &Node) -> bool {
+    !["image", "build", "provider"]
+        .into_iter()
+        .any(|key| service.get(key).is_some())
+}
+
+/// Returns whether a service of the model runs as a process.
+fn is_process_workload(workload: &Workload) -> bool {
+    matches!(workload, Workload::Process(_))
+}

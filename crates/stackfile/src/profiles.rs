@@ -1,0 +1,49 @@
+//! Which services take part, by profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::Place;
+use crate::yaml::{Node, Value};
+
+/// Returns the profiles asked for; `*` is all.
+pub(crate) fn active(given: &[String], variables: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let listed = variables
+        .get("COMPOSE_PROFILES")
+        .map(String::as_str)
+        .unwrap_or_default();
+    given
+        .iter()
+        .map(String::as_str)
+        .chain(listed.split(','))
+        .map(str::trim)
+        .filter(|profile| !profile.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Takes the services out that no active profile names, and returns them with the place of their `profiles`.
+pub(crate) fn choose(tree: &mut Node, active: &BTreeSet<String>) -> BTreeMap<String, Place> {
+    let mut disabled = BTreeMap::new();
+    if let Value::Map(top) = &mut tree.value
+        && let Some(at) = top.position("services")
+        && let Value::Map(services) = &mut top.0[at].value.value
+    {
+        services.0.retain(|entry| {
+            let Some(profiles) = entry.value.get("profiles") else {
+                return true;
+            };
+            let taken = profiles.items().is_empty()
+                || active.contains("*")
+                || profiles
+                    .items()
+                    .iter()
+                    .filter_map(Node::as_text)
+                    .any(|profile| active.contains(profile));
+            if !taken {
+                disabled.insert(entry.key.clone(), profiles.place);
+            }
+            taken
+        });
+    }
+    disabled
+}

@@ -1,0 +1,97 @@
+//! The table as a manual page.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use super::{FILE, Reach, Record, Shape};
+
+/// Returns `docs/reference/stack-file.md`: every key of a stack file, what it takes and who acts upon it.
+#[must_use]
+pub fn page() -> String {
+    let mut out = String::from(INTRODUCTION);
+    let mut seen = HashSet::new();
+    table("The file", &FILE, &mut seen, &mut out);
+    out
+}
+
+const INTRODUCTION: &str = include_str!("page.md");
+
+fn table(
+    title: &str,
+    record: &'static Record,
+    seen: &mut HashSet<*const Record>,
+    out: &mut String,
+) {
+    if !seen.insert(std::ptr::from_ref(record)) {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n## {title}\n\n| key | takes | |\n| --- | --- | --- |"
+    );
+    for key in record.all() {
+        let reach = match key.reach {
+            Reach::Both | Reach::Remark => "",
+            Reach::Container => " *(containers only)*",
+            Reach::Ours => " **(tend)**",
+        };
+        let required = if record.required.contains(&key.name) {
+            ", required"
+        } else {
+            ""
+        };
+        let takes = takes(&key.shape);
+        let _ = writeln!(
+            out,
+            "| `{}` | {takes}{required} | {}{reach} |",
+            key.name, key.about
+        );
+    }
+    for key in record.all() {
+        below(title, key.name, &key.shape, seen, out);
+    }
+}
+
+fn below(
+    title: &str,
+    name: &str,
+    shape: &'static Shape,
+    seen: &mut HashSet<*const Record>,
+    out: &mut String,
+) {
+    let path = if title == "The file" {
+        format!("`{name}`")
+    } else {
+        format!("{}.{name}`", title.trim_end_matches('`'))
+    };
+    match shape {
+        Shape::Keys(record) => table(&path, record, seen, out),
+        Shape::List(inner) => below(title, &format!("{name}[]"), inner, seen, out),
+        Shape::Names(inner) => below(title, &format!("{name}.NAME"), inner, seen, out),
+        Shape::Either(shapes) => {
+            for one in *shapes {
+                below(title, name, one, seen, out);
+            }
+        }
+        Shape::Any | Shape::One(_) | Shape::Words(_) | Shape::Nothing => {}
+    }
+}
+
+fn takes(shape: &Shape) -> String {
+    match shape {
+        Shape::Any => "anything".to_owned(),
+        Shape::Nothing => "nothing".to_owned(),
+        Shape::One(form) => form.expects().to_owned(),
+        Shape::Words(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            words.join(", ")
+        }
+        Shape::List(inner) => format!("a list of: {}", takes(inner)),
+        Shape::Names(inner) => format!("names, each with: {}", takes(inner)),
+        Shape::Keys(_) => "keys, see below".to_owned(),
+        Shape::Either(shapes) => {
+            let each: Vec<String> = shapes.iter().map(takes).collect();
+            each.join("; or ")
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Who has to go, and how it goes.
+//!
+//! ```text
+//!  Running ─► drain: no new requests ─► edge serves that, nothing in flight ─► stop signal ─► grace period ─► SIGKILL of the tree
+//! ```
+//! A replica that is killed for its own fault (not live, over its memory) is not drained: it serves nobody well.
+
+use std::time::Duration;
+
+use tend_base::Now;
+use tend_core::controller::Decision;
+use tend_core::model::{ReplicaId, Schedule, Service, ServiceId, Workload};
+use tend_core::observed::{Phase, Replica, StopReason};
+use tend_core::plan::Step;
+use tend_core::world::World;
+
+use crate::launch;
+
+/// SIGTERM, for a replica whose definition is gone.
+const SIGTERM: i32 = 15;
+
+/// Longest wait for requests in flight at the edge before the stop signal goes out all the same; the replica then has its own
+/// grace period to finish them.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Decides about one replica that is up.
+pub(crate) fn decide(
+    world: &World,
+    id: &ReplicaId,
+    replica: &Replica,
+    definition: Option<&Service>,
+    now: Now,
+    decision: &mut Decision,
+) {
+    match replica.phase {
+        Phase::Running { since, .. } => {
+            if let (Some(reason), true) = (fault(replica, definition), world.is_wanted(id)) {
+                let (replica, incarnation) = (id.clone(), replica.incarnation);
+                decision.steps.push(Step::Kill {
+                    replica,
+                    incarnation,
+                    why: reason,
+                });
+                return;
+            }
+            if !world.is_wanted(id) {
+                if !has_dependents_up(world, id) {
+                    decision.drains.push((id.clone(), StopReason::Unwanted));
+                }
+                return;
+            }
+            let Some(service) = definition else { return };
+            let due = match &service.restart_schedule {
+                Some(Schedule::Every(every)) => {
+                    let at = since + *every;
+                    // Once due it waits for its turn and not for a moment: a moment in the past would wake the daemon without end.
+                    if at > now.mono {
+                        decision.wake(at);
+                    }
+                    at <= now.mono
+                }
+                None => false,
+            };
+            let reason = if replica.restart_requested {
+                StopReason::Restart
+            } else if replica.fingerprint != launch::fingerprint(service) && is_prepared(world, id, service) {
+                StopReason::Changed
+            } else if due {
+                StopReason::Scheduled
+            } else {
+                return;
+            };
+            let another_leaves = decision
+                .drains
+                .iter()
+                .any(|(other, _)| other.service_id() == id.service_id());
+            if !another_leaves && may_leave(world, id, replica) {
+                decision.drains.push((id.clone(), reason));
+            }
+        }
+        Phase::Stopping {
+            since, signalled: None, ..
+        } => {
+            if is_drained(world, id, replica) || now.mono >= since + DRAIN_MAX {
+                decision.steps.push(Step::Signal {
+                    replica: id.clone(),
+                    incarnation: replica.incarnation,
+                    signal: definition.map_or(SIGTERM, |service| service.stop.signal),
+                    why: replica.stop_reason.unwrap_or(StopReason::Unwanted),
+                });
+            } else {
+                decision.wake(since + DRAIN_MAX);
+            }
+        }
+        Phase::Stopping {
+            signalled: Some(signalled),
+            killed,
+            ..
+        } => {
+            let grace = definition.map_or(Duration::from_secs(10), |service| service.stop.grace_period);
+            if killed {
+                return;
+            }
+            if now.mono >= signalled + grace {
+                let why = replica.stop_reason.unwrap_or(StopReason::Unwanted);
+                let (replica, incarnation) = (id.clone(), replica.incarnation);
+                decision.steps.push(Step::Kill {
+                    replica,
+                    incarnation,
+                    why,
+                });
+            } else {
+                decision.wake(signalled + grace);
+            }
+        }
+        Phase::Absent | Phase::Starting | Phase::Ended { .. } => {}
+    }
+}
+
+/// Returns whether the current definition could be started at once: until its `prepare` command succeeded, and if it fails, what
+/// runs is left running.
+fn is_prepared(world: &World, id: &ReplicaId, service: &Service) -> bool {
+    let Workload::Process(process) = &service.workload else {
+        return true;
+    };
+    let prepared = world.services.get(&id.service_id()).and_then(|facts| facts.prepared);
+    process.prepare.is_none() || prepared == Some(launch::fingerprint(service))
+}
+
+fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> {
+    let service = definition?;
+    if let Some(probe) = &service.liveness
+        && replica.liveness.failures >= probe.retries.max(1)
+    {
+        return Some(StopReason::NotLive);
+    }
+    match (replica.memory, service.resources.memory_max) {
+        (Some(used), Some(max)) if used > max => Some(StopReason::OverMemory),
+        _ => None,
+    }
+}
+
+/// Returns whether nothing reaches the replica through the edge any more.
+fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
+    let edge = &world.edge;
+    let known = edge
+        .published
+        .iter()
+        .flat_map(|endpoints| endpoints.get(&id.service_id()))
+        .flatten()
+        .any(|endpoint| endpoint.replica == *id && endpoint.incarnation == replica.incarnation && !endpoint.draining);
+    if replica.port.is_none() || replica.ready_since.is_none() {
+        // Nothing was sent to it.
+        return true;
+    }
+    if !edge.connected {
+        // It may be on its way back, as after this daemon was started, and still send requests; if it cannot be started it cannot.
+        return edge.failed.is_some();
+    }
+    !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
+}
+
+/// Returns whether the replica may leave for a while: it serves nobody, or every other replica of its service is ready.
+fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
+    let wanted = world.replicas_wanted(&id.service_id()) as usize;
+    let service = id.service_id();
+    let others = world
+        .replicas_of(&service)
+        .filter(|(other, _)| *other != id && world.is_wanted(other));
+    !replica.is_ready() || others.filter(|(_, other)| other.is_ready() || other.completed).count() + 1 >= wanted
+}
+
+/// Returns whether a service that depends on this one still runs: what is depended on goes last.
+fn has_dependents_up(world: &World, id: &ReplicaId) -> bool {
+    let Some(wanted) = world.stacks.get(&id.stack) else {
+        return false;
+    };
+    wanted.stack.services.values().any(|service| {
+        let dependent = ServiceId {
+            stack: id.stack.clone(),
+            service: service.name.clone(),
+        };
+        service
+            .depends_on
+            .iter()
+            .any(|dependency| dependency.service == id.service)
+            && world.replicas_wanted(&dependent) == 0
+            && world.replicas_of(&dependent).any(|(_, replica)| replica.is_up())
+    })
+}

@@ -1,0 +1,246 @@
+//! Telling a person how a change comes along, and how it ended.
+//!
+//! Looks at what is known after each change and says what is new; it cannot disturb the change itself, and a client that leaves
+//! loses only the telling.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tend_api::messages::{Finished, Progress, ProgressLine, Stage, StageState};
+use tend_api::{LineSender, lines};
+use tend_base::{Clock, Mono, Now, SystemClock};
+use tend_core::model::{ReplicaId, StackName};
+use tend_core::observed::Phase;
+use tend_core::world::World;
+use tend_supervise::{Goal, GoalState, goals};
+
+use crate::daemon::hub::Hub;
+
+use super::status;
+
+/// What the person waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Until {
+    /// Every service of the stack is as wanted.
+    AsWanted,
+    /// The stack is gone.
+    Gone,
+}
+
+/// How long a change may take before the telling ends; the change itself goes on.
+const TELLING_MAX: Duration = Duration::from_secs(300);
+
+/// Starts telling, and returns the lines for the client.
+pub(crate) fn tell(hub: Hub, stack: StackName, until: Until) -> tend_api::Lines {
+    let (sender, lines) = lines(64);
+    tokio::spawn(async move {
+        // A client that is gone is no longer told; nothing else depends on it.
+        let _ = run(&hub, &stack, until, &sender).await;
+    });
+    lines
+}
+
+async fn run(
+    hub: &Hub,
+    stack: &StackName,
+    until: Until,
+    sender: &LineSender<ProgressLine>,
+) -> Result<(), tend_api::ClientGone> {
+    let begun = SystemClock.now().mono;
+    let mut changes = hub.changes();
+    let mut teller = Teller::default();
+    loop {
+        changes.mark_unchanged();
+        let name = stack.clone();
+        let wait_for = until.clone();
+        let (view, over) = hub.ask(move |controller, now| {
+            let view = View::of(controller.world(), &name, now);
+            let over = ending(controller.world(), &name, &wait_for, now);
+            (view, over)
+        })
+        .await;
+        for progress in teller.news(&view, SystemClock.now()) {
+            sender.send(&ProgressLine::Progress(progress)).await?;
+        }
+        let waited = SystemClock.now().mono.since(begun);
+        let finished = over.or_else(|| (waited > TELLING_MAX).then(|| timed_out(&view)));
+        if let Some(mut finished) = finished {
+            finished.took_ms = millis(waited);
+            return sender.send(&ProgressLine::Finished(finished)).await;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = sender.gone() => return Ok(()),
+        }
+    }
+}
+
+fn timed_out(view: &View) -> Finished {
+    Finished {
+        reason: format!("it is not done after {}: {}", tend_base::format_duration(TELLING_MAX), view.pending.join("; ")),
+        next_step: "`tend status` shows how it goes on; nothing was undone".to_owned(),
+        ..Finished::default()
+    }
+}
+
+/// Returns how it ended, if it did.
+fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<Finished> {
+    let Some(wanted) = world.stacks.get(stack) else {
+        return Some(match until {
+            Until::Gone => Finished { ok: true, ..Finished::default() },
+            Until::AsWanted => Finished {
+                reason: format!("the stack {stack} was taken down meanwhile"),
+                next_step: format!("`tend events --stack {stack}` says by whom"),
+                ..Finished::default()
+            },
+        });
+    };
+    if matches!(until, Until::Gone) {
+        return None;
+    }
+    let goals = goals(world, stack, now);
+    for Goal { service, state } in &goals {
+        if let GoalState::Failed { why, last_lines, hint } = state {
+            return Some(Finished {
+                reason: why.clone(),
+                last_lines: last_lines.clone(),
+                next_step: hint.clone().unwrap_or_else(|| {
+                    format!("`tend logs {service}` shows all it wrote; after mending it, run `tend up` again")
+                }),
+                ..Finished::default()
+            });
+        }
+    }
+    let edge_failure = world.edge.failed.as_ref().filter(|_| !world.edge.connected);
+    if let Some((_, why)) = edge_failure {
+        return Some(Finished {
+            reason: format!("the edge could not be started: {why}"),
+            next_step: "`tend events` shows the tries; tend goes on trying".to_owned(),
+            ..Finished::default()
+        });
+    }
+    if goals.iter().any(|goal| matches!(goal.state, GoalState::Pending(_))) {
+        return None;
+    }
+    let mut urls: Vec<String> = goals.iter().flat_map(|goal| status::urls(wanted, &goal.service)).collect();
+    urls.dedup();
+    let mut try_next: Vec<String> = urls.first().map(|url| format!("curl -i {url}")).into_iter().collect();
+    try_next.extend(["tend status", "tend logs -f", "tend top"].map(str::to_owned));
+    Some(Finished { ok: true, urls, try_next, warnings: status::warnings(wanted), ..Finished::default() })
+}
+
+/// What is told about, at one moment.
+struct View {
+    stages: BTreeMap<(ReplicaId, Stage), (StageState, String)>,
+    answered: Vec<String>,
+    routed: Option<(u64, usize)>,
+    pending: Vec<String>,
+}
+
+impl View {
+    fn of(world: &World, stack: &StackName, now: Now) -> Self {
+        let mut stages = BTreeMap::new();
+        for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            match &replica.phase {
+                Phase::Starting => {
+                    stages.insert((id.clone(), Stage::Start), (StageState::Begun, String::new()));
+                }
+                Phase::Running { pid, .. } => {
+                    stages.insert((id.clone(), Stage::Start), (StageState::Done, format!("process {pid}")));
+                    let (state, message) = match (replica.ready_since, &replica.readiness.why) {
+                        (Some(_), _) => (StageState::Done, String::new()),
+                        (None, why) => (StageState::Waiting, why.clone().unwrap_or_default()),
+                    };
+                    stages.insert((id.clone(), Stage::Ready), (state, message));
+                }
+                Phase::Stopping { signalled: None, .. } => {
+                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                    stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
+                }
+                Phase::Stopping { .. } => {
+                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                    stages.insert((id.clone(), Stage::Stop), (StageState::Begun, text(reason)));
+                }
+                Phase::Ended { .. } => {
+                    if let Some(failure) = &replica.start_failure {
+                        stages.insert((id.clone(), Stage::Start), (StageState::Failed, failure.why.clone()));
+                    } else if let Some(last) = &replica.last_exit {
+                        let asked = last.asked.is_some() || replica.completed;
+                        let state = if asked { StageState::Done } else { StageState::Failed };
+                        stages.insert((id.clone(), Stage::Stop), (state, format!("it {}", last.exit)));
+                    }
+                }
+                Phase::Absent => {}
+            }
+        }
+        let mut answered = Vec::new();
+        let mut pending = Vec::new();
+        for goal in goals(world, stack, now) {
+            match goal.state {
+                GoalState::Met(how) if how.contains("edge") => answered.push(goal.service.to_string()),
+                GoalState::Pending(what) => pending.push(what),
+                _ => {}
+            }
+        }
+        let ready = world.replicas.iter().filter(|(id, replica)| id.stack == *stack && replica.is_ready()).count();
+        let routed = (world.edge.serving >= world.edge.generation && world.edge.connected && ready > 0)
+            .then_some((world.edge.serving, ready));
+        Self { stages, answered, routed, pending }
+    }
+}
+
+/// Remembers what was told.
+#[derive(Default)]
+struct Teller {
+    told: BTreeMap<(String, Stage), (StageState, String)>,
+    begun: BTreeMap<(String, Stage), Mono>,
+}
+
+impl Teller {
+    fn news(&mut self, view: &View, now: Now) -> Vec<Progress> {
+        let mut news = Vec::new();
+        for ((id, stage), (state, message)) in &view.stages {
+            self.tell(&mut news, id.to_string(), *stage, *state, message.clone(), now);
+        }
+        if let Some((generation, ready)) = view.routed.filter(|_| !view.answered.is_empty()) {
+            let plural = if ready == 1 { "" } else { "s" };
+            let message = format!("{ready} replica{plural}, routes {generation}");
+            let first = !self.told.contains_key(&("edge".to_owned(), Stage::Route));
+            if first {
+                self.tell(&mut news, "edge".to_owned(), Stage::Route, StageState::Done, message, now);
+            }
+        }
+        for service in &view.answered {
+            let message = "through the edge".to_owned();
+            self.tell(&mut news, service.clone(), Stage::Answered, StageState::Done, message, now);
+        }
+        news
+    }
+
+    fn tell(
+        &mut self,
+        news: &mut Vec<Progress>,
+        subject: String,
+        stage: Stage,
+        state: StageState,
+        message: String,
+        now: Now,
+    ) {
+        let key = (subject.clone(), stage);
+        if self.told.get(&key).is_some_and(|(told, said)| *told == state && *said == message) {
+            return;
+        }
+        let begun = *self.begun.entry(key.clone()).or_insert(now.mono);
+        let over = matches!(state, StageState::Done | StageState::Failed);
+        // What was already so when the telling began is no news to wait for, and took no time that was seen.
+        let took_ms = (over && self.told.contains_key(&key)).then(|| millis(now.mono.since(begun)));
+        self.told.insert(key, (state, message.clone()));
+        news.push(Progress { at: now.wall, stage, subject, state, message, took_ms });
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

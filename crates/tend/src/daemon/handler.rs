@@ -1,0 +1,306 @@
+//! Answers the calls of the API. Knows what a call means and who may make it; how things are done is elsewhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tend_api::messages::{Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport};
+use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, Reply, Target, Upgrade};
+use tend_core::controller::Input;
+use tend_core::journal::{Principal, Via};
+use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
+use tend_core::plan::Undo;
+use tend_core::world::World;
+use tokio::sync::mpsc;
+
+use super::answer::progress::{self, Until};
+use super::answer::{environment, events, logs, status};
+use super::hub::Hub;
+use super::{Ending, Shared};
+
+/// Answers calls.
+pub(crate) struct Calls {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) hub: Hub,
+    /// Tells the daemon to end, and how.
+    pub(crate) end: mpsc::Sender<Ending>,
+}
+
+impl Handler for Calls {
+    async fn handle(&self, caller: Caller, call: Call) -> Reply {
+        match self.answer(caller, call).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::Refused(error),
+        }
+    }
+}
+
+impl Calls {
+    async fn answer(&self, caller: Caller, call: Call) -> Result<Reply, ApiError> {
+        self.check_access(caller, &call).await?;
+        let by = || principal(caller);
+        match call {
+            Call::Version => Ok(Reply::json(&VersionReport {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                build: self.shared.build.clone(),
+                protocol: tend_api::PROTOCOL_VERSION,
+            })),
+            Call::Daemon => Ok(Reply::json(&self.report().await)),
+            Call::Stacks => {
+                let stacks = self.hub.ask(|controller, now| {
+                    let world = controller.world();
+                    world.stacks.keys().filter_map(|name| status::summary(world, name, now)).collect()
+                });
+                Ok(Reply::json(&StackList { stacks: stacks.await }))
+            }
+            Call::StackStatus(name) => {
+                let wanted = name.clone();
+                let status = self.hub.ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
+                Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
+            }
+            Call::Describe(service) => self.describe(service).await,
+            Call::Plan(body) => self.plan(body.stack, by()).await,
+            Call::Apply(apply) => self.apply(*apply, caller).await,
+            Call::Remove(name) => {
+                self.known(&name).await?;
+                self.durable(Input::Remove { stack: name.clone(), by: by() }).await?;
+                Ok(Reply::Lines(progress::tell(self.hub.clone(), name, Until::Gone)))
+            }
+            Call::Restart(target) => {
+                for service in self.services(&target).await? {
+                    self.durable(Input::Restart { service, slot: target.slot, by: by() }).await?;
+                }
+                Ok(self.tell(target.stack))
+            }
+            Call::Stop(target) => self.stop(target, true, caller).await,
+            Call::Start(target) => self.stop(target, false, caller).await,
+            Call::Scale(scale) => {
+                let target = Target { stack: scale.service.stack.clone(), service: Some(scale.service.service), slot: None };
+                for service in self.services(&target).await? {
+                    let replicas = match scale.replicas {
+                        Replicas::Count(count) => count,
+                        Replicas::Max => self.shared.cores,
+                    };
+                    self.durable(Input::Scale { service, replicas, by: by() }).await?;
+                }
+                Ok(self.tell(target.stack))
+            }
+            Call::Events(query) => events::events(&self.shared, query).await,
+            Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
+            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, by()).await,
+            Call::Shutdown => {
+                let _ = self.end.try_send(Ending::Stop);
+                Ok(Reply::json(&Accepted {
+                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again".to_owned(),
+                }))
+            }
+            Call::Upgrade(Upgrade { program }) => self.upgrade(program),
+        }
+    }
+
+    /// Refuses a caller who has not the right the call needs.
+    async fn check_access(&self, caller: Caller, call: &Call) -> Result<(), ApiError> {
+        let stack = match call {
+            Call::Apply(apply) => Some(apply.stack.name.clone()),
+            Call::Plan(body) => Some(body.stack.name.clone()),
+            Call::Remove(name) => Some(name.clone()),
+            Call::Restart(target) | Call::Stop(target) | Call::Start(target) => Some(target.stack.clone()),
+            Call::Scale(scale) => Some(scale.service.stack.clone()),
+            Call::Environment(query) => Some(query.target.stack.clone()),
+            _ => None,
+        };
+        let denied = |what: &str| {
+            ApiError::new(Class::Denied, format!("user {} may not do this: {what}", caller.uid))
+                .hint("call as that user, or as root")
+        };
+        match call.name().endpoint().access {
+            Access::Read => Ok(()),
+            Access::Daemon if caller.is_user_or_root(self.shared.uid) => Ok(()),
+            Access::Daemon => Err(denied(&format!("the daemon is that of user {}", self.shared.uid))),
+            Access::Change | Access::Secrets => {
+                let Some(stack) = stack else { return Ok(()) };
+                let name = stack.clone();
+                let known = self.hub.ask(move |controller, _| {
+                    controller.world().stacks.get(&stack).map(|wanted| wanted.stack.source.owner_uid)
+                });
+                // A new stack belongs to the owner of its file: nobody may have his file run as somebody else.
+                let new = match call {
+                    Call::Apply(apply) => Some(apply.stack.source.owner_uid),
+                    _ => None,
+                };
+                match known.await.into_iter().chain(new).find(|owner| !caller.is_user_or_root(*owner)) {
+                    Some(owner) => Err(denied(&format!("the stack {name} belongs to user {owner}"))),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn durable(&self, input: Input) -> Result<(), ApiError> {
+        self.hub.input_durable(input).await.map_err(|why| {
+            ApiError::new(Class::Unavailable, format!("it was not written down, so it was not accepted: {why}"))
+                .hint("free some space where tend keeps its state (`tend status` of the daemon names it), then try again")
+        })
+    }
+
+    fn tell(&self, stack: StackName) -> Reply {
+        Reply::Lines(progress::tell(self.hub.clone(), stack, Until::AsWanted))
+    }
+
+    async fn known(&self, name: &StackName) -> Result<(), ApiError> {
+        let wanted = name.clone();
+        let known = self.hub.ask(move |controller, _| controller.world().stacks.contains_key(&wanted)).await;
+        if known { Ok(()) } else { Err(no_stack(name)) }
+    }
+
+    /// Returns the services a target means.
+    async fn services(&self, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
+        let wanted = target.clone();
+        self.hub.ask(move |controller, _| services(controller.world(), &wanted)).await
+    }
+
+    async fn stop(&self, target: Target, stopped: bool, caller: Caller) -> Result<Reply, ApiError> {
+        if target.slot.is_some() {
+            return Err(ApiError::new(Class::Usage, format!("{target} is one replica, and stop and start take a service"))
+                .hint("use `tend scale` to run fewer replicas, or `tend restart` to restart this one"));
+        }
+        for service in self.services(&target).await? {
+            self.durable(Input::Stop { service, stopped, by: principal(caller) }).await?;
+        }
+        Ok(self.tell(target.stack))
+    }
+
+    async fn plan(&self, stack: Stack, by: Principal) -> Result<Reply, ApiError> {
+        let report = self.hub.ask(move |controller, now| {
+            let name = stack.name.clone();
+            let mut warnings = Vec::new();
+            for service in stack.containers() {
+                let Workload::Container { image } = &service.workload else { continue };
+                warnings.push(format!("{} is a container ({image}) and needs an engine: it is not started", service.name));
+            }
+            let plan = controller.rehearse(&name, Input::Apply { stack: Box::new(stack), by }, now);
+            let steps = plan.steps.into_iter().map(|planned| {
+                let text = planned.step.to_string();
+                let (action, detail) = text.split_once(' ').map_or((text.as_str(), ""), |parts| parts);
+                let undo = match planned.undo {
+                    Undo::By(how) => Some(how),
+                    Undo::NotNeeded => None,
+                    Undo::None(why) => Some(format!("none: {why}")),
+                };
+                PlannedStep { subject: String::new(), action: action.to_owned(), detail: detail.to_owned(), undo }
+            });
+            PlanReport { stack: name, steps: steps.collect(), warnings }
+        });
+        Ok(Reply::json(&report.await))
+    }
+
+    async fn apply(&self, apply: Apply, caller: Caller) -> Result<Reply, ApiError> {
+        let Apply { stack, wait } = apply;
+        // Before anything is accepted: every address must be ours to listen on.
+        let addresses = stack.edge.listeners.iter().map(|listener| listener.address).collect::<Vec<_>>();
+        let name = stack.name.clone();
+        self.shared.listeners.bind_all(&addresses).map_err(|error| {
+            ApiError::new(Class::Conflict, format!("the stack {name} cannot be brought up: {error}"))
+                .hint(error.hint().unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()))
+        })?;
+        let input = Input::Apply { stack: Box::new(stack), by: principal(caller) };
+        self.durable(input).await?;
+        if wait {
+            return Ok(self.tell(name));
+        }
+        let finished = tend_api::messages::Finished { ok: true, ..Default::default() };
+        let (sender, lines) = tend_api::lines(1);
+        let _ = sender.try_send(&tend_api::messages::ProgressLine::Finished(finished));
+        Ok(Reply::Lines(lines))
+    }
+
+    async fn describe(&self, id: ServiceId) -> Result<Reply, ApiError> {
+        let wanted_id = id.clone();
+        let description = self.hub.ask(move |controller, now| {
+            let world = controller.world();
+            let wanted = world.stacks.get(&wanted_id.stack).ok_or_else(|| no_stack(&wanted_id.stack))?;
+            let service = wanted.stack.services.get(&wanted_id.service);
+            let service = service.ok_or_else(|| no_service(&wanted.stack, &wanted_id.service))?;
+            Ok(ServiceDescription {
+                stack: wanted_id.stack.clone(),
+                status: status::service_status(world, wanted, &wanted_id, now),
+                definition: service.into(),
+                recent: Vec::new(),
+            })
+        });
+        let mut description: ServiceDescription = description.await?;
+        description.recent = events::recent(&self.shared, &id).await;
+        Ok(Reply::json(&description))
+    }
+
+    async fn report(&self) -> DaemonReport {
+        let shared = Arc::clone(&self.shared);
+        let edge_pid = shared.edge_pid();
+        self.hub
+            .ask(move |controller, now| {
+                let world = controller.world();
+                DaemonReport {
+                    pid: std::process::id(),
+                    uid: shared.uid,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    build: shared.build.clone(),
+                    state: shared.paths.state.clone(),
+                    run: shared.paths.run.clone(),
+                    uptime_seconds: now.mono.since(shared.started).as_secs(),
+                    memory_bytes: shared.memory_of(std::process::id()),
+                    edge: status::edge(world, edge_pid, edge_pid.and_then(|pid| shared.memory_of(pid))),
+                    limits: shared.limits.clone(),
+                    stacks: u32::try_from(world.stacks.len()).unwrap_or(u32::MAX),
+                    replicas: u32::try_from(world.replicas.values().filter(|replica| replica.pid().is_some()).count())
+                        .unwrap_or(u32::MAX),
+                }
+            })
+            .await
+    }
+
+    fn upgrade(&self, program: PathBuf) -> Result<Reply, ApiError> {
+        let copy = super::program::keep_copy(&program, &self.shared.paths.state).map_err(|error| {
+            ApiError::from_error(Class::Usage, &error).hint("name a tend program built for this machine")
+        })?;
+        let message = format!("the daemon goes on as {}; no replica is restarted", copy.display());
+        let _ = self.end.try_send(Ending::GoOnAs(copy));
+        Ok(Reply::json(&Accepted { message }))
+    }
+}
+
+fn principal(caller: Caller) -> Principal {
+    let name = tend_linux::user_name(caller.uid).unwrap_or_else(|| format!("uid {}", caller.uid));
+    Principal::Person { uid: Some(caller.uid), name, via: Via::Socket }
+}
+
+fn services(world: &World, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
+    let wanted = world.stacks.get(&target.stack).ok_or_else(|| no_stack(&target.stack))?;
+    let id = |service: &ServiceName| ServiceId { stack: target.stack.clone(), service: service.clone() };
+    let Some(name) = &target.service else {
+        return Ok(wanted.stack.services.keys().map(id).collect());
+    };
+    let service = wanted.stack.services.get(name).ok_or_else(|| no_service(&wanted.stack, name))?;
+    if let Workload::Container { .. } = service.workload {
+        return Err(ApiError::new(Class::Unavailable, format!("{target} is a container, and no engine is driven yet"))
+            .hint("this version of tend runs processes; give the service a `command:` without `image:` to run it as one"));
+    }
+    let slots = world.replicas_wanted(&id(name));
+    match target.slot {
+        Some(slot) if slot > slots => {
+            Err(ApiError::new(Class::NotFound, format!("{target} does not exist: {name} has {slots} replicas")))
+        }
+        _ => Ok(vec![id(name)]),
+    }
+}
+
+/// Says that there is no such stack.
+pub(crate) fn no_stack(name: &StackName) -> ApiError {
+    ApiError::new(Class::NotFound, format!("there is no stack `{name}` on this daemon"))
+        .hint("`tend ls` lists the stacks; `tend up FOLDER` brings one up")
+}
+
+/// Says that there is no such service.
+pub(crate) fn no_service(stack: &Stack, name: &ServiceName) -> ApiError {
+    let known: Vec<&str> = stack.services.keys().map(ServiceName::as_str).collect();
+    ApiError::new(Class::NotFound, format!("the stack {} has no service `{name}`", stack.name))
+        .hint(format!("its services are {}", known.join(", ")))
+}
