@@ -29,18 +29,12 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT, then drains: not ready but still serving for `config.drain`, each answer closing its
 /// connection; then no new connections; then until the last request in flight is answered.
-pub async fn run(
-    config: &Config,
-    database: Database,
-    metrics: Arc<Metrics>,
-    log: Log,
-) -> Result<(), Error> {
+pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let signal =
-        |kind| tokio::signal::unix::signal(kind).map_err(|source| Error::Runtime { source });
+    let signal = |kind| tokio::signal::unix::signal(kind).map_err(|source| Error::Runtime { source });
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
 
@@ -79,21 +73,14 @@ pub async fn run(
     drop(listener);
     closing.send_replace(true);
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed)
-        .await
-        .is_ok();
+    let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed).await.is_ok();
     log.lifecycle("stopped", |line| {
         line.insert("in_flight_finished".into(), finished.into());
     });
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    api: Arc<Api>,
-    mut closed: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, mut closed: watch::Receiver<bool>) {
     // An answer is one write, so there is nothing to gather; failing to say so costs only latency.
     drop(stream.set_nodelay(true));
     let service = service_fn(|request| Arc::clone(&api).serve(request, peer));

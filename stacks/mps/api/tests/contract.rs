@@ -1,10 +1,10 @@
 //! The ledger's rules, as claims that hold on every database it runs on.
 
-use mps_api::ledger::{self, CheckReport, Command, Context, Key, Outcome, Page, Query, StatementOf, Write};
-use mps_api::ledger::{CreateCard, CreateMember, CreateMerchant, Pay, Recharge, Refund, RotateQr};
+use mps_api::db::Statements;
 use mps_api::db::postgres::{Begin, Postgres};
 use mps_api::db::sqlite::Sqlite;
-use mps_api::db::Statements;
+use mps_api::ledger::{self, CheckReport, Command, Context, Key, Outcome, Page, Query, StatementOf, Write};
+use mps_api::ledger::{CreateCard, CreateMember, CreateMerchant, Pay, Recharge, Refund, RotateQr};
 use mps_api::worker::Database;
 use mps_api::{DatabaseUrl, Error, Metrics};
 use serde_json::Value as Json;
@@ -28,7 +28,11 @@ enum Connection {
 
 impl Books {
     fn new(connection: Connection) -> Books {
-        Books { connection, now_ms: NOW, keys: 0 }
+        Books {
+            connection,
+            now_ms: NOW,
+            keys: 0,
+        }
     }
 
     fn transaction<T>(&mut self, work: impl FnOnce(&mut dyn Statements) -> Result<T, Error>) -> T {
@@ -43,7 +47,10 @@ impl Books {
     }
 
     fn apply(&mut self, command: Command, key: Option<Key>) -> Outcome {
-        let context = Context { now_ms: self.now_ms, replica: "test/api/1" };
+        let context = Context {
+            now_ms: self.now_ms,
+            replica: "test/api/1",
+        };
         self.transaction(|db| ledger::apply(db, &Write { command, key }, context))
     }
 
@@ -60,12 +67,17 @@ impl Books {
         let outcome = self.with_new_key(command);
         assert!(outcome.status >= 400, "{}", outcome.body);
         assert_eq!(self.check(), before, "a refusal moves nothing");
-        json(&outcome)["error"]["code"].as_str().expect("a refusal has a code").to_owned()
+        json(&outcome)["error"]["code"]
+            .as_str()
+            .expect("a refusal has a code")
+            .to_owned()
     }
 
     fn with_new_key(&mut self, command: Command) -> Outcome {
         self.keys += 1;
-        let key = command.moves_money().then(|| key(&format!("key-{}", self.keys), "request"));
+        let key = command
+            .moves_money()
+            .then(|| key(&format!("key-{}", self.keys), "request"));
         self.apply(command, key)
     }
 
@@ -83,7 +95,9 @@ impl Books {
     fn tamper(&mut self, sql: &'static str) {
         match &mut self.connection {
             Connection::Sqlite(db) => db.control("PRAGMA foreign_keys = OFF").expect("outside a transaction"),
-            Connection::Postgres(_) => self.transaction(|db| db.execute("SET session_replication_role = replica", &[]).map(drop)),
+            Connection::Postgres(_) => {
+                self.transaction(|db| db.execute("SET session_replication_role = replica", &[]).map(drop))
+            }
         }
         let changed = self.transaction(|db| db.execute(sql, &[]));
         assert!(changed > 0, "{sql} changed nothing");
@@ -91,9 +105,18 @@ impl Books {
 
     /// A member `anna` with the card `anna-1`, which holds `balance`, and the merchant `shop`.
     fn open_shop(&mut self, balance: i64) {
-        self.done(Command::CreateMember(CreateMember { member_id: Some("anna".into()), name: "Anna".into() }));
-        self.done(Command::CreateCard(CreateCard { card_id: Some("anna-1".into()), member_id: "anna".into() }));
-        self.done(Command::CreateMerchant(CreateMerchant { merchant_id: Some("shop".into()), name: "Shop".into() }));
+        self.done(Command::CreateMember(CreateMember {
+            member_id: Some("anna".into()),
+            name: "Anna".into(),
+        }));
+        self.done(Command::CreateCard(CreateCard {
+            card_id: Some("anna-1".into()),
+            member_id: "anna".into(),
+        }));
+        self.done(Command::CreateMerchant(CreateMerchant {
+            merchant_id: Some("shop".into()),
+            name: "Shop".into(),
+        }));
         self.done(recharge(balance));
     }
 
@@ -116,27 +139,46 @@ fn json(outcome: &Outcome) -> Json {
 }
 
 fn text(json: &Json, field: &str) -> String {
-    json[field].as_str().unwrap_or_else(|| panic!("no {field} in {json}")).to_owned()
+    json[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {field} in {json}"))
+        .to_owned()
 }
 
 fn key(text: &str, request: &str) -> Key {
-    Key { text: text.to_owned(), request_hash: request.to_owned() }
+    Key {
+        text: text.to_owned(),
+        request_hash: request.to_owned(),
+    }
 }
 
 fn rotate(ttl_seconds: i64) -> Command {
-    Command::RotateQr(RotateQr { card_id: "anna-1".into(), ttl_seconds })
+    Command::RotateQr(RotateQr {
+        card_id: "anna-1".into(),
+        ttl_seconds,
+    })
 }
 
 fn pay(qr: &str, amount: i64) -> Command {
-    Command::Pay(Pay { merchant_id: "shop".into(), qr_plain: qr.to_owned(), amount })
+    Command::Pay(Pay {
+        merchant_id: "shop".into(),
+        qr_plain: qr.to_owned(),
+        amount,
+    })
 }
 
 fn refund(payment: &Json, amount: Option<i64>) -> Command {
-    Command::Refund(Refund { transaction_id: text(payment, "transaction_id"), amount })
+    Command::Refund(Refund {
+        transaction_id: text(payment, "transaction_id"),
+        amount,
+    })
 }
 
 fn recharge(amount: i64) -> Command {
-    Command::Recharge(Recharge { card_id: "anna-1".into(), amount })
+    Command::Recharge(Recharge {
+        card_id: "anna-1".into(),
+        amount,
+    })
 }
 
 /// Something that holds of any books.
@@ -144,16 +186,31 @@ type Claim = fn(&mut Books);
 
 /// Every claim; each gets books of its own.
 const CLAIMS: &[(&str, Claim)] = &[
-    ("books balance after every kind of command", books_balance_after_every_kind_of_command),
+    (
+        "books balance after every kind of command",
+        books_balance_after_every_kind_of_command,
+    ),
     ("each level pays its share", each_level_pays_its_share),
     ("a code pays once", a_code_pays_once),
-    ("a code ends by time and by rotation", a_code_ends_by_time_and_by_rotation),
+    (
+        "a code ends by time and by rotation",
+        a_code_ends_by_time_and_by_rotation,
+    ),
     ("a refusal moves nothing", a_refusal_moves_nothing),
-    ("refunds never go beyond the payment", refunds_never_go_beyond_the_payment),
+    (
+        "refunds never go beyond the payment",
+        refunds_never_go_beyond_the_payment,
+    ),
     ("a key replays its first outcome", a_key_replays_its_first_outcome),
-    ("a statement's pages leave nothing out", a_statements_pages_leave_nothing_out),
+    (
+        "a statement's pages leave nothing out",
+        a_statements_pages_leave_nothing_out,
+    ),
     ("every command is audited", every_command_is_audited),
-    ("the code is not stored in the clear", the_code_is_not_stored_in_the_clear),
+    (
+        "the code is not stored in the clear",
+        the_code_is_not_stored_in_the_clear,
+    ),
     ("seeding twice changes nothing", seeding_twice_changes_nothing),
 ];
 
@@ -163,8 +220,20 @@ fn books_balance_after_every_kind_of_command(books: &mut Books) {
     books.done(refund(&payment, Some(500)));
     let report = books.check();
     assert!(report.balanced, "{report:?}");
-    assert_eq!((report.transactions, report.payments, report.refunds, report.recharges, report.entries), (3, 1, 1, 1, 6));
-    assert_eq!((report.paid, report.refunded, report.recharged, report.card_balances), (2_000, 500, 10_000, 8_500));
+    assert_eq!(
+        (
+            report.transactions,
+            report.payments,
+            report.refunds,
+            report.recharges,
+            report.entries
+        ),
+        (3, 1, 1, 1, 6)
+    );
+    assert_eq!(
+        (report.paid, report.refunded, report.recharged, report.card_balances),
+        (2_000, 500, 10_000, 8_500)
+    );
     assert_eq!(books.read(&Query::Merchant("shop".into()))["balance"], 1_500);
 }
 
@@ -182,7 +251,11 @@ fn each_level_pays_its_share(books: &mut Books) {
     ] {
         assert_eq!(books.card()["points"], points);
         let payment = books.pays(amount);
-        assert_eq!((payment["paid"].as_i64(), payment["discount_permille"].as_i64()), (Some(paid), Some(permille)), "{payment}");
+        assert_eq!(
+            (payment["paid"].as_i64(), payment["discount_permille"].as_i64()),
+            (Some(paid), Some(permille)),
+            "{payment}"
+        );
     }
     assert!(books.check().balanced);
 }
@@ -199,7 +272,11 @@ fn a_code_ends_by_time_and_by_rotation(books: &mut Books) {
     books.open_shop(10_000);
     let first = books.code();
     let second = books.code();
-    assert_eq!(books.refused(pay(&first, 100)), "qr_unknown", "a card has one live code");
+    assert_eq!(
+        books.refused(pay(&first, 100)),
+        "qr_unknown",
+        "a card has one live code"
+    );
     books.now_ms = NOW + 899_999;
     books.done(pay(&second, 100));
     let third = books.code();
@@ -207,7 +284,10 @@ fn a_code_ends_by_time_and_by_rotation(books: &mut Books) {
     assert_eq!(books.refused(pay(&third, 100)), "qr_expired");
     assert_eq!(books.refused(pay(&third, 100)), "qr_expired");
     let ends = books.transaction(|db| {
-        db.query("SELECT ended_by, qr_id FROM app.card_qr_history ORDER BY issued_at, ended_by", &[])
+        db.query(
+            "SELECT ended_by, qr_id FROM app.card_qr_history ORDER BY issued_at, ended_by",
+            &[],
+        )
     });
     let mut ends: Vec<_> = ends.iter().map(|row| row.text(0).to_owned()).collect();
     ends.sort();
@@ -219,10 +299,25 @@ fn a_refusal_moves_nothing(books: &mut Books) {
     let payment = books.pays(100);
     let recharged = text(&books.done(recharge(1)), "transaction_id");
     let qr = books.code();
-    let elsewhere = Command::Pay(Pay { merchant_id: "nowhere".into(), qr_plain: qr.clone(), amount: 1 });
-    let of_recharge = Command::Refund(Refund { transaction_id: recharged, amount: None });
-    let of_nothing = Command::Refund(Refund { transaction_id: "tx_0".into(), amount: None });
-    let card_of = |member: &str| Command::CreateCard(CreateCard { card_id: Some("anna-1".into()), member_id: member.into() });
+    let elsewhere = Command::Pay(Pay {
+        merchant_id: "nowhere".into(),
+        qr_plain: qr.clone(),
+        amount: 1,
+    });
+    let of_recharge = Command::Refund(Refund {
+        transaction_id: recharged,
+        amount: None,
+    });
+    let of_nothing = Command::Refund(Refund {
+        transaction_id: "tx_0".into(),
+        amount: None,
+    });
+    let card_of = |member: &str| {
+        Command::CreateCard(CreateCard {
+            card_id: Some("anna-1".into()),
+            member_id: member.into(),
+        })
+    };
     for (command, code) in [
         (pay(&qr, 902), "insufficient_balance"),
         (pay(&qr, 0), "invalid_request"),
@@ -234,14 +329,38 @@ fn a_refusal_moves_nothing(books: &mut Books) {
         (of_recharge, "not_a_payment"),
         (of_nothing, "transaction_not_found"),
         (recharge(-1), "invalid_request"),
-        (Command::Recharge(Recharge { card_id: "nobody".into(), amount: 1 }), "card_not_found"),
-        (Command::RotateQr(RotateQr { card_id: "nobody".into(), ttl_seconds: 900 }), "card_not_found"),
+        (
+            Command::Recharge(Recharge {
+                card_id: "nobody".into(),
+                amount: 1,
+            }),
+            "card_not_found",
+        ),
+        (
+            Command::RotateQr(RotateQr {
+                card_id: "nobody".into(),
+                ttl_seconds: 900,
+            }),
+            "card_not_found",
+        ),
         (rotate(0), "invalid_request"),
         (rotate(86_401), "invalid_request"),
         (card_of("anna"), "already_exists"),
         (card_of("nobody"), "member_not_found"),
-        (Command::CreateMerchant(CreateMerchant { merchant_id: Some("a b".into()), name: "A".into() }), "invalid_request"),
-        (Command::CreateMember(CreateMember { member_id: None, name: " ".into() }), "invalid_request"),
+        (
+            Command::CreateMerchant(CreateMerchant {
+                merchant_id: Some("a b".into()),
+                name: "A".into(),
+            }),
+            "invalid_request",
+        ),
+        (
+            Command::CreateMember(CreateMember {
+                member_id: None,
+                name: " ".into(),
+            }),
+            "invalid_request",
+        ),
     ] {
         assert_eq!(books.refused(command.clone()), code, "{command:?}");
     }
@@ -253,12 +372,25 @@ fn refunds_never_go_beyond_the_payment(books: &mut Books) {
     let payment = books.pays(1_050);
     assert_eq!(books.card()["points"], 10);
     let part = books.done(refund(&payment, Some(150)));
-    assert_eq!((part["left"].as_i64(), part["points_taken"].as_i64(), part["payment_status"].as_str()), (Some(900), Some(1), Some("partially_refunded")));
+    assert_eq!(
+        (
+            part["left"].as_i64(),
+            part["points_taken"].as_i64(),
+            part["payment_status"].as_str()
+        ),
+        (Some(900), Some(1), Some("partially_refunded"))
+    );
     let rest = books.done(refund(&payment, None));
-    assert_eq!((rest["amount"].as_i64(), rest["payment_status"].as_str()), (Some(900), Some("refunded")));
+    assert_eq!(
+        (rest["amount"].as_i64(), rest["payment_status"].as_str()),
+        (Some(900), Some("refunded"))
+    );
     assert_eq!(books.refused(refund(&payment, None)), "refund_too_large");
     assert_eq!(books.refused(refund(&payment, Some(1))), "refund_too_large");
-    assert_eq!((books.card()["points"].as_i64(), books.card()["balance"].as_i64()), (Some(0), Some(100_000)));
+    assert_eq!(
+        (books.card()["points"].as_i64(), books.card()["balance"].as_i64()),
+        (Some(0), Some(100_000))
+    );
     assert!(books.check().balanced);
 }
 
@@ -270,7 +402,10 @@ fn a_key_replays_its_first_outcome(books: &mut Books) {
     assert_eq!((first.replayed, again.replayed), (false, true));
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     let other = books.apply(pay(&qr, 200), Some(key("k1", "another request")));
-    assert_eq!((other.status, json(&other)["error"]["code"].as_str()), (422, Some("idempotency_key_reused")));
+    assert_eq!(
+        (other.status, json(&other)["error"]["code"].as_str()),
+        (422, Some("idempotency_key_reused"))
+    );
     // A refusal is an outcome too: what was refused once does not succeed later under the same key.
     let refused = books.apply(recharge(0), Some(key("k2", "request")));
     let again = books.apply(recharge(0), Some(key("k2", "request")));
@@ -287,13 +422,22 @@ fn a_statements_pages_leave_nothing_out(books: &mut Books) {
         made.push(text(&books.pays(100 + number), "transaction_id"));
     }
     made.sort();
-    for of in [StatementOf::Card("anna-1".into()), StatementOf::Member("anna".into()), StatementOf::Merchant("shop".into())] {
+    for of in [
+        StatementOf::Card("anna-1".into()),
+        StatementOf::Member("anna".into()),
+        StatementOf::Merchant("shop".into()),
+    ] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
             let page = books.read(&Query::Statement(of.clone(), Page { after, limit: 3 }));
             let lines = page["transactions"].as_array().expect("a page has lines");
             assert!(lines.len() <= 3);
-            seen.extend(lines.iter().filter(|line| line["kind"] == "payment").map(|line| text(line, "transaction_id")));
+            seen.extend(
+                lines
+                    .iter()
+                    .filter(|line| line["kind"] == "payment")
+                    .map(|line| text(line, "transaction_id")),
+            );
             match page["next"].as_str() {
                 Some(next) => after = Some(next.to_owned()),
                 None => break,
@@ -312,9 +456,15 @@ fn every_command_is_audited(books: &mut Books) {
     books.done(refund(&payment, None));
     books.refused(recharge(0));
     let rows = books.transaction(|db| {
-        db.query("SELECT action, outcome FROM audit.event_log ORDER BY happened_at, event_id", &[])
+        db.query(
+            "SELECT action, outcome FROM audit.event_log ORDER BY happened_at, event_id",
+            &[],
+        )
     });
-    let mut rows: Vec<_> = rows.iter().map(|row| format!("{} {}", row.text(0), row.text(1))).collect();
+    let mut rows: Vec<_> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.text(0), row.text(1)))
+        .collect();
     rows.sort();
     assert_eq!(
         rows,
@@ -348,12 +498,16 @@ fn the_code_is_not_stored_in_the_clear(books: &mut Books) {
 }
 
 fn seeding_twice_changes_nothing(books: &mut Books) {
-    let context = Context { now_ms: NOW, replica: "test/api/1" };
+    let context = Context {
+        now_ms: NOW,
+        replica: "test/api/1",
+    };
     books.transaction(|db| ledger::seed_demo(db, context));
     let once = books.check();
     assert!(once.balanced, "{once:?}");
     assert_eq!((once.cards, once.card_balances), (1_001, 1_001 * ledger::DEMO_BALANCE));
-    let events = |books: &mut Books| books.transaction(|db| db.query("SELECT COUNT(*) FROM audit.event_log", &[]))[0].int(0);
+    let events =
+        |books: &mut Books| books.transaction(|db| db.query("SELECT COUNT(*) FROM audit.event_log", &[]))[0].int(0);
     let events_once = events(books);
     books.transaction(|db| ledger::seed_demo(db, context));
     assert_eq!(books.check(), once);
@@ -362,18 +516,54 @@ fn seeding_twice_changes_nothing(books: &mut Books) {
 
 /// What is done to the books, and the rule of the check that must find it.
 const TAMPERINGS: &[(&str, &str)] = &[
-    ("UPDATE app.ledger_entries SET amount = amount + 1 WHERE line = 2", "the entries of each transaction sum to zero"),
-    ("DELETE FROM app.ledger_entries WHERE line = 2", "each transaction has one entry of the card"),
-    ("UPDATE app.ledger_entries SET line = 3 WHERE line = 2", "each transaction has one entry of the card"),
-    ("DELETE FROM app.transactions WHERE kind = 'payment'", "each entry belongs to a transaction"),
-    ("UPDATE app.member_cards SET balance = balance + 1", "each card holds the sum of its entries"),
-    ("UPDATE app.ledger_entries SET amount = -amount", "no card and no merchant is below zero"),
-    ("UPDATE app.transactions SET idempotency_key = 'same'", "each key made at most one transaction"),
-    ("UPDATE app.transactions SET qr_id = NULL", "each payment was paid by a code of its own"),
-    ("UPDATE app.card_qr_history SET ended_by = 'replaced'", "each code that paid is marked used"),
-    ("UPDATE app.transactions SET refunded = refunded + 1 WHERE kind = 'payment'", "what was refunded of each payment"),
-    ("UPDATE app.member_cards SET points = points + 1", "each card's points are the sum of its point entries"),
-    ("UPDATE app.transactions SET points = points + 1 WHERE kind = 'payment'", "each transaction's points are entered once"),
+    (
+        "UPDATE app.ledger_entries SET amount = amount + 1 WHERE line = 2",
+        "the entries of each transaction sum to zero",
+    ),
+    (
+        "DELETE FROM app.ledger_entries WHERE line = 2",
+        "each transaction has one entry of the card",
+    ),
+    (
+        "UPDATE app.ledger_entries SET line = 3 WHERE line = 2",
+        "each transaction has one entry of the card",
+    ),
+    (
+        "DELETE FROM app.transactions WHERE kind = 'payment'",
+        "each entry belongs to a transaction",
+    ),
+    (
+        "UPDATE app.member_cards SET balance = balance + 1",
+        "each card holds the sum of its entries",
+    ),
+    (
+        "UPDATE app.ledger_entries SET amount = -amount",
+        "no card and no merchant is below zero",
+    ),
+    (
+        "UPDATE app.transactions SET idempotency_key = 'same'",
+        "each key made at most one transaction",
+    ),
+    (
+        "UPDATE app.transactions SET qr_id = NULL",
+        "each payment was paid by a code of its own",
+    ),
+    (
+        "UPDATE app.card_qr_history SET ended_by = 'replaced'",
+        "each code that paid is marked used",
+    ),
+    (
+        "UPDATE app.transactions SET refunded = refunded + 1 WHERE kind = 'payment'",
+        "what was refunded of each payment",
+    ),
+    (
+        "UPDATE app.member_cards SET points = points + 1",
+        "each card's points are the sum of its point entries",
+    ),
+    (
+        "UPDATE app.transactions SET points = points + 1 WHERE kind = 'payment'",
+        "each transaction's points are entered once",
+    ),
 ];
 
 fn finds_tampering(books: &mut Books, sql: &'static str, rule: &str) {
@@ -384,7 +574,14 @@ fn finds_tampering(books: &mut Books, sql: &'static str, rule: &str) {
     books.tamper(sql);
     let report = books.check();
     assert!(!report.balanced, "{sql}");
-    assert!(report.violations.iter().any(|violation| violation.rule.starts_with(rule)), "{sql}: {:?}", report.violations);
+    assert!(
+        report
+            .violations
+            .iter()
+            .any(|violation| violation.rule.starts_with(rule)),
+        "{sql}: {:?}",
+        report.violations
+    );
 }
 
 /// Runs everything on books that `new` makes.
@@ -428,6 +625,8 @@ fn the_rules_hold_on_postgres() {
         let config = config(DatabaseUrl::Postgres(url.clone()));
         drop(Database::start(&config, &Metrics::default().into()).expect("the schema applies"));
         drop(Database::start(&config, &Metrics::default().into()).expect("the schema applies again"));
-        Books::new(Connection::Postgres(Postgres::connect(&url).expect("the server accepts")))
+        Books::new(Connection::Postgres(
+            Postgres::connect(&url).expect("the server accepts"),
+        ))
     });
 }

@@ -34,7 +34,11 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 impl Folder {
     pub(crate) fn new() -> Folder {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("mps-api-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "mps-api-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).expect("a fresh folder can be made");
         Folder(path)
@@ -45,14 +49,23 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let removed = fs::remove_dir_all(&self.0);
         // A second panic would hide the first.
-        assert!(removed.is_ok() || std::thread::panicking(), "{} is left behind: {removed:?}", self.0.display());
+        assert!(
+            removed.is_ok() || std::thread::panicking(),
+            "{} is left behind: {removed:?}",
+            self.0.display()
+        );
     }
 }
 
 /// Returns the settings of a replica on `database`, without demo data.
 pub(crate) fn config(database: DatabaseUrl) -> Config {
     let config = Config::read(|_| None).expect("the defaults are valid");
-    Config { database, pool_size: 8, replica: "test/api/1".to_owned(), ..config }
+    Config {
+        database,
+        pool_size: 8,
+        replica: "test/api/1".to_owned(),
+        ..config
+    }
 }
 
 /// A PostgreSQL server on a unix socket in a folder of its own, stopped with the test.
@@ -75,18 +88,49 @@ impl PostgresServer {
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).expect("own folder");
         let data = folder.0.join("data");
         let made = server_command(&folder.0, "initdb")
-            .args(["--auth=trust", "--username=mps", "--encoding=UTF8", "--no-locale", "--no-sync", "-D"])
+            .args([
+                "--auth=trust",
+                "--username=mps",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .expect("setpriv runs");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut process = server_command(&folder.0, "postgres");
-        process.arg("-D").arg(&data).arg("-k").arg(&folder.0).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
-        let log = fs::File::create(folder.0.join("log")).expect("own folder");
-        let process = process.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv runs");
-        let server = PostgresServer { process, folder, databases: 0 };
-        wait_for("PostgreSQL to accept connections", || postgres::Client::connect(&server.url("postgres"), postgres::NoTls).ok());
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let process = run_server(&folder.0);
+        let server = PostgresServer {
+            process,
+            folder,
+            databases: 0,
+        };
+        server.wait_until_up();
         server
+    }
+
+    /// Stops the server as a crash would; its data stay.
+    pub(crate) fn stop(&mut self) {
+        signal(self.process.id(), "QUIT");
+        self.process.wait().expect("own child");
+    }
+
+    /// Starts the server again after [`PostgresServer::stop`].
+    pub(crate) fn start_again(&mut self) {
+        self.process = run_server(&self.folder.0);
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&self) {
+        let url = self.url("postgres");
+        wait_for("PostgreSQL to accept connections", || {
+            postgres::Client::connect(&url, postgres::NoTls).ok()
+        });
     }
 
     /// Makes an empty database and returns its URL.
@@ -94,7 +138,9 @@ impl PostgresServer {
         self.databases += 1;
         let name = format!("mps_{}", self.databases);
         let mut client = postgres::Client::connect(&self.url("postgres"), postgres::NoTls).expect("the server accepts");
-        client.batch_execute(&format!("CREATE DATABASE {name}")).expect("a database can be made");
+        client
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .expect("a database can be made");
         self.url(&name)
     }
 
@@ -103,20 +149,36 @@ impl PostgresServer {
     }
 }
 
+fn run_server(folder: &Path) -> Child {
+    let mut command = server_command(folder, "postgres");
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args([
+        "-c",
+        "listen_addresses=",
+        "-c",
+        "fsync=off",
+    ]);
+    let log = fs::File::create(folder.join("log")).expect("own folder");
+    command.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv runs")
+}
+
 /// A program of PostgreSQL, as its own user where we are root, and ended by the kernel should this test end without doing so.
 fn server_command(folder: &Path, program: &str) -> Command {
     let mut command = Command::new("setpriv");
     if fs::metadata(folder).expect("own folder").uid() == 0 {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
     }
-    command.args(["--pdeathsig=QUIT", "--"]).arg(Path::new(POSTGRES_BIN).join(program)).current_dir(folder);
+    command
+        .args(["--pdeathsig=QUIT", "--"])
+        .arg(Path::new(POSTGRES_BIN).join(program))
+        .current_dir(folder);
     command
 }
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        signal(self.process.id(), "QUIT");
-        self.process.wait().expect("own child");
+        if self.process.try_wait().expect("own child").is_none() {
+            self.stop();
+        }
     }
 }
 
@@ -139,7 +201,12 @@ impl Replica {
     pub(crate) fn start(folder: &Path, port: u16, environment: &[(&str, &str)]) -> Replica {
         let mut process = Command::new(env!("CARGO_BIN_EXE_mps-api"))
             .env_clear()
-            .envs([("PORT", port.to_string().as_str()), ("MPS_SEED", "demo"), ("LOG_LEVEL", "info"), ("TEND_REPLICA", "mps/api/7")])
+            .envs([
+                ("PORT", port.to_string().as_str()),
+                ("MPS_SEED", "demo"),
+                ("LOG_LEVEL", "info"),
+                ("TEND_REPLICA", "mps/api/7"),
+            ])
             .env("TEND_DATA_DIR", folder)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -150,8 +217,16 @@ impl Replica {
         output.read_line(&mut line).expect("its output can be read");
         let line: Json = serde_json::from_str(&line).expect("a line of its log is JSON");
         let address = line["address"].as_str().expect("its first line says where it listens");
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address has a port");
-        Replica { process, port, _output: output }
+        let port = address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("an address has a port");
+        Replica {
+            process,
+            port,
+            _output: output,
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -183,8 +258,14 @@ impl Replica {
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the replica listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a deadline above zero");
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: mps\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: mps\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+            body.len()
+        );
         stream.write_all((head + body).as_bytes()).expect("the replica reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the replica answers");
@@ -211,9 +292,18 @@ impl Response {
     fn parse(text: &str) -> Response {
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("an answer has a status");
-        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Response { status, headers: headers.collect(), body: body.to_owned() }
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .expect("an answer has a status");
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Response {
+            status,
+            headers: headers.collect(),
+            body: body.to_owned(),
+        }
     }
 
     pub(crate) fn json(&self) -> Json {
