@@ -5,6 +5,8 @@
 pub(crate) enum ErrorCode {
     /// Not a request this edge forwards.
     BadRequest,
+    /// The client did not send the rest of its request.
+    RequestTimeout,
     /// CONNECT, which is for forward proxies.
     MethodNotAllowed,
     /// No route matches host and path.
@@ -20,8 +22,9 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::BadRequest,
+        Self::RequestTimeout,
         Self::MethodNotAllowed,
         Self::NoRoute,
         Self::NoReadyReplica,
@@ -33,6 +36,7 @@ impl ErrorCode {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::RequestTimeout => "request_timeout",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
@@ -45,6 +49,7 @@ impl ErrorCode {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::RequestTimeout => 408,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
             Self::NoReadyReplica => 503,
@@ -57,6 +62,7 @@ impl ErrorCode {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "tend edge: this request is malformed and was not forwarded.\n",
+            Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => {
                 "tend edge: no route for this host and path. `tend describe` lists the routes.\n"

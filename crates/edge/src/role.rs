@@ -16,6 +16,7 @@ use crate::EdgeError;
 use crate::access_log::{LogRotation, LogSink};
 use crate::control::Control;
 use crate::control_socket::ControlSocket;
+use crate::limits::Patience;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::FromEdge;
@@ -38,6 +39,8 @@ pub struct EdgeConfig {
     pub handover_wait: Duration,
     /// From SIGTERM to the end, whatever is still in flight.
     pub drain_wait: Duration,
+    /// How long clients and replicas are waited for.
+    pub patience: Patience,
     /// Size and number of the access log's files.
     pub log_rotation: LogRotation,
     /// What the hello says.
@@ -72,7 +75,15 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let threads = config.threads.max(1);
     let (done, mut when_done) = mpsc::channel(threads);
     let workers: Result<Vec<WorkerHandle>, EdgeError> = (0..threads)
-        .map(|number| WorkerHandle::start(number, shared.clone(), sink.clone(), done.clone()))
+        .map(|number| {
+            WorkerHandle::start(
+                number,
+                shared.clone(),
+                config.patience,
+                sink.clone(),
+                done.clone(),
+            )
+        })
         .collect();
     let (drain, mut when_draining) = oneshot::channel();
     let snapshot_path = config.state_folder.join("snapshot.json");

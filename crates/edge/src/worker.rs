@@ -20,6 +20,7 @@ use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
 use crate::engine::{self, Pool};
+use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
 
@@ -32,7 +33,7 @@ pub(crate) enum Command {
     Serve(Arc<Live>, oneshot::Sender<()>),
     /// Accept on the sockets of exactly these addresses.
     Accept(Vec<(SocketAddr, StdListener)>),
-    /// Stop accepting; connections end with their next response or after [`crate::engine::DRAIN_IDLE`].
+    /// Stop accepting; connections end with their next response or after [`Patience::drain_idle`].
     Drain,
 }
 
@@ -67,6 +68,7 @@ impl Shared {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    pub(crate) patience: Patience,
     live: RefCell<Arc<Live>>,
     log: LogBuffer,
     seed: Cell<u64>,
@@ -136,6 +138,7 @@ impl WorkerHandle {
     pub(crate) fn start(
         number: usize,
         shared: Arc<Shared>,
+        patience: Patience,
         sink: LogSink,
         done: mpsc::Sender<usize>,
     ) -> Result<Self, EdgeError> {
@@ -163,6 +166,7 @@ impl WorkerHandle {
                         let worker = Rc::new(Worker {
                             shared,
                             pool: Pool::default(),
+                            patience,
                             live: RefCell::new(Arc::new(Live::nothing())),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),

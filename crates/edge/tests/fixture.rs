@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Stats, ToEdge, edge_main};
+use tend_edge::{
+    ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, edge_main,
+};
 use tend_routing::{
     EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service,
     Snapshot,
@@ -73,6 +75,7 @@ pub(crate) fn config(folder: &Folder, name: &str, handover_wait: Duration) -> Ed
         threads: 2,
         handover_wait,
         drain_wait: PATIENCE,
+        patience: Patience::default(),
         log_rotation: LogRotation::default(),
         build: "test".to_owned(),
     }
@@ -86,6 +89,10 @@ impl Edge {
 
     pub(crate) fn start_in(folder: Arc<Folder>, name: &str, handover_wait: Duration) -> Self {
         let config = config(&folder, name, handover_wait);
+        Self::start_with(folder, config)
+    }
+
+    pub(crate) fn start_with(folder: Arc<Folder>, config: EdgeConfig) -> Self {
         let path = config.control_socket.clone();
         let thread = std::thread::spawn(move || edge_main(&config).unwrap());
         let control = eventually("control socket", || ControlClient::connect(&path).ok());
@@ -236,6 +243,7 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     pub(crate) requests: Arc<Mutex<Vec<Request>>>,
     pub(crate) connections: Arc<AtomicU64>,
+    ended: Arc<AtomicU64>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -251,10 +259,11 @@ impl Upstream {
         let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
         let stopped: Arc<AtomicBool> = Arc::default();
         let connections: Arc<AtomicU64> = Arc::default();
+        let ended: Arc<AtomicU64> = Arc::default();
         let behaviour: Arc<Behaviour> = Arc::new(behaviour);
         let thread = std::thread::spawn({
             let (requests, open, stopped) = (requests.clone(), open.clone(), stopped.clone());
-            let connections = connections.clone();
+            let (connections, ended) = (connections.clone(), ended.clone());
             move || {
                 let mut threads = Vec::new();
                 for stream in listener.incoming() {
@@ -266,6 +275,7 @@ impl Upstream {
                     connections.fetch_add(1, Ordering::SeqCst);
                     open.lock().unwrap().push(stream.try_clone().unwrap());
                     let (requests, behaviour) = (requests.clone(), behaviour.clone());
+                    let ended = ended.clone();
                     threads.push(std::thread::spawn(move || {
                         while let Some(request) = read_request(&mut stream) {
                             requests.lock().unwrap().push(request.clone());
@@ -274,6 +284,7 @@ impl Upstream {
                             }
                         }
                         let _ = stream.shutdown(std::net::Shutdown::Both);
+                        ended.fetch_add(1, Ordering::SeqCst);
                     }));
                 }
                 drop(listener);
@@ -289,6 +300,7 @@ impl Upstream {
             address,
             requests,
             connections,
+            ended,
             open,
             stopped,
             thread: Some(thread),
@@ -306,6 +318,11 @@ impl Upstream {
 
     pub(crate) fn last(&self) -> Request {
         self.requests.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// Says whether no connection is open any more.
+    pub(crate) fn all_closed(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) == self.connections.load(Ordering::SeqCst)
     }
 
     /// Ends it as kill -9 would: the port refuses, open connections are closed.
@@ -545,7 +562,11 @@ impl Plan {
 
 /// Starts an edge with `mps/api` on these replicas behind `/`; returns where it listens.
 pub(crate) fn api(replicas: &[SocketAddr]) -> (Edge, SocketAddr, Plan) {
-    let mut edge = Edge::start();
+    api_on(Edge::start(), replicas)
+}
+
+/// Like [`api`], on an edge that was started otherwise.
+pub(crate) fn api_on(mut edge: Edge, replicas: &[SocketAddr]) -> (Edge, SocketAddr, Plan) {
     let listen = free_address();
     let mut plan = Plan::new(listen)
         .service("api", replicas)

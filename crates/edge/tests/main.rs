@@ -1,6 +1,10 @@
 //! The edge as a whole: real sockets, real upstream servers, the real control socket.
 
+mod balance;
 mod fixture;
+mod http;
+mod lifecycle;
+mod patience;
 mod routing;
 
 #[test]

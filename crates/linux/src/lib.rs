@@ -15,7 +15,10 @@ mod cgroup;
 mod error;
 mod exit;
 mod fifo;
+mod frames;
 mod host;
+mod instance;
+mod listen;
 mod process;
 mod reaper;
 mod replica_log;
@@ -23,14 +26,21 @@ mod shim;
 mod spec;
 mod state;
 mod tree;
+mod users;
 mod wire;
 
 pub use error::Error;
 pub use exit::{Exit, signal_name};
+pub use frames::{
+    FRAME_DESCRIPTORS_MAX, Peer, ReceivedFrame, frame_pair, listen_frames, peer_of, recv_frame,
+    send_frame,
+};
 pub use host::{
     Adopted, Adoption, Command, Hello, OutputHold, Report, Scope, ShimConnection, ShimHandle,
     adopt, connect_shim, has_shim, is_replica_folder, spawn_shim, spawn_takeover,
 };
+pub use instance::SingleInstance;
+pub use listen::{PortHolder, free_port, listen_group, port_holder, replica_ports};
 pub use process::{
     ProcStat, all_processes, cpu_time, memory_pss, memory_rss, pidfd_open, pidfd_send_signal,
 };
@@ -40,12 +50,4 @@ pub use shim::shim_main;
 pub use spec::{Credentials, LogSettings, Spec, WhenBehind};
 pub use state::{Attempt, Evidence, ExitRecord, Outcome, OutputCounters, StartFailure};
 pub use tree::{Tree, kill_tree, process_tree};
-
-/// Who listens on a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortHolder {
-    /// Its process.
-    pub pid: i32,
-    /// Name of its program.
-    pub name: String,
-}
+pub use users::{User, may_switch_user, owner_of, resolve_user, user_of_uid};

@@ -1,7 +1,10 @@
 //! The integration tests of tend-linux, one binary; a module for each subject.
 
+mod logs;
 mod rig;
 mod shim;
+mod takeover;
+mod tree;
 
 #[test]
 fn no_file_under_tests_was_forgotten() {

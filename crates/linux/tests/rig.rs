@@ -1,5 +1,6 @@
 //! One replica's folders for a test, its shim, and waiting for things to come true. Leaves no process and no file behind.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -7,10 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions};
 use tend_linux::{
     Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, ShimConnection,
-    ShimHandle, Spec, Tree, WhenBehind, adopt, pidfd_open, pidfd_send_signal, spawn_shim,
-    spawn_takeover,
+    ShimHandle, Spec, Tree, WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal,
+    spawn_shim, spawn_takeover,
 };
 
 /// Longer than anything takes on a busy machine, short enough that a hang is found.
@@ -18,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Rig {
     pub(crate) home: PathBuf,
+    /// Shims it started, to be collected.
+    shims: RefCell<Vec<i32>>,
 }
 
 impl Rig {
@@ -29,7 +33,12 @@ impl Rig {
             COUNT.fetch_add(1, Ordering::Relaxed)
         ));
         fs::create_dir_all(&home).unwrap();
-        Self { home }
+        // So that replicas whose shim is killed come here and are collected, as they come to the daemon.
+        become_subreaper().unwrap();
+        Self {
+            home,
+            shims: RefCell::default(),
+        }
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -69,11 +78,15 @@ impl Rig {
     }
 
     pub(crate) fn spawn_with(&self, spec: &Spec, listen: Option<BorrowedFd<'_>>) -> ShimHandle {
-        spawn_shim(probe(), &self.folder(), spec, listen).unwrap()
+        let shim = spawn_shim(probe(), &self.folder(), spec, listen).unwrap();
+        self.shims.borrow_mut().push(shim.pid);
+        shim
     }
 
     pub(crate) fn take_over(&self) -> ShimHandle {
-        spawn_takeover(probe(), &self.folder()).unwrap()
+        let shim = spawn_takeover(probe(), &self.folder()).unwrap();
+        self.shims.borrow_mut().push(shim.pid);
+        shim
     }
 
     /// Standard output of the replica, all files in order.
@@ -96,14 +109,24 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Ok(Adoption::Running(adopted)) = adopt(&self.folder()) {
+        let folder = self.folder();
+        if let Ok(Adoption::Running(adopted)) = adopt(&folder) {
+            let replica = adopted.evidence.pid;
             let tree = Tree {
                 replica: adopted.evidence,
                 shim_pid: None,
-                folder: self.folder(),
-                cgroup: adopted.cgroup.clone(),
+                folder,
+                cgroup: adopted.cgroup,
             };
-            let _ = tree.kill();
+            tree.kill().unwrap();
+            self.shims.borrow_mut().push(replica);
+        }
+        // A shim ends by itself once its replica has and nobody is connected.
+        for pid in self.shims.take() {
+            let ended = |pid| rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+            if !std::thread::panicking() {
+                until("a shim ended", || !matches!(ended(pid), Ok(None)));
+            }
         }
         let _ = fs::remove_dir_all(&self.home);
     }
@@ -172,6 +195,7 @@ pub(crate) fn obey(connection: &ShimConnection, command: Command) {
 }
 
 /// Waits until something is true.
+#[track_caller]
 pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_true() {

@@ -53,9 +53,9 @@ pub enum SnapshotError {
         /// As written in the second route.
         path_prefix: String,
         /// Who claimed it first.
-        first: ServiceId,
+        first: Box<ServiceId>,
         /// Who claimed it again.
-        second: ServiceId,
+        second: Box<ServiceId>,
     },
     /// One address is to be listened on for two purposes.
     #[error("address {address} is listed twice among the listeners")]

@@ -112,8 +112,8 @@ impl RouteTable {
                         listener: listener.address,
                         host: route.host.clone().unwrap_or_else(|| "any".to_owned()),
                         path_prefix: route.path_prefix.clone(),
-                        first: snapshot.services[first.service].id.clone(),
-                        second: route.service.clone(),
+                        first: Box::new(snapshot.services[first.service].id.clone()),
+                        second: Box::new(route.service.clone()),
                     });
                 }
             }

@@ -22,5 +22,5 @@ fn main() -> ExitCode {
         ensure_daemon: start::ensure_daemon,
         verify_journal: start::verify_journal,
     };
-    tend_cli::run(std::env::args_os().collect(), &roles)
+    tend_cli::run(std::env::args_os(), &roles)
 }

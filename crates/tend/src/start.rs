@@ -9,7 +9,7 @@ use std::time::Duration;
 use tend_api::{ApiError, Class, Paths};
 use tend_base::{Clock, SystemClock};
 use tend_cli::{DaemonStart, Verification};
-use tend_edge::{EdgeConfig, LogRotation};
+use tend_edge::{EdgeConfig, LogRotation, Patience};
 use tend_store::{Files, PublicKey};
 
 /// How long a daemon may take until it answers.
@@ -36,6 +36,7 @@ pub(crate) fn edge(_arguments: Vec<OsString>) -> u8 {
         handover_wait: if handed_over { HANDOVER_MAX } else { Duration::ZERO },
         drain_wait: DRAIN_MAX,
         log_rotation: LogRotation::default(),
+        patience: Patience::default(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
     };
     match tend_edge::edge_main(&config) {
@@ -116,11 +117,11 @@ pub(crate) fn verify_journal(paths: &Paths) -> Result<Verification, ApiError> {
         ApiError::from_error(Class::Unavailable, error).hint(error.hint().unwrap_or_default())
     };
     let key = PublicKey::read(&files.public_key).map_err(|error| unreadable(&error))?;
-    let report = tend_store::verify(&files.database, &key, &files.anchors).map_err(|error| unreadable(&error))?;
+    let report = tend_store::verify(&files.database, key, &files.anchors).map_err(|error| unreadable(&error))?;
     Ok(Verification {
-        events: report.events,
-        head: report.head.map(|(id, _)| id.0),
-        anchored: report.anchored.map(|id| id.0),
+        events: report.rows,
+        head: report.head.map(|id| id.0),
+        anchored: report.anchored_upto.map(|id| id.0),
         findings: report.findings.iter().map(ToString::to_string).collect(),
     })
 }

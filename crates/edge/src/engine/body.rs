@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tend_base::{Clock, Mono, SystemClock};
 
 use super::connection::ConnectionClock;
 use super::upstream::Lease;
@@ -22,6 +23,11 @@ struct Shared {
     incoming: RefCell<Incoming>,
     taken: Cell<bool>,
     bytes: Cell<u64>,
+    /// The client sent something else than it announced, or left.
+    failed: Cell<bool>,
+    /// The replica would take more and the client has not sent it.
+    awaited: Cell<bool>,
+    moved: Cell<Option<Mono>>,
 }
 
 impl RequestBody {
@@ -30,6 +36,9 @@ impl RequestBody {
             incoming: RefCell::new(incoming),
             taken: Cell::new(false),
             bytes: Cell::new(0),
+            failed: Cell::new(false),
+            awaited: Cell::new(false),
+            moved: Cell::new(None),
         }))
     }
 
@@ -40,6 +49,19 @@ impl RequestBody {
 
     pub(super) fn bytes(&self) -> u64 {
         self.0.bytes.get()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.failed.get()
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.awaited.get()
+    }
+
+    /// Returns when some of it was last passed on.
+    pub(super) fn moved(&self) -> Option<Mono> {
+        self.0.moved.get()
     }
 }
 
@@ -53,12 +75,18 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let shared = &self.0;
         let mut incoming = shared.incoming.borrow_mut();
+        shared.awaited.set(true);
         let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        shared.awaited.set(false);
         shared.taken.set(true);
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            shared.bytes.set(shared.bytes.get() + data.len() as u64);
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                shared.bytes.set(shared.bytes.get() + length as u64);
+                shared.moved.set(Some(SystemClock.now().mono));
+            }
+            Some(Err(_)) => shared.failed.set(true),
+            None => {}
         }
         Poll::Ready(frame)
     }

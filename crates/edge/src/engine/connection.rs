@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::forward::{Client, forward};
-use super::{DRAIN_IDLE, HEAD_BYTES_MAX, HEAD_TIME_MAX, IDLE_TIME_MAX, STALL_TIME_MAX};
+use crate::limits::{BUFFER_BYTES_MAX, Patience, REQUEST_HEAD_BYTES_MAX};
 use crate::worker::{Accepted, Worker};
 
 /// What a connection is doing.
@@ -65,19 +65,19 @@ impl ConnectionClock {
     }
 
     /// Returns when the connection is to be closed if nothing changes.
-    fn deadline(&self) -> Option<Mono> {
+    fn deadline(&self, patience: &Patience) -> Option<Mono> {
         let since = Mono(self.since.load(Ordering::Relaxed));
         let idle = if self.draining.load(Ordering::Relaxed) {
-            DRAIN_IDLE
+            patience.drain_idle
         } else {
-            IDLE_TIME_MAX
+            patience.idle
         };
         match self.state.load(Ordering::Relaxed) {
-            HEAD => Some(since + HEAD_TIME_MAX),
+            HEAD => Some(since + patience.head),
             IDLE => Some(since + idle),
             _ => match self.stalled.load(Ordering::Relaxed) {
                 0 => None,
-                stalled => Some(Mono(stalled) + STALL_TIME_MAX),
+                stalled => Some(Mono(stalled) + patience.stall),
             },
         }
     }
@@ -104,13 +104,14 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let mut connection = pin!(
         Builder::new()
             .keep_alive(true)
-            .pipeline_flush(true)
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .max_header_size(REQUEST_HEAD_BYTES_MAX)
             .serve_connection(io, service)
             .with_upgrades()
     );
-    let mut timer = pin!(tokio::time::sleep(HEAD_TIME_MAX));
-    let mut armed = Instant::now() + HEAD_TIME_MAX;
+    let patience = worker.patience;
+    let mut timer = pin!(tokio::time::sleep(patience.head));
+    let mut armed = Instant::now() + patience.head;
     let mut drain = pin!(worker.drain.notified());
     // A connection accepted just before draining began would not be notified of it.
     drain.as_mut().enable();
@@ -129,8 +130,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         }
         loop {
             // With nothing to wait for, the timer may be late: it only brings us here to look again.
-            let wanted = match clock.deadline() {
-                None => Instant::now() + HEAD_TIME_MAX,
+            let wanted = match clock.deadline(&patience) {
+                None => Instant::now() + patience.head,
                 Some(deadline) => {
                     let now = SystemClock.now().mono;
                     if now >= deadline {

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use super::body::{RequestBody, ResponseBody};
 use super::connection::ConnectionClock;
 use super::headers;
-use super::upstream::Lease;
+use super::upstream::{Lease, Miss};
 use crate::answer::ErrorCode;
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
 use crate::worker::Worker;
@@ -82,7 +82,8 @@ pub(super) async fn forward(
                 exchange.answered(&mut attempt, response.status().as_u16());
                 break Ok((response, lease, attempt));
             }
-            Err(failed) => {
+            Err(Miss::Client(code)) => break Err(code),
+            Err(Miss::Replica(failed)) => {
                 if failed.reused {
                     client.worker.pool.forget(&attempt.replica);
                 }
@@ -145,30 +146,25 @@ async fn attempt_once(
     parts: &Parts,
     target: &Uri,
     body: &RequestBody,
-) -> Result<(Response<Incoming>, Lease), Failed> {
+) -> Result<(Response<Incoming>, Lease), Miss> {
     let certain = !exchange.is_idempotent();
     let (mut lease, took) = Lease::get(&client.worker, &attempt.replica, certain)
         .await
-        .map_err(|why| Failed {
-            why,
-            bytes_may_have_arrived: false,
-            body_taken: body.is_taken(),
-            reused: false,
+        .map_err(|why| {
+            Miss::Replica(Failed {
+                why,
+                bytes_may_have_arrived: false,
+                body_taken: body.is_taken(),
+                reused: false,
+            })
         })?;
     exchange.connected(took);
     let mut request = Request::new(body.clone());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = target.clone();
     *request.headers_mut() = parts.headers.clone();
-    match lease.send(request).await {
-        Ok(response) => Ok((response, lease)),
-        Err((why, bytes_may_have_arrived)) => Err(Failed {
-            why,
-            bytes_may_have_arrived,
-            body_taken: body.is_taken(),
-            reused: lease.reused,
-        }),
-    }
+    let response = lease.send(request, body).await?;
+    Ok((response, lease))
 }
 
 /// Returns the request's target as replicas get it: path and query, or `*`.
@@ -209,8 +205,8 @@ fn refuse(
     if code == ErrorCode::NoReadyReplica {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    // A malformed request leaves doubt about where the next one begins.
-    if draining || code == ErrorCode::BadRequest {
+    // A malformed or unfinished request leaves doubt about where the next one begins.
+    if draining || matches!(code, ErrorCode::BadRequest | ErrorCode::RequestTimeout) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;
-use super::{ANSWER_TIME_MAX, CONNECT_TIME_MAX, HEAD_BYTES_MAX};
+use crate::answer::ErrorCode;
+use crate::exchange::Failed;
+use crate::limits::{BUFFER_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::live::{Live, Replica};
 use crate::worker::Worker;
 
@@ -54,12 +56,20 @@ struct Link {
     written: Arc<AtomicU64>,
 }
 
+/// Why a request got no response.
+pub(super) enum Miss {
+    /// The client did not send what it announced: nobody else is to blame.
+    Client(ErrorCode),
+    /// The replica failed.
+    Replica(Failed),
+}
+
 /// A connection while a request uses it; closed when dropped instead of given back.
 pub(super) struct Lease {
     link: Link,
     replica: u64,
     worker: Rc<Worker>,
-    pub(super) reused: bool,
+    reused: bool,
 }
 
 impl Pool {
@@ -134,14 +144,15 @@ impl Lease {
             return Ok((lease(link, true), Duration::ZERO));
         }
         let began = SystemClock.now().mono;
-        let stream = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(replica.address))
-            .await
-            .map_err(|_| Failure::ConnectTimeout)?
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::ConnectFailed,
-            })?;
+        let stream =
+            tokio::time::timeout(worker.patience.connect, TcpStream::connect(replica.address))
+                .await
+                .map_err(|_| Failure::ConnectTimeout)?
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
+                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                    _ => Failure::ConnectFailed,
+                })?;
         let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
         let written = Arc::new(AtomicU64::new(0));
@@ -150,7 +161,8 @@ impl Lease {
             written: written.clone(),
         });
         let (sender, connection) = Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .max_header_size(RESPONSE_HEAD_BYTES_MAX)
             .handshake::<_, RequestBody>(io)
             .await
             .map_err(|_| Failure::ConnectFailed)?;
@@ -166,21 +178,49 @@ impl Lease {
         Ok((lease(link, false), SystemClock.now().mono.since(began)))
     }
 
-    /// Sends the request and waits for the head of the response; on failure says whether a byte may have arrived.
+    /// Sends the request and waits for the head of the response.
     pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, (Failure, bool)> {
+        body: &RequestBody,
+    ) -> Result<Response<Incoming>, Miss> {
         let before = self.link.written.load(Ordering::Relaxed);
-        let answer = self.link.sender.send_request(request);
-        let failure = match tokio::time::timeout(ANSWER_TIME_MAX, answer).await {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) if error.is_parse() => Failure::Malformed,
-            Ok(Err(_)) => Failure::Closed,
-            Err(_) => Failure::HeadTimeout,
+        let patience = self.worker.patience;
+        let mut answer = pin!(self.link.sender.send_request(request));
+        let began = SystemClock.now().mono;
+        let look = patience.body.min(patience.answer);
+        let mut wait = look;
+        let why = loop {
+            match tokio::time::timeout(wait, &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(_)) if body.has_failed() => return Err(Miss::Client(ErrorCode::BadRequest)),
+                Ok(Err(error)) if error.is_parse() => break Failure::Malformed,
+                Ok(Err(_)) => break Failure::Closed,
+                Err(_) => {
+                    // An upload may take as long as it takes, while it moves; when it does not, it is one side's fault.
+                    let moved = body.moved().map_or(began, |moved| moved.max(began));
+                    let quiet = SystemClock.now().mono.since(moved);
+                    let (limit, clients_turn) = if body.is_awaited() {
+                        (patience.body, true)
+                    } else {
+                        (patience.answer, false)
+                    };
+                    if quiet < limit {
+                        wait = (limit - quiet).min(look);
+                    } else if clients_turn {
+                        return Err(Miss::Client(ErrorCode::RequestTimeout));
+                    } else {
+                        break Failure::HeadTimeout;
+                    }
+                }
+            }
         };
-        let written = self.link.written.load(Ordering::Relaxed) > before;
-        Err((failure, written))
+        Err(Miss::Replica(Failed {
+            why,
+            bytes_may_have_arrived: self.link.written.load(Ordering::Relaxed) > before,
+            body_taken: body.is_taken(),
+            reused: self.reused,
+        }))
     }
 
     /// Keeps the connection for another request.

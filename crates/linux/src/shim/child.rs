@@ -395,3 +395,11 @@ pub(super) fn child_signals() -> std::io::Result<OwnedFd> {
         Ok(OwnedFd::from_raw_fd(descriptor))
     }
 }
+
+/// Closes whatever else was inherited, so that neither shim nor replica holds open what they know nothing of.
+pub(super) fn close_inherited() {
+    // SAFETY: called first thing in the process, when nothing in it has opened a file above standard error yet.
+    unsafe {
+        libc::close_range(3, libc::c_uint::MAX, 0);
+    }
+}

@@ -53,6 +53,7 @@ pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> i32 {
 
 fn run(folder: PathBuf, takeover: bool) -> i32 {
     child::block_signals();
+    child::close_inherited();
     // Fails for the leader of a process group, which whoever runs a shim by hand in a terminal is.
     let _ = rustix::process::setsid();
     let umask = rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode();

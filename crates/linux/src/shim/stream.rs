@@ -8,8 +8,8 @@
 
 use std::fs;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -135,10 +135,19 @@ impl Stream {
         self.gap.is_none()
     }
 
+    /// Gives up on what still waits where the disk has failed, so that the counters are complete; with `block` it may wait on.
+    pub(super) fn give_up(&mut self) {
+        if self.gap.is_some() && self.settings.when_behind == WhenBehind::Drop {
+            // Reading one's own FIFO does not fail in a way that could be mended.
+            let _ = self.discard(self.waiting());
+        }
+    }
+
     /// From now on the FIFO ends when its last writer does, instead of never: for after the replica's end.
-    pub(super) fn end_with_writers(&mut self, path: &Path) {
+    pub(super) fn end_with_writers(&mut self) {
+        // Through /proc, for the daemon may have removed the folder already.
         if let Ok(reader) = rustix::fs::open(
-            path,
+            format!("/proc/self/fd/{}", self.fifo.as_raw_fd()),
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
             Mode::empty(),
         ) {
@@ -205,6 +214,11 @@ impl Stream {
         let now = SystemClock.now().mono.0;
         let waiting = self.waiting();
         match &self.gap {
+            // Dropped only once it is in the way: the disk may come back before the FIFO is full.
+            Some(gap) if now < gap.retry_at && waiting < self.fifo_bytes / 2 => {
+                self.wake_at = gap.retry_at.min(now + NAP);
+                return Ok(0);
+            }
             Some(gap) if now < gap.retry_at => return self.discard(waiting),
             Some(gap) if gap.bytes > 0 => {
                 let skipped = self.close_gap()?;

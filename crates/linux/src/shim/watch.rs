@@ -21,6 +21,7 @@ use tend_base::{Clock as _, SystemClock};
 use super::clients::Clients;
 use super::stream::Stream;
 use super::{child, own_pid, record};
+use crate::cgroup;
 use crate::exit::Exit;
 use crate::host::{PROTOCOL_VERSION, SOCKET_FILE};
 use crate::process::{ProcStat, pidfd_exit, signal_exactly};
@@ -31,7 +32,6 @@ use crate::state::{
 };
 use crate::tree::{Tree, sleep};
 use crate::wire::Frame;
-use crate::{cgroup, fifo};
 
 /// For how long a process that has ended may wait to be collected by its new parent before its status is given up.
 const COLLECTED_WITHIN: Duration = Duration::from_millis(300);
@@ -92,10 +92,9 @@ impl Watch {
     pub(super) fn end(&mut self, outcome: Outcome) {
         for stream in &mut self.streams {
             stream.drain();
+            stream.give_up();
         }
-        for (stream, name) in self.streams.iter_mut().zip([fifo::STDOUT, fifo::STDERR]) {
-            stream.end_with_writers(Path::new(name));
-        }
+        self.streams.iter_mut().for_each(Stream::end_with_writers);
         let pid = self
             .replica
             .as_ref()

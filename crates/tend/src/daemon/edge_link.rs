@@ -11,9 +11,7 @@ use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::observed::Endpoints;
 use tend_edge::{ControlClient, EdgeError, FromEdge, HandedSocket, ToEdge};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
+use super::readiness::Readiness;
 use super::shared::Shared;
 use super::snapshot;
 use super::steps::Performer;
@@ -179,13 +177,12 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
 
 /// Hands on what the edge says until it is gone.
 async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
-    let readable = link.client.as_fd().try_clone_to_owned();
-    let Ok(readable) = readable.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE)) else {
+    let Ok(readable) = Readiness::of(link.client.as_fd()) else {
         return lost(&performer, &link).await;
     };
     loop {
         let message = readable
-            .async_io(Interest::READABLE, |_| match link.client.receive(Duration::ZERO) {
+            .read(|| match link.client.receive(Duration::ZERO) {
                 Ok(Some((message, _))) => Ok(Some(message)),
                 Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
                 Err(_) => Ok(None),

@@ -53,6 +53,7 @@ impl Calls {
                 Ok(Reply::json(&StackList { stacks: stacks.await }))
             }
             Call::StackStatus(name) => {
+                self.shared.look();
                 let wanted = name.clone();
                 let status = self.hub.ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
                 Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
@@ -268,7 +269,8 @@ impl Calls {
 }
 
 fn principal(caller: Caller) -> Principal {
-    let name = tend_linux::user_name(caller.uid).unwrap_or_else(|| format!("uid {}", caller.uid));
+    let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
+    let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
     Principal::Person { uid: Some(caller.uid), name, via: Via::Socket }
 }
 

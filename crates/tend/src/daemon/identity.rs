@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
-use tend_api::messages::LimitsReport;
+use tend_api::messages::{Enforcement, LimitsReport};
 use tend_core::model::{ReplicaId, Resources};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
@@ -34,9 +34,9 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
         port_taken: false,
     };
     let wanted = match &launch.user {
-        Some(user) => tend_linux::resolve_user(user).map_err(unknown)?,
+        Some(user) => tend_linux::resolve_user(user).map_err(unknown)?.credentials,
         None if shared.uid != 0 => return Ok(None),
-        None if launch.owner.0 != 0 => tend_linux::credentials_of(launch.owner.0, launch.owner.1).map_err(unknown)?,
+        None if launch.owner.0 != 0 => tend_linux::user_of_uid(launch.owner.0).map_err(unknown)?.credentials,
         None => own_user(stack),
     };
     if shared.uid != 0 {
@@ -77,7 +77,10 @@ pub(crate) fn environment(
         }
     }
     environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-    let home = who.as_ref().map_or_else(|| std::env::var("HOME").ok(), |who| tend_linux::home_of(who.uid));
+    let home = match who {
+        Some(who) => tend_linux::user_of_uid(who.uid).ok().and_then(|user| user.home),
+        None => std::env::var("HOME").ok(),
+    };
     environment.insert("HOME".to_owned(), home.unwrap_or_else(|| data.display().to_string()));
     environment.insert("TEND_DATA_DIR".to_owned(), data.display().to_string());
     if let tend_core::model::Port::Descriptor(_) = launch.port_form {
@@ -117,12 +120,17 @@ pub(crate) fn program(
     program
 }
 
-/// Returns the control groups of this machine, and what can be enforced by them.
-pub(crate) fn limits() -> (tend_linux::Cgroups, LimitsReport) {
-    tend_linux::Cgroups::discover()
+/// Returns what of a service's limits this machine can enforce.
+pub(crate) fn limits() -> LimitsReport {
+    LimitsReport {
+        memory: Enforcement::Measured,
+        cpus: Enforcement::None,
+        pids: Enforcement::None,
+        why: "no control groups".to_owned(),
+    }
 }
 
 /// Returns the control group for a replica, made with its limits.
-pub(crate) fn cgroup(shared: &Shared, replica: &ReplicaId, resources: &Resources) -> Option<PathBuf> {
-    shared.cgroups.make(replica, resources)
+pub(crate) fn cgroup(_shared: &Shared, _replica: &ReplicaId, _resources: &Resources) -> Option<PathBuf> {
+    None
 }

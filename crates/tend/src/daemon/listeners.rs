@@ -28,7 +28,7 @@ impl Listeners {
         let mut bound = self.lock();
         for address in addresses {
             if !bound.contains_key(address) && !new.contains_key(address) {
-                new.insert(*address, tend_linux::bind_listeners(*address, self.threads)?);
+                new.insert(*address, tend_linux::listen_group(*address, self.threads)?);
             }
         }
         bound.append(&mut new);

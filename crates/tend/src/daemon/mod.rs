@@ -12,6 +12,7 @@ mod identity;
 mod listeners;
 mod measure;
 mod program;
+mod readiness;
 mod record;
 mod replicas;
 mod shared;
@@ -183,7 +184,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     // What runs is looked at before the edge: it must not be told of fewer replicas than there are.
     replicas::adopt_all(performer).await;
     edge_link::adopt(performer).await;
-    hub.input(tend_core::controller::Input::Tick).await;
+    hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
     let (end, mut ended) = mpsc::channel(1);

@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,12 +17,11 @@ use tend_core::controller::Input;
 use tend_core::model::ReplicaId;
 use tend_core::observed::{Exit, StartFailure};
 use tend_linux::{Adoption, Command, ExitRecord, Outcome, OutputHold, Report, ShimConnection, ShimHandle};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 
 use super::answer::logs;
+use super::readiness::Readiness;
 use super::shared::Shared;
 use super::steps::Performer;
 
@@ -69,7 +68,8 @@ pub(crate) struct Replicas {
 struct Live {
     incarnation: u64,
     folder: PathBuf,
-    connection: Arc<ShimConnection>,
+    /// Absent while there is no shim.
+    connection: Option<Arc<ShimConnection>>,
     /// Keeps what is in the FIFOs while no shim does.
     _output: OutputHold,
 }
@@ -78,7 +78,7 @@ impl Replicas {
     /// Returns the way to a replica's shim, if it is that life's.
     pub(crate) fn connection(&self, replica: &ReplicaId, incarnation: u64) -> Option<Arc<ShimConnection>> {
         let live = lock(&self.live);
-        live.get(replica).filter(|live| live.incarnation == incarnation).map(|live| Arc::clone(&live.connection))
+        live.get(replica).filter(|live| live.incarnation == incarnation)?.connection.clone()
     }
 
     /// Returns the folder of a replica's life.
@@ -98,6 +98,16 @@ impl Replicas {
     /// Says that a child was waited for.
     pub(crate) fn end_child(&self, child: &std::process::Child) {
         lock(&self.waited_for).retain(|pid| *pid != pid_of(child));
+    }
+
+    fn collect(&self) {
+        let waited_for = lock(&self.waited_for);
+        let ended = tend_linux::reap_orphans(|pid| waited_for.contains(&pid)).unwrap_or_default();
+        let mut collected = lock(&self.collected);
+        collected.extend(ended);
+        while collected.len() > COLLECTED_MAX {
+            collected.pop_first();
+        }
     }
 
     fn take_collected(&self, pid: i32) -> Option<tend_linux::Exit> {
@@ -122,15 +132,7 @@ pub(crate) fn reap(shared: Arc<Shared>, mut children: Signal) {
     let _ = tend_linux::become_subreaper();
     tokio::spawn(async move {
         loop {
-            let waited_for = lock(&shared.replicas.waited_for);
-            let ended = tend_linux::reap_orphans(|pid| waited_for.contains(&pid)).unwrap_or_default();
-            drop(waited_for);
-            let mut collected = lock(&shared.replicas.collected);
-            collected.extend(ended);
-            while collected.len() > COLLECTED_MAX {
-                collected.pop_first();
-            }
-            drop(collected);
+            shared.replicas.collect();
             if children.recv().await.is_none() {
                 return;
             }
@@ -181,7 +183,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
         match adoption {
             Adoption::Running(running) => {
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
-                performer.hub.input(adopted(pid, running.evidence.started(), running.shim.is_some())).await;
+                performer.hub.input(adopted(pid, started_at(running.evidence.start_time), running.shim.is_some())).await;
                 match running.shim {
                     Some(connection) => {
                         watch(performer, life, folder, Arc::new(connection), running.output, None);
@@ -208,11 +210,8 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
 
 /// Keeps a replica without shim on the list until a shim takes over.
 fn hold(performer: &Arc<Performer>, life: &Life, folder: PathBuf, output: OutputHold) {
-    // A connection whose other end is closed: commands fail at once, as they do when a shim was just killed.
-    if let Ok((connection, _)) = tend_linux::ShimConnection::pair() {
-        let live = Live { incarnation: life.incarnation, folder, connection: Arc::new(connection), _output: output };
-        lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
-    }
+    let live = Live { incarnation: life.incarnation, folder, connection: None, _output: output };
+    lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
 }
 
 /// The answer to a start: the process id, or why there is none.
@@ -234,7 +233,7 @@ fn watch(
     let live = Live {
         incarnation: life.incarnation,
         folder: folder.clone(),
-        connection: Arc::clone(&connection),
+        connection: Some(Arc::clone(&connection)),
         _output: output,
     };
     lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
@@ -263,10 +262,10 @@ async fn listen(
     connection: &ShimConnection,
     mut started: Option<Started>,
 ) -> bool {
-    let Ok(readable) = readable(connection) else { return false };
+    let Ok(readable) = Readiness::of(connection.as_fd()) else { return false };
     loop {
         let report = readable
-            .async_io(Interest::READABLE, |_| match connection.try_receive() {
+            .read(|| match connection.try_receive() {
                 Ok(Some(report)) => Ok(Some(report)),
                 Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
                 Err(_) => Ok(None),
@@ -302,13 +301,9 @@ async fn listen(
     }
 }
 
-fn readable(connection: &ShimConnection) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(connection.as_fd().try_clone_to_owned()?, Interest::READABLE)
-}
-
 async fn until_closed(connection: &ShimConnection) {
-    let Ok(readable) = readable(connection) else { return };
-    let closed = readable.async_io(Interest::READABLE, |_| match connection.try_receive() {
+    let Ok(readable) = Readiness::of(connection.as_fd()) else { return };
+    let closed = readable.read(|| match connection.try_receive() {
         Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
         Ok(Some(_)) => Err(std::io::ErrorKind::WouldBlock.into()),
         Err(_) => Ok(()),
@@ -386,7 +381,19 @@ fn observed_exit(exit: tend_linux::Exit) -> Exit {
 }
 
 fn start_failure(failure: &tend_linux::StartFailure) -> StartFailure {
-    StartFailure { why: failure.to_string(), hint: failure.hint(), permanent: failure.is_permanent(), port_taken: false }
+    StartFailure { why: failure.to_string(), hint: failure.hint(), permanent: is_permanent(failure), port_taken: false }
+}
+
+/// Returns whether trying again without a change is pointless.
+fn is_permanent(failure: &tend_linux::StartFailure) -> bool {
+    use tend_linux::Attempt;
+    matches!(failure.attempt, Attempt::User | Attempt::OpenFiles | Attempt::Directory | Attempt::Execute)
+}
+
+/// Returns when a process was started, from field 22 of its `/proc/PID/stat`.
+fn started_at(ticks: u64) -> Mono {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Mono(ticks.saturating_mul(1_000_000_000 / per_second))
 }
 
 #[cfg(test)]

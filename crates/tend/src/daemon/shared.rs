@@ -33,8 +33,6 @@ pub(crate) struct Shared {
     pub(crate) started: Mono,
     /// What the machine can enforce.
     pub(crate) limits: LimitsReport,
-    /// The control groups of replicas, where there are any.
-    pub(crate) cgroups: tend_linux::Cgroups,
     /// Journal and state.
     pub(crate) store: Store,
     /// Woken by each commit, with the number of the newest event.
@@ -57,14 +55,14 @@ impl Shared {
         commits: watch::Receiver<u64>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        let (cgroups, limits) = super::identity::limits();
+        let ports = tend_linux::replica_ports();
+        let limits = super::identity::limits();
         Self {
             uid: rustix::process::geteuid().as_raw(),
             cores,
-            ports: tend_linux::replica_ports(),
+            ports: *ports.start()..*ports.end(),
             started: super::now().mono,
             limits,
-            cgroups,
             store,
             commits,
             listeners: Listeners::new(cores as usize),

@@ -123,7 +123,6 @@ impl Stream {
 
     /// Finds what came after the file being read, if it was rotated away meanwhile. Returns whether there is more.
     fn rotated(&mut self) -> io::Result<bool> {
-        let Some(current) = &mut self.current else { return Ok(false) };
         let files = self.files();
         let Some(newest) = files.first() else { return Ok(false) };
         let inode_of = |path: &PathBuf| std::fs::metadata(path).map(|data| data.ino()).ok();
