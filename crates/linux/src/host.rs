@@ -194,10 +194,11 @@ impl ShimConnection {
                         source: io::Error::from(io::ErrorKind::UnexpectedEof),
                     });
                 }
-                Ok((read, _)) => match Report::decode(&bytes[..read]) {
-                    Some(report) => return Ok(Some(report)),
-                    None => {}
-                },
+                Ok((read, _)) => {
+                    if let Some(report) = Report::decode(&bytes[..read]) {
+                        return Ok(Some(report));
+                    }
+                }
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(errno) => {

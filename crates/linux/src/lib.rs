@@ -29,6 +29,10 @@ mod tree;
 mod users;
 mod wire;
 
+pub use cgroup::{
+    GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits,
+    usage as group_usage,
+};
 pub use error::Error;
 pub use exit::{Exit, signal_name};
 pub use frames::{

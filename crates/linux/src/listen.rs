@@ -261,9 +261,16 @@ mod tests {
         let group = listen_group(loopback(0), 3).unwrap();
         let port = port_of(&group[0]);
         assert!(group.iter().all(|socket| port_of(socket) == port));
-        for _ in 0..10 {
-            TcpStream::connect(loopback(port)).unwrap();
-        }
+        // The kernel shares them out by a hash of the addresses: that sixty all meet one of three sockets does not happen.
+        let clients: Vec<TcpStream> = (0..60)
+            .map(|_| TcpStream::connect(loopback(port)).unwrap())
+            .collect();
+        let accepted: Vec<usize> = group
+            .iter()
+            .map(|socket| std::iter::from_fn(|| rustix::net::accept(socket).ok()).count())
+            .collect();
+        assert_eq!(accepted.iter().sum::<usize>(), clients.len());
+        assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
     }
 
     #[test]

@@ -260,11 +260,10 @@ impl Watch {
             "signal" => self.signal(command),
             "kill-tree" => self.kill_tree(),
             "flush" => {
-                let all = self
-                    .streams
-                    .iter_mut()
-                    .fold(true, |all, s| s.drain() && all);
-                if all {
+                // Both, also when the first cannot be written.
+                let [stdout, stderr] =
+                    [0, 1].map(|at| self.streams.get_mut(at).is_none_or(Stream::drain));
+                if stdout && stderr {
                     Ok(())
                 } else {
                     Err("some output cannot be written now".to_owned())
