@@ -15,14 +15,9 @@ pub(crate) fn assert_is(name: &str, text: &str) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
     }
-    let sample = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run with UPDATE=1", path.display()));
-    assert_eq!(
-        text,
-        sample,
-        "{}: run with UPDATE=1 if this is meant",
-        path.display()
-    );
+    let sample =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; run with UPDATE=1", path.display()));
+    assert_eq!(text, sample, "{}: run with UPDATE=1 if this is meant", path.display());
 }
 
 /// Returns the names of all samples in a folder of this version.

@@ -137,36 +137,21 @@ impl Hierarchy {
         // Each alone: one that is refused (in use by version 1, or not delegated) must not cost the others. Whether a
         // controller came through is read from the group below.
         for controller in ["memory", "cpu", "pids"] {
-            let _ = fs::write(
-                base.join("cgroup.subtree_control"),
-                format!("+{controller}"),
-            );
-            let _ = fs::write(
-                replicas.join("cgroup.subtree_control"),
-                format!("+{controller}"),
-            );
+            let _ = fs::write(base.join("cgroup.subtree_control"), format!("+{controller}"));
+            let _ = fs::write(replicas.join("cgroup.subtree_control"), format!("+{controller}"));
         }
         Ok(Self { replicas })
     }
 
     fn limits(&self, base: &Path) -> Limits {
-        let enabled =
-            fs::read_to_string(self.replicas.join("cgroup.subtree_control")).unwrap_or_default();
-        let has = |controller: &str| {
-            enabled
-                .split_ascii_whitespace()
-                .any(|name| name == controller)
-        };
+        let enabled = fs::read_to_string(self.replicas.join("cgroup.subtree_control")).unwrap_or_default();
+        let has = |controller: &str| enabled.split_ascii_whitespace().any(|name| name == controller);
         let missing: Vec<&str> = ["memory", "cpu", "pids"]
             .into_iter()
             .filter(|controller| !has(controller))
             .collect();
         let means = |controller, otherwise| {
-            if has(controller) {
-                Means::Cgroup
-            } else {
-                otherwise
-            }
+            if has(controller) { Means::Cgroup } else { otherwise }
         };
         Limits {
             memory: means("memory", Means::Polling),
@@ -244,11 +229,7 @@ fn limit_files(limits: &GroupLimits) -> [(&'static str, String); 6] {
         ("cpu.max", cpu_max(limits.cpus_max)),
         (
             "cpu.weight",
-            limits
-                .cpu_weight
-                .unwrap_or(100)
-                .clamp(1, 10_000)
-                .to_string(),
+            limits.cpu_weight.unwrap_or(100).clamp(1, 10_000).to_string(),
         ),
         ("pids.max", or_max(limits.pids_max)),
     ]
@@ -289,9 +270,7 @@ pub fn usage(group: &Path) -> GroupUsage {
 /// [`Error::Cgroup`], such as while a process is still in it.
 pub fn remove_group(group: &Path) -> Result<(), Error> {
     match fs::remove_dir(group) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(cgroup_error("remove", group, source))
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(cgroup_error("remove", group, source)),
         _ => Ok(()),
     }
 }
@@ -301,8 +280,7 @@ fn make(group: &Path) -> Result<(), Error> {
 }
 
 fn enter(group: &Path) -> Result<(), Error> {
-    fs::write(group.join("cgroup.procs"), "0")
-        .map_err(|source| cgroup_error("enter", group, source))
+    fs::write(group.join("cgroup.procs"), "0").map_err(|source| cgroup_error("enter", group, source))
 }
 
 fn cgroup_error(action: &'static str, path: &Path, source: io::Error) -> Error {
@@ -333,9 +311,7 @@ fn unescape(text: &str) -> String {
 
 /// Returns the group of this process in the version 2 hierarchy, relative to the mount's root.
 fn own_group(proc_cgroup: &str, root: &str) -> Option<String> {
-    let path = proc_cgroup
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))?;
+    let path = proc_cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     if root == "/" {
         return Some(path.to_owned());
     }
@@ -368,11 +344,7 @@ pub(crate) fn oom_kills(group: &Path) -> u64 {
 fn value_of(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;
-        if name == key {
-            value.trim().parse().ok()
-        } else {
-            None
-        }
+        if name == key { value.trim().parse().ok() } else { None }
     })
 }
 
@@ -422,14 +394,8 @@ mod tests {
         );
         assert_eq!(find_mount(""), None);
         let own = "4:memory:/a\n0::/system.slice/tend.service\n";
-        assert_eq!(
-            own_group(own, "/").as_deref(),
-            Some("/system.slice/tend.service")
-        );
-        assert_eq!(
-            own_group(own, "/system.slice").as_deref(),
-            Some("/tend.service")
-        );
+        assert_eq!(own_group(own, "/").as_deref(), Some("/system.slice/tend.service"));
+        assert_eq!(own_group(own, "/system.slice").as_deref(), Some("/tend.service"));
         assert_eq!(own_group(own, "/system"), None);
         assert_eq!(own_group("4:memory:/a\n", "/"), None);
     }

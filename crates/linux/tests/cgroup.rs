@@ -16,16 +16,11 @@ impl Group {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let made = mounts
             .lines()
-            .filter_map(|line| {
-                line.split(' ')
-                    .nth(1)
-                    .filter(|_| line.contains(" cgroup2 "))
-            })
+            .filter_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 ")))
             .map(|mount| Path::new(mount).join(format!("tend-test-{}-{test}", std::process::id())))
             .find(|group| fs::create_dir(group).is_ok());
         if made.is_none() {
-            let message =
-                format!("{test}: not run, no control group of version 2 can be made here\n");
+            let message = format!("{test}: not run, no control group of version 2 can be made here\n");
             let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
         }
         made.map(Self)
@@ -46,8 +41,7 @@ fn a_replica_runs_in_its_group_and_is_killed_with_all_in_it() {
         return;
     };
     let rig = Rig::new();
-    let mut spec =
-        rig.shell("setsid sleep 1003 >/dev/null 2>&1 & cat /proc/self/cgroup; echo ready; wait");
+    let mut spec = rig.shell("setsid sleep 1003 >/dev/null 2>&1 & cat /proc/self/cgroup; echo ready; wait");
     let new = group.0.join("new");
     spec.cgroup = Some(new.clone());
     let shim = rig.spawn(&spec);
@@ -102,18 +96,9 @@ fn a_daemon_settles_in_a_leaf_of_its_group_and_finds_itself_there_again() {
     let (path, rest) = first.split_once('|').unwrap();
     assert_eq!(Path::new(path), group.0.join("tend/a.b.1"));
     let enabled = fs::read_to_string(group.0.join("tend/cgroup.subtree_control")).unwrap();
-    let complete = ["memory", "cpu", "pids"]
-        .iter()
-        .all(|name| enabled.contains(name));
+    let complete = ["memory", "cpu", "pids"].iter().all(|name| enabled.contains(name));
     // What is missing is said, what is there is not.
-    assert_eq!(
-        rest,
-        if complete {
-            "true|".to_owned()
-        } else {
-            rest.to_owned()
-        }
-    );
+    assert_eq!(rest, if complete { "true|".to_owned() } else { rest.to_owned() });
     assert_eq!(rest.contains("controller"), !complete, "{rest}");
     let made = group.0.join("tend/a.b.1");
     fs::create_dir(&made).unwrap();

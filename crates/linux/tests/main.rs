@@ -15,9 +15,6 @@ fn no_file_under_tests_was_forgotten() {
         let Some(module) = name.strip_suffix(".rs").filter(|name| *name != "main") else {
             continue;
         };
-        assert!(
-            here.contains(&format!("mod {module};")),
-            "{name} is in no test"
-        );
+        assert!(here.contains(&format!("mod {module};")), "{name} is in no test");
     }
 }
