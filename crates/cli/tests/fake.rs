@@ -447,7 +447,6 @@ fn events() -> Vec<Event> {
         last_lines: vec!["error: no such table: members".to_owned()],
         stable_until: Some(AT),
         changes_since_stable: vec![Change {
-            event: EventId(1),
             at: AT,
             by: "ana".to_owned(),
             what: "stack applied, revision 4".to_owned(),

@@ -145,6 +145,19 @@ async fn connected(
     tokio::spawn(listen(Arc::clone(performer), link));
 }
 
+/// Lets the edge end when no stack is left that could need it: a daemon asked to end should then leave nothing behind.
+pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
+    let needed = performer
+        .hub
+        .ask(|controller, _| !controller.world().stacks.is_empty())
+        .await;
+    if let Some(link) = performer.edge.lock().await.as_ref().filter(|_| !needed) {
+        let deadline_ms = u64::try_from(ANSWER_MAX.as_millis()).unwrap_or(u64::MAX);
+        // An edge that is gone already needs no telling.
+        let _ = link.client.send(&ToEdge::DrainAndExit { deadline_ms }, &[]);
+    }
+}
+
 /// Hands the edge what it is to serve; it says by itself when it does.
 pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoints: Endpoints) -> Result<(), String> {
     let link = performer.edge.lock().await.clone().ok_or("the edge is not connected")?;

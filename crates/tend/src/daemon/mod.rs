@@ -230,6 +230,9 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let _ = stop.send(true);
     let _ = server.await;
     let _ = std::fs::remove_file(paths.socket());
+    if matches!(ending, Ending::Stop) {
+        edge_link::dismiss_idle(performer).await;
+    }
     let reason = match &ending {
         Ending::Stop => "asked to end".to_owned(),
         Ending::GoOnAs(program) => format!("goes on as {}", program.display()),
