@@ -210,11 +210,20 @@ fn candidates(spec: &Spec) -> Result<Vec<CString>, StartFailure> {
 
 /// Runs in the child. Returns only when it failed: the step and the error number.
 fn become_replica(prepared: &mut Prepared) -> (Attempt, i32) {
-    // SAFETY: signal, setsid and sigprocmask take numbers and valid pointers to local values. Signals 32 and 33 belong
-    // to the C library, which refuses them; the error is of no consequence.
+    // `struct sigaction` of the kernel, all zero: the default action, no flags, an empty mask.
+    let default = [0u64; 4];
+    // SAFETY: the pointer is to a local value of the kernel's size that outlives the call; setsid and umask take numbers.
     unsafe {
         for number in 1..=64 {
-            libc::signal(number, libc::SIG_DFL);
+            // Not signal(3): the C library refuses its own two, 32 and 33, which a parent may have left ignored. The
+            // kernel refuses SIGKILL and SIGSTOP, which are at their default anyway.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                size_of::<u64>(),
+            );
         }
         libc::setsid();
         libc::umask(prepared.umask);
