@@ -52,19 +52,13 @@ fn wait_for(client: &ControlClient, wanted: impl Fn(&FromEdge) -> bool) -> FromE
 fn serve(client: &ControlClient, plan: &mut Plan) {
     let snapshot = serde_json::to_value(plan.next()).unwrap();
     client.send(&ToEdge::Snapshot { snapshot }, &[]).unwrap();
-    wait_for(client, |message| {
-        matches!(message, FromEdge::Serving { .. })
-    });
+    wait_for(client, |message| matches!(message, FromEdge::Serving { .. }));
 }
 
 fn hand_over(client: &ControlClient, address: SocketAddr, socket: &TcpListener) {
     let sockets = vec![HandedSocket { address, thread: 0 }];
-    client
-        .send(&ToEdge::Listeners { sockets }, &[socket.as_fd()])
-        .unwrap();
-    wait_for(client, |message| {
-        matches!(message, FromEdge::ListenersTaken { .. })
-    });
+    client.send(&ToEdge::Listeners { sockets }, &[socket.as_fd()]).unwrap();
+    wait_for(client, |message| matches!(message, FromEdge::ListenersTaken { .. }));
 }
 
 #[test]
@@ -113,10 +107,7 @@ fn a_killed_edge_refuses_no_connection_and_the_next_serves_from_disk() {
     }
     stop.store(true, Ordering::Relaxed);
     let cut = asking.join().unwrap();
-    assert!(
-        cut <= 5,
-        "{cut} requests were cut by five kills of one client"
-    );
+    assert!(cut <= 5, "{cut} requests were cut by five kills of one client");
 }
 
 #[test]
@@ -152,10 +143,7 @@ fn what_keeps_an_edge_from_starting_is_said_with_a_next_step() {
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("could not create the edge's folder"),
-        "{said}"
-    );
+    assert!(said.contains("could not create the edge's folder"), "{said}");
     assert!(said.contains("check that the state folder"), "{said}");
 }
 
@@ -176,9 +164,8 @@ fn a_listener_that_is_taken_is_reported_and_the_others_serve() {
     });
     let snapshot = serde_json::to_value(plan.next()).unwrap();
     client.send(&ToEdge::Snapshot { snapshot }, &[]).unwrap();
-    let FromEdge::Serving { unbound, .. } = wait_for(&client, |message| {
-        matches!(message, FromEdge::Serving { .. })
-    }) else {
+    let FromEdge::Serving { unbound, .. } = wait_for(&client, |message| matches!(message, FromEdge::Serving { .. }))
+    else {
         panic!("not serving");
     };
     assert_eq!(unbound[0].address, taken.local_addr().unwrap());
@@ -200,18 +187,14 @@ fn what_an_edge_does_not_understand_is_refused_and_it_goes_on() {
     };
     let hear = || {
         let mut buffer = vec![0u8; 4096];
-        let (read, _) =
-            rustix::net::recv(&raw, &mut buffer[..], rustix::net::RecvFlags::empty()).unwrap();
+        let (read, _) = rustix::net::recv(&raw, &mut buffer[..], rustix::net::RecvFlags::empty()).unwrap();
         String::from_utf8(buffer[..read].to_vec()).unwrap()
     };
     assert!(hear().contains(r#""type":"hello""#));
     for (said, wanted) in [
         (r#"{"v":1,"type":"fly","where":"moon"}"#, r#""what":"fly""#),
         ("this is no JSON", r#""what":"?""#),
-        (
-            r#"{"v":1,"type":"give_listeners","later":true}"#,
-            r#""last":true"#,
-        ),
+        (r#"{"v":1,"type":"give_listeners","later":true}"#, r#""last":true"#),
         (r#"{"v":1,"type":"stats"}"#, r#""type":"stats""#),
     ] {
         rustix::net::send(&raw, said.as_bytes(), rustix::net::SendFlags::empty()).unwrap();

@@ -16,13 +16,8 @@ fn nobody_is_less_busy_for_its_weight_than_the_one_picked() {
                 })
             })
             .collect();
-        let load =
-            |candidate: Candidate| f64::from(candidate.in_flight) / f64::from(candidate.weight);
-        let least = all
-            .iter()
-            .flatten()
-            .map(|one| load(*one))
-            .min_by(f64::total_cmp);
+        let load = |candidate: Candidate| f64::from(candidate.in_flight) / f64::from(candidate.weight);
+        let least = all.iter().flatten().map(|one| load(*one)).min_by(f64::total_cmp);
         let picked = pick(all.len(), |index| all[index], random.below(100));
         assert_eq!(
             picked.map(|index| load(all[index].expect("picked one that must not be"))),

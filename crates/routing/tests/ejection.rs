@@ -61,10 +61,7 @@ fn replicas_are_left_out_and_let_back_as_the_cases_say() {
                 None
             }
             [kind, name] => {
-                let why = FAILURES
-                    .into_iter()
-                    .find(|why| why.as_str() == kind)
-                    .unwrap();
+                let why = FAILURES.into_iter().find(|why| why.as_str() == kind).unwrap();
                 let jitter = match why {
                     Failure::ConnectRefused => whole(health, tickets[name], now),
                     _ => 0,
@@ -78,11 +75,7 @@ fn replicas_are_left_out_and_let_back_as_the_cases_say() {
             Some(Verdict::Readmitted) => " readmitted".to_owned(),
             Some(Verdict::Ejected { why, lasts }) => {
                 // Rounded up: no jitter of those tried leaves the very last nanoseconds.
-                format!(
-                    " ejected {} {}",
-                    why.as_str(),
-                    lasts.as_micros().div_ceil(1000)
-                )
+                format!(" ejected {} {}", why.as_str(), lasts.as_micros().div_ceil(1000))
             }
         };
         let found = format!("{:?}{said}", health.availability(now));
@@ -106,11 +99,7 @@ fn at_most_one_trial_runs_and_every_ejection_ends() {
                     open.push(health.begin());
                     if was_ejected {
                         let after = health.availability(at(now));
-                        assert_eq!(
-                            after,
-                            Availability::Ejected,
-                            "seed {seed} step {step}: a second trial"
-                        );
+                        assert_eq!(after, Availability::Ejected, "seed {seed} step {step}: a second trial");
                     }
                 }
                 1 if !open.is_empty() => {
@@ -123,9 +112,7 @@ fn at_most_one_trial_runs_and_every_ejection_ends() {
                     let ticket = open.swap_remove(random.below(open.len() as u64) as usize);
                     let why = FAILURES[random.below(6) as usize];
                     let jitter = random.below(u64::MAX);
-                    if let Some(Verdict::Ejected { lasts, .. }) =
-                        health.failed(ticket, why, &policy, at(now), jitter)
-                    {
+                    if let Some(Verdict::Ejected { lasts, .. }) = health.failed(ticket, why, &policy, at(now), jitter) {
                         assert!(lasts <= policy.fail_timeout());
                         assert_eq!(health.availability(at(now)), Availability::Ejected);
                     }
@@ -140,11 +127,7 @@ fn at_most_one_trial_runs_and_every_ejection_ends() {
         // Once nothing is under way, waiting is enough for the next chance.
         open.drain(..).for_each(|ticket| health.abandoned(ticket));
         let later = at(now) + policy.fail_timeout();
-        assert_ne!(
-            health.availability(later),
-            Availability::Ejected,
-            "seed {seed}"
-        );
+        assert_ne!(health.availability(later), Availability::Ejected, "seed {seed}");
     }
 }
 
@@ -157,10 +140,7 @@ fn with_max_fails_0_only_a_refusal_ejects() {
     let mut health = Health::default();
     for _ in 0..100 {
         let ticket = health.begin();
-        assert_eq!(
-            health.failed(ticket, Failure::HeadTimeout, &policy, at(0), 0),
-            None
-        );
+        assert_eq!(health.failed(ticket, Failure::HeadTimeout, &policy, at(0), 0), None);
     }
     let ticket = health.begin();
     assert!(

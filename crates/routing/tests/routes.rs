@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 
 use tend_core::model::ServiceId;
-use tend_routing::{
-    FORMAT_VERSION, Listener, RetryPolicy, Route, RouteTable, Service, Snapshot, SnapshotError,
-};
+use tend_routing::{FORMAT_VERSION, Listener, RetryPolicy, Route, RouteTable, Service, Snapshot, SnapshotError};
 
 use crate::{Random, lines};
 
@@ -80,9 +78,9 @@ fn requests_find_the_routes_that_the_cases_say() {
                     (snapshot, table)
                 });
                 let host = if host == "-" { "" } else { host };
-                let found = table.find(at(port), host, path).map_or("none", |found| {
-                    snapshot.services[found.service].id.service.as_str()
-                });
+                let found = table
+                    .find(at(port), host, path)
+                    .map_or("none", |found| snapshot.services[found.service].id.service.as_str());
                 assert_eq!(found, wanted, "line {number}: {line}");
             }
             _ => panic!("line {number}: {line}"),
@@ -95,9 +93,7 @@ fn the_table_agrees_with_a_search_over_all_routes() {
     let hosts = ["-", "a.t", "b.t", "*.t", "*.a.t", "x.a.t"];
     let prefixes = ["/", "/a", "/a/b", "/a/b/c", "/b", "/ab"];
     let asked_hosts = ["a.t", "b.t", "c.t", "x.a.t", "y.a.t", "t", ""];
-    let asked_paths = [
-        "/", "/a", "/a/", "/a/b", "/a/bc", "/a/b/c/d", "/ab", "/abc", "/b/a",
-    ];
+    let asked_paths = ["/", "/a", "/a/", "/a/b", "/a/bc", "/a/b/c/d", "/ab", "/abc", "/b/a"];
     for seed in 0..300 {
         let mut random = Random(seed);
         let mut routes: Vec<Route> = Vec::new();
@@ -117,14 +113,8 @@ fn the_table_agrees_with_a_search_over_all_routes() {
         for host in asked_hosts {
             for path in asked_paths {
                 let wanted = search(&snapshot.routes, host, path);
-                let found = table
-                    .find(at("80"), host, path)
-                    .and_then(|found| found.route);
-                assert_eq!(
-                    found, wanted,
-                    "seed {seed}: {host}{path} in {:?}",
-                    snapshot.routes
-                );
+                let found = table.find(at("80"), host, path).and_then(|found| found.route);
+                assert_eq!(found, wanted, "seed {seed}: {host}{path} in {:?}", snapshot.routes);
             }
         }
     }
@@ -158,18 +148,12 @@ fn search(routes: &[Route], host: &str, path: &str) -> Option<usize> {
 
 #[test]
 fn two_routes_for_the_same_requests_are_refused() {
-    let routes = vec![
-        route(&[], "a.t", "/x", "one"),
-        route(&[], "a.t", "/x/", "two"),
-    ];
+    let routes = vec![route(&[], "a.t", "/x", "one"), route(&[], "a.t", "/x/", "two")];
     let error = RouteTable::new(&snapshot(&["80"], routes)).unwrap_err();
     assert!(matches!(error, SnapshotError::Ambiguous { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("s/one") && text.contains("s/two"), "{text}");
     // At different listeners they do not meet.
-    let routes = vec![
-        route(&["80"], "a.t", "/x", "one"),
-        route(&["81"], "a.t", "/x", "two"),
-    ];
+    let routes = vec![route(&["80"], "a.t", "/x", "one"), route(&["81"], "a.t", "/x", "two")];
     assert!(RouteTable::new(&snapshot(&["80", "81"], routes)).is_ok());
 }
