@@ -20,6 +20,12 @@ use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_
 /// Services of one file; keeps the time of a load in bounds, whatever the file.
 const SERVICES_MAX: usize = 1000;
 
+/// Bytes of one file. A stack file of 1000 services has about 200 KiB.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Files of one load, each counted as often as it is named.
+const FILES_MAX: usize = 500;
+
 /// A stack file, loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -173,6 +179,14 @@ impl Session<'_> {
         named_at: Option<Place>,
     ) -> Option<SourceId> {
         let path = absolute(directory, path);
+        if let Some(place) = named_at
+            && self.findings.sources.len() >= FILES_MAX
+        {
+            self.findings
+                .error(place, format!("more than {FILES_MAX} files are named up to here"))
+                .help("does a file include others that include the same ones?");
+            return None;
+        }
         let bytes = match self.input.files.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -195,6 +209,20 @@ impl Session<'_> {
                 return None;
             }
         };
+        if bytes.len() > BYTES_MAX {
+            let length = bytes.len();
+            let source = self.findings.sources.add(path, String::new(), directory.into(), secret);
+            let place = Place {
+                source,
+                line: 1,
+                column: 1,
+                length: 1,
+            };
+            self.findings
+                .error(place, format!("the file has {length} bytes; it may have 1 MiB"))
+                .help("this does not look like a file for tend");
+            return None;
+        }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {

@@ -9,7 +9,7 @@ use super::is_process;
 use crate::error::Findings;
 use crate::interpolate::TEMPLATE;
 use crate::load::Setting;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node, Value};
 
@@ -85,7 +85,7 @@ fn check_template(text: &str, place: Place, services: &BTreeMap<ServiceName, Ser
         let found = services.iter().find(|(known, _)| known.as_str() == name);
         match found {
             None => {
-                let near = nearest(name, services.keys().map(ServiceName::as_str));
+                let near = findings.nearest(name, services.keys().map(ServiceName::as_str));
                 findings
                     .error(place, format!("`{whole}` names no service of this stack"))
                     .help_if(near.map(|near| did_you_mean(&format!("${{service.{near}.url}}"))));
@@ -142,7 +142,7 @@ fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: 
             .iter()
             .map(|other| other.key.as_str())
             .find(|name| name.contains(host) || host.contains(name))
-            .or_else(|| nearest(host, services.iter().map(|other| other.key.as_str())));
+            .or_else(|| findings.nearest(host, services.iter().map(|other| other.key.as_str())));
         findings
             .warning(
                 place,

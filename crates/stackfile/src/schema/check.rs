@@ -42,8 +42,8 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Words(words), Value::Scalar(scalar)) => {
             if !words.contains(&scalar.text.as_str()) {
-                wrong(scalar, node.place, path, &listed(words), None, findings)
-                    .help_if(nearest(&scalar.text, words.iter().copied()).map(did_you_mean));
+                let near = findings.nearest(&scalar.text, words.iter().copied());
+                wrong(scalar, node.place, path, &listed(words), None, findings).help_if(near.map(did_you_mean));
             }
         }
         (Shape::Nothing, Value::Scalar(_)) if node.is_null() => {}
@@ -134,10 +134,10 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     } else {
         format!("in `{path}`")
     };
-    let names = record.all().map(|key| key.name);
+    let near = findings.nearest(name, record.all().map(|key| key.name));
     findings
         .error(entry.place, format!("unknown key `{name}` {place}"))
-        .help(match nearest(name, names) {
+        .help(match near {
             Some(near) => did_you_mean(near),
             None if record.all().count() <= 12 => format!(
                 "the keys here are {}",
