@@ -4,6 +4,7 @@
 //! earlier one found.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tend_core::model::{ServiceName, Stack};
@@ -27,7 +28,6 @@ const BYTES_MAX: usize = 1 << 20;
 const FILES_MAX: usize = 500;
 
 /// A stack file, loaded.
-#[derive(Debug)]
 pub struct Loaded {
     /// What it asks for.
     pub stack: Stack,
@@ -42,8 +42,17 @@ pub struct Loaded {
 /// Variables by service.
 pub type Environments = BTreeMap<ServiceName, BTreeMap<String, String>>;
 
+/// Names the stack only: the rest may hold secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("name", &self.stack.name)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The files merged into one.
-#[derive(Debug)]
 pub struct Document(pub(crate) Node);
 
 impl Document {
