@@ -44,9 +44,8 @@ impl fmt::Display for Exit {
             Exit::Exited(code) => write!(f, "exited with code {code}"),
             Exit::Signalled { signal, core_dumped } => {
                 write!(f, "was killed by signal {signal}")?;
-                match signal_name(*signal) {
-                    Some(name) => write!(f, " ({name})")?,
-                    None => {}
+                if let Some(name) = signal_name(*signal) {
+                    write!(f, " ({name})")?;
                 }
                 if *core_dumped {
                     f.write_str(" and dumped core")
@@ -177,7 +176,7 @@ pub struct ProbeFacts {
 }
 
 /// The end of an incarnation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastExit {
     /// How.
     pub exit: Exit,
@@ -235,7 +234,7 @@ pub struct Replica {
     pub last_exit: Option<LastExit>,
     /// The last start that did not succeed; cleared by one that does.
     pub start_failure: Option<StartFailure>,
-    /// It ended with success and its policy leaves it so.
+    /// It ended and its policy leaves it so, whether that was a success (see `last_exit`) or not.
     pub completed: bool,
     /// It is being made to end.
     pub stop_reason: Option<StopReason>,
@@ -243,6 +242,12 @@ pub struct Replica {
     pub restart_requested: bool,
     /// Its shim was lost and no other has taken over yet.
     pub shim_lost: bool,
+    /// The last try to give it a new shim failed at this moment.
+    pub shim_failed: Option<Mono>,
+    /// As kept by the daemon before this one, until the host was looked at: it could serve.
+    pub served_before: bool,
+    /// As kept by the daemon before this one, until the host was looked at: it was sent its stop signal.
+    pub signalled_before: bool,
     /// Memory it used when last measured, bytes (PSS, or the cgroup's figure).
     pub memory: Option<u64>,
     /// Processor share when last measured, in thousandths of one processor.
@@ -286,10 +291,14 @@ pub struct ServiceFacts {
     pub prepared: Option<u64>,
     /// Why `prepare` failed.
     pub prepare_failure: Option<String>,
+    /// The definition it failed for; another one is worth another try.
+    pub prepare_failed_for: Option<u64>,
     /// The revision of the stack for which it was seen to answer through the edge.
     pub answered_revision: Option<u64>,
     /// Why the last try to reach it through the edge failed, and when.
     pub answer_failure: Option<(Mono, String)>,
+    /// How often in a row that try failed.
+    pub answer_failures: u32,
 }
 
 /// A replica as the edge is told of it.
@@ -315,6 +324,14 @@ pub struct EdgeFacts {
     pub connected: bool,
     /// A start was tried and failed at this moment.
     pub failed: Option<(Mono, String)>,
+    /// Since when it is connected.
+    pub connected_since: Option<Mono>,
+    /// When it was last lost, or failed to start.
+    pub ended_at: Option<Mono>,
+    /// Starts in a row that failed or did not last.
+    pub failures: u32,
+    /// It could not be told of the last snapshot, at this moment.
+    pub publish_failed: Option<Mono>,
     /// The generation last given out.
     pub generation: u64,
     /// What was published under that generation.

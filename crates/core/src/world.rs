@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
-use crate::model::{ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use crate::model::{Port, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
 use crate::observed::{EdgeFacts, Endpoint, Endpoints, Phase, Replica, ServiceFacts};
 
 /// A stack as it was asked for, with what was asked of it since.
@@ -48,6 +48,10 @@ pub struct World {
     pub edge: EdgeFacts,
     /// Ports found taken by someone else.
     pub ports_avoided: BTreeSet<u16>,
+    /// The highest incarnation ever given to a replica: one is never given twice, not even after its stack was removed and came back.
+    pub incarnation_last: u64,
+    /// This is what an earlier daemon knew; the host has not been looked at since.
+    pub survey_pending: bool,
     /// What changed lately, newest last, for the crash cards.
     pub changes: Vec<WorldChange>,
 }
@@ -126,7 +130,7 @@ impl World {
         let mut endpoints = Endpoints::new();
         for (id, replica) in &self.replicas {
             let Some(port) = replica.port else { continue };
-            if self.stacks.get(&id.stack).is_none() {
+            if !self.stacks.contains_key(&id.stack) {
                 continue;
             }
             let draining = match replica.phase {
@@ -155,15 +159,22 @@ impl World {
         hasher.finish()
     }
 
-    /// Returns the ports nobody was given yet, lowest first.
+    /// Returns the ports that may be given, lowest first; those once found taken by someone else come last.
     pub fn free_ports(&self) -> impl Iterator<Item = u16> {
+        let fixed = self.stacks.values().flat_map(|wanted| wanted.stack.services.values());
         let given: BTreeSet<u16> = self
             .replicas
             .values()
             .filter_map(|replica| replica.port)
             .chain(self.services.values().filter_map(|facts| facts.loopback_port))
-            .chain(self.ports_avoided.iter().copied())
+            .chain(fixed.filter_map(|service| match service.port {
+                Port::Fixed(port) => Some(port),
+                _ => None,
+            }))
             .collect();
-        self.ports.clone().filter(move |port| !given.contains(port))
+        let (avoided, given_too) = (&self.ports_avoided, given.clone());
+        let first = move |port: &u16| !given.contains(port) && !avoided.contains(port);
+        let last = move |port: &u16| !given_too.contains(port) && avoided.contains(port);
+        self.ports.clone().filter(first).chain(self.ports.clone().filter(last))
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
 use tend_base::{Clock, Mono, Now, Wall};
-use tend_core::journal::{Entry, Hash, Kind, Principal, Statement, StatementKind};
+use tend_core::journal::{Entry, Finding, Hash, Kind, Principal, Statement, StatementKind};
 
 use crate::lease::Lease;
 use crate::queue::{Done, Lost, Queue, Request, Waiting};
@@ -102,12 +102,7 @@ impl Writer {
             source: Arc::new(source),
         };
         let mut connection = schema::open_for_writing(&path)?;
-        let lease = Lease::take(
-            &mut connection,
-            &path,
-            &options.name,
-            options.clock.now().wall,
-        )?;
+        let lease = Lease::take(&mut connection, &path, &options.name, options.clock.now().wall)?;
         let head = transaction::read_head(&connection).map_err(failed)?;
         let anchors = Anchors::read(&files.anchors)?;
         let mut writer = Self {
@@ -136,7 +131,7 @@ impl Writer {
             // Killed before this, the next start finds the same once more.
             writer.anchors.set_aside(now.wall)?;
         }
-        // The last anchor may say that the journal is closed, and it is not any more.
+        // A new journal is anchored before its first event; of another, the last anchor may say that it is closed.
         writer.anchor(StatementKind::Anchor)?;
         writer.publish(None);
         Ok(writer)
@@ -150,48 +145,56 @@ impl Writer {
             .statements()
             .filter(|anchor| anchor.is_signed_by(&public.0))
             .last();
+        let found = self.head;
         let Some(anchor) = newest else {
-            return Ok(None);
+            // A new journal is anchored before its first event.
+            return Ok((found != Head::NONE).then(|| Damage {
+                finding: Finding::NoAnchor.to_string(),
+                expected: found,
+                found,
+                anchor: None,
+            }));
         };
-        let expected = Head {
-            seq: anchor.seq,
-            hash: anchor.hash,
-        };
-        let finding = if anchor.seq > self.head.seq {
-            format!(
-                "the journal ended at event {}, but event {} was anchored at {}: its end was cut off, or an older copy was put back",
-                self.head.seq, anchor.seq, anchor.at
-            )
-        } else if anchor.kind == StatementKind::Closing && anchor.seq < self.head.seq {
-            format!(
-                "events {} to {} were added after tend had closed the journal",
-                anchor.seq.0 + 1,
-                self.head.seq
-            )
+        let anchored_at = anchor.at;
+        let finding = if anchor.seq > found.seq {
+            Finding::CutTail {
+                head: found.seq.0,
+                anchored: anchor.seq.0,
+                anchored_at,
+            }
+        } else if anchor.kind == StatementKind::Closing && anchor.seq < found.seq {
+            Finding::AddedAfterClose {
+                from: anchor.seq.0 + 1,
+                to: found.seq.0,
+            }
         } else {
-            let found = if anchor.seq == self.head.seq {
-                Some(self.head.hash)
+            let hash = if anchor.seq == found.seq {
+                Some(found.hash)
             } else {
                 transaction::read_hash(&self.connection, anchor.seq)?
             };
-            if found.is_none_or(|hash| hash == anchor.hash) {
+            if hash.is_none_or(|hash| hash == anchor.hash) {
                 return Ok(None);
             }
-            format!(
-                "event {} is not the one anchored at {}: the journal was written anew up to it",
-                anchor.seq, anchor.at
-            )
+            Finding::Rewritten {
+                seq: anchor.seq.0,
+                anchored_at,
+            }
         };
         Ok(Some(Damage {
-            finding,
-            expected,
-            found: self.head,
+            finding: finding.to_string(),
+            expected: Head {
+                seq: anchor.seq,
+                hash: anchor.hash,
+            },
+            found,
             anchor: Some(anchor.to_string()),
         }))
     }
 
     /// Writes until the queue is closed and empty.
     pub(crate) fn run(mut self) -> Result<(), Error> {
+        let _guard = AbandonOnExit(Arc::clone(&self.queue));
         loop {
             let taken = self.queue.take(GROUP_MAX, self.patience());
             if let Some(lost) = taken.lost {
@@ -204,12 +207,7 @@ impl Writer {
             for request in taken.requests {
                 match request {
                     Request::Commit(waiting) => group.push(waiting),
-                    Request::Prune {
-                        before,
-                        by,
-                        at,
-                        done,
-                    } => {
+                    Request::Prune { before, by, at, done } => {
                         self.commit_group(std::mem::take(&mut group));
                         let result = self.prune(before, by, at);
                         self.publish(result.as_ref().err().cloned());
@@ -228,8 +226,8 @@ impl Writer {
     /// Returns how long the writer may sleep: until an anchor is due or something is to be tried again.
     fn patience(&self) -> Option<Duration> {
         let now = self.clock.now().mono;
-        let anchor_at = (self.head != self.anchored)
-            .then(|| self.anchor_tried.map_or(now, |tried| tried + ANCHOR_EVERY));
+        let anchor_at =
+            (self.head != self.anchored).then(|| self.anchor_tried.map_or(now, |tried| tried + ANCHOR_EVERY));
         [anchor_at, self.retry_at]
             .into_iter()
             .flatten()
@@ -241,9 +239,7 @@ impl Writer {
     fn commit_group(&mut self, mut group: Vec<Waiting>) {
         match self.commit(&mut group) {
             Ok(()) => {}
-            Err(error)
-                if error.is_transient() || (self.retained.is_empty() && group.len() <= 1) =>
-            {
+            Err(error) if error.is_transient() || (self.retained.is_empty() && group.len() <= 1) => {
                 self.fail(group, &error);
             }
             Err(_) => {
@@ -291,11 +287,7 @@ impl Writer {
             anchor: None,
         });
         // After a cut the numbers go on where they were, so that the gap stays to be seen.
-        let start = if found.seq > self.head.seq {
-            found
-        } else {
-            self.head
-        };
+        let start = if found.seq > self.head.seq { found } else { self.head };
         let mut appender = Appender::new(&transaction, start).map_err(failed)?;
         let now = self.clock.now();
         if let Some(damage) = damage {
@@ -349,33 +341,37 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells who waits, and keeps what nobody waits for as far as there is room.
+    /// Keeps what nobody waits for as far as there is room, and tells who waits.
     fn fail(&mut self, group: Vec<Waiting>, error: &Error) {
+        let mut waiters = Vec::new();
         for waiting in group {
             match waiting.done {
-                Some(done) => tell(done, Err(error.clone())),
-                None => {
-                    let mut entries = waiting.batch.entries;
-                    // Once something was lost, what comes later would stand before the gap that tells of it.
-                    let room = if self.lost.is_none() && error.is_transient() {
-                        RETAINED_MAX.saturating_sub(self.retained.len())
-                    } else {
-                        0
-                    };
-                    let overflow = entries.split_off(entries.len().min(room));
-                    self.retained
-                        .extend(entries.into_iter().map(|entry| (entry, waiting.at)));
-                    let mut lost = None;
-                    Lost::count(&mut lost, &overflow, waiting.at.wall, &describe(error));
-                    if let Some(lost) = lost {
-                        self.count_lost(lost);
-                    }
-                }
+                Some(done) => waiters.push(done),
+                None => self.keep(waiting.batch.entries, waiting.at, error),
             }
         }
-        self.retry_at = (!self.retained.is_empty() || self.lost.is_some())
-            .then(|| self.clock.now().mono + RETRY_AFTER);
+        self.retry_at = (!self.retained.is_empty() || self.lost.is_some()).then(|| self.clock.now().mono + RETRY_AFTER);
         self.publish(Some(error.clone()));
+        for done in waiters {
+            tell(done, Err(error.clone()));
+        }
+    }
+
+    /// Keeps entries that could not be written, to be tried again, and counts those for which there is no room.
+    fn keep(&mut self, mut entries: Vec<Entry>, at: Now, error: &Error) {
+        // Once something was lost, what comes later would stand before the gap that tells of it.
+        let room = if self.lost.is_none() && error.is_transient() {
+            RETAINED_MAX.saturating_sub(self.retained.len())
+        } else {
+            0
+        };
+        let overflow = entries.split_off(entries.len().min(room));
+        self.retained.extend(entries.into_iter().map(|entry| (entry, at)));
+        let mut lost = None;
+        Lost::count(&mut lost, &overflow, at.wall, &describe(error));
+        if let Some(lost) = lost {
+            self.count_lost(lost);
+        }
     }
 
     fn count_lost(&mut self, more: Lost) {
@@ -396,8 +392,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         self.lease.check(&transaction)?;
-        let pruning = transaction::prune(&transaction, &self.key, before, PRUNED_MAX, at.wall)
-            .map_err(failed)?;
+        let pruning = transaction::prune(&transaction, &self.key, before, PRUNED_MAX, at.wall).map_err(failed)?;
         match pruning {
             Pruning::Nothing => Ok(Pruned {
                 rows: 0,
@@ -408,11 +403,7 @@ impl Writer {
                 path: self.path.clone(),
                 event,
             }),
-            Pruning::Removed {
-                rows,
-                upto,
-                is_partial,
-            } => {
+            Pruning::Removed { rows, upto, is_partial } => {
                 transaction.commit().map_err(failed)?;
                 let entry = Entry::new(by, Kind::JournalCheckpoint)
                     .with(json!({"upto": upto.seq, "hash": upto.hash, "rows": rows}));
@@ -433,9 +424,7 @@ impl Writer {
 
     fn anchor_when_due(&mut self) {
         let now = self.clock.now().mono;
-        let is_due = self
-            .anchor_tried
-            .is_none_or(|tried| now.since(tried) >= ANCHOR_EVERY);
+        let is_due = self.anchor_tried.is_none_or(|tried| now.since(tried) >= ANCHOR_EVERY);
         if self.head != self.anchored && is_due {
             let _ = self.anchor(StatementKind::Anchor);
             self.publish_status();
@@ -444,9 +433,6 @@ impl Writer {
 
     /// Signs the head and puts it into the anchor file, durably.
     fn anchor(&mut self, kind: StatementKind) -> Result<(), Error> {
-        if self.head == Head::NONE {
-            return Ok(());
-        }
         let now = self.clock.now();
         let Head { seq, hash } = self.head;
         let anchor = Statement::sign(kind, seq, hash, now.wall, |text| self.key.sign(text));
@@ -495,6 +481,15 @@ impl Writer {
 
     fn with_shared(&self, change: impl FnOnce(&mut Shared)) {
         change(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Refuses what still waits when the writer ends, so that nobody waits for ever after a panic.
+struct AbandonOnExit(Arc<Queue>);
+
+impl Drop for AbandonOnExit {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

@@ -2,7 +2,13 @@
 
 mod files;
 mod following;
+mod full_disk;
 mod groups;
+mod kill;
+mod lease;
+mod opening;
+mod samples;
+mod tampering;
 
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.
 #[test]

@@ -1,13 +1,18 @@
 //! The chapter: asks each part in turn. Decides nothing by itself.
 
+use std::time::Duration;
+
 use tend_base::Now;
 use tend_core::controller::{Chapter, Decision};
 use tend_core::model::{Port, Process, ReplicaId, Service, ServiceId, Workload};
-use tend_core::observed::{Phase, Replica};
+use tend_core::observed::{Phase, Replica, ServiceFacts};
 use tend_core::plan::Step;
 use tend_core::world::{Wanted, World};
 
 use crate::{gate, launch, probe, restart, route, stop};
+
+/// After a new shim could not be started for a replica: its output waits in the FIFO meanwhile.
+const SHIM_AGAIN: Duration = Duration::from_secs(1);
 
 /// Supervision as a chapter of the controller.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,11 +41,13 @@ impl Chapter for Supervise {
             stop::decide(world, id, replica, definition, now, &mut decision);
             if let (Some(service), Phase::Running { since, .. }) = (definition, &replica.phase) {
                 probe::decide(id, replica, service, *since, now, &mut decision);
-                if replica.shim_lost {
-                    decision.steps.push(Step::ReplaceShim {
+                match replica.shim_failed.map(|failed| failed + SHIM_AGAIN) {
+                    _ if !replica.shim_lost => {}
+                    Some(again) if again > now.mono => decision.wake(again),
+                    _ => decision.steps.push(Step::ReplaceShim {
                         replica: id.clone(),
                         incarnation: replica.incarnation,
-                    });
+                    }),
                 }
             }
         }
@@ -66,7 +73,7 @@ fn start(
     let fingerprint = launch::fingerprint(service);
     if let Some(command) = &process.prepare {
         let facts = world.services.get(id);
-        if facts.is_some_and(|facts| facts.prepare_failure.is_some()) {
+        if facts.is_some_and(|facts| prepare_failed(facts, fingerprint)) {
             return;
         }
         if facts.and_then(|facts| facts.prepared) != Some(fingerprint) {
@@ -104,6 +111,7 @@ fn start(
             Port::Variable(_) | Port::Descriptor(_) => {
                 match replica
                     .port
+                    .filter(|port| world.ports.contains(port))
                     .or_else(|| world.free_ports().find(|port| !is_given(decision, *port)))
                 {
                     Some(port) => Some(port),
@@ -111,12 +119,19 @@ fn start(
                 }
             }
         };
+        let starts = decision.steps.iter().filter(|step| matches!(step, Step::Start { .. }));
+        let starts = starts.count() as u64;
         decision.steps.push(Step::Start {
             replica: replica_id,
-            incarnation: replica.incarnation + 1,
+            incarnation: world.incarnation_last + 1 + starts,
             launch: Box::new(launch::launch(world, wanted, service, process, slot, port)),
         });
     }
+}
+
+/// Returns whether the `prepare` command failed for this very definition.
+pub(crate) fn prepare_failed(facts: &ServiceFacts, fingerprint: u64) -> bool {
+    facts.prepare_failure.is_some() && facts.prepare_failed_for.is_none_or(|failed| failed == fingerprint)
 }
 
 /// Two starts decided in one round must not be given the same port.

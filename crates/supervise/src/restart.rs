@@ -7,10 +7,14 @@
 //! ```
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use tend_base::{Backoff, Mono};
 use tend_core::model::{ReplicaId, Service};
 use tend_core::observed::{Phase, Replica};
+
+/// A policy may ask for less, even for none: then what dies at once would be started as fast as the machine can.
+const DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// Returns the moment the replica may be started; a moment in the past means at once.
 pub(crate) fn start_at(id: &ReplicaId, replica: &Replica, service: &Service) -> Mono {
@@ -18,16 +22,16 @@ pub(crate) fn start_at(id: &ReplicaId, replica: &Replica, service: &Service) -> 
         return Mono::default();
     };
     let policy = &service.restart;
+    let first = policy.delay.max(DELAY_MIN);
     let backoff = Backoff {
-        first: policy.delay,
-        max: policy.delay_max,
+        first,
+        max: policy.delay_max.max(first),
     };
-    // The first failure is answered at once: most crashes are single, and a user waits for the answer.
-    let failures = replica.failures.saturating_sub(1);
-    if failures >= policy.max_attempts {
-        return at + policy.delay_max;
+    if replica.failures > policy.max_attempts {
+        return at + backoff.max;
     }
-    at + backoff.delay(failures, jitter(id, replica.incarnation))
+    // The first failure is answered at once: most crashes are single, and a user waits for the answer.
+    at + backoff.delay(replica.failures.saturating_sub(1), jitter(id, replica.incarnation))
 }
 
 /// Returns whether the replica is left as it is: it completed, or a start can never succeed as things stand.
@@ -46,7 +50,6 @@ fn jitter(id: &ReplicaId, incarnation: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     use crate::state::tests::service;
 

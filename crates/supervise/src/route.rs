@@ -2,17 +2,29 @@
 
 use std::time::Duration;
 
-use tend_base::Now;
+use tend_base::{Backoff, Now};
 use tend_core::controller::Decision;
 use tend_core::model::{Route, ServiceId};
 use tend_core::plan::Step;
 use tend_core::world::{Wanted, World};
 
-/// After the edge could not be started.
-const EDGE_AGAIN: Duration = Duration::from_secs(1);
+use crate::launch;
 
-/// After a service did not answer through the edge.
-const VERIFY_AGAIN: Duration = Duration::from_millis(200);
+/// Before the edge is started again when it did not come up well; one that had is started at once.
+const EDGE_AGAIN: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
+
+/// After the edge could not be told of a snapshot, though it is connected: it could not bind a listener or write to its disk.
+const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
+
+/// After a service did not answer through the edge. Soon at first, since somebody waits for `up`; then ever more rarely, since each try
+/// is in the journal.
+const VERIFY_AGAIN: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    max: Duration::from_secs(30),
+};
 
 /// Keeps the edge there, tells it what changed, and asks through it.
 pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
@@ -26,9 +38,10 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
                 .any(|service| service.port != tend_core::model::Port::None)
     });
     if !edge.connected {
-        let again = edge.failed.as_ref().map(|(at, _)| *at + EDGE_AGAIN);
+        let pause = EDGE_AGAIN.delay(edge.failures.saturating_sub(1), u64::from(edge.failures));
+        let again = edge.ended_at.map(|at| at + pause);
         match again {
-            Some(again) if again > now.mono => decision.wake(again),
+            Some(again) if needed && again > now.mono => decision.wake(again),
             _ if needed => decision.steps.push(Step::StartEdge),
             _ => {}
         }
@@ -36,10 +49,13 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
     }
     let endpoints = world.endpoints();
     if edge.published.as_ref() != Some(&endpoints) || edge.published_revision != world.revisions() {
-        decision.steps.push(Step::Publish {
-            generation: edge.generation + 1,
-            endpoints,
-        });
+        match edge.publish_failed.map(|failed| failed + PUBLISH_AGAIN) {
+            Some(again) if again > now.mono => decision.wake(again),
+            _ => decision.steps.push(Step::Publish {
+                generation: edge.generation + 1,
+                endpoints,
+            }),
+        }
         return;
     }
     if edge.serving < edge.generation {
@@ -71,14 +87,16 @@ fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now
     else {
         return;
     };
-    if wanted.removing || !serves || answered == Some(wanted.revision) {
+    if wanted.removing || !serves || answered == Some(wanted.revision) || is_being_renewed(world, wanted, &service) {
         return;
     }
-    if let Some((failed, _)) = facts.and_then(|facts| facts.answer_failure.as_ref())
-        && *failed + VERIFY_AGAIN > now.mono
-    {
-        decision.wake(*failed + VERIFY_AGAIN);
-        return;
+    if let Some((failed, _)) = facts.and_then(|facts| facts.answer_failure.as_ref()) {
+        let failures = facts.map_or(0, |facts| facts.answer_failures);
+        let again = *failed + VERIFY_AGAIN.delay(failures, u64::from(failures));
+        if again > now.mono {
+            decision.wake(again);
+            return;
+        }
     }
     decision.steps.push(Step::Verify {
         service,
@@ -87,4 +105,15 @@ fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now
         host: route.host.as_ref().map(|host| host.replacen('*', "tend-probe", 1)),
         path: route.path_prefix.clone(),
     });
+}
+
+/// Returns whether replicas of an older definition still serve: their answer would not prove anything of the new one.
+fn is_being_renewed(world: &World, wanted: &Wanted, service: &ServiceId) -> bool {
+    let Some(definition) = wanted.stack.services.get(&service.service) else {
+        return false;
+    };
+    let fingerprint = launch::fingerprint(definition);
+    world
+        .replicas_of(service)
+        .any(|(id, replica)| world.is_wanted(id) && replica.is_ready() && replica.fingerprint != fingerprint)
 }

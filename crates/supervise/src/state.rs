@@ -7,7 +7,7 @@ use tend_core::model::{ReplicaId, ServiceId, StackName, Workload};
 use tend_core::observed::{Phase, Replica};
 use tend_core::world::World;
 
-use crate::{gate, restart};
+use crate::{chapter, gate, restart};
 
 /// The state of a replica, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,7 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
         }
         Phase::Absent | Phase::Ended { .. } if !world.is_wanted(id) => (ReplicaState::Stopped, None),
         Phase::Absent | Phase::Ended { .. } => {
-            let facts = world.services.get(&id.service_id());
-            if let Some(why) = facts.and_then(|facts| facts.prepare_failure.as_ref()) {
+            if let Some(why) = prepare_failure(world, &id.service_id()) {
                 return (
                     ReplicaState::Failing,
                     Some(format!("its prepare command failed: {why}")),
@@ -116,6 +115,14 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
             (ReplicaState::Waiting, waits.map(|what| format!("waits for {what}")))
         }
     }
+}
+
+/// Returns why the `prepare` command failed for the service as it is wanted now.
+fn prepare_failure<'a>(world: &'a World, id: &ServiceId) -> Option<&'a String> {
+    let (_, service) = world.service(id)?;
+    let facts = world.services.get(id)?;
+    let failed = chapter::prepare_failed(facts, crate::fingerprint(service));
+    facts.prepare_failure.as_ref().filter(|_| failed)
 }
 
 /// How far one service is from what `tend up` promises.
@@ -176,7 +183,7 @@ pub fn goals(world: &World, stack: &StackName, now: Now) -> Vec<Goal> {
 fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now: Now) -> GoalState {
     let wanted = world.replicas_wanted(id);
     let facts = world.services.get(id).cloned().unwrap_or_default();
-    if let Some(why) = facts.prepare_failure {
+    if let Some(why) = prepare_failure(world, id) {
         let why = format!("its prepare command failed: {why}");
         return GoalState::Failed {
             why,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tend_base::Now;
 use tend_core::controller::Decision;
-use tend_core::model::{ReplicaId, Schedule, Service, ServiceId};
+use tend_core::model::{ReplicaId, Schedule, Service, ServiceId, Workload};
 use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -52,14 +52,18 @@ pub(crate) fn decide(
             let Some(service) = definition else { return };
             let due = match &service.restart_schedule {
                 Some(Schedule::Every(every)) => {
-                    decision.wake(since + *every);
-                    now.mono >= since + *every
+                    let at = since + *every;
+                    // Once due it waits for its turn and not for a moment: a moment in the past would wake the daemon without end.
+                    if at > now.mono {
+                        decision.wake(at);
+                    }
+                    at <= now.mono
                 }
                 None => false,
             };
             let reason = if replica.restart_requested {
                 StopReason::Restart
-            } else if replica.fingerprint != launch::fingerprint(service) {
+            } else if replica.fingerprint != launch::fingerprint(service) && is_prepared(world, id, service) {
                 StopReason::Changed
             } else if due {
                 StopReason::Scheduled
@@ -113,6 +117,16 @@ pub(crate) fn decide(
     }
 }
 
+/// Returns whether the current definition could be started at once: until its `prepare` command succeeded, and if it fails, what
+/// runs is left running.
+fn is_prepared(world: &World, id: &ReplicaId, service: &Service) -> bool {
+    let Workload::Process(process) = &service.workload else {
+        return true;
+    };
+    let prepared = world.services.get(&id.service_id()).and_then(|facts| facts.prepared);
+    process.prepare.is_none() || prepared == Some(launch::fingerprint(service))
+}
+
 fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> {
     let service = definition?;
     if let Some(probe) = &service.liveness
@@ -135,9 +149,13 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
         .flat_map(|endpoints| endpoints.get(&id.service_id()))
         .flatten()
         .any(|endpoint| endpoint.replica == *id && endpoint.incarnation == replica.incarnation && !endpoint.draining);
-    if !edge.connected || replica.port.is_none() || replica.ready_since.is_none() {
-        // Without an edge nobody can say what is in flight; without a port or readiness nothing was sent.
+    if replica.port.is_none() || replica.ready_since.is_none() {
+        // Nothing was sent to it.
         return true;
+    }
+    if !edge.connected {
+        // It may be on its way back, as after this daemon was started, and still send requests; if it cannot be started it cannot.
+        return edge.failed.is_some();
     }
     !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
 }
@@ -149,7 +167,7 @@ fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let others = world
         .replicas_of(&service)
         .filter(|(other, _)| *other != id && world.is_wanted(other));
-    !replica.is_ready() || others.filter(|(_, other)| other.is_ready()).count() + 1 >= wanted
+    !replica.is_ready() || others.filter(|(_, other)| other.is_ready() || other.completed).count() + 1 >= wanted
 }
 
 /// Returns whether a service that depends on this one still runs: what is depended on goes last.

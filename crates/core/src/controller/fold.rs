@@ -9,11 +9,10 @@ use serde_json::json;
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
-use crate::journal::{Change, CrashCard, Entry, Kind, Principal, Subject};
-use crate::model::{ReplicaId, ServiceId, Stack, StackName, Workload};
+use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
+use crate::model::{ReplicaId, ServiceId, StackName};
 use crate::observed::{Exit, LastExit, Phase, ProbeFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
-use crate::world::{Wanted, WorldChange};
 
 /// What has to be kept again.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +23,36 @@ pub(super) struct Dirty {
     pub(super) edge: bool,
 }
 
-/// Changes kept for the crash cards; older ones explain nothing any more.
-const CHANGES_MAX: usize = 64;
+/// An edge that was connected for so long has come up well; one that was lost sooner counts as a start that failed.
+const EDGE_LASTED_MIN: Duration = Duration::from_secs(1);
+
+/// What is known of a process found running.
+struct Found {
+    pid: u32,
+    since: Mono,
+    port: Option<u16>,
+    fingerprint: u64,
+    shim_alive: bool,
+}
 
 impl Replica {
+    /// Forgets what stood in the way of a start: somebody asked for one.
+    pub(super) fn begin_anew(&mut self) {
+        self.failures = 0;
+        self.start_failure = None;
+        self.completed = false;
+    }
+
+    /// Forgets what was kept of an earlier incarnation: a later one was found, which there was no time to write down.
+    fn became(&mut self, incarnation: u64) {
+        self.phase = Phase::Starting;
+        self.incarnation = incarnation;
+        self.stop_reason = None;
+        self.restart_requested = false;
+        self.completed = false;
+        (self.served_before, self.signalled_before) = (false, false);
+    }
+
     pub(super) fn probe_mut(&mut self, kind: ProbeKind) -> &mut ProbeFacts {
         match kind {
             ProbeKind::Liveness => &mut self.liveness,
@@ -50,12 +75,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 result,
             } => {
                 self.finish(StepKey::Prepare(service.clone()), &result, reaction);
-                let facts = self.world.services.entry(service.clone()).or_default();
-                match result {
-                    Ok(()) => (facts.prepared, facts.prepare_failure) = (Some(fingerprint), None),
-                    Err(why) => facts.prepare_failure = Some(why),
+                // Its stack may have been removed meanwhile.
+                if let Some(facts) = self.world.services.get_mut(&service) {
+                    match result {
+                        Ok(()) => (facts.prepared, facts.prepare_failure) = (Some(fingerprint), None),
+                        Err(why) => {
+                            (facts.prepare_failure, facts.prepare_failed_for) = (Some(why), Some(fingerprint));
+                        }
+                    }
+                    self.dirty.services.insert(service);
                 }
-                self.dirty.services.insert(service);
             }
             Input::Started {
                 replica,
@@ -82,25 +111,41 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.probed(&replica, incarnation, kind, result, now, reaction);
             }
             Input::Signalled { replica, result, .. } => self.finish(StepKey::Signal(replica), &result, reaction),
-            Input::Killed { replica, result, .. } => self.finish(StepKey::Kill(replica), &result, reaction),
+            Input::Killed {
+                replica: id,
+                incarnation,
+                result,
+            } => {
+                self.finish(StepKey::Kill(id.clone()), &result, reaction);
+                if let Some(replica) = self.current(&id, incarnation).filter(|_| result.is_err())
+                    && let Phase::Stopping { signalled, killed, .. } = &mut replica.phase
+                {
+                    // Tried again when another grace period is over.
+                    (*signalled, *killed) = (Some(now.mono), false);
+                }
+            }
             Input::ShimReplaced {
                 replica: id,
                 incarnation,
                 result,
             } => {
                 self.finish(StepKey::ReplaceShim(id.clone()), &result, reaction);
-                if let Some(replica) = self.current(&id, incarnation).filter(|_| result.is_ok()) {
-                    replica.shim_lost = false;
-                    reaction
-                        .entries
-                        .push(self.entry(Kind::ShimReplaced, &id, incarnation, json!({})));
+                if let Some(replica) = self.current(&id, incarnation) {
+                    if result.is_err() {
+                        replica.shim_failed = Some(now.mono);
+                    } else {
+                        (replica.shim_lost, replica.shim_failed) = (false, None);
+                        reaction
+                            .entries
+                            .push(self.entry(Kind::ShimReplaced, &id, incarnation, json!({})));
+                    }
                 }
             }
             Input::Published { generation, result } => {
                 self.finish(StepKey::Publish, &result, reaction);
                 if result.is_err() && self.world.edge.generation == generation {
-                    // The edge did not hear of it: publish again as soon as it is connected.
-                    self.world.edge.published = None;
+                    // The edge did not hear of it: publish again.
+                    (self.world.edge.published, self.world.edge.publish_failed) = (None, Some(now.mono));
                 }
             }
             Input::Verified {
@@ -113,23 +158,34 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     &result.as_ref().map(|_| ()).map_err(Clone::clone),
                     reaction,
                 );
-                let facts = self.world.services.entry(service).or_default();
-                match result {
-                    Ok(_) => (facts.answered_revision, facts.answer_failure) = (Some(revision), None),
-                    Err(why) => facts.answer_failure = Some((now.mono, why)),
+                // Its stack may have been removed meanwhile.
+                if let Some(facts) = self.world.services.get_mut(&service) {
+                    match result {
+                        Ok(_) => {
+                            (facts.answered_revision, facts.answer_failure) = (Some(revision), None);
+                            facts.answer_failures = 0;
+                        }
+                        Err(why) => {
+                            facts.answer_failure = Some((now.mono, why));
+                            facts.answer_failures += 1;
+                        }
+                    }
                 }
             }
             Input::EdgeStartFailed { why } => {
                 self.finish(StepKey::StartEdge, &Err(why.clone()), reaction);
-                self.world.edge.failed = Some((now.mono, why));
+                let edge = &mut self.world.edge;
+                (edge.failed, edge.ended_at) = (Some((now.mono, why)), Some(now.mono));
+                edge.failures += 1;
             }
             Input::EdgeConnected { serving } => {
-                self.in_flight.remove(&StepKey::StartEdge);
+                self.finish(StepKey::StartEdge, &Ok(()), reaction);
                 let edge = &mut self.world.edge;
+                edge.connected_since = Some(now.mono);
                 (edge.connected, edge.failed, edge.serving) = (true, None, serving);
                 edge.generation = edge.generation.max(serving);
                 // Whatever it serves was made by an earlier daemon or for an earlier edge: say it again.
-                edge.published = None;
+                (edge.published, edge.publish_failed) = (None, None);
                 reaction
                     .entries
                     .push(Entry::new(self.daemon.clone(), Kind::EdgeStarted).with(json!({ "serving": serving })));
@@ -140,8 +196,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 reaction.entries.push(entry.with(json!({ "snapshot": generation })));
             }
             Input::EdgeLost => {
-                if std::mem::take(&mut self.world.edge.connected) {
-                    self.world.edge.published = None;
+                let edge = &mut self.world.edge;
+                if std::mem::take(&mut edge.connected) {
+                    edge.published = None;
+                    let since = edge.connected_since.take();
+                    let lasted = since.is_some_and(|since| now.mono.since(since) >= EDGE_LASTED_MIN);
+                    edge.failures = if lasted { 0 } else { edge.failures + 1 };
+                    edge.ended_at = Some(now.mono);
                     reaction.entries.push(Entry::new(self.daemon.clone(), Kind::EdgeLost));
                 }
             }
@@ -154,23 +215,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 fingerprint,
                 shim_alive,
             } => {
-                let facts = self.world.replicas.entry(replica.clone()).or_default();
-                // What could serve before the daemon was away is taken to serve still, until a probe says otherwise:
-                // to take it out of the routes now would fail requests that nothing else would fail.
-                let served = facts.was_ready && facts.incarnation == incarnation;
-                facts.ready_since = served.then_some(now.mono);
-                facts.readiness.passing = served;
-                facts.phase = Phase::Running { pid, since };
-                facts.started_at = Some(since);
-                facts.incarnation = incarnation;
-                facts.fingerprint = fingerprint;
-                facts.port = port;
-                facts.shim_lost = !shim_alive;
-                self.dirty.replicas.insert(replica.clone());
-                reaction
-                    .entries
-                    .push(self.entry(Kind::ReplicaAdopted, &replica, incarnation, json!({ "pid": pid })));
+                let found = Found {
+                    pid,
+                    since,
+                    port,
+                    fingerprint,
+                    shim_alive,
+                };
+                self.adopted(&replica, incarnation, found, now, reaction);
             }
+            Input::Surveyed => self.surveyed(now, reaction),
             Input::Exited {
                 replica,
                 incarnation,
@@ -201,11 +255,71 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 }
             }
             Input::InFlight { replica, count } => {
-                if let Some(replica) = self.world.replicas.get_mut(&replica) {
+                // Only while it is drained: what the edge said of an earlier drain must not pass for news of this one.
+                if let Some(replica) = self.world.replicas.get_mut(&replica)
+                    && matches!(replica.phase, Phase::Stopping { signalled: None, .. })
+                {
                     replica.in_flight = Some(count);
                 }
             }
             Input::Tick => {}
+        }
+    }
+
+    /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
+    fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
+        let facts = self.world.replicas.entry(id.clone()).or_default();
+        if facts.incarnation < incarnation {
+            facts.became(incarnation);
+        }
+        if facts.incarnation > incarnation || facts.phase != Phase::Starting {
+            // Old news: another life is known already, or the end of this one was reported while the host was looked at.
+            return;
+        }
+        let pid = found.pid;
+        facts.phase = match facts.stop_reason {
+            None => Phase::Running {
+                pid,
+                since: found.since,
+            },
+            Some(_) => Phase::Stopping {
+                pid,
+                since: now.mono,
+                signalled: facts.signalled_before.then_some(now.mono),
+                killed: false,
+            },
+        };
+        // What could serve before the daemon was away is taken to serve still, until a probe says otherwise:
+        // to take it out of the routes now would fail requests that nothing else would fail.
+        let served = std::mem::take(&mut facts.served_before) || (facts.stop_reason.is_some() && facts.was_ready);
+        facts.ready_since = served.then_some(now.mono);
+        facts.readiness.passing = served;
+        facts.started_at = Some(found.since);
+        facts.fingerprint = found.fingerprint;
+        facts.port = found.port;
+        facts.shim_lost = !found.shim_alive;
+        self.world.incarnation_last = self.world.incarnation_last.max(incarnation);
+        self.dirty.replicas.insert(id.clone());
+        reaction
+            .entries
+            .push(self.entry(Kind::ReplicaAdopted, id, incarnation, json!({ "pid": pid })));
+    }
+
+    /// Ends the look around: what was up and was not found has ended.
+    fn surveyed(&mut self, now: Now, reaction: &mut Reaction) {
+        if !std::mem::take(&mut self.world.survey_pending) {
+            return;
+        }
+        let lost: Vec<_> = self
+            .world
+            .replicas
+            .iter()
+            .filter(|(_, replica)| replica.phase == Phase::Starting)
+            .map(|(id, replica)| (id.clone(), replica.incarnation))
+            .collect();
+        for (id, incarnation) in lost {
+            let why = "nothing of it was found when the daemon came back".to_owned();
+            self.exited(&id, incarnation, Exit::Unknown(why), Vec::new(), now, reaction);
         }
     }
 
@@ -247,6 +361,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     ));
                 }
             }
+        }
+        self.forget_removed(reaction);
+    }
+
+    /// Drops what belongs to stacks that are gone, and the stacks being removed of which nothing runs any more.
+    fn forget_removed(&mut self, reaction: &mut Reaction) {
+        let orphans: Vec<ReplicaId> = self
+            .world
+            .replicas
+            .iter()
+            .filter(|(id, replica)| !self.world.stacks.contains_key(&id.stack) && !replica.is_up())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in orphans {
+            self.world.replicas.remove(&id);
+            self.dirty.replicas.insert(id);
         }
         let gone: Vec<StackName> = self
             .world
@@ -319,121 +449,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
     }
 
-    fn change(&mut self, stack: &StackName, by: &Principal, what: String, now: Now) {
-        if self.world.changes.len() == CHANGES_MAX {
-            self.world.changes.remove(0);
-        }
-        self.world.changes.push(WorldChange {
-            at: now.mono,
-            wall: now.wall,
-            stack: stack.clone(),
-            by: by.to_string(),
-            what,
-        });
-    }
-
-    fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
-        let name = stack.name.clone();
-        let before = self.world.stacks.get(&name);
-        let revision = before.map_or(0, |wanted| wanted.revision) + 1;
-        for service in stack
-            .services
-            .values()
-            .filter(|service| matches!(service.workload, Workload::Process(_)))
-        {
-            let id = ServiceId {
-                stack: name.clone(),
-                service: service.name.clone(),
-            };
-            self.world.services.entry(id.clone()).or_default().prepare_failure = None;
-            if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
-                let port = self.world.free_ports().next();
-                self.world.services.entry(id.clone()).or_default().loopback_port = port;
-            }
-            self.dirty.services.insert(id.clone());
-        }
-        // `up` is a new beginning: what stood in the way of a start before may have been mended.
-        for (_, replica) in self.world.replicas.iter_mut().filter(|(id, _)| id.stack == name) {
-            replica.failures = 0;
-            replica.start_failure = None;
-            replica.completed = false;
-        }
-        // The file is what is wanted: what was scaled or stopped by hand before is as the file has it again.
-        let adjustments = std::collections::BTreeMap::new();
-        self.world.stacks.insert(
-            name.clone(),
-            Wanted {
-                stack,
-                revision,
-                adjustments,
-                removing: false,
-            },
-        );
-        self.dirty.stacks.insert(name.clone());
-        self.change(&name, &by, format!("stack applied, revision {revision}"), now);
-        let entry = Entry::new(by, Kind::StackApplied).on(name);
-        reaction.entries.push(entry.with(json!({ "revision": revision })));
-    }
-
-    fn remove(&mut self, name: &StackName, by: Principal, now: Now, reaction: &mut Reaction) {
-        let Some(wanted) = self.world.stacks.get_mut(name) else {
-            return;
-        };
-        wanted.removing = true;
-        wanted.revision += 1;
-        self.dirty.stacks.insert(name.clone());
-        self.change(name, &by, "the stack is being taken down".to_owned(), now);
-        let entry = Entry::new(by, Kind::StackRemoved).on(name.clone());
-        reaction.entries.push(entry.with(json!({ "outcome": "asked for" })));
-    }
-
-    fn scale(&mut self, id: &ServiceId, replicas: u32, by: Principal, now: Now, reaction: &mut Reaction) {
-        let from = self.world.replicas_wanted(id);
-        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
-            return;
-        };
-        wanted.adjustments.entry(id.service.clone()).or_default().replicas = Some(replicas);
-        self.dirty.stacks.insert(id.stack.clone());
-        self.change(&id.stack, &by, format!("{id} scaled from {from} to {replicas}"), now);
-        let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
-        reaction
-            .entries
-            .push(entry.with(json!({ "from": from, "to": replicas })));
-    }
-
-    fn restart(&mut self, id: &ServiceId, slot: Option<u32>, by: Principal, now: Now, reaction: &mut Reaction) {
-        for (replica_id, replica) in &mut self.world.replicas {
-            if replica_id.service_id() == *id && slot.is_none_or(|slot| slot == replica_id.slot) {
-                replica.failures = 0;
-                replica.start_failure = None;
-                replica.completed = false;
-                replica.restart_requested = replica.is_up();
-            }
-        }
-        self.change(&id.stack, &by, format!("a restart of {id} was asked for"), now);
-        let entry = Entry::new(by, Kind::ServiceRestarted).on(id.clone());
-        reaction.entries.push(entry.with(json!({ "slot": slot })));
-    }
-
-    fn stop(&mut self, id: &ServiceId, stopped: bool, by: Principal, now: Now, reaction: &mut Reaction) {
-        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
-            return;
-        };
-        wanted.adjustments.entry(id.service.clone()).or_default().stopped = stopped;
-        self.dirty.stacks.insert(id.stack.clone());
-        let to = if stopped { 0 } else { self.world.replicas_wanted(id) };
-        self.change(
-            &id.stack,
-            &by,
-            format!("{id} was {}", if stopped { "stopped" } else { "started" }),
-            now,
-        );
-        let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
-        reaction
-            .entries
-            .push(entry.with(json!({ "stopped": stopped, "to": to })));
-    }
-
     fn started(&mut self, id: &ReplicaId, incarnation: u64, pid: u32, now: Now, reaction: &mut Reaction) {
         let Some(replica) = self
             .current(id, incarnation)
@@ -472,10 +487,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let taken = if failure.port_taken { replica.port.take() } else { None };
         let data = json!({ "error": failure.why, "hint": failure.hint });
         replica.start_failure = Some(failure);
+        let failures = replica.failures;
         self.world.ports_avoided.extend(taken);
+        self.dirty.replicas.insert(id.clone());
         reaction
             .entries
             .push(self.entry(Kind::ReplicaStartFailed, id, incarnation, data));
+        self.note_failing(id, incarnation, failures, reaction);
     }
 
     fn became_ready(&mut self, id: &ReplicaId, now: Now, reaction: &mut Reaction) {
@@ -504,6 +522,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         now: Now,
         reaction: &mut Reaction,
     ) {
+        if let Some(replica) = self.current(id, incarnation) {
+            replica.probe_mut(kind).asking = false;
+        }
         let Some(service) = self.world.definition(id) else {
             return;
         };
@@ -523,7 +544,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         let ready = replica.ready_since.is_some();
         let facts = replica.probe_mut(kind);
-        facts.asking = false;
         match result {
             Ok(()) => {
                 (facts.passing, facts.failures, facts.why) = (true, 0, None);
@@ -540,7 +560,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 }
                 facts.failures += 1;
                 let failures = facts.failures;
-                if failures == retries.max(1) {
+                let retries = retries.max(1);
+                // Past the number too: it may have been lowered, or the replica counted as ready by other means.
+                let news = failures == retries || facts.passing || (kind == ProbeKind::Readiness && ready);
+                if failures >= retries && news {
                     facts.passing = false;
                     if kind == ProbeKind::Readiness && ready {
                         replica.ready_since = None;
@@ -571,6 +594,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction: &mut Reaction,
     ) {
         let policy = self.world.definition(id).map(|service| service.restart);
+        let survey_pending = self.world.survey_pending;
+        if survey_pending {
+            let replica = self.world.replicas.entry(id.clone()).or_default();
+            if replica.incarnation < incarnation {
+                replica.became(incarnation);
+                self.world.incarnation_last = self.world.incarnation_last.max(incarnation);
+            }
+        }
+        self.dirty.replicas.insert(id.clone());
         let Some(replica) = self.current(id, incarnation).filter(|replica| replica.is_up()) else {
             return;
         };
@@ -589,6 +621,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.failures = 0;
         }
         let killed = matches!(replica.phase, Phase::Stopping { killed: true, .. });
+        if asked == Some(StopReason::Unwanted) {
+            // Wanted again, it waits for its dependencies again.
+            replica.was_ready = false;
+        }
+        (replica.served_before, replica.signalled_before) = (false, false);
         replica.phase = Phase::Ended { at: now.mono };
         replica.ready_since = None;
         replica.shim_lost = false;
@@ -623,7 +660,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.failures += 1;
         }
         let (failures, stable_at) = (replica.failures, replica.stable_at);
-        let failing = policy.is_some_and(|policy| failures == policy.max_attempts + 1) && !once;
         let card = CrashCard {
             replica: Subject::from(id.clone()).incarnation(incarnation),
             exit: text,
@@ -641,7 +677,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction
             .entries
             .push(self.entry(Kind::ReplicaExited, id, incarnation, json!(card)));
-        if failing {
+        if !once {
+            self.note_failing(id, incarnation, failures, reaction);
+        }
+    }
+
+    /// Says so when a replica has just failed once more often than its policy counts as bad luck.
+    fn note_failing(&self, id: &ReplicaId, incarnation: u64, failures: u32, reaction: &mut Reaction) {
+        let policy = self.world.definition(id).map(|service| service.restart);
+        if policy.is_some_and(|policy| failures.checked_sub(1) == Some(policy.max_attempts)) {
             reaction
                 .entries
                 .push(self.entry(Kind::ReplicaFailing, id, incarnation, json!({ "failures": failures })));

@@ -147,7 +147,11 @@ pub enum Input {
         /// Its shim is alive too.
         shim_alive: bool,
     },
-    /// A replica's process ended.
+    /// The host was looked at after [`crate::controller::restore`]: all that was found running or ended has been reported.
+    ///
+    /// Before it nothing is decided; with it, what was running and was not reported has ended, nobody knows how.
+    Surveyed,
+    /// A replica's process ended. May be reported again by a daemon that came back: the second time changes nothing.
     Exited {
         /// Which.
         replica: ReplicaId,

@@ -14,7 +14,9 @@
 
 mod fold;
 mod input;
+mod keep;
 mod rehearse;
+mod wish;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +30,7 @@ use crate::plan::{Step, StepKey};
 use crate::world::World;
 
 pub use input::Input;
+pub use keep::restore;
 
 /// A chapter of the manual: looks at the world and says what it wants done. Pure.
 ///
@@ -134,6 +137,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         self.notice_clock_jump(now, &mut reaction);
         self.fold(input, now, &mut reaction);
         for round in 0.. {
+            if self.world.survey_pending {
+                // Deciding on half of what runs would start a second process beside one that was not reported yet.
+                break;
+            }
             assert!(
                 round < ROUNDS_MAX,
                 "the chapters do not come to rest: {:?}",
@@ -212,6 +219,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         replica.stop_reason = Some(reason);
         replica.in_flight = None;
+        self.dirty.replicas.insert(id.clone());
         let subject = Subject::from(id.clone()).incarnation(replica.incarnation);
         let entry = Entry::new(self.daemon.clone(), Kind::ReplicaStopping).on(subject);
         reaction.entries.push(entry.with(json!({ "reason": reason.text() })));
@@ -231,6 +239,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.phase = Phase::Starting;
                 replica.restarts += u64::from(replica.incarnation > 0);
                 replica.incarnation = *incarnation;
+                replica.started_at = None;
                 replica.fingerprint = launch.fingerprint;
                 replica.port = launch.port;
                 replica.ready_since = None;
@@ -242,6 +251,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.completed = false;
                 replica.in_flight = None;
                 (replica.memory, replica.cpu_permille) = (None, None);
+                self.world.incarnation_last = self.world.incarnation_last.max(*incarnation);
                 self.dirty.replicas.insert(id.clone());
             }
             Step::Probe { replica: id, kind, .. } => {
@@ -257,6 +267,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     if let Phase::Stopping { signalled, .. } = &mut replica.phase {
                         *signalled = Some(now.mono);
                     }
+                    self.dirty.replicas.insert(id.clone());
                 }
             }
             Step::Kill { replica: id, why, .. } => {
@@ -279,6 +290,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                         },
                         ref other => other.clone(),
                     };
+                    self.dirty.replicas.insert(id.clone());
                 }
             }
             Step::Publish { generation, endpoints } => {
@@ -286,6 +298,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.world.edge.generation = *generation;
                 self.world.edge.published = Some(endpoints.clone());
                 self.world.edge.published_revision = self.world.revisions();
+                self.world.edge.publish_failed = None;
                 self.dirty.edge = true;
             }
             Step::Prepare { .. } | Step::ReplaceShim { .. } | Step::StartEdge | Step::Verify { .. } => {}
@@ -304,55 +317,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         self.clock = Some((now.mono, now.wall));
     }
-
-    fn documents(&mut self) -> Vec<Document> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut documents = Vec::new();
-        for stack in dirty.stacks {
-            let value = self.world.stacks.get(&stack).map(|wanted| json!(wanted));
-            documents.push(Document {
-                kind: "stack",
-                id: stack.to_string(),
-                value,
-            });
-        }
-        for service in dirty.services {
-            let value = self
-                .world
-                .services
-                .get(&service)
-                .map(|facts| json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared }));
-            documents.push(Document {
-                kind: "service",
-                id: service.to_string(),
-                value,
-            });
-        }
-        for id in dirty.replicas {
-            let value = self.world.replicas.get(&id).map(|replica| {
-                json!({
-                    "incarnation": replica.incarnation,
-                    "port": replica.port,
-                    "restarts": replica.restarts,
-                    "ready": replica.is_ready(),
-                })
-            });
-            documents.push(Document {
-                kind: "replica",
-                id: id.to_string(),
-                value,
-            });
-        }
-        if dirty.edge {
-            let value = json!({ "generation": self.world.edge.generation });
-            documents.push(Document {
-                kind: "edge",
-                id: "edge".to_owned(),
-                value: Some(value),
-            });
-        }
-        documents
-    }
 }
 
 fn subject_of(key: &StepKey) -> Subject {
@@ -365,56 +329,4 @@ fn subject_of(key: &StepKey) -> Subject {
         | StepKey::ReplaceShim(id) => id.clone().into(),
         StepKey::StartEdge | StepKey::Publish => Subject::default(),
     }
-}
-
-/// Returns the world as it was kept: what is wanted, and the numbers that must not be given twice. Nothing is known to run yet.
-///
-/// # Errors
-/// Names the document that cannot be read, which only another version of tend can have written.
-pub fn restore(
-    cores: u32,
-    ports: std::ops::Range<u16>,
-    documents: impl IntoIterator<Item = (String, String, Value)>,
-) -> Result<World, String> {
-    let mut world = World {
-        cores,
-        ports,
-        ..World::default()
-    };
-    for (kind, id, value) in documents {
-        let unreadable = |error: &dyn std::fmt::Display| format!("the kept {kind} `{id}` cannot be read: {error}");
-        let number = |name: &str| value.get(name).and_then(Value::as_u64);
-        let port = |name: &str| number(name).and_then(|port| u16::try_from(port).ok());
-        match kind.as_str() {
-            "stack" => {
-                let wanted = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
-                world
-                    .stacks
-                    .insert(id.parse().map_err(|error| unreadable(&error))?, wanted);
-            }
-            "replica" => {
-                let replica = world
-                    .replicas
-                    .entry(id.parse().map_err(|error| unreadable(&error))?)
-                    .or_default();
-                replica.incarnation = number("incarnation").unwrap_or(0);
-                replica.restarts = number("restarts").unwrap_or(0);
-                replica.port = port("port");
-                replica.was_ready = value.get("ready").and_then(Value::as_bool).unwrap_or(false);
-            }
-            "service" => {
-                let (stack, service) = id.split_once('/').ok_or_else(|| unreadable(&"no service in it"))?;
-                let id = crate::model::ServiceId {
-                    stack: stack.parse().map_err(|error| unreadable(&error))?,
-                    service: service.parse().map_err(|error| unreadable(&error))?,
-                };
-                let facts = world.services.entry(id).or_default();
-                facts.loopback_port = port("loopback_port");
-                facts.prepared = number("prepared");
-            }
-            "edge" => world.edge.generation = number("generation").unwrap_or(0),
-            _ => {}
-        }
-    }
-    Ok(world)
 }

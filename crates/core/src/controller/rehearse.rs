@@ -7,9 +7,9 @@ use std::time::Duration;
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input};
-use crate::model::StackName;
-use crate::observed::Exit;
-use crate::plan::{Plan, PlannedStep, Step};
+use crate::model::{Port, StackName};
+use crate::observed::{Exit, Phase};
+use crate::plan::{Plan, PlannedStep, Step, StepKey};
 
 /// More inputs than this and the rehearsal is stopped: no stack needs so many, so the chapters would not come to rest.
 const INPUTS_MAX: usize = 100_000;
@@ -26,7 +26,8 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
         let mut rehearsal = self.clone();
         let mut steps = Vec::new();
         let mut time = now;
-        let mut inputs = vec![input];
+        let mut inputs = self.unfinished();
+        inputs.push(input);
         let mut wake_at = None;
         for _ in 0..INPUTS_MAX {
             let input = if inputs.is_empty() {
@@ -86,6 +87,80 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
         })
     }
 
+    /// Returns the outcomes of what is under way, as if it succeeded: the rehearsal performs nothing, so nobody else will report them.
+    fn unfinished(&self) -> Vec<Input> {
+        let world = &self.world;
+        let mut inputs = Vec::new();
+        for key in &self.in_flight {
+            match key {
+                StepKey::Prepare(service) => inputs.push(Input::Prepared {
+                    service: service.clone(),
+                    // Of which definition is not known here; it is prepared once more in the rehearsal, and in truth perhaps not.
+                    fingerprint: 0,
+                    result: Ok(()),
+                }),
+                StepKey::Probe(id, kind) => inputs.push(Input::Probed {
+                    replica: id.clone(),
+                    incarnation: world.replicas.get(id).map_or(0, |replica| replica.incarnation),
+                    kind: *kind,
+                    result: Ok(()),
+                }),
+                StepKey::ReplaceShim(id) => inputs.push(Input::ShimReplaced {
+                    replica: id.clone(),
+                    incarnation: world.replicas.get(id).map_or(0, |replica| replica.incarnation),
+                    result: Ok(()),
+                }),
+                StepKey::Publish => inputs.extend([
+                    Input::Published {
+                        generation: world.edge.generation,
+                        result: Ok(()),
+                    },
+                    Input::EdgeServing {
+                        generation: world.edge.generation,
+                    },
+                ]),
+                StepKey::StartEdge => inputs.push(Input::EdgeConnected { serving: 0 }),
+                StepKey::Verify(service) => inputs.push(Input::Verified {
+                    service: service.clone(),
+                    revision: world.stacks.get(&service.stack).map_or(0, |wanted| wanted.revision),
+                    result: Err("it was not waited for".to_owned()),
+                }),
+                // Told from the replicas below, which also covers those signalled long ago that have not ended yet.
+                StepKey::Start(_) | StepKey::Signal(_) | StepKey::Kill(_) => {}
+            }
+        }
+        for (id, replica) in &world.replicas {
+            let (id, incarnation) = (id.clone(), replica.incarnation);
+            match replica.phase {
+                Phase::Starting => inputs.push(Input::Started {
+                    replica: id,
+                    incarnation,
+                    result: Ok(0),
+                }),
+                Phase::Stopping { signalled: Some(_), .. } => inputs.extend([
+                    Input::Signalled {
+                        replica: id.clone(),
+                        incarnation,
+                        result: Ok(()),
+                    },
+                    Input::Killed {
+                        replica: id.clone(),
+                        incarnation,
+                        result: Ok(()),
+                    },
+                    Input::Exited {
+                        replica: id,
+                        incarnation,
+                        exit: Exit::Exited(0),
+                        last_lines: Vec::new(),
+                    },
+                ]),
+                _ => {}
+            }
+        }
+        inputs
+    }
+
     fn ideal_outcome(&self, step: &Step) -> Vec<Input> {
         match step.clone() {
             Step::Prepare { service, launch } => {
@@ -99,7 +174,10 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                 replica, incarnation, ..
             } => {
                 let once = self.world.definition(&replica).is_some_and(|service| {
-                    service.restart.condition != crate::model::Condition::Always && service.readiness.is_none()
+                    // A job: nothing can be asked of it and nobody connects to it.
+                    service.restart.condition != crate::model::Condition::Always
+                        && service.readiness.is_none()
+                        && service.port == Port::None
                 });
                 let mut inputs = vec![Input::Started {
                     replica: replica.clone(),

@@ -19,7 +19,10 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Starts with no socket, to bind `threads` for each address.
     pub(crate) fn new(threads: usize) -> Self {
-        Self { threads, bound: Mutex::default() }
+        Self {
+            threads,
+            bound: Mutex::default(),
+        }
     }
 
     /// Binds what is not bound yet; on an error nothing new stays bound.
@@ -28,7 +31,7 @@ impl Listeners {
         let mut bound = self.lock();
         for address in addresses {
             if !bound.contains_key(address) && !new.contains_key(address) {
-                new.insert(*address, tend_linux::bind_listeners(*address, self.threads)?);
+                new.insert(*address, tend_linux::listen_group(*address, self.threads)?);
             }
         }
         bound.append(&mut new);

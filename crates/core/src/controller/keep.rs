@@ -1,0 +1,176 @@
+//! What survives the daemon: the documents the controller writes, and the world made from them again.
+//!
+//! Documents may be older than what runs: the daemon does not wait for the disk before each step. So a world that was
+//! restored is only a memory, and nothing is decided from it before the host was looked at ([`super::Input::Surveyed`]).
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Chapter, Controller, Document};
+use crate::model::ServiceId;
+use crate::observed::{LastExit, Phase, Replica, StopReason};
+use crate::world::World;
+
+/// What is kept of a replica. Every field has a default, so that another version's document can be read.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    incarnation: u64,
+    port: Option<u16>,
+    restarts: u64,
+    failures: u32,
+    /// It can serve now.
+    ready: bool,
+    /// It could once since it is wanted.
+    was_ready: bool,
+    /// There is, or is about to be, a process.
+    up: bool,
+    /// It was being made to end, and why.
+    stopping: Option<StopReason>,
+    /// The stop signal was sent.
+    signalled: bool,
+    restart_requested: bool,
+    completed: bool,
+    last_exit: Option<LastExit>,
+}
+
+impl From<&Replica> for Kept {
+    fn from(replica: &Replica) -> Self {
+        let signalled = match replica.phase {
+            Phase::Stopping { signalled, .. } => Some(signalled.is_some()),
+            _ => None,
+        };
+        Self {
+            incarnation: replica.incarnation,
+            port: replica.port,
+            restarts: replica.restarts,
+            failures: replica.failures,
+            ready: replica.is_ready(),
+            was_ready: replica.was_ready,
+            up: replica.is_up(),
+            stopping: signalled.and(replica.stop_reason),
+            signalled: signalled.unwrap_or(false),
+            restart_requested: replica.restart_requested,
+            completed: replica.completed,
+            last_exit: replica.last_exit.clone(),
+        }
+    }
+}
+
+impl From<Kept> for Replica {
+    fn from(kept: Kept) -> Self {
+        Self {
+            // Until the host was looked at, what was up counts as being started: nothing is sent to it and no second one is started.
+            phase: if kept.up { Phase::Starting } else { Phase::Absent },
+            incarnation: kept.incarnation,
+            port: kept.port,
+            restarts: kept.restarts,
+            failures: kept.failures,
+            served_before: kept.ready,
+            was_ready: kept.was_ready,
+            stop_reason: kept.stopping,
+            signalled_before: kept.signalled,
+            restart_requested: kept.restart_requested,
+            completed: kept.completed,
+            last_exit: kept.last_exit,
+            ..Self::default()
+        }
+    }
+}
+
+impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
+    /// Returns the documents of all that changed since the last call.
+    pub(super) fn documents(&mut self) -> Vec<Document> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut documents = Vec::new();
+        for stack in dirty.stacks {
+            let value = self.world.stacks.get(&stack).map(|wanted| json!(wanted));
+            documents.push(Document {
+                kind: "stack",
+                id: stack.to_string(),
+                value,
+            });
+        }
+        for service in dirty.services {
+            let value = self
+                .world
+                .services
+                .get(&service)
+                .map(|facts| json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared }));
+            documents.push(Document {
+                kind: "service",
+                id: service.to_string(),
+                value,
+            });
+        }
+        for id in dirty.replicas {
+            let value = self.world.replicas.get(&id).map(|replica| json!(Kept::from(replica)));
+            documents.push(Document {
+                kind: "replica",
+                id: id.to_string(),
+                value,
+            });
+        }
+        if dirty.edge {
+            let value = json!({ "generation": self.world.edge.generation });
+            documents.push(Document {
+                kind: "edge",
+                id: "edge".to_owned(),
+                value: Some(value),
+            });
+        }
+        documents
+    }
+}
+
+/// Returns the world as it was kept: what is wanted, and what was known of each replica.
+///
+/// Nothing is decided from it until the host was looked at: the daemon reports each process it finds with
+/// [`super::Input::Adopted`], each end it finds recorded with [`super::Input::Exited`], then [`super::Input::Surveyed`].
+///
+/// # Errors
+/// Names the document that cannot be read, which only another version of tend can have written.
+pub fn restore(
+    cores: u32,
+    ports: Range<u16>,
+    documents: impl IntoIterator<Item = (String, String, Value)>,
+) -> Result<World, String> {
+    let mut world = World {
+        cores,
+        ports,
+        survey_pending: true,
+        ..World::default()
+    };
+    for (kind, id, value) in documents {
+        let unreadable = |error: &dyn std::fmt::Display| format!("the kept {kind} `{id}` cannot be read: {error}");
+        let number = |name: &str| value.get(name).and_then(Value::as_u64);
+        match kind.as_str() {
+            "stack" => {
+                let wanted = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                let name = id.parse().map_err(|error| unreadable(&error))?;
+                world.stacks.insert(name, wanted);
+            }
+            "replica" => {
+                let kept: Kept = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                world.incarnation_last = world.incarnation_last.max(kept.incarnation);
+                let id = id.parse().map_err(|error| unreadable(&error))?;
+                world.replicas.insert(id, kept.into());
+            }
+            "service" => {
+                let (stack, service) = id.split_once('/').ok_or_else(|| unreadable(&"no service in it"))?;
+                let id = ServiceId {
+                    stack: stack.parse().map_err(|error| unreadable(&error))?,
+                    service: service.parse().map_err(|error| unreadable(&error))?,
+                };
+                let facts = world.services.entry(id).or_default();
+                facts.loopback_port = number("loopback_port").and_then(|port| u16::try_from(port).ok());
+                facts.prepared = number("prepared");
+            }
+            "edge" => world.edge.generation = number("generation").unwrap_or(0),
+            _ => {}
+        }
+    }
+    Ok(world)
+}

@@ -1,0 +1,147 @@
+//! Folding in what people ask for: stacks applied and removed, services scaled, restarted, stopped.
+//!
+//! Owns what each wish changes in what is wanted. When and how it is fulfilled is decided by the chapters.
+
+use serde_json::json;
+use tend_base::Now;
+
+use super::{Chapter, Controller, Reaction};
+use crate::journal::{Entry, Kind, Principal};
+use crate::model::{ServiceId, Stack, StackName, Workload};
+use crate::world::{Wanted, WorldChange};
+
+/// Changes kept for the crash cards; older ones explain nothing any more.
+const CHANGES_MAX: usize = 64;
+
+impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
+    fn change(&mut self, stack: &StackName, by: &Principal, what: String, now: Now) {
+        if self.world.changes.len() == CHANGES_MAX {
+            self.world.changes.remove(0);
+        }
+        self.world.changes.push(WorldChange {
+            at: now.mono,
+            wall: now.wall,
+            stack: stack.clone(),
+            by: by.to_string(),
+            what,
+        });
+    }
+
+    pub(super) fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
+        let name = stack.name.clone();
+        let before = self.world.stacks.get(&name);
+        let revision = before.map_or(0, |wanted| wanted.revision) + 1;
+        for service in stack
+            .services
+            .values()
+            .filter(|service| matches!(service.workload, Workload::Process(_)))
+        {
+            let id = ServiceId {
+                stack: name.clone(),
+                service: service.name.clone(),
+            };
+            let facts = self.world.services.entry(id.clone()).or_default();
+            (facts.prepare_failure, facts.prepare_failed_for) = (None, None);
+            facts.answer_failures = 0;
+            if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
+                let port = self.world.free_ports().next();
+                self.world.services.entry(id.clone()).or_default().loopback_port = port;
+            }
+            self.dirty.services.insert(id.clone());
+        }
+        // `up` is a new beginning: what stood in the way of a start before may have been mended.
+        for (id, replica) in self.world.replicas.iter_mut().filter(|(id, _)| id.stack == name) {
+            replica.begin_anew();
+            self.dirty.replicas.insert(id.clone());
+        }
+        // The file is what is wanted: what was scaled or stopped by hand before is as the file has it again.
+        let adjustments = std::collections::BTreeMap::new();
+        self.world.stacks.insert(
+            name.clone(),
+            Wanted {
+                stack,
+                revision,
+                adjustments,
+                removing: false,
+            },
+        );
+        self.dirty.stacks.insert(name.clone());
+        self.change(&name, &by, format!("stack applied, revision {revision}"), now);
+        let entry = Entry::new(by, Kind::StackApplied).on(name);
+        reaction.entries.push(entry.with(json!({ "revision": revision })));
+    }
+
+    pub(super) fn remove(&mut self, name: &StackName, by: Principal, now: Now, reaction: &mut Reaction) {
+        let Some(wanted) = self.world.stacks.get_mut(name) else {
+            return;
+        };
+        wanted.removing = true;
+        wanted.revision += 1;
+        self.dirty.stacks.insert(name.clone());
+        self.change(name, &by, "the stack is being taken down".to_owned(), now);
+        let entry = Entry::new(by, Kind::StackRemoved).on(name.clone());
+        reaction.entries.push(entry.with(json!({ "outcome": "asked for" })));
+    }
+
+    pub(super) fn scale(&mut self, id: &ServiceId, replicas: u32, by: Principal, now: Now, reaction: &mut Reaction) {
+        let from = self.world.replicas_wanted(id);
+        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
+            return;
+        };
+        wanted.adjustments.entry(id.service.clone()).or_default().replicas = Some(replicas);
+        self.dirty.stacks.insert(id.stack.clone());
+        self.change(&id.stack, &by, format!("{id} scaled from {from} to {replicas}"), now);
+        let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
+        reaction
+            .entries
+            .push(entry.with(json!({ "from": from, "to": replicas })));
+    }
+
+    pub(super) fn restart(
+        &mut self,
+        id: &ServiceId,
+        slot: Option<u32>,
+        by: Principal,
+        now: Now,
+        reaction: &mut Reaction,
+    ) {
+        for (replica_id, replica) in &mut self.world.replicas {
+            if replica_id.service_id() == *id && slot.is_none_or(|slot| slot == replica_id.slot) {
+                replica.begin_anew();
+                replica.restart_requested = replica.is_up();
+                self.dirty.replicas.insert(replica_id.clone());
+            }
+        }
+        if let Some(facts) = self.world.services.get_mut(id) {
+            facts.prepare_failure = None;
+        }
+        self.change(&id.stack, &by, format!("a restart of {id} was asked for"), now);
+        let entry = Entry::new(by, Kind::ServiceRestarted).on(id.clone());
+        reaction.entries.push(entry.with(json!({ "slot": slot })));
+    }
+
+    pub(super) fn stop(&mut self, id: &ServiceId, stopped: bool, by: Principal, now: Now, reaction: &mut Reaction) {
+        let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
+            return;
+        };
+        wanted.adjustments.entry(id.service.clone()).or_default().stopped = stopped;
+        self.dirty.stacks.insert(id.stack.clone());
+        for (replica_id, replica) in self.world.replicas.iter_mut().filter(|_| !stopped) {
+            if replica_id.service_id() == *id {
+                replica.begin_anew();
+                self.dirty.replicas.insert(replica_id.clone());
+            }
+        }
+        let to = if stopped { 0 } else { self.world.replicas_wanted(id) };
+        self.change(
+            &id.stack,
+            &by,
+            format!("{id} was {}", if stopped { "stopped" } else { "started" }),
+            now,
+        );
+        let entry = Entry::new(by, Kind::ServiceScaled).on(id.clone());
+        reaction
+            .entries
+            .push(entry.with(json!({ "stopped": stopped, "to": to })));
+    }
+}

@@ -1,0 +1,107 @@
+//! A shim's life: start, output, stop, exit, and what is found of it later.
+
+use tend_linux::{Adoption, Attempt, Command, Exit, Outcome, Scope, adopt};
+
+use crate::rig::{Rig, exit, exited, hello, is_alive, obey, until};
+
+#[test]
+fn output_is_captured_and_the_exit_code_told_and_kept() {
+    let rig = Rig::new();
+    let shim = rig.spawn(&rig.shell("echo out; echo err >&2; exit 7"));
+    let record = exited(&shim.connection);
+    assert_eq!(record.outcome, Outcome::Ended(Exit::Exited(7)));
+    assert_eq!(record.incarnation, "test/1");
+    assert_eq!((record.output.stdout_bytes, record.output.stderr_bytes), (4, 4));
+    assert_eq!((rig.stdout().as_str(), rig.stderr().as_str()), ("out\n", "err\n"));
+    match adopt(&rig.folder()).unwrap() {
+        Adoption::Gone(found) => assert_eq!(found, record),
+        other => panic!("{other:?}"),
+    }
+    obey(&shim.connection, Command::Release);
+    until("the shim ended", || !is_alive(shim.pid));
+}
+
+#[test]
+fn a_signal_is_told_from_an_exit_code() {
+    let rig = Rig::new();
+    let shim = rig.spawn(&rig.shell("echo ready; exec sleep 1000"));
+    until("the replica runs", || rig.stdout() == "ready\n");
+    obey(
+        &shim.connection,
+        Command::Signal {
+            number: 15,
+            scope: Scope::Replica,
+        },
+    );
+    assert_eq!(
+        exit(&shim.connection),
+        Exit::Signalled {
+            signal: 15,
+            core: false
+        }
+    );
+}
+
+#[test]
+fn a_running_replica_is_adopted_and_its_shim_greets_again() {
+    let rig = Rig::new();
+    let shim = rig.spawn(&rig.shell("exec sleep 1000"));
+    let first = hello(&shim.connection);
+    assert!(!first.ended && first.shim_pid == shim.pid);
+    drop(shim);
+    match adopt(&rig.folder()).unwrap() {
+        Adoption::Running(adopted) => {
+            let again = hello(adopted.shim.as_ref().unwrap());
+            let (one, other) = (first.replica.unwrap(), again.replica.unwrap());
+            assert_eq!((one.pid, one.start_time), (other.pid, other.start_time));
+            assert_eq!(adopted.evidence.pid, other.pid);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let rig = Rig::new();
+    let not_executable = rig.home.join("not-executable");
+    std::fs::write(&not_executable, "hello").unwrap();
+    let no_interpreter = rig.home.join("no-interpreter");
+    std::fs::write(&no_interpreter, "hello").unwrap();
+    std::fs::set_permissions(&no_interpreter, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut elsewhere = rig.shell("true");
+    elsewhere.directory = "/nonexistent/folder".into();
+    for (spec, attempt, text) in [
+        (
+            rig.spec(&["no-such-program-anywhere"]),
+            Attempt::Execute,
+            "command not found: `no-such-program-anywhere`",
+        ),
+        (
+            rig.spec(&["./not-executable"]),
+            Attempt::Execute,
+            "`./not-executable` is not executable",
+        ),
+        (
+            rig.spec(&["./no-interpreter"]),
+            Attempt::Execute,
+            "`./no-interpreter` is neither a program nor a script with a `#!` line",
+        ),
+        (
+            elsewhere,
+            Attempt::Directory,
+            "could not enter the folder `/nonexistent/folder`: No such file or directory (os error 2)",
+        ),
+    ] {
+        let shim = rig.spawn(&spec);
+        match exited(&shim.connection).outcome {
+            Outcome::NotStarted(failure) => {
+                assert_eq!(failure.attempt, attempt);
+                assert_eq!(failure.to_string(), text);
+                assert!(failure.hint().is_some(), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+        obey(&shim.connection, Command::Release);
+        until("the shim ended", || !is_alive(shim.pid));
+    }
+}

@@ -1,0 +1,109 @@
+//! What all parts of the daemon share: who and where it is, its store, its sockets, and the processes it looks after.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tend_api::Paths;
+use tend_api::messages::LimitsReport;
+use tend_base::Mono;
+use tend_store::{Files, Store};
+use tokio::sync::watch;
+
+use super::listeners::Listeners;
+use super::replicas::Replicas;
+
+/// Shared by all parts; lives as long as the process.
+pub(crate) struct Shared {
+    /// Its folders.
+    pub(crate) paths: Paths,
+    /// Its database files.
+    pub(crate) files: Files,
+    /// The copy of its program from which roles are started.
+    pub(crate) program: PathBuf,
+    /// Names that program.
+    pub(crate) build: String,
+    /// The user it runs as.
+    pub(crate) uid: u32,
+    /// Processors of the machine.
+    pub(crate) cores: u32,
+    /// Ports for replicas and services.
+    pub(crate) ports: Range<u16>,
+    /// When it started.
+    pub(crate) started: Mono,
+    /// What the machine can enforce.
+    pub(crate) limits: LimitsReport,
+    /// Journal and state.
+    pub(crate) store: Store,
+    /// Woken by each commit, with the number of the newest event.
+    pub(crate) commits: watch::Receiver<u64>,
+    /// The listening sockets.
+    pub(crate) listeners: Listeners,
+    /// The replicas' shims.
+    pub(crate) replicas: Replicas,
+    edge_pid: AtomicU32,
+    looked_at: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        paths: Paths,
+        files: Files,
+        program: PathBuf,
+        build: String,
+        store: Store,
+        commits: watch::Receiver<u64>,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let ports = tend_linux::replica_ports();
+        let limits = super::identity::limits();
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            cores,
+            ports: *ports.start()..*ports.end(),
+            started: super::now().mono,
+            limits,
+            store,
+            commits,
+            listeners: Listeners::new(cores as usize),
+            replicas: Replicas::default(),
+            edge_pid: AtomicU32::new(0),
+            looked_at: AtomicU64::new(0),
+            paths,
+            files,
+            program,
+            build,
+        }
+    }
+
+    /// Returns the folder of all replicas' logs.
+    pub(crate) fn logs_folder(&self) -> PathBuf {
+        self.paths.state.join("logs")
+    }
+
+    /// Returns the process of the edge.
+    pub(crate) fn edge_pid(&self) -> Option<u32> {
+        Some(self.edge_pid.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
+    /// Notes the process of the edge.
+    pub(crate) fn set_edge_pid(&self, pid: u32) {
+        self.edge_pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Returns the proportional set size of a process in bytes.
+    pub(crate) fn memory_of(&self, pid: u32) -> Option<u64> {
+        let pid = i32::try_from(pid).ok()?;
+        Some(tend_linux::memory_pss(&[pid])).filter(|bytes| *bytes > 0)
+    }
+
+    /// Notes that somebody looks at figures, so that they are measured for a while.
+    pub(crate) fn look(&self) {
+        self.looked_at.store(super::now().mono.0, Ordering::Relaxed);
+    }
+
+    /// Returns when somebody last looked at figures.
+    pub(crate) fn looked_at(&self) -> Mono {
+        Mono(self.looked_at.load(Ordering::Relaxed))
+    }
+}
