@@ -75,9 +75,8 @@ fn service(
     let Some(extends) = map.remove("extends").map(|entry| entry.value) else {
         return Some(node);
     };
-    let Some(wanted) = extends.get("service") else {
-        return Some(node);
-    };
+    // Without `service` it stays as it is, and is told to need one.
+    let wanted = extends.get("service")?;
     let base_name = wanted.as_text()?.to_owned();
     if trail
         .chain

@@ -13,7 +13,7 @@ use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
-use crate::schema::{FILE, check};
+use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node};
 use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_name};
@@ -126,12 +126,15 @@ impl Session<'_> {
         let paths = self.input.paths.clone();
         let mut tree = self.project(&paths, &setting, &mut Vec::new(), None)?;
         merge::settle(&mut tree);
+        check_required(&tree, &Shape::Keys(&FILE), "", &mut self.findings);
         write_directories(&mut tree, &self.findings);
         let name = stack_name::choose(&mut tree, &setting, self.input, &mut self.findings);
         let active = profiles::active(&self.input.profiles, &setting.variables);
         let disabled = profiles::choose(&mut tree, &active);
         references::check(&tree, &disabled, &mut self.findings);
-        let stack = lower::lower(self, &tree, name?, &setting)?;
+        // A stack without a name is not handed out, but what else is wrong with it is to be told.
+        let name = name.unwrap_or_else(|| "unnamed".parse().expect("it follows the rule"));
+        let stack = lower::lower(self, &tree, name, &setting)?;
         Some((stack, tree))
     }
 
@@ -166,7 +169,7 @@ impl Session<'_> {
         let source = self.read(path, &setting.directory, false, named_at)?;
         let mut document = yaml::read(source, &mut self.findings)?;
         fill_tree(&mut document, &setting.variables, &mut self.findings);
-        check(&document, &crate::schema::Shape::Keys(&FILE), "", &mut self.findings);
+        check(&document, &Shape::Keys(&FILE), "", &mut self.findings);
         let services = document.get("services").map_or(&[][..], Node::entries);
         if let Some(entry) = services.get(SERVICES_MAX) {
             self.findings

@@ -20,21 +20,12 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Names(inner), Value::Map(map)) => {
             for entry in &map.0 {
-                if !entry.key.starts_with("x-") {
-                    check(&entry.value, inner, &join(path, &entry.key), findings);
-                }
+                check(&entry.value, inner, &join(path, &entry.key), findings);
             }
         }
         (Shape::Keys(record), Value::Map(map)) => {
             for entry in &map.0 {
                 check_key(entry, record, path, findings);
-            }
-            for required in record.required {
-                if map.get(required).is_none() {
-                    findings
-                        .error(node.place, format!("`{path}` needs the key `{required}`"))
-                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
-                }
             }
         }
         (Shape::One(form), Value::Scalar(scalar)) => {
@@ -48,6 +39,44 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Nothing, Value::Scalar(_)) if node.is_null() => {}
         _ => wrong_kind(node, &[shape], path, findings),
+    }
+}
+
+/// Notes the keys that are missing; of the merged file, since one file may leave out what another says.
+pub(crate) fn check_required(node: &Node, shape: &Shape, path: &str, findings: &mut Findings) {
+    match (shape, &node.value) {
+        (Shape::Either(shapes), _) => {
+            let mut flat = Vec::new();
+            flatten(shapes, &mut flat);
+            if let Some(shape) = same_kind(node, &flat) {
+                check_required(node, shape, path, findings);
+            }
+        }
+        (Shape::List(inner), Value::List(items)) => {
+            for item in items {
+                check_required(item, inner, path, findings);
+            }
+        }
+        (Shape::Names(inner), Value::Map(map)) => {
+            for entry in &map.0 {
+                check_required(&entry.value, inner, &join(path, &entry.key), findings);
+            }
+        }
+        (Shape::Keys(record), Value::Map(map)) => {
+            for entry in &map.0 {
+                if let Some(key) = record.key(&entry.key) {
+                    check_required(&entry.value, &key.shape, &join(path, &entry.key), findings);
+                }
+            }
+            for required in record.required {
+                if map.get(required).is_none_or(Node::is_null) {
+                    findings
+                        .error(node.place, format!("`{path}` needs the key `{required}`"))
+                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -83,15 +112,19 @@ fn check_either(node: &Node, shapes: &'static [Shape], path: &str, findings: &mu
         }
         return;
     }
-    let same_kind = flat.iter().find(|shape| match &node.value {
-        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
-        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
-        Value::Scalar(_) => false,
-    });
-    match same_kind {
+    match same_kind(node, &flat) {
         Some(shape) => check(node, shape, path, findings),
         None => wrong_kind(node, &flat, path, findings),
     }
+}
+
+/// Returns the shape for a list or a mapping, whichever the node is.
+fn same_kind(node: &Node, flat: &[&'static Shape]) -> Option<&'static Shape> {
+    flat.iter().copied().find(|shape| match &node.value {
+        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
+        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
+        Value::Scalar(_) => false,
+    })
 }
 
 fn flatten(shapes: &'static [Shape], flat: &mut Vec<&'static Shape>) {

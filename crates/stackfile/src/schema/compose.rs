@@ -267,7 +267,7 @@ pub(crate) static SERVICE: Record = Record {
             "graphics processors it sees",
         ),
         container("blkio_config", Shape::Keys(&BLKIO), "limits of disks"),
-        container("cgroup", Shape::Words(&["host", "private"]), "cgroup namespace"),
+        container("cgroup", TEXT, "cgroup namespace"),
         container("cgroup_parent", TEXT, "parent cgroup"),
         container("cpu_count", INTEGER, "processors, on Windows"),
         container("cpu_percent", NUMBER, "share of the processors, on Windows"),
