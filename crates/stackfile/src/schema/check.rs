@@ -143,8 +143,8 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     }
     if let Some(key) = record.key(name) {
         let inner = join(path, name);
-        // A key with nothing after it counts as not written, as in Compose, but for a list item or an only key it is a slip.
-        if entry.value.is_null() && !takes_nothing(&key.shape) {
+        // As in Compose a key with nothing after it counts as not written; most often it is a slip, so it is said.
+        if entry.value.is_null() && entry.value.tag.is_none() && !takes_nothing(&key.shape) {
             findings
                 .warning(entry.place, format!("`{inner}` has no value; it counts as not written"))
                 .help(format!("`{name}`: {}", key.about));
