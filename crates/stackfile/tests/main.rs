@@ -5,6 +5,7 @@ mod compose;
 mod disk;
 mod generated;
 mod guides;
+mod hostile;
 mod malformed;
 mod mutation;
 mod replay;

@@ -9,7 +9,7 @@ use super::is_process;
 use crate::error::Findings;
 use crate::interpolate::TEMPLATE;
 use crate::load::Setting;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node, Value};
 
@@ -85,7 +85,7 @@ fn check_template(text: &str, place: Place, services: &BTreeMap<ServiceName, Ser
         let found = services.iter().find(|(known, _)| known.as_str() == name);
         match found {
             None => {
-                let near = nearest(name, services.keys().map(ServiceName::as_str));
+                let near = findings.nearest(name, services.keys().map(ServiceName::as_str));
                 findings
                     .error(place, format!("`{whole}` names no service of this stack"))
                     .help_if(near.map(|near| did_you_mean(&format!("${{service.{near}.url}}"))));
@@ -122,7 +122,7 @@ fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: 
     let Some(host) = url_host(text) else {
         return;
     };
-    if host == "localhost" || host.contains(['.', ':', '{', '$']) || host.is_empty() {
+    if host == "localhost" || host.contains('.') || host.is_empty() {
         return;
     }
     let place = findings.sources.narrow(place, host);
@@ -142,7 +142,7 @@ fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: 
             .iter()
             .map(|other| other.key.as_str())
             .find(|name| name.contains(host) || host.contains(name))
-            .or_else(|| nearest(host, services.iter().map(|other| other.key.as_str())));
+            .or_else(|| findings.nearest(host, services.iter().map(|other| other.key.as_str())));
         findings
             .warning(
                 place,
@@ -194,11 +194,10 @@ fn url_host(text: &str) -> Option<&str> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = &rest[..end];
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    // Several hosts, as databases take them, are not looked into.
-    if host.contains(',') || host.contains(char::is_whitespace) {
-        return None;
-    }
-    Some(host.split(':').next().unwrap_or(host))
+    // Several hosts, as databases take them, addresses in brackets and `+` for any are not looked into.
+    let name = host.split(':').next().unwrap_or(host);
+    let is_name = !host.contains(',') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    is_name.then_some(name)
 }
 
 /// The variable of the port is set by tend, whatever the file says.
@@ -329,6 +328,8 @@ mod tests {
             ("unix:///run/x", None),
             ("just text", None),
             ("a b://c", None),
+            ("http://+:80", None),
+            ("http://[::1]:80", None),
         ] {
             assert_eq!(url_host(text), host, "{text}");
         }
