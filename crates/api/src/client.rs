@@ -20,12 +20,12 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine,
-    ServiceDescription, StackList, StackStatus, VersionReport,
+    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, ServiceDescription, StackList,
+    StackStatus, VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Result, Scale, Target, Upgrade,
+    ApiError, Apply, BODY_BYTES_MAX, Call, EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER,
+    PROTOCOL_VERSION, PlanBody, Result, Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -195,14 +195,10 @@ impl Client {
     /// As every call.
     pub async fn json_with_text<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, String)> {
         let answer = self.send(call).await?;
-        let body = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(|source| Error::Broken {
-                call: name(call),
-                source,
-            })?;
+        let body = answer.into_body().collect().await.map_err(|source| Error::Broken {
+            call: name(call),
+            source,
+        })?;
         let body = body.to_bytes();
         let value = serde_json::from_slice(&body).map_err(|source| Error::Answer {
             call: name(call),
@@ -237,18 +233,9 @@ impl Client {
         UnixStream::connect(&self.socket)
             .await
             .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoDaemon {
-                    path: path(),
-                    source,
-                },
-                io::ErrorKind::PermissionDenied => Error::NotForThisUser {
-                    path: path(),
-                    source,
-                },
-                _ => Error::Connect {
-                    path: path(),
-                    source,
-                },
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoDaemon { path: path(), source },
+                io::ErrorKind::PermissionDenied => Error::NotForThisUser { path: path(), source },
+                _ => Error::Connect { path: path(), source },
             })
     }
 
@@ -280,9 +267,7 @@ impl Client {
         headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL_VERSION));
 
         let stream = TokioIo::new(self.open().await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(broken)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(broken)?;
         // Ends by itself when the answer was read, or dropped; its error reaches the one who reads the answer.
         tokio::spawn(connection);
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request))
@@ -295,9 +280,7 @@ impl Client {
 
         let protocol = answer.headers().get(PROTOCOL_HEADER);
         if protocol != Some(&HeaderValue::from(PROTOCOL_VERSION)) {
-            let found = protocol
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("none");
+            let found = protocol.and_then(|value| value.to_str().ok()).unwrap_or("none");
             return Err(Error::OtherProtocol {
                 found: found.to_owned(),
             });
@@ -306,11 +289,10 @@ impl Client {
             return Ok(answer);
         }
         let body = answer.into_body().collect().await.map_err(broken)?;
-        let refused: ApiError =
-            serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
-                call: name(call),
-                source,
-            })?;
+        let refused: ApiError = serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
+            call: name(call),
+            source,
+        })?;
         Err(Error::Refused(refused))
     }
 }

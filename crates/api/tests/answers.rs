@@ -10,8 +10,8 @@ use tend_api::{Answer, ApiError, Class, ENDPOINTS};
 use tend_base::{Now, Secret, Wall};
 use tend_core::journal::{Entry, Event, EventId, GENESIS, Kind, Principal, Subject, chain};
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, Logs, Port, Probe, ProbeAction, Process, ReplicaId,
-    Replicas, Resources, RestartPolicy, Schedule, Service, Stop, WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, Logs, Port, Probe, ProbeAction, Process, ReplicaId, Replicas,
+    Resources, RestartPolicy, Schedule, Service, Stop, WhenBehind, Workload,
 };
 
 use crate::samples;
@@ -26,18 +26,10 @@ where
     let mut text = serde_json::to_string_pretty(message).unwrap();
     text.push('\n');
     samples::assert_is(&format!("answers/{name}.json"), &text);
-    assert_eq!(
-        &serde_json::from_str::<T>(&text).unwrap(),
-        message,
-        "{name}"
-    );
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), message, "{name}");
     let mut newer: Value = serde_json::from_str(&text).unwrap();
     add_a_field(&mut newer, MAPS);
-    assert_eq!(
-        &serde_json::from_value::<T>(newer).unwrap(),
-        message,
-        "{name}, newer"
-    );
+    assert_eq!(&serde_json::from_value::<T>(newer).unwrap(), message, "{name}, newer");
 }
 
 /// Objects that are maps: a field more in them is an entry more, not a newer protocol.

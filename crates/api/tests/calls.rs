@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
-    PlanBody, Purpose, Scale, Target, Upgrade,
+    Apply, Call, CallName, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, Scale,
+    Target, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
@@ -192,10 +192,7 @@ fn every_call_is_read_as_it_is_written() {
 
 #[test]
 fn every_sample_of_a_call_is_still_understood() {
-    let known: BTreeSet<String> = cases()
-        .iter()
-        .map(|(name, _)| format!("{name}.txt"))
-        .collect();
+    let known: BTreeSet<String> = cases().iter().map(|(name, _)| format!("{name}.txt")).collect();
     for name in samples::names("calls") {
         assert!(known.contains(&name), "{name} has no case");
         read(&std::fs::read_to_string(samples::path(&format!("calls/{name}"))).unwrap());
@@ -208,22 +205,14 @@ fn the_list_of_calls_is_closed() {
     let mut listed = BTreeSet::new();
     let mut addresses = BTreeSet::new();
     for endpoint in &ENDPOINTS {
-        assert!(
-            listed.insert(endpoint.name),
-            "{:?} stands twice",
-            endpoint.name
-        );
+        assert!(listed.insert(endpoint.name), "{:?} stands twice", endpoint.name);
         assert!(
             addresses.insert((endpoint.method, endpoint.path)),
             "{} {} stands twice",
             endpoint.method,
             endpoint.path
         );
-        assert!(
-            with_case.contains(&endpoint.name),
-            "{:?} has no case",
-            endpoint.name
-        );
+        assert!(with_case.contains(&endpoint.name), "{:?} has no case", endpoint.name);
     }
     assert_eq!(listed, with_case);
     for (_, call) in cases() {
@@ -236,12 +225,7 @@ fn the_list_of_calls_is_closed() {
             let name = pair.split('=').next().unwrap();
             assert!(known.contains(name), "{name} of {:?}", endpoint.name);
         }
-        assert_eq!(
-            endpoint.body.is_some(),
-            !encoded.body.is_empty(),
-            "{:?}",
-            endpoint.name
-        );
+        assert_eq!(endpoint.body.is_some(), !encoded.body.is_empty(), "{:?}", endpoint.name);
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tend_api::messages::{LogLine, LogSource, StackList, VersionReport};
 use tend_api::{
-    ApiError, BODY_BYTES_MAX, Call, Caller, Class, Client, Error, Handler, LineSender, LogStreams,
-    LogsQuery, Reply, lines, serve,
+    ApiError, BODY_BYTES_MAX, Call, Caller, Class, Client, Error, Handler, LineSender, LogStreams, LogsQuery, Reply,
+    lines, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -165,10 +165,7 @@ async fn every_answer_says_which_protocol_it_is() {
     ] {
         let request = format!("{request} HTTP/1.1\r\nhost: tend\r\nconnection: close\r\n\r\n");
         let answer = daemon.raw(request.as_bytes()).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("tend-api: 1\r\n"), "{answer}");
     }
 }
@@ -177,8 +174,7 @@ async fn every_answer_says_which_protocol_it_is() {
 async fn a_panic_in_one_call_ends_that_call_only() {
     let daemon = Daemon::start();
     let client = daemon.client().await;
-    let (panicking, other) =
-        in_time(async { tokio::join!(client.daemon(), client.version()) }).await;
+    let (panicking, other) = in_time(async { tokio::join!(client.daemon(), client.version()) }).await;
     assert_eq!(panicking.unwrap_err().class(), Class::Bug);
     assert!(other.is_ok());
     assert!(in_time(client.version()).await.is_ok());
@@ -232,9 +228,7 @@ async fn a_slow_reader_makes_the_writer_wait() {
     let text = "x".repeat(64 << 10);
     let mut sent = 0;
     // Nobody reads: the channel, hyper and the socket hold some, and then there is no room.
-    while let Ok(outcome) =
-        tokio::time::timeout(Duration::from_millis(500), sender.send(&line(&text))).await
-    {
+    while let Ok(outcome) = tokio::time::timeout(Duration::from_millis(500), sender.send(&line(&text))).await {
         outcome.unwrap();
         sent += 1;
         assert!(sent < 1000, "64 MB went nowhere");

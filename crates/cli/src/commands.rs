@@ -93,12 +93,7 @@ fn exit_code(finished: &Finished) -> u8 {
     if finished.ok { EXIT_OK } else { EXIT_FAILED }
 }
 
-fn show_finished(
-    context: &mut Context<'_>,
-    finished: &Finished,
-    summary: &str,
-    failure: &str,
-) -> Result<()> {
+fn show_finished(context: &mut Context<'_>, finished: &Finished, summary: &str, failure: &str) -> Result<()> {
     let paint = context.paint();
     let paint_errors = Paint {
         on: context.surroundings.terminal.colour_of_errors,
@@ -151,8 +146,7 @@ fn show_finished(
 }
 
 mod text {
-    pub(super) const LEFT: &str =
-        "left; the daemon goes on with it, and `tend status` tells how far it is";
+    pub(super) const LEFT: &str = "left; the daemon goes on with it, and `tend status` tells how far it is";
     pub(super) const WARNING: &str = "warning:";
     pub(super) const LAST_LINES: &str = "; its last lines:";
     pub(super) const TRY_NEXT: &str = "Try next:";

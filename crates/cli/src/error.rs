@@ -124,10 +124,9 @@ impl Error {
             Error::Api(error) => error.class(),
             Error::Role(error) => error.class,
             Error::StackFile(_) => Class::Config,
-            Error::NoStackFile { .. }
-            | Error::StackPath { .. }
-            | Error::NoStacks
-            | Error::NoSuchStack { .. } => Class::NotFound,
+            Error::NoStackFile { .. } | Error::StackPath { .. } | Error::NoStacks | Error::NoSuchStack { .. } => {
+                Class::NotFound
+            }
             Error::WhichStack { .. }
             | Error::TwoStacks { .. }
             | Error::SlotNotAllowed(_)
@@ -139,9 +138,7 @@ impl Error {
                 io::ErrorKind::PermissionDenied => Class::Denied,
                 _ => Class::Unavailable,
             },
-            Error::Output(_) | Error::CutShort | Error::OwnPath(_) | Error::Begin(_) => {
-                Class::Unavailable
-            }
+            Error::Output(_) | Error::CutShort | Error::OwnPath(_) | Error::Begin(_) => Class::Unavailable,
         }
     }
 
@@ -151,33 +148,26 @@ impl Error {
             Error::Api(error) => error.hint().to_owned(),
             Error::Role(error) => error.hint.clone(),
             Error::CutShort => {
-                "what was begun is finished or undone when the daemon is back: `tend status` tells"
-                    .to_owned()
+                "what was begun is finished or undone when the daemon is back: `tend status` tells".to_owned()
             }
             Error::NoStackFile { .. } => format!(
                 "name the folder or the file, or write one of {}",
                 tend_stackfile::FILE_NAMES.join(", ")
             ),
             Error::NoStacks => "`tend up` in the folder of a stack file brings it up".to_owned(),
-            Error::WhichStack { .. } => {
-                "name one with `--stack NAME`, or go to the folder of its file".to_owned()
-            }
+            Error::WhichStack { .. } => "name one with `--stack NAME`, or go to the folder of its file".to_owned(),
             Error::NoSuchStack { names, .. } if !names.is_empty() => {
                 format!("there are: {}", listed(names))
             }
-            Error::NoSuchStack { .. } => {
-                "`tend up` in the folder of a stack file brings it up".to_owned()
-            }
+            Error::NoSuchStack { .. } => "`tend up` in the folder of a stack file brings it up".to_owned(),
             Error::SlotNotAllowed(_) => {
-                "leave the slot out; `tend restart`, `stop`, `start`, `logs` and `exec` take one"
-                    .to_owned()
+                "leave the slot out; `tend restart`, `stop`, `start`, `logs` and `exec` take one".to_owned()
             }
             Error::NotRoot => "run it with sudo, or use `tend install --user`".to_owned(),
             Error::Identity { .. } => "run the command as root, or as that user".to_owned(),
             Error::NoTerminal => "use `tend status`, with `--json` for programs".to_owned(),
             Error::Program { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "it is looked for in the PATH of the service, and relative to the service's folder"
-                    .to_owned()
+                "it is looked for in the PATH of the service, and relative to the service's folder".to_owned()
             }
             Error::Output(_)
             | Error::StackPath { .. }
@@ -194,9 +184,7 @@ impl Error {
     /// Returns why, from the outermost cause to the innermost.
     pub(crate) fn because(&self) -> Vec<String> {
         match self {
-            Error::Api(tend_api::Error::Refused(refused)) | Error::Role(refused) => {
-                refused.details.clone()
-            }
+            Error::Api(tend_api::Error::Refused(refused)) | Error::Role(refused) => refused.details.clone(),
             other => {
                 let mut causes = ApiError::from_error(other.class(), other).details;
                 // The number says nothing that the words before it do not.

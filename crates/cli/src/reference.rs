@@ -19,10 +19,7 @@ pub fn reference_page() -> String {
         "# The command line\n\nThis page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n",
     );
     section(&mut page, "tend", &mut tend.clone());
-    for command in tend
-        .get_subcommands_mut()
-        .filter(|command| !command.is_hide_set())
-    {
+    for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let name = format!("tend {}", command.get_name());
         section(&mut page, &name, command);
     }

@@ -30,35 +30,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, roles: &Roles) -> Exit
             let mut stderr = std::io::stderr();
             let because = error.because();
             // With the streams gone there is nobody to tell.
-            let _ = show_error(
-                &mut stderr,
-                paint,
-                error.class(),
-                &error.to_string(),
-                &because,
-                "",
-            );
+            let _ = show_error(&mut stderr, paint, error.class(), &error.to_string(), &because, "");
             return ExitCode::from(error.class().exit_code());
         }
     };
-    let code = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        run_in(arguments, roles, &mut surroundings)
-    }));
+    let code = std::panic::catch_unwind(AssertUnwindSafe(|| run_in(arguments, roles, &mut surroundings)));
     ExitCode::from(code.unwrap_or(Class::Bug.exit_code()))
 }
 
 /// As [`run`], in surroundings of the caller's and without a word on panics; returns the exit code.
-pub fn run_in(
-    arguments: impl IntoIterator<Item = OsString>,
-    roles: &Roles,
-    surroundings: &mut Surroundings,
-) -> u8 {
+pub fn run_in(arguments: impl IntoIterator<Item = OsString>, roles: &Roles, surroundings: &mut Surroundings) -> u8 {
     let mut tend = definition(roles);
     let terminal = &surroundings.terminal;
-    if let Some(columns) = terminal
-        .columns
-        .or((!terminal.live).then_some(HELP_COLUMNS))
-    {
+    if let Some(columns) = terminal.columns.or((!terminal.live).then_some(HELP_COLUMNS)) {
         tend = tend.term_width(columns.into());
     }
     let parsed = tend
@@ -73,13 +57,8 @@ pub fn run_in(
         Command::Edge(arguments) => return (roles.edge)(arguments.arguments),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let mut context = Context {
-        roles,
-        surroundings,
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut context = Context { roles, surroundings };
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(commands::run(command, &mut context)),
         Err(source) => Err(Error::Begin(source)),
@@ -146,10 +125,7 @@ fn say_that_a_panic_is_a_bug(roles: &Roles) {
         let at = panic
             .location()
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let because = [format!(
-            "{}{at}",
-            panic.payload_as_str().unwrap_or("no message")
-        )];
+        let because = [format!("{}{at}", panic.payload_as_str().unwrap_or("no message"))];
         let next = format!(
             "report it to the project with what you typed, these lines and the version, {} {}; services are not affected",
             version.number, version.build

@@ -19,12 +19,7 @@ pub(crate) struct StackFileArguments {
     #[arg(value_name = "STACK", default_value = ".")]
     stack: PathBuf,
     /// A stack file; given several times, later ones are laid over earlier ones
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "FILE",
-        conflicts_with = "stack"
-    )]
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "stack")]
     files: Vec<PathBuf>,
     /// The stack's name, instead of the one in the file or the folder's
     #[arg(short = 'p', long = "project-name", value_name = "NAME")]
@@ -119,11 +114,7 @@ impl StackFileArguments {
     /// Returns the files named, or found in the folder named, as absolute paths.
     fn paths(&self, directory: &Path) -> Result<Vec<PathBuf>> {
         if !self.files.is_empty() {
-            return self
-                .files
-                .iter()
-                .map(|path| found(directory, path))
-                .collect();
+            return self.files.iter().map(|path| found(directory, path)).collect();
         }
         let place = found(directory, &self.stack)?;
         if !place.is_dir() {
@@ -139,13 +130,10 @@ impl StackFileArguments {
 
 /// Returns where a path leads, absolute.
 fn found(directory: &Path, path: &Path) -> Result<PathBuf> {
-    directory
-        .join(path)
-        .canonicalize()
-        .map_err(|source| Error::StackPath {
-            path: path.to_owned(),
-            source,
-        })
+    directory.join(path).canonicalize().map_err(|source| Error::StackPath {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Returns the diagnostic with its first word in colour.

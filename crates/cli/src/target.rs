@@ -60,12 +60,7 @@ impl StackOption {
     }
 
     /// Returns what the command is about: all of the stack where nothing is named.
-    pub(crate) async fn target(
-        &self,
-        context: &Context<'_>,
-        client: &Client,
-        named: Option<&Named>,
-    ) -> Result<Target> {
+    pub(crate) async fn target(&self, context: &Context<'_>, client: &Client, named: Option<&Named>) -> Result<Target> {
         let stack = match (&self.stack, named.and_then(|named| named.stack.clone())) {
             (Some(stack), Some(other)) if *stack != other => {
                 return Err(Error::TwoStacks {
@@ -85,12 +80,7 @@ impl StackOption {
     }
 
     /// Returns the service the command is about.
-    pub(crate) async fn service(
-        &self,
-        context: &Context<'_>,
-        client: &Client,
-        named: &Named,
-    ) -> Result<ServiceId> {
+    pub(crate) async fn service(&self, context: &Context<'_>, client: &Client, named: &Named) -> Result<ServiceId> {
         if named.slot.is_some() {
             return Err(Error::SlotNotAllowed(named.text.clone()));
         }
@@ -120,9 +110,7 @@ async fn the_stack(client: &Client, directory: &Path) -> Result<StackName> {
 /// Returns the stack of the folder, or of the nearest folder above; none when two stacks are equally near.
 fn of_folder(stacks: &[StackSummary], directory: &Path) -> Option<StackName> {
     directory.ancestors().find_map(|folder| {
-        let mut here = stacks
-            .iter()
-            .filter(|stack| stack.file.parent() == Some(folder));
+        let mut here = stacks.iter().filter(|stack| stack.file.parent() == Some(folder));
         match (here.next(), here.next()) {
             (Some(stack), None) => Some(stack.name.clone()),
             _ => None,
@@ -159,9 +147,7 @@ impl StackArgument {
         let path = path.canonicalize().unwrap_or(path);
         let by_file = stacks.iter().find(|stack| stack.file == path);
         let in_folder = || {
-            let mut here = stacks
-                .iter()
-                .filter(|stack| stack.file.parent() == Some(&path));
+            let mut here = stacks.iter().filter(|stack| stack.file.parent() == Some(&path));
             here.next().filter(|_| here.next().is_none())
         };
         match by_file.or_else(in_folder) {

@@ -25,28 +25,21 @@ impl std::str::FromStr for When {
         if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(When::At(at));
         }
-        text.parse::<DateTime>()
-            .map(When::Local)
-            .map_err(|_| "write an age such as 10m or 2h, or a time such as 2026-11-21T13:00:00Z or 2026-11-21T13:00".to_owned())
+        text.parse::<DateTime>().map(When::Local).map_err(|_| {
+            "write an age such as 10m or 2h, or a time such as 2026-11-21T13:00:00Z or 2026-11-21T13:00".to_owned()
+        })
     }
 }
 
 impl When {
     /// Returns the moment; times before 1970 are 1970.
     pub(crate) fn resolve(&self, now: Wall, zone: &TimeZone) -> Wall {
-        let millis =
-            |timestamp: Timestamp| Wall(u64::try_from(timestamp.as_millisecond()).unwrap_or(0));
+        let millis = |timestamp: Timestamp| Wall(u64::try_from(timestamp.as_millisecond()).unwrap_or(0));
         match self {
-            When::Ago(age) => Wall(
-                now.0
-                    .saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-            ),
+            When::Ago(age) => Wall(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))),
             When::At(at) => millis(*at),
             // A time that the clock change skips or repeats is read as the earlier offset has it; one out of range as now.
-            When::Local(at) => zone
-                .to_ambiguous_timestamp(*at)
-                .compatible()
-                .map_or(now, millis),
+            When::Local(at) => zone.to_ambiguous_timestamp(*at).compatible().map_or(now, millis),
         }
     }
 }
@@ -66,11 +59,7 @@ pub(crate) fn local_time_of_day(at: Wall, zone: &TimeZone) -> String {
 
 fn local(at: Wall, zone: &TimeZone) -> Option<jiff::Zoned> {
     let millis = i64::try_from(at.0).ok()?;
-    Some(
-        Timestamp::from_millisecond(millis)
-            .ok()?
-            .to_zoned(zone.clone()),
-    )
+    Some(Timestamp::from_millisecond(millis).ok()?.to_zoned(zone.clone()))
 }
 
 /// Writes an age with its two largest units: `3d 4h`, `12m 5s`, `0s`.
@@ -119,12 +108,7 @@ mod tests {
 
     #[test]
     fn ages_have_two_units() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (65, "1m 5s"),
-            (7300, "2h 1m"),
-            (273_600, "3d 4h"),
-        ] {
+        for (seconds, text) in [(0, "0s"), (65, "1m 5s"), (7300, "2h 1m"), (273_600, "3d 4h")] {
             assert_eq!(age(seconds), text);
         }
     }

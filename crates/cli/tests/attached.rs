@@ -23,12 +23,8 @@ fn typed(words: &[&str], script: &str) -> (Outcome, String, Vec<String>) {
     let mut words = words.to_vec();
     words.extend(["--", "sh", "-c", script, out.to_str().unwrap()]);
     let mut typist = Typist::at(fake.run(), &stacks());
-    typist
-        .environment
-        .insert("TERM".to_owned(), "vt100".to_owned());
-    typist
-        .environment
-        .insert("OF_THE_CALLER".to_owned(), "x".to_owned());
+    typist.environment.insert("TERM".to_owned(), "vt100".to_owned());
+    typist.environment.insert("OF_THE_CALLER".to_owned(), "x".to_owned());
     let outcome = typist.types(&words);
     (outcome, std::fs::read_to_string(out).unwrap(), fake.asked())
 }
@@ -49,15 +45,9 @@ fn a_command_has_the_services_environment_and_folder_and_nothing_of_the_callers(
 #[test]
 fn exec_is_about_a_replica_and_the_first_one_unless_named() {
     let (_, _, asked) = typed(&["exec", "api"], "exit 0");
-    assert!(
-        asked[0].contains(r#""slot":1,"purpose":"exec""#),
-        "{asked:?}"
-    );
+    assert!(asked[0].contains(r#""slot":1,"purpose":"exec""#), "{asked:?}");
     let (_, _, asked) = typed(&["exec", "mps/api/3"], "exit 0");
-    assert!(
-        asked[0].contains(r#""slot":3,"purpose":"exec""#),
-        "{asked:?}"
-    );
+    assert!(asked[0].contains(r#""slot":3,"purpose":"exec""#), "{asked:?}");
 }
 
 #[test]
@@ -93,9 +83,7 @@ fn a_command_that_does_not_exist_is_not_found() {
     let outcome = typist.types(&["run", "api", "--", "no-such-program"]);
     assert_eq!(outcome.code, 4);
     assert!(
-        outcome
-            .stderr
-            .starts_with("error: could not start `no-such-program`\n"),
+        outcome.stderr.starts_with("error: could not start `no-such-program`\n"),
         "{}",
         outcome.stderr
     );

@@ -8,9 +8,7 @@ use serde::Serialize;
 use tend_api::messages::*;
 use tend_api::{ApiError, Call, Caller, Class, Handler, Purpose, Reply, lines, serve};
 use tend_base::{Mono, Now, Secret, Wall};
-use tend_core::journal::{
-    Change, CrashCard, Entry, Event, EventId, GENESIS, Kind, Principal, Subject, Via, chain,
-};
+use tend_core::journal::{Change, CrashCard, Entry, Event, EventId, GENESIS, Kind, Principal, Subject, Via, chain};
 use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -58,7 +56,7 @@ impl Fake {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = folder.path().join("tend.sock");
-        let (bound, is_bound) = std::sync::mpsc::channel();
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -114,21 +112,17 @@ impl Handler for Answers {
                 protocol: 1,
             }),
             Call::Daemon => Reply::json(&daemon()),
-            Call::Stacks => Reply::json(&StackList {
-                stacks: self.stacks(),
-            }),
+            Call::Stacks => Reply::json(&StackList { stacks: self.stacks() }),
             Call::StackStatus(stack) => match self.stacks().iter().any(|it| it.name == stack) {
                 true => Reply::json(&self.status(&stack)),
                 false => no_stack(&stack),
             },
-            Call::Describe(id) if id.service.as_str() == "api" => {
-                Reply::json(&ServiceDescription {
-                    status: self.status(&id.stack).services.remove(0),
-                    stack: id.stack,
-                    definition: definition(),
-                    recent: vec!["12:44:35 2 exited with code 1; started again in 4s".to_owned()],
-                })
-            }
+            Call::Describe(id) if id.service.as_str() == "api" => Reply::json(&ServiceDescription {
+                status: self.status(&id.stack).services.remove(0),
+                stack: id.stack,
+                definition: definition(),
+                recent: vec!["12:44:35 2 exited with code 1; started again in 4s".to_owned()],
+            }),
             Call::Describe(id) => Reply::Refused(
                 ApiError::new(
                     Class::NotFound,
@@ -147,13 +141,7 @@ impl Handler for Answers {
             Call::Apply(apply) if apply.stack.name.as_str() == "fails" => sent(failing_lines()),
             Call::Apply(_) => sent(up_lines()),
             Call::Remove(stack) => sent(vec![
-                step(
-                    Stage::Stop,
-                    &format!("{stack}/api/1"),
-                    StageState::Done,
-                    "SIGTERM",
-                    812,
-                ),
+                step(Stage::Stop, &format!("{stack}/api/1"), StageState::Done, "SIGTERM", 812),
                 finished(&[], &[]),
             ]),
             Call::Restart(target) if target.slot == Some(9) => Reply::Refused(
@@ -176,14 +164,7 @@ impl Handler for Answers {
                 environment: [
                     ("PATH", "/usr/bin:/bin"),
                     ("GREETING", "hello"),
-                    (
-                        "PURPOSE",
-                        if query.purpose == Purpose::Run {
-                            "run"
-                        } else {
-                            "exec"
-                        },
-                    ),
+                    ("PURPOSE", if query.purpose == Purpose::Run { "run" } else { "exec" }),
                 ]
                 .map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())))
                 .into(),
@@ -210,10 +191,7 @@ impl Handler for Answers {
 
 impl Answers {
     fn note(&self, call: &Call) {
-        if matches!(
-            call,
-            Call::Version | Call::Daemon | Call::Stacks | Call::StackStatus(_)
-        ) {
+        if matches!(call, Call::Version | Call::Daemon | Call::Stacks | Call::StackStatus(_)) {
             return;
         }
         let encoded = call.encode();
@@ -238,20 +216,8 @@ impl Answers {
             ready_replicas: ready,
             urls: vec![format!("http://{name}.localhost:8080/")],
         };
-        let mps = summary(
-            "mps",
-            self.stacks.join("mps/stack.yml"),
-            ServiceState::Degraded,
-            1,
-            4,
-        );
-        let shop = summary(
-            "shop",
-            "/srv/shop/stack.yml".into(),
-            ServiceState::Running,
-            12,
-            12,
-        );
+        let mps = summary("mps", self.stacks.join("mps/stack.yml"), ServiceState::Degraded, 1, 4);
+        let shop = summary("shop", "/srv/shop/stack.yml".into(), ServiceState::Running, 12, 12);
         match self.scene {
             Scene::Empty => Vec::new(),
             Scene::One => vec![mps],
@@ -260,11 +226,7 @@ impl Answers {
     }
 
     fn status(&self, stack: &StackName) -> StackStatus {
-        let summary = self
-            .stacks()
-            .into_iter()
-            .find(|it| it.name == *stack)
-            .unwrap();
+        let summary = self.stacks().into_iter().find(|it| it.name == *stack).unwrap();
         let replica = |slot: u32, state, why: &str| ReplicaStatus {
             id: ReplicaId {
                 stack: stack.clone(),
@@ -300,11 +262,7 @@ impl Answers {
                     replicas: vec![
                         replica(1, ReplicaState::Ready, ""),
                         replica(2, ReplicaState::BackingOff, "started again in 4s"),
-                        replica(
-                            3,
-                            ReplicaState::Failing,
-                            "10 failures in a row, tried every 1m",
-                        ),
+                        replica(3, ReplicaState::Failing, "10 failures in a row, tried every 1m"),
                     ],
                 },
                 ServiceStatus {
@@ -331,10 +289,7 @@ impl Answers {
 }
 
 fn no_stack(stack: &StackName) -> Reply {
-    Reply::Refused(ApiError::new(
-        Class::NotFound,
-        format!("there is no stack `{stack}`"),
-    ))
+    Reply::Refused(ApiError::new(Class::NotFound, format!("there is no stack `{stack}`")))
 }
 
 fn daemon() -> DaemonReport {
@@ -373,9 +328,7 @@ fn definition() -> Definition {
         replicas: "3".to_owned(),
         depends_on: vec!["db is ready".to_owned(), "cache is started".to_owned()],
         restart: "always; 4s to 1m between tries, failing after 10 in a row".to_owned(),
-        readiness: Some(
-            "GET /ready every 30s, 3s to answer, 3 retries, 5s start period".to_owned(),
-        ),
+        readiness: Some("GET /ready every 30s, 3s to answer, 3 retries, 5s start period".to_owned()),
         limits: vec!["memory 1.0 GB".to_owned(), "processors 1".to_owned()],
         stop: "signal 15, then SIGKILL after 10s".to_owned(),
         logs: "5 files of 10.0 MB each, dropping when behind".to_owned(),
@@ -393,12 +346,7 @@ fn plan_steps() -> Vec<PlannedStep> {
     };
     vec![
         step("mps/api", "prepare", "make", None),
-        step(
-            "mps/api/3",
-            "start",
-            "3 replicas are wanted, 2 are there",
-            Some("stop"),
-        ),
+        step("mps/api/3", "start", "3 replicas are wanted, 2 are there", Some("stop")),
     ]
 }
 
@@ -428,37 +376,13 @@ fn up_lines() -> Vec<ProgressLine> {
     let api = "mps/api/1";
     vec![
         step(Stage::Listen, "127.0.0.1:8080", StageState::Done, "", 1),
-        step(
-            Stage::Depend,
-            "mps/api",
-            StageState::Waiting,
-            "db is not ready",
-            0,
-        ),
-        step(
-            Stage::Depend,
-            "mps/api",
-            StageState::Waiting,
-            "db is not ready",
-            0,
-        ),
+        step(Stage::Depend, "mps/api", StageState::Waiting, "db is not ready", 0),
+        step(Stage::Depend, "mps/api", StageState::Waiting, "db is not ready", 0),
         step(Stage::Depend, "mps/api", StageState::Done, "", 1000),
         step(Stage::Start, api, StageState::Begun, "", 0),
-        step(
-            Stage::Start,
-            api,
-            StageState::Done,
-            "pid 4711, port 20001",
-            12,
-        ),
+        step(Stage::Start, api, StageState::Done, "pid 4711, port 20001", 12),
         step(Stage::Ready, api, StageState::Begun, "GET /ready", 0),
-        step(
-            Stage::Ready,
-            api,
-            StageState::Done,
-            "GET /ready answered 200",
-            412,
-        ),
+        step(Stage::Ready, api, StageState::Done, "GET /ready answered 200", 412),
         step(
             Stage::Answered,
             "mps/api",
@@ -466,10 +390,7 @@ fn up_lines() -> Vec<ProgressLine> {
             "http://127.0.0.1:8080/ answered 200",
             8,
         ),
-        finished(
-            &["http://127.0.0.1:8080/"],
-            &["tend status", "tend logs -f api"],
-        ),
+        finished(&["http://127.0.0.1:8080/"], &["tend status", "tend logs -f api"]),
     ]
 }
 
@@ -477,13 +398,7 @@ fn failing_lines() -> Vec<ProgressLine> {
     let api = "fails/api/1";
     vec![
         step(Stage::Start, api, StageState::Done, "pid 4712", 9),
-        step(
-            Stage::Ready,
-            api,
-            StageState::Failed,
-            "exited with code 1",
-            120,
-        ),
+        step(Stage::Ready, api, StageState::Failed, "exited with code 1", 120),
         ProgressLine::Finished(Finished {
             ok: false,
             took_ms: 900,
@@ -532,7 +447,6 @@ fn events() -> Vec<Event> {
         last_lines: vec!["error: no such table: members".to_owned()],
         stable_until: Some(AT),
         changes_since_stable: vec![Change {
-            event: EventId(1),
             at: AT,
             by: "ana".to_owned(),
             what: "stack applied, revision 4".to_owned(),

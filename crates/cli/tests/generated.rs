@@ -29,16 +29,10 @@ fn every_command_has_a_manual_page() {
     let folder = Folder::new();
     let outcome = typist(&folder).types(&["man", "."]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    for command in tend_cli::command()
-        .get_subcommands()
-        .filter(|it| !it.is_hide_set())
-    {
+    for command in tend_cli::command().get_subcommands().filter(|it| !it.is_hide_set()) {
         let name = format!("tend-{}.1", command.get_name());
         let page = std::fs::read_to_string(folder.path().join(&name)).expect(&name);
-        assert!(
-            page.contains(".SH SYNOPSIS") && page.contains(".SH OPTIONS"),
-            "{name}"
-        );
+        assert!(page.contains(".SH SYNOPSIS") && page.contains(".SH OPTIONS"), "{name}");
         assert!(outcome.stdout.contains(&name), "{name}");
     }
     let page = std::fs::read_to_string(folder.path().join("tend.1")).unwrap();

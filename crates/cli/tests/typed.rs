@@ -78,11 +78,9 @@ pub(crate) const ROLES: Roles = Roles {
 };
 
 fn cannot_start(paths: &Paths) -> Result<DaemonStart, ApiError> {
-    Err(
-        ApiError::new(Class::Unavailable, "the daemon could not be started")
-            .detail(format!("`{}` cannot be written", paths.state.display()))
-            .hint("set TEND_STATE to a folder this user may write"),
-    )
+    Err(ApiError::new(Class::Unavailable, "the daemon could not be started")
+        .detail(format!("`{}` cannot be written", paths.state.display()))
+        .hint("set TEND_STATE to a folder this user may write"))
 }
 
 fn verify(paths: &Paths) -> Result<Verification, ApiError> {

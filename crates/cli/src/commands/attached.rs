@@ -114,10 +114,7 @@ fn run_here(
 
 /// Takes the service's user, group and supplementary groups on, in this thread and what it starts.
 fn become_user(environment: &EnvironmentReport) -> Result<()> {
-    let (uid, gid) = (
-        Uid::from_raw(environment.uid),
-        Gid::from_raw(environment.gid),
-    );
+    let (uid, gid) = (Uid::from_raw(environment.uid), Gid::from_raw(environment.gid));
     if !rustix::process::geteuid().is_root() {
         if (uid, gid) == (rustix::process::geteuid(), rustix::process::getegid()) {
             return Ok(());
@@ -128,12 +125,7 @@ fn become_user(environment: &EnvironmentReport) -> Result<()> {
             source: io::ErrorKind::PermissionDenied.into(),
         });
     }
-    let groups: Vec<Gid> = environment
-        .groups
-        .iter()
-        .copied()
-        .map(Gid::from_raw)
-        .collect();
+    let groups: Vec<Gid> = environment.groups.iter().copied().map(Gid::from_raw).collect();
     rustix::thread::set_thread_groups(&groups)
         .and_then(|()| rustix::thread::set_thread_gid(gid))
         .and_then(|()| rustix::thread::set_thread_uid(uid))
@@ -162,8 +154,6 @@ mod text {
     pub(super) const THREAD_ENDED: &str = "the thread that runs the command ended early";
 
     pub(super) fn without_limits(cgroup: &str, error: &std::io::Error) -> String {
-        format!(
-            "the service's limits do not apply to the command: could not join `{cgroup}`: {error}"
-        )
+        format!("the service's limits do not apply to the command: could not join `{cgroup}`: {error}")
     }
 }

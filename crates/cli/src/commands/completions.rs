@@ -20,12 +20,7 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let mut text = Vec::new();
-        clap_complete::generate(
-            self.shell,
-            &mut definition(context.roles),
-            "tend",
-            &mut text,
-        );
+        clap_complete::generate(self.shell, &mut definition(context.roles), "tend", &mut text);
         context.write(&String::from_utf8_lossy(&text))?;
         Ok(EXIT_OK)
     }

@@ -48,10 +48,7 @@ fn lines(description: &ServiceDescription, paint: Paint) -> Vec<String> {
     let mut lines = vec![
         format!(
             "{}   {}   {}",
-            paint.paint(
-                Tone::Strong,
-                &format!("{}/{}", description.stack, service.name)
-            ),
+            paint.paint(Tone::Strong, &format!("{}/{}", description.stack, service.name)),
             paint.paint(service.state.into(), service.state.as_str()),
             paint.paint(Tone::Faint, &service.why),
         )
@@ -70,10 +67,7 @@ fn lines(description: &ServiceDescription, paint: Paint) -> Vec<String> {
     for (label, value) in facts {
         let mut label = label;
         for line in value.lines() {
-            lines.push(format!(
-                "{}{line}",
-                paint.paint(Tone::Faint, &format!("{label:<20}"))
-            ));
+            lines.push(format!("{}{line}", paint.paint(Tone::Faint, &format!("{label:<20}"))));
             label = "";
         }
     }
@@ -98,10 +92,7 @@ fn defined(definition: &Definition) -> Vec<(&'static str, String)> {
         (text::PREPARE, definition.prepare.as_ref().map(words)),
         (
             text::DIRECTORY,
-            definition
-                .directory
-                .as_ref()
-                .map(|path| path.display().to_string()),
+            definition.directory.as_ref().map(|path| path.display().to_string()),
         ),
         (text::USER, definition.user.clone()),
         (text::PORT, Some(definition.port.clone())),

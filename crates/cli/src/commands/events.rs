@@ -83,11 +83,7 @@ impl Events {
             filter: Filter {
                 since: self.since.as_ref().map(resolve),
                 until: self.until.as_ref().map(resolve),
-                kinds: self
-                    .kinds
-                    .iter()
-                    .map(|kind| KindPattern::from(kind.as_str()))
-                    .collect(),
+                kinds: self.kinds.iter().map(|kind| KindPattern::from(kind.as_str())).collect(),
                 stack: target.as_ref().map(|target| target.stack.clone()),
                 service: target.as_ref().and_then(|target| target.service.clone()),
                 slot: target.as_ref().and_then(|target| target.slot),
@@ -159,12 +155,7 @@ fn particulars(event: &Event) -> String {
 fn show_all(context: &mut Context<'_>, event: &Event) -> Result<()> {
     let text = match serde_json::from_value::<CrashCard>(event.data.clone()) {
         Ok(card) => card.to_string(),
-        Err(_)
-            if event
-                .data
-                .as_object()
-                .is_some_and(serde_json::Map::is_empty) =>
-        {
+        Err(_) if event.data.as_object().is_some_and(serde_json::Map::is_empty) => {
             return Ok(());
         }
         Err(_) => serde_json::to_string_pretty(&event.data).unwrap_or_default(),

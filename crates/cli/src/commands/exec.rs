@@ -30,10 +30,7 @@ pub(crate) struct Exec {
 impl Exec {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let client = context.client().await?;
-        let mut target = self
-            .stack
-            .target(context, &client, Some(&self.target))
-            .await?;
+        let mut target = self.stack.target(context, &client, Some(&self.target)).await?;
         target.slot.get_or_insert(1);
         let environment = client
             .environment(EnvironmentQuery {

@@ -39,9 +39,7 @@ impl Info {
 
 fn facts(report: &DaemonReport) -> Vec<(&'static str, String)> {
     let edge = &report.edge;
-    let memory = |bytes: Option<u64>| {
-        bytes.map_or_else(String::new, |bytes| format!(", {}", format_bytes(bytes)))
-    };
+    let memory = |bytes: Option<u64>| bytes.map_or_else(String::new, |bytes| format!(", {}", format_bytes(bytes)));
     let pid = |pid: Option<u32>| pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
     let limits = &report.limits;
     let mut facts = vec![

@@ -76,11 +76,7 @@ impl Install {
 /// `KillMode=process` and `Delegate=yes`: stopping or restarting the daemon leaves replicas, shims and edge alone, and the cgroups
 /// below its own are the daemon's to arrange. `StartLimitIntervalSec=0`: a daemon that keeps ending is always tried again.
 fn unit(program: &str, settings: &[(&str, String)], user: bool) -> String {
-    let target = if user {
-        "default.target"
-    } else {
-        "multi-user.target"
-    };
+    let target = if user { "default.target" } else { "multi-user.target" };
     let network = if user {
         ""
     } else {

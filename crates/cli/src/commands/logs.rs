@@ -57,15 +57,9 @@ const TAIL: u32 = 100;
 impl Logs {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let client = context.client().await?;
-        let target = self
-            .stack
-            .target(context, &client, self.target.as_ref())
-            .await?;
+        let target = self.stack.target(context, &client, self.target.as_ref()).await?;
         let zone = context.surroundings.time_zone.clone();
-        let since = self
-            .since
-            .as_ref()
-            .map(|when| when.resolve(context.now().wall, &zone));
+        let since = self.since.as_ref().map(|when| when.resolve(context.now().wall, &zone));
         let mut reader = client
             .logs(LogsQuery {
                 target,
@@ -137,10 +131,7 @@ impl Prefixes {
         };
         let name = format!("{}/{}", replica.service, replica.slot);
         self.width = self.width.max(name.len());
-        (
-            format!("{name:<width$} |", width = self.width),
-            Tone::Nth(index),
-        )
+        (format!("{name:<width$} |", width = self.width), Tone::Nth(index))
     }
 }
 

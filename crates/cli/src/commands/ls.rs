@@ -36,11 +36,7 @@ impl Ls {
                 Cell::new(stack.name.as_str()).tone(Tone::Strong),
                 Cell::new(stack.state.as_str()).tone(stack.state),
                 Cell::new(stack.services.to_string()).right(),
-                Cell::new(format!(
-                    "{}/{}",
-                    stack.ready_replicas, stack.wanted_replicas
-                ))
-                .right(),
+                Cell::new(format!("{}/{}", stack.ready_replicas, stack.wanted_replicas)).right(),
                 Cell::new(stack.urls.join(" ")),
                 Cell::new(stack.file.display().to_string()).tone(Tone::Faint),
             ]);
@@ -53,8 +49,6 @@ impl Ls {
 }
 
 mod text {
-    pub(super) const HEADINGS: [&str; 6] =
-        ["STACK", "STATE", ">SERVICES", ">READY", "REACH", "FILE"];
-    pub(super) const NONE: &str =
-        "no stack is up; `tend up` in the folder of a stack file brings it up";
+    pub(super) const HEADINGS: [&str; 6] = ["STACK", "STATE", ">SERVICES", ">READY", "REACH", "FILE"];
+    pub(super) const NONE: &str = "no stack is up; `tend up` in the folder of a stack file brings it up";
 }

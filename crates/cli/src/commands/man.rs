@@ -29,20 +29,15 @@ impl Man {
         };
         let folder = context.surroundings.directory.join(folder);
         let mut pages = vec![("tend".to_owned(), tend.clone())];
-        for command in tend
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-        {
+        for command in tend.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = format!("tend-{}", command.get_name());
             pages.push((name.clone(), command.clone().name(name)));
         }
         for (name, command) in pages {
             let path = folder.join(format!("{name}.1"));
-            write_atomically(&path, page(command)?.as_bytes(), 0o644).map_err(|source| {
-                Error::Write {
-                    path: path.clone(),
-                    source,
-                }
+            write_atomically(&path, page(command)?.as_bytes(), 0o644).map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
             })?;
             context.line(&path.display().to_string())?;
         }

@@ -33,10 +33,7 @@ impl Plan {
         }
         let paint = context.paint();
         for warning in &plan.warnings {
-            context.line(&format!(
-                "{} {warning}",
-                paint.paint(Tone::Uneasy, text::WARNING)
-            ))?;
+            context.line(&format!("{} {warning}", paint.paint(Tone::Uneasy, text::WARNING)))?;
         }
         if plan.steps.is_empty() {
             context.line(&text::nothing(plan.stack.as_str()))?;

@@ -52,8 +52,7 @@ impl Scale {
             let summary = text::done(&scale);
             let failure = text::not_done(&scale);
             let reader = client.scale(scale).await?;
-            let code =
-                follow_to_the_end(context, reader, self.json.json, &summary, &failure).await?;
+            let code = follow_to_the_end(context, reader, self.json.json, &summary, &failure).await?;
             if code != EXIT_OK {
                 return Ok(code);
             }

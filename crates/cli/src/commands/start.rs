@@ -25,10 +25,7 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let client = context.client().await?;
-        let target = self
-            .stack
-            .target(context, &client, self.target.as_ref())
-            .await?;
+        let target = self.stack.target(context, &client, self.target.as_ref()).await?;
         let (summary, failure) = (text::done(&target), text::not_done(&target));
         let reader = client.start(target).await?;
         follow_to_the_end(context, reader, self.json.json, &summary, &failure).await

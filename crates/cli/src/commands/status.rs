@@ -32,9 +32,7 @@ impl Status {
             Err(error) => return Err(error),
         };
         for (index, name) in names.into_iter().enumerate() {
-            let (status, text) = client
-                .json_with_text::<StackStatus>(&Call::StackStatus(name))
-                .await?;
+            let (status, text) = client.json_with_text::<StackStatus>(&Call::StackStatus(name)).await?;
             if self.json.json {
                 context.line(&text)?;
                 continue;
@@ -67,19 +65,13 @@ pub(super) fn lines(status: &StackStatus, paint: Paint) -> Vec<String> {
     }
     for service in &status.services {
         for url in &service.urls {
-            lines.push(format!(
-                "  {url}  {}",
-                paint.paint(Tone::Faint, service.name.as_str())
-            ));
+            lines.push(format!("  {url}  {}", paint.paint(Tone::Faint, service.name.as_str())));
         }
     }
     lines.push(String::new());
     lines.extend(table(status).lines(paint));
     for warning in &status.warnings {
-        lines.push(format!(
-            "{} {warning}",
-            paint.paint(Tone::Uneasy, text::WARNING)
-        ));
+        lines.push(format!("{} {warning}", paint.paint(Tone::Uneasy, text::WARNING)));
     }
     lines
 }
@@ -135,9 +127,7 @@ fn service_row(service: &ServiceStatus) -> Vec<Cell> {
 }
 
 fn replica_row(replica: &ReplicaStatus) -> Vec<Cell> {
-    let number = |number: Option<u64>| {
-        Cell::new(number.map_or_else(String::new, |number| number.to_string())).right()
-    };
+    let number = |number: Option<u64>| Cell::new(number.map_or_else(String::new, |number| number.to_string())).right();
     let mut note = replica.why.clone();
     if let Some(exit) = &replica.last_exit {
         if !note.is_empty() {

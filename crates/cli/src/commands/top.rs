@@ -59,12 +59,7 @@ impl Top {
         shown.map(|()| EXIT_OK)
     }
 
-    async fn show(
-        &self,
-        context: &mut Context<'_>,
-        client: &Client,
-        stack: Option<StackName>,
-    ) -> Result<()> {
+    async fn show(&self, context: &mut Context<'_>, client: &Client, stack: Option<StackName>) -> Result<()> {
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
         let mut keyboard = tokio::time::interval(KEYBOARD);
@@ -93,11 +88,7 @@ impl Top {
 }
 
 /// Returns the whole picture with what moves the cursor. A daemon that is away for a moment is said so, not an end.
-async fn picture(
-    context: &Context<'_>,
-    client: &Client,
-    stack: Option<&StackName>,
-) -> Result<String> {
+async fn picture(context: &Context<'_>, client: &Client, stack: Option<&StackName>) -> Result<String> {
     let paint = context.paint();
     let zone = &context.surroundings.time_zone;
     let time = local_time_of_day(context.now().wall, zone);

@@ -73,13 +73,9 @@ impl Upgrade {
 
 mod text {
     pub(super) fn upgraded(version: &str, build: &str, new: &str, new_build: &str) -> String {
-        format!(
-            "the daemon went on as {new} ({new_build}), from {version} ({build}); replicas were adopted"
-        )
+        format!("the daemon went on as {new} ({new_build}), from {version} ({build}); replicas were adopted")
     }
     pub(super) fn not_seen(seconds: u64) -> String {
-        format!(
-            "the daemon was not seen as the new program within {seconds} s; `tend info` tells which one it is"
-        )
+        format!("the daemon was not seen as the new program within {seconds} s; `tend info` tells which one it is")
     }
 }

@@ -17,11 +17,7 @@ pub(crate) fn show_error(
 ) -> io::Result<()> {
     let mut lines = what.lines();
     let first = lines.next().unwrap_or_default();
-    writeln!(
-        to,
-        "{} {first}",
-        paint.paint(class.colour().into(), "error:")
-    )?;
+    writeln!(to, "{} {first}", paint.paint(class.colour().into(), "error:"))?;
     for line in lines {
         writeln!(to, "  {line}")?;
     }

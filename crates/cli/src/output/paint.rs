@@ -118,13 +118,7 @@ pub(crate) fn harmless(text: &str) -> String {
         return text.to_owned();
     }
     text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
         .collect()
 }
 
@@ -136,10 +130,7 @@ mod tests {
     fn text_is_left_alone_where_colour_is_not_wanted() {
         assert_eq!(Paint { on: false }.paint(Tone::Bad, "x"), "x");
         assert_eq!(Paint { on: true }.paint(Tone::Plain, "x"), "x");
-        assert_eq!(
-            Paint { on: true }.paint(Tone::Bad, "x"),
-            "\u{1b}[31mx\u{1b}[0m"
-        );
+        assert_eq!(Paint { on: true }.paint(Tone::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
     }
 
     #[test]

@@ -145,9 +145,8 @@ impl View {
                 Some(line)
             }
             StageState::Done | StageState::Failed => {
-                self.running.retain(|step| {
-                    step.stage != progress.stage || step.subject != progress.subject
-                });
+                self.running
+                    .retain(|step| step.stage != progress.stage || step.subject != progress.subject);
                 let (mark, tone) = if progress.state == StageState::Done {
                     (text::DONE, Tone::Good)
                 } else {

@@ -45,11 +45,7 @@ impl Table {
     pub(crate) fn new(headings: &[&str]) -> Self {
         let heading = |text: &&str| {
             let cell = Cell::new(text.trim_start_matches('>')).tone(Tone::Faint);
-            if text.starts_with('>') {
-                cell.right()
-            } else {
-                cell
-            }
+            if text.starts_with('>') { cell.right() } else { cell }
         };
         Self {
             rows: vec![headings.iter().map(heading).collect()],
@@ -74,10 +70,7 @@ impl Table {
                 }
             })
             .collect();
-        self.rows
-            .iter()
-            .map(|row| line(row, &widths, paint))
-            .collect()
+        self.rows.iter().map(|row| line(row, &widths, paint)).collect()
     }
 }
 
@@ -163,17 +156,10 @@ mod tests {
         ]);
         assert_eq!(
             table.lines(Paint { on: false }),
-            [
-                "NAME       SIZE   STATE",
-                "支付          7   up",
-                "gateway   12345"
-            ]
+            ["NAME       SIZE   STATE", "支付          7   up", "gateway   12345"]
         );
         let coloured = table.lines(Paint { on: true });
-        assert!(
-            coloured[1].ends_with("\u{1b}[32mup\u{1b}[0m"),
-            "{coloured:?}"
-        );
+        assert!(coloured[1].ends_with("\u{1b}[32mup\u{1b}[0m"), "{coloured:?}");
     }
 
     #[test]
