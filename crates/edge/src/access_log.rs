@@ -145,13 +145,10 @@ pub(crate) struct LogSink {
 
 impl LogSink {
     /// Opens the log and starts its writer.
-    pub(crate) fn open(
-        path: PathBuf,
-        rotation: LogRotation,
-    ) -> Result<(Self, JoinHandle<()>), EdgeError> {
+    pub(crate) fn open(path: PathBuf, rotation: LogRotation) -> Result<(Self, JoinHandle<()>), EdgeError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer::open(path.clone(), rotation)
-            .map_err(|source| EdgeError::AccessLog { path, source })?;
+        let mut writer =
+            Writer::open(path.clone(), rotation).map_err(|source| EdgeError::AccessLog { path, source })?;
         let (batches, receiver) = sync_channel(WAITING_MAX);
         let counter = dropped.clone();
         let thread = std::thread::Builder::new()
@@ -235,11 +232,7 @@ struct Writer {
 impl Writer {
     fn open(path: PathBuf, rotation: LogRotation) -> io::Result<Self> {
         let file = open(&path)?;
-        Ok(Self {
-            path,
-            rotation,
-            file,
-        })
+        Ok(Self { path, rotation, file })
     }
 
     fn run(&mut self, batches: &Receiver<Batch>, dropped: &AtomicU64) {
@@ -261,8 +254,7 @@ impl Writer {
     fn make_room(&mut self, more: u64) -> io::Result<()> {
         let open_now = self.file.metadata()?;
         let full = open_now.len() > 0 && open_now.len() + more > self.rotation.file_bytes_max;
-        let moved =
-            std::fs::metadata(&self.path).map_or(true, |named| named.ino() != open_now.ino());
+        let moved = std::fs::metadata(&self.path).map_or(true, |named| named.ino() != open_now.ino());
         if full && !moved {
             let lock = OpenOptions::new()
                 .create(true)
@@ -284,11 +276,7 @@ impl Writer {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)
+    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
 /// Renames `access.log` to `access.log.1` and so on; the oldest beyond `files_max` is overwritten or removed.
@@ -353,15 +341,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(
-            names,
-            [
-                "access.log",
-                "access.log.1",
-                "access.log.2",
-                "access.log.lock"
-            ]
-        );
+        assert_eq!(names, ["access.log", "access.log.1", "access.log.2", "access.log.lock"]);
         for name in &names {
             assert!(std::fs::metadata(folder.join(name)).unwrap().len() <= 4000);
         }

@@ -64,18 +64,12 @@ impl ErrorCode {
             Self::BadRequest => "tend edge: this request is malformed and was not forwarded.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
-            Self::NoRoute => {
-                "tend edge: no route for this host and path. `tend describe` lists the routes.\n"
-            }
-            Self::NoReadyReplica => {
-                "tend edge: no replica of the service is ready. `tend status` says why.\n"
-            }
+            Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
+            Self::NoReadyReplica => "tend edge: no replica of the service is ready. `tend status` says why.\n",
             Self::ConnectFailed => {
                 "tend edge: no replica of the service could be connected to. `tend status` says why.\n"
             }
-            Self::UpstreamFailed => {
-                "tend edge: the replica closed the connection before it answered.\n"
-            }
+            Self::UpstreamFailed => "tend edge: the replica closed the connection before it answered.\n",
             Self::UpstreamTimeout => "tend edge: the replica did not answer in time.\n",
         }
     }

@@ -61,11 +61,7 @@ impl Control {
     }
 
     /// Does what a message asks and returns what to answer.
-    pub(crate) async fn handle(
-        &mut self,
-        message: ToEdge,
-        descriptors: Vec<OwnedFd>,
-    ) -> Vec<Reply> {
+    pub(crate) async fn handle(&mut self, message: ToEdge, descriptors: Vec<OwnedFd>) -> Vec<Reply> {
         match message {
             ToEdge::Hello { .. } => vec![(self.hello(), Vec::new())],
             ToEdge::Listeners { sockets } => self.take_listeners(&sockets, descriptors).await,
@@ -82,11 +78,7 @@ impl Control {
         }
     }
 
-    async fn take_listeners(
-        &mut self,
-        sockets: &[HandedSocket],
-        descriptors: Vec<OwnedFd>,
-    ) -> Vec<Reply> {
+    async fn take_listeners(&mut self, sockets: &[HandedSocket], descriptors: Vec<OwnedFd>) -> Vec<Reply> {
         if sockets.len() != descriptors.len() {
             let why = format!(
                 "{} sockets were announced and {} came",
@@ -101,15 +93,12 @@ impl Control {
                 Ok(taken) => new += usize::from(taken),
                 Err(error) => {
                     let why = format!("could not take the socket of {}: {error}", handed.address);
-                    return self.refused(
-                        "listeners",
-                        why,
-                        "send sockets on which listen was called",
-                    );
+                    return self.refused("listeners", why, "send sockets on which listen was called");
                 }
             }
         }
-        self.awaiting_sockets = false;
+        // More may follow, and none of them may be bound by the edge meanwhile: only a snapshot or the end of the wait says that
+        // no more will come.
         if new > 0 {
             self.listen().await;
         }
@@ -132,24 +121,12 @@ impl Control {
         }
         // On disk first: what was said to be served must be served after a crash as well.
         if let Err(error) = write_atomically(&self.snapshot_path, &live.snapshot.to_json(), 0o640) {
-            let why = format!(
-                "could not write `{}`: {error}",
-                self.snapshot_path.display()
-            );
-            return self.refused(
-                "snapshot",
-                why,
-                "check the disk and the rights of the state folder",
-            );
+            let why = format!("could not write `{}`: {error}", self.snapshot_path.display());
+            return self.refused("snapshot", why, "check the disk and the rights of the state folder");
         }
+        self.awaiting_sockets = false;
         let unbound = self.serve(live).await;
-        vec![(
-            FromEdge::Serving {
-                generation,
-                unbound,
-            },
-            Vec::new(),
-        )]
+        vec![(FromEdge::Serving { generation, unbound }, Vec::new())]
     }
 
     /// Puts a snapshot into service on every thread; returns the addresses that could not be listened on.
@@ -161,21 +138,16 @@ impl Control {
         for worker in &self.workers {
             let (tell, told) = oneshot::channel();
             // A thread that has ended has drained: it serves nothing.
-            if worker
-                .commands
-                .send(Command::Serve(live.clone(), tell))
-                .await
-                .is_ok()
-            {
+            if worker.commands.send(Command::Serve(live.clone(), tell)).await.is_ok() {
                 seen.push(told);
             }
         }
         for told in seen {
             let _ = told.await;
         }
-        live.empty()
-            .into_iter()
-            .for_each(|event| self.shared.tell(event));
+        live.empty().into_iter().for_each(|event| self.shared.tell(event));
+        let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
+        self.listeners.keep_only(&wanted);
         self.listen().await
     }
 
@@ -194,15 +166,8 @@ impl Control {
                 });
             }
         }
-        // Sockets may be handed over before the first snapshot names them.
-        if self.live.snapshot.generation > 0 {
-            self.listeners.keep_only(&wanted);
-        }
         for (thread, worker) in self.workers.iter().enumerate() {
-            match self
-                .listeners
-                .of_thread(thread, self.workers.len(), &wanted)
-            {
+            match self.listeners.of_thread(thread, self.workers.len(), &wanted) {
                 Ok(sockets) => {
                     let _ = worker.commands.send(Command::Accept(sockets)).await;
                 }
@@ -222,10 +187,8 @@ impl Control {
         for number in 0..parts {
             let from = number * DESCRIPTORS_MAX;
             let part = &all[from..all.len().min(from + DESCRIPTORS_MAX)];
-            let copies: std::io::Result<Vec<OwnedFd>> = part
-                .iter()
-                .map(|(_, socket)| socket.try_clone_to_owned())
-                .collect();
+            let copies: std::io::Result<Vec<OwnedFd>> =
+                part.iter().map(|(_, socket)| socket.try_clone_to_owned()).collect();
             match copies {
                 Ok(copies) => {
                     let message = FromEdge::Listeners {
@@ -258,11 +221,7 @@ impl Control {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             log_lines_dropped: self.sink.dropped(),
-            replicas: self
-                .live
-                .replicas()
-                .map(|replica| replica.stats(now))
-                .collect(),
+            replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
         }
     }
 }

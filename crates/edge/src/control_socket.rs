@@ -65,11 +65,7 @@ impl ControlSocket {
     }
 
     /// Serves whoever connects, for ever.
-    pub(crate) async fn serve(
-        &self,
-        control: Rc<Mutex<Control>>,
-        events: broadcast::Sender<FromEdge>,
-    ) {
+    pub(crate) async fn serve(&self, control: Rc<Mutex<Control>>, events: broadcast::Sender<FromEdge>) {
         loop {
             match self.socket.accept().await {
                 Ok((socket, _)) => {
@@ -142,20 +138,18 @@ impl Peer {
         }
         let control = self.control.lock().await;
         FromEdge::Refused {
-            what: serde_json::from_slice(text)
-                .map_or_else(|_| "?".to_owned(), |kind: Kind| kind.r#type),
+            what: serde_json::from_slice(text).map_or_else(|_| "?".to_owned(), |kind: Kind| kind.r#type),
             why: error.to_string(),
-            hint: "the two sides are of different versions: `tend upgrade` brings both to one"
-                .to_owned(),
+            hint: "the two sides are of different versions: `tend upgrade` brings both to one".to_owned(),
             generation: control.live.snapshot.generation,
         }
     }
 
     async fn send(&self, message: &FromEdge, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let text = to_bytes(message);
-        let sending = self.socket.async_io(Interest::WRITABLE, || {
-            frame::send(&self.socket, &text, descriptors)
-        });
+        let sending = self
+            .socket
+            .async_io(Interest::WRITABLE, || frame::send(&self.socket, &text, descriptors));
         tokio::time::timeout(SEND_TIME_MAX, sending)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -176,12 +170,8 @@ impl ControlClient {
     /// When nobody listens there.
     pub fn connect(path: &Path) -> Result<Self, EdgeError> {
         let connect = || -> io::Result<OwnedFd> {
-            let socket = rustix::net::socket_with(
-                AddressFamily::UNIX,
-                SocketType::SEQPACKET,
-                SocketFlags::CLOEXEC,
-                None,
-            )?;
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
             rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
             Ok(socket)
         };
@@ -199,8 +189,7 @@ impl ControlClient {
     /// # Errors
     /// When the edge is gone.
     pub fn send(&self, message: &ToEdge, descriptors: &[BorrowedFd<'_>]) -> Result<(), EdgeError> {
-        frame::send(&self.socket, &to_bytes(message), descriptors)
-            .map_err(|error| self.failed(error))
+        frame::send(&self.socket, &to_bytes(message), descriptors).map_err(|error| self.failed(error))
     }
 
     /// Returns the next message and its descriptors; none when nothing came within `wait`.
@@ -213,16 +202,14 @@ impl ControlClient {
             tv_nsec: i64::from(wait.subsec_nanos()),
         };
         let mut poll = [PollFd::new(&self.socket, PollFlags::IN)];
-        let ready = rustix::event::poll(&mut poll, Some(&timeout))
-            .map_err(|error| self.failed(error.into()))?;
+        let ready = rustix::event::poll(&mut poll, Some(&timeout)).map_err(|error| self.failed(error.into()))?;
         if ready == 0 {
             return Ok(None);
         }
         let (text, descriptors) = frame::receive(&self.socket)
             .map_err(|error| self.failed(error))?
             .ok_or_else(|| self.failed(io::ErrorKind::UnexpectedEof.into()))?;
-        let envelope: Envelope<FromEdge> =
-            serde_json::from_slice(&text).map_err(|error| self.failed(error.into()))?;
+        let envelope: Envelope<FromEdge> = serde_json::from_slice(&text).map_err(|error| self.failed(error.into()))?;
         Ok(Some((envelope.message, descriptors)))
     }
 

@@ -122,9 +122,7 @@ impl Exchange {
         let service = &self.live.services[found.service];
         let now = SystemClock.now().mono;
         let replica = loop {
-            let replica = service
-                .choose(&self.tried, now)
-                .ok_or(ErrorCode::NoReadyReplica)?;
+            let replica = service.choose(&self.tried, now).ok_or(ErrorCode::NoReadyReplica)?;
             if replica.enter() {
                 break replica.clone();
             }
@@ -194,8 +192,7 @@ impl Exchange {
             } else {
                 let policy = self.ejection();
                 let jitter = self.worker.random();
-                let verdict = replica
-                    .health(|health| health.failed(ticket, failed.why, &policy, now, jitter));
+                let verdict = replica.health(|health| health.failed(ticket, failed.why, &policy, now, jitter));
                 if let Some(Verdict::Ejected { why, lasts }) = verdict {
                     self.worker.shared.tell(FromEdge::Ejected {
                         replica: replica.id.clone(),

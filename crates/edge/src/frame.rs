@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,30 +36,20 @@ struct InMemfd {
 ///
 /// # Errors
 /// `WouldBlock` when the other side is behind and the socket is non-blocking; otherwise what the kernel says.
-pub(crate) fn send(
-    socket: impl AsFd,
-    text: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+pub(crate) fn send(socket: impl AsFd, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     if descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     if text.len() <= INLINE_BYTES_MAX {
         return send_packet(socket, text, descriptors);
     }
-    let memfd = rustix::fs::memfd_create(
-        "tend-frame",
-        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-    )?;
+    let memfd = rustix::fs::memfd_create("tend-frame", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut rest = text;
     while !rest.is_empty() {
         let written = rustix::io::write(&memfd, rest)?;
         rest = &rest[written..];
     }
-    rustix::fs::fcntl_add_seals(
-        &memfd,
-        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-    )?;
+    rustix::fs::fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
     let announcement = serde_json::to_vec(&InMemfd {
         v: 1,
         r#type: "memfd".to_owned(),
@@ -77,12 +67,7 @@ fn send_packet(socket: impl AsFd, text: &[u8], descriptors: &[BorrowedFd<'_>]) -
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    sendmsg(
-        socket,
-        &[IoSlice::new(text)],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
+    sendmsg(socket, &[IoSlice::new(text)], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -112,10 +97,7 @@ pub(crate) fn receive(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<Owne
     }
     let cut = rustix::net::ReturnFlags::TRUNC | rustix::net::ReturnFlags::CTRUNC;
     if received.flags.intersects(cut) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the frame was cut",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame was cut"));
     }
     text.truncate(received.bytes);
     match serde_json::from_slice::<InMemfd>(&text) {
@@ -149,13 +131,7 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap()
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
     }
 
     #[test]
@@ -184,12 +160,7 @@ mod tests {
         send(&one, br#"{"v":1,"type":"memfd","bytes":5}"#, &[]).unwrap();
         assert!(receive(&other).is_err());
         let empty = rustix::fs::memfd_create("empty", MemfdFlags::CLOEXEC).unwrap();
-        send(
-            &one,
-            br#"{"v":1,"type":"memfd","bytes":5}"#,
-            &[empty.as_fd()],
-        )
-        .unwrap();
+        send(&one, br#"{"v":1,"type":"memfd","bytes":5}"#, &[empty.as_fd()]).unwrap();
         assert!(receive(&other).is_err());
     }
 }

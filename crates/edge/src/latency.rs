@@ -72,10 +72,7 @@ mod tests {
             let latency = Latency::new();
             latency.add(Duration::from_micros(micros));
             let found = latency.quantile_us(50);
-            assert!(
-                found >= micros && found * 4 <= micros * 5,
-                "{micros}: {found}"
-            );
+            assert!(found >= micros && found * 4 <= micros * 5, "{micros}: {found}");
         }
     }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tend_base::Mono;
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_routing::{
-    Availability, Candidate, EjectionPolicy, Failure, Health, ReplicaState, Route, RouteTable,
-    Snapshot, SnapshotError, pick,
+    Availability, Candidate, EjectionPolicy, Failure, Health, ReplicaState, Route, RouteTable, Snapshot, SnapshotError,
+    pick,
 };
 
 use crate::latency::Latency;
@@ -100,9 +100,7 @@ impl Replica {
     }
 
     fn is(&self, described: &tend_routing::Replica) -> bool {
-        self.id == described.id
-            && self.incarnation == described.incarnation
-            && self.address == described.address
+        self.id == described.id && self.incarnation == described.incarnation && self.address == described.address
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {

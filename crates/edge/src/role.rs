@@ -69,21 +69,12 @@ pub fn edge_main(config: &EdgeConfig) -> Result<(), EdgeError> {
 
 async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let (events, _) = broadcast::channel(EVENTS_MAX);
-    let (sink, log_thread) =
-        LogSink::open(config.state_folder.join("access.log"), config.log_rotation)?;
+    let (sink, log_thread) = LogSink::open(config.state_folder.join("access.log"), config.log_rotation)?;
     let shared = Arc::new(Shared::new(events.clone()));
     let threads = config.threads.max(1);
     let (done, mut when_done) = mpsc::channel(threads);
     let workers: Result<Vec<WorkerHandle>, EdgeError> = (0..threads)
-        .map(|number| {
-            WorkerHandle::start(
-                number,
-                shared.clone(),
-                config.patience,
-                sink.clone(),
-                done.clone(),
-            )
-        })
+        .map(|number| WorkerHandle::start(number, shared.clone(), config.patience, sink.clone(), done.clone()))
         .collect();
     let (drain, mut when_draining) = oneshot::channel();
     let snapshot_path = config.state_folder.join("snapshot.json");
@@ -134,9 +125,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     };
     let handles = {
         let mut control = control.lock().await;
-        let connections = shared
-            .connections
-            .load(std::sync::atomic::Ordering::Relaxed);
+        let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed);
         shared.tell(FromEdge::Draining { connections });
         for worker in &control.workers {
             let _ = worker.commands.send(Command::Drain).await;

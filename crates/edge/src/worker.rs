@@ -206,12 +206,8 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 accepting.drain().for_each(|(_, tasks)| stop(&tasks));
                 for (address, socket) in sockets {
                     if let Ok(listener) = TcpListener::from_std(socket) {
-                        let task =
-                            tokio::task::spawn_local(accept(worker.clone(), address, listener));
-                        accepting
-                            .entry(address)
-                            .or_default()
-                            .push(task.abort_handle());
+                        let task = tokio::task::spawn_local(accept(worker.clone(), address, listener));
+                        accepting.entry(address).or_default().push(task.abort_handle());
                     }
                 }
             }

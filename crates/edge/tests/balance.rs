@@ -28,8 +28,7 @@ fn a_busy_replica_gets_no_request_while_another_is_idle() {
     while client.get("/").text() != "second" {}
     holder.write("GET /hold HTTP/1.1\r\nHost: any.test\r\n\r\n");
     eventually("the held request", || {
-        let held =
-            |upstream: &Upstream| upstream.count() > 0 && upstream.last().target() == "/hold";
+        let held = |upstream: &Upstream| upstream.count() > 0 && upstream.last().target() == "/hold";
         if held(&idle) {
             holder = Client::connect(listen);
             holder.write("GET /hold HTTP/1.1\r\nHost: any.test\r\n\r\n");
@@ -245,12 +244,7 @@ fn the_first_answer_of_a_replica_is_attested() {
         panic!("{event:?}")
     };
     assert_eq!(
-        (
-            service.to_string().as_str(),
-            replica.slot,
-            incarnation,
-            status
-        ),
+        (service.to_string().as_str(), replica.slot, incarnation, status),
         ("mps/api", 1, 1, 200)
     );
     let stats = edge.stats();

@@ -11,12 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tend_edge::{
-    ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, edge_main,
-};
+use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, edge_main};
 use tend_routing::{
-    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service,
-    Snapshot,
+    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service, Snapshot,
 };
 
 /// No test waits longer for anything.
@@ -107,10 +104,7 @@ impl Edge {
     }
 
     /// Waits for the message that `wanted` accepts; the others are kept as events.
-    pub(crate) fn answer(
-        &mut self,
-        wanted: impl Fn(&FromEdge) -> bool,
-    ) -> (FromEdge, Vec<OwnedFd>) {
+    pub(crate) fn answer(&mut self, wanted: impl Fn(&FromEdge) -> bool) -> (FromEdge, Vec<OwnedFd>) {
         loop {
             let (message, descriptors) = self
                 .control
@@ -141,9 +135,7 @@ impl Edge {
                 &[],
             )
             .unwrap();
-        let (answer, _) = self.answer(|message| {
-            matches!(message, FromEdge::Serving { .. } | FromEdge::Refused { .. })
-        });
+        let (answer, _) = self.answer(|message| matches!(message, FromEdge::Serving { .. } | FromEdge::Refused { .. }));
         let served = FromEdge::Serving {
             generation: snapshot.generation,
             unbound: Vec::new(),
@@ -153,10 +145,7 @@ impl Edge {
 
     pub(crate) fn stats(&mut self) -> Stats {
         self.control.send(&ToEdge::Stats, &[]).unwrap();
-        match self
-            .answer(|message| matches!(message, FromEdge::Stats(_)))
-            .0
-        {
+        match self.answer(|message| matches!(message, FromEdge::Stats(_))).0 {
             FromEdge::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }
@@ -165,9 +154,7 @@ impl Edge {
     /// Asks the edge to drain; returns at once.
     pub(crate) fn drain(&mut self) {
         let deadline_ms = u64::try_from(PATIENCE.as_millis()).unwrap();
-        self.control
-            .send(&ToEdge::DrainAndExit { deadline_ms }, &[])
-            .unwrap();
+        self.control.send(&ToEdge::DrainAndExit { deadline_ms }, &[]).unwrap();
     }
 
     /// Waits until the edge has ended, and its log is complete.
@@ -191,9 +178,7 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            let _ = self
-                .control
-                .send(&ToEdge::DrainAndExit { deadline_ms: 0 }, &[]);
+            let _ = self.control.send(&ToEdge::DrainAndExit { deadline_ms: 0 }, &[]);
             let _ = thread.join();
         }
     }
@@ -250,9 +235,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn start(
-        behaviour: impl Fn(&Request, &mut TcpStream) -> Keep + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn start(behaviour: impl Fn(&Request, &mut TcpStream) -> Keep + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -461,11 +444,7 @@ impl Client {
         } else {
             read_body(&mut self.0, &lines, true)?
         };
-        Some(Response {
-            status,
-            lines,
-            body,
-        })
+        Some(Response { status, lines, body })
     }
 
     pub(crate) fn read(&mut self) -> Response {
@@ -568,9 +547,7 @@ pub(crate) fn api(replicas: &[SocketAddr]) -> (Edge, SocketAddr, Plan) {
 /// Like [`api`], on an edge that was started otherwise.
 pub(crate) fn api_on(mut edge: Edge, replicas: &[SocketAddr]) -> (Edge, SocketAddr, Plan) {
     let listen = free_address();
-    let mut plan = Plan::new(listen)
-        .service("api", replicas)
-        .route(None, "/", "api");
+    let mut plan = Plan::new(listen).service("api", replicas).route(None, "/", "api");
     edge.serve(&plan.next());
     (edge, listen, plan)
 }

@@ -8,9 +8,7 @@ use crate::fixture::{Client, Keep, Upstream, api, eventually, respond};
 
 /// Returns bytes in which a lost or doubled piece shows.
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8)
-        .collect()
+    (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
 }
 
 /// Answers with what it was sent, in the same framing.
@@ -27,12 +25,7 @@ fn echo() -> Upstream {
             }
             out.extend_from_slice(b"0\r\n\r\n");
         } else {
-            write!(
-                out,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                request.body.len()
-            )
-            .unwrap();
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", request.body.len()).unwrap();
             out.extend_from_slice(&request.body);
         }
         match stream.write_all(&out) {
@@ -115,10 +108,7 @@ fn a_response_that_is_not_read_is_not_collected() {
         let now = sent.load(Ordering::Relaxed);
         (std::mem::replace(&mut before, now) == now && now > 0).then_some(())
     });
-    assert!(
-        before < total / 2,
-        "{before} bytes were taken from the upstream"
-    );
+    assert!(before < total / 2, "{before} bytes were taken from the upstream");
     drop(client);
     drop(edge);
 }
@@ -214,10 +204,7 @@ fn an_old_client_gets_what_it_understands() {
     let mut client = Client::connect(listen);
     client.write("GET / HTTP/1.0\r\n\r\n");
     let response = client.read();
-    assert_eq!(
-        (response.text(), response.header("transfer-encoding")),
-        ("hello", None)
-    );
+    assert_eq!((response.text(), response.header("transfer-encoding")), ("hello", None));
 }
 
 #[test]
@@ -237,9 +224,7 @@ fn a_client_that_leaves_takes_its_request_with_it() {
     client.write("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request", || (upstream.count() == 1).then_some(()));
     drop(client);
-    eventually("the cancellation", || {
-        ended.load(Ordering::SeqCst).then_some(())
-    });
+    eventually("the cancellation", || ended.load(Ordering::SeqCst).then_some(()));
     eventually("nothing in flight", || {
         (edge.stats().replicas[0].in_flight == 0).then_some(())
     });
@@ -271,10 +256,7 @@ fn a_response_that_is_cut_is_not_made_to_look_complete() {
 fn an_upgraded_connection_carries_bytes_both_ways_and_counts_as_in_flight() {
     let upstream = Upstream::start(|request, stream| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
-        assert_eq!(
-            request.header("sec-websocket-key"),
-            Some("dGhlIHNhbXBsZSBub25jZQ==")
-        );
+        assert_eq!(request.header("sec-websocket-key"), Some("dGhlIHNhbXBsZSBub25jZQ=="));
         stream
             .write_all(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -335,8 +317,7 @@ fn an_upgrade_that_the_replica_declines_is_an_ordinary_response() {
     let upstream = Upstream::named("no");
     let (_edge, listen, _) = api(&[upstream.address]);
     let mut client = Client::connect(listen);
-    client
-        .write("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    client.write("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(client.read().text(), "no");
     assert_eq!(client.get("/").text(), "no");
 }
@@ -390,26 +371,17 @@ fn what_could_be_read_in_two_ways_is_refused() {
             "a coding in 1.0",
             "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
-        (
-            "a folded line",
-            "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n",
-        ),
+        ("a folded line", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n"),
         (
             "a space before the colon",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
         ),
-        (
-            "a control in a name",
-            "GET / HTTP/1.1\r\nHost: a\r\nX\u{1}: b\r\n\r\n",
-        ),
+        ("a control in a name", "GET / HTTP/1.1\r\nHost: a\r\nX\u{1}: b\r\n\r\n"),
         (
             "a lone CR in a value",
             "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\rTransfer-Encoding: chunked\r\n\r\n",
         ),
-        (
-            "a NUL in a value",
-            "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n",
-        ),
+        ("a NUL in a value", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n"),
         (
             "credentials in the target",
             "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -437,14 +409,8 @@ fn a_length_beside_a_coding_never_smuggles_a_second_request() {
     let (_edge, listen, _) = api(&[upstream.address]);
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for head in [
-        format!(
-            "Content-Length: {}\r\nTransfer-Encoding: chunked",
-            5 + smuggled.len()
-        ),
-        format!(
-            "Transfer-Encoding: chunked\r\nContent-Length: {}",
-            5 + smuggled.len()
-        ),
+        format!("Content-Length: {}\r\nTransfer-Encoding: chunked", 5 + smuggled.len()),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {}", 5 + smuggled.len()),
         "Content-Length: 3\r\nTransfer-Encoding: chunked".to_owned(),
     ] {
         let mut client = Client::connect(listen);
@@ -456,8 +422,7 @@ fn a_length_beside_a_coding_never_smuggles_a_second_request() {
     }
     for request in upstream.requests.lock().unwrap().iter() {
         assert_eq!(request.target(), "/");
-        let both = request.header("content-length").is_some()
-            && request.header("transfer-encoding").is_some();
+        let both = request.header("content-length").is_some() && request.header("transfer-encoding").is_some();
         assert!(!both, "{request:?}");
     }
 }
@@ -479,14 +444,8 @@ fn odd_chunks_are_written_anew_or_refused() {
         client.write(&format!(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
         ));
-        let response = client
-            .try_read(false)
-            .filter(|response| response.status == 200);
-        assert_eq!(
-            response.as_ref().map(|response| response.text()),
-            echoed,
-            "{body:?}"
-        );
+        let response = client.try_read(false).filter(|response| response.status == 200);
+        assert_eq!(response.as_ref().map(|response| response.text()), echoed, "{body:?}");
     }
 }
 
@@ -495,20 +454,13 @@ fn a_head_that_is_too_large_is_refused() {
     let upstream = Upstream::named("reached");
     let (_edge, listen, _) = api(&[upstream.address]);
     let mut client = Client::connect(listen);
-    let bomb = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-        "x".repeat(70_000)
-    );
+    let bomb = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000));
     // The edge may answer and close before all of it is written.
     let _ = client.0.write_all(bomb.as_bytes());
-    let status = client
-        .try_read(false)
-        .map_or(431, |response| response.status);
+    let status = client.try_read(false).map_or(431, |response| response.status);
     assert_eq!(status, 431);
     let mut client = Client::connect(listen);
-    let many: String = (0..200)
-        .map(|number| format!("X-{number}: y\r\n"))
-        .collect();
+    let many: String = (0..200).map(|number| format!("X-{number}: y\r\n")).collect();
     client.write(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
     assert_eq!(client.read().status, 431);
     assert_eq!(upstream.count(), 0);

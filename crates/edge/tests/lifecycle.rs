@@ -10,9 +10,7 @@ use std::time::Duration;
 use tend_edge::{FromEdge, HandedSocket, ToEdge};
 use tend_routing::ReplicaState;
 
-use crate::fixture::{
-    Client, Edge, Folder, PATIENCE, Plan, Upstream, api, eventually, free_address, respond,
-};
+use crate::fixture::{Client, Edge, Folder, PATIENCE, Plan, Upstream, api, eventually, free_address, respond};
 
 /// Clients that ask without pause until stopped: half keep their connections, half make one for each request.
 struct Load {
@@ -100,11 +98,7 @@ fn a_draining_replica_finishes_what_it_has_and_gets_nothing_new() {
     let mut slow = Client::connect(listen);
     slow.write("GET /slow HTTP/1.1\r\nHost: any.test\r\n\r\n");
     eventually("the slow request", || (old.count() == 1).then_some(()));
-    let mut replicas = plan
-        .clone()
-        .service("api", &[new.address])
-        .snapshot
-        .services;
+    let mut replicas = plan.clone().service("api", &[new.address]).snapshot.services;
     let mut fresh = replicas.remove(1).replicas.remove(0);
     fresh.id = "mps/api/2".parse().unwrap();
     plan.snapshot.services[0].replicas.push(fresh);
@@ -136,16 +130,9 @@ fn a_snapshot_that_cannot_be_served_is_refused_and_the_old_one_stays() {
     let good = plan.snapshot.clone();
     edge.serve(&good);
     let refused = |edge: &mut Edge, snapshot: serde_json::Value| {
-        edge.control
-            .send(&ToEdge::Snapshot { snapshot }, &[])
-            .unwrap();
-        match edge
-            .answer(|message| matches!(message, FromEdge::Refused { .. }))
-            .0
-        {
-            FromEdge::Refused {
-                why, generation, ..
-            } => {
+        edge.control.send(&ToEdge::Snapshot { snapshot }, &[]).unwrap();
+        match edge.answer(|message| matches!(message, FromEdge::Refused { .. })).0 {
+            FromEdge::Refused { why, generation, .. } => {
                 assert_eq!(generation, good.generation);
                 why
             }
@@ -171,9 +158,7 @@ fn a_snapshot_of_thousands_of_replicas_passes_the_control_socket() {
     let upstream = Upstream::named("api");
     let (mut edge, listen, plan) = api(&[upstream.address]);
     let addresses: Vec<SocketAddr> = (0..3000).map(|_| upstream.address).collect();
-    let mut plan = plan
-        .service("many", &addresses)
-        .route(None, "/many", "many");
+    let mut plan = plan.service("many", &addresses).route(None, "/many", "many");
     plan.snapshot.generation = 1;
     edge.serve(&plan.next());
     assert_eq!(Client::connect(listen).get("/many").text(), "api");
@@ -210,12 +195,7 @@ fn a_removed_listener_refuses_while_its_connections_live_on() {
 /// Binds sockets as the daemon does, one for each thread of the edge.
 fn bind(address: SocketAddr) -> Vec<(HandedSocket, TcpListener)> {
     (0..1)
-        .map(|thread| {
-            (
-                HandedSocket { address, thread },
-                TcpListener::bind(address).unwrap(),
-            )
-        })
+        .map(|thread| (HandedSocket { address, thread }, TcpListener::bind(address).unwrap()))
         .collect()
 }
 
@@ -262,6 +242,32 @@ fn edges_follow_one_another_on_the_same_sockets_and_no_request_fails() {
 }
 
 #[test]
+fn sockets_for_an_address_to_come_are_kept_until_the_snapshot_that_names_it() {
+    let upstream = Upstream::named("api");
+    let (first, second) = (free_address(), free_address());
+    let mut edge = Edge::start_in(Arc::new(Folder::new()), "edge", PATIENCE);
+    hand_over(&mut edge, &bind(first));
+    let mut plan = Plan::new(first)
+        .service("api", &[upstream.address])
+        .route(None, "/", "api");
+    edge.serve(&plan.next());
+    // In two messages, and held by the daemon as well: were they dropped, the address could not be bound again.
+    let (one, other) = (bind(second), bind(free_address()));
+    assert_eq!(hand_over(&mut edge, &one), 1);
+    assert_eq!(hand_over(&mut edge, &other), 1);
+    for sockets in [&one, &other] {
+        plan.snapshot.listeners.push(tend_routing::Listener {
+            address: sockets[0].0.address,
+            key: String::new(),
+        });
+    }
+    edge.serve(&plan.next());
+    for sockets in [&one, &other] {
+        assert_eq!(Client::connect(sockets[0].0.address).get("/").text(), "api");
+    }
+}
+
+#[test]
 fn a_daemon_that_came_back_gets_the_sockets_it_once_handed_over() {
     let upstream = Upstream::named("api");
     let listen = free_address();
@@ -276,8 +282,7 @@ fn a_daemon_that_came_back_gets_the_sockets_it_once_handed_over() {
     drop(sockets);
     assert_eq!(Client::connect(listen).get("/").status, 200);
     edge.control.send(&ToEdge::GiveListeners, &[]).unwrap();
-    let (message, descriptors) =
-        edge.answer(|message| matches!(message, FromEdge::Listeners { .. }));
+    let (message, descriptors) = edge.answer(|message| matches!(message, FromEdge::Listeners { .. }));
     let given = FromEdge::Listeners {
         sockets: vec![HandedSocket {
             address: listen,
@@ -320,10 +325,7 @@ fn a_draining_edge_finishes_its_requests_and_says_that_connections_close() {
     });
     // A request that crosses the drain on a connection kept open is still answered.
     let crossing = idle.get("/");
-    assert_eq!(
-        (crossing.status, crossing.header("connection")),
-        (200, Some("close"))
-    );
+    assert_eq!((crossing.status, crossing.header("connection")), (200, Some("close")));
     assert!(idle.is_closed());
     release.send(()).unwrap();
     let response = slow.read();

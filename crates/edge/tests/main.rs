@@ -5,6 +5,7 @@ mod fixture;
 mod http;
 mod lifecycle;
 mod patience;
+mod process;
 mod routing;
 
 #[test]

@@ -60,11 +60,7 @@ fn a_replica_whose_accept_queue_is_full_is_a_connect_timeout() {
     let listener = {
         use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        bind(
-            &socket,
-            &"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap(),
-        )
-        .unwrap();
+        bind(&socket, &"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap()).unwrap();
         listen(&socket, 0).unwrap();
         TcpListener::from(socket)
     };
@@ -121,9 +117,7 @@ fn clients_that_send_broken_bodies_cannot_eject_a_replica() {
     let (mut edge, listen, _) = api_on(edge, &[upstream.address]);
     for _ in 0..5 {
         let mut client = Client::connect(listen);
-        client.write(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n",
-        );
+        client.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n");
         let response = client.try_read(false);
         assert!(response.is_none_or(|response| response.status == 400));
     }

@@ -4,11 +4,7 @@ use crate::fixture::{Client, Edge, Plan, Upstream, api, free_address};
 
 #[test]
 fn a_request_is_answered_by_the_service_of_its_host_and_path() {
-    let (shop, pay, any) = (
-        Upstream::named("shop"),
-        Upstream::named("pay"),
-        Upstream::named("any"),
-    );
+    let (shop, pay, any) = (Upstream::named("shop"), Upstream::named("pay"), Upstream::named("any"));
     let mut edge = Edge::start();
     let listen = free_address();
     let mut plan = Plan::new(listen)
@@ -31,10 +27,7 @@ fn a_request_is_answered_by_the_service_of_its_host_and_path() {
         client.write(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         let response = client.read();
         assert_eq!(response.status, status, "{host}{path}");
-        assert!(
-            response.text().starts_with(body),
-            "{host}{path}: {response:?}"
-        );
+        assert!(response.text().starts_with(body), "{host}{path}: {response:?}");
         let error = (status == 404).then_some("no_route");
         assert_eq!(response.header("x-tend-error"), error);
     }

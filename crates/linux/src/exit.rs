@@ -40,8 +40,7 @@ impl Exit {
     pub fn with_oom_kills(self, kills: u64) -> Self {
         match self {
             Self::Signalled {
-                signal: libc::SIGKILL,
-                ..
+                signal: libc::SIGKILL, ..
             } if kills > 0 => Self::OomKilled,
             other => other,
         }
@@ -140,43 +139,25 @@ mod tests {
     fn wait_statuses_are_told_apart() {
         assert_eq!(Exit::from_wait_status(0), Exit::Exited(0));
         assert_eq!(Exit::from_wait_status(7 << 8), Exit::Exited(7));
-        assert_eq!(
-            Exit::from_wait_status(9),
-            Exit::Signalled {
-                signal: 9,
-                core: false
-            }
-        );
+        assert_eq!(Exit::from_wait_status(9), Exit::Signalled { signal: 9, core: false });
         assert_eq!(
             Exit::from_wait_status(11 | 0x80),
-            Exit::Signalled {
-                signal: 11,
-                core: true
-            }
+            Exit::Signalled { signal: 11, core: true }
         );
     }
 
     #[test]
     fn only_a_sigkill_is_put_down_to_memory() {
         assert_eq!(Exit::from_wait_status(9).with_oom_kills(1), Exit::OomKilled);
-        assert_eq!(
-            Exit::from_wait_status(9).with_oom_kills(0),
-            Exit::from_wait_status(9)
-        );
-        assert_eq!(
-            Exit::from_wait_status(1 << 8).with_oom_kills(1),
-            Exit::Exited(1)
-        );
+        assert_eq!(Exit::from_wait_status(9).with_oom_kills(0), Exit::from_wait_status(9));
+        assert_eq!(Exit::from_wait_status(1 << 8).with_oom_kills(1), Exit::Exited(1));
     }
 
     #[test]
     fn an_exit_survives_its_encoding() {
         for exit in [
             Exit::Exited(3),
-            Exit::Signalled {
-                signal: 6,
-                core: true,
-            },
+            Exit::Signalled { signal: 6, core: true },
             Exit::OomKilled,
             Exit::Unknown("the machine was restarted".to_owned()),
         ] {

@@ -24,11 +24,7 @@ pub(crate) fn make(path: &Path, owner: Option<&Credentials>) -> io::Result<()> {
     if let Some(owner) = owner
         && rustix::process::geteuid().is_root()
     {
-        rustix::fs::chown(
-            path,
-            Some(Uid::from_raw(owner.uid)),
-            Some(Gid::from_raw(owner.gid)),
-        )?;
+        rustix::fs::chown(path, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     }
     Ok(())
 }

@@ -12,9 +12,9 @@ use std::path::Path;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    bind, listen, recvmsg, sendmsg, socket_with, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, listen, recvmsg, sendmsg,
+    socket_with, socketpair,
 };
 
 use crate::error::Error;
@@ -42,11 +42,7 @@ pub struct ReceivedFrame {
 ///
 /// # Errors
 /// [`Error::SendFrame`]; with `InvalidInput` for more than [`FRAME_DESCRIPTORS_MAX`] descriptors.
-pub fn send_frame(
-    socket: impl AsFd,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> Result<(), Error> {
+pub fn send_frame(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
     let failed = |source: io::Error| Error::SendFrame { source };
     if descriptors.len() > FRAME_DESCRIPTORS_MAX {
         return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
@@ -63,8 +59,7 @@ pub fn send_frame(
         Some(_) => (IN_MEMORY_FILE, &[][..]),
         None => (INLINE, bytes),
     };
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FRAME_DESCRIPTORS_MAX + 1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FRAME_DESCRIPTORS_MAX + 1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !all.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&all)) {
         return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
@@ -91,8 +86,7 @@ pub fn recv_frame(socket: impl AsFd) -> Result<Option<ReceivedFrame>, Error> {
     let failed = |source: io::Error| Error::ReceiveFrame { source };
     let malformed = || failed(io::Error::from(io::ErrorKind::InvalidData));
     let mut bytes = vec![0u8; INLINE_BYTES_MAX + 1];
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FRAME_DESCRIPTORS_MAX + 1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FRAME_DESCRIPTORS_MAX + 1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         match recvmsg(
@@ -114,10 +108,7 @@ pub fn recv_frame(socket: impl AsFd) -> Result<Option<ReceivedFrame>, Error> {
     if received.bytes == 0 {
         return Ok(None);
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(malformed());
     }
     bytes.truncate(received.bytes);
@@ -129,10 +120,7 @@ pub fn recv_frame(socket: impl AsFd) -> Result<Option<ReceivedFrame>, Error> {
                 return Err(malformed());
             }
             bytes = Vec::new();
-            memory
-                .take(FRAME_BYTES_MAX)
-                .read_to_end(&mut bytes)
-                .map_err(failed)?;
+            memory.take(FRAME_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
         }
         _ => return Err(malformed()),
     }
@@ -158,9 +146,7 @@ pub fn frame_pair() -> Result<(OwnedFd, OwnedFd), Error> {
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )
-    .map_err(|errno| Error::SendFrame {
-        source: errno.into(),
-    })
+    .map_err(|errno| Error::SendFrame { source: errno.into() })
 }
 
 /// Listens for frames at a path, mode 0600; a socket left there by a process that is gone is replaced.
@@ -209,9 +195,7 @@ pub struct Peer {
 /// # Errors
 /// [`Error::Peer`] when it is no unix socket.
 pub fn peer_of(socket: impl AsFd) -> Result<Peer, Error> {
-    let peer = rustix::net::sockopt::socket_peercred(socket).map_err(|errno| Error::Peer {
-        source: errno.into(),
-    })?;
+    let peer = rustix::net::sockopt::socket_peercred(socket).map_err(|errno| Error::Peer { source: errno.into() })?;
     Ok(Peer {
         pid: peer.pid.as_raw_nonzero().get(),
         uid: peer.uid.as_raw(),

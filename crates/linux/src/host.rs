@@ -12,8 +12,8 @@ use std::process::{Command as Program, Stdio};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
-    send, socket_with, socketpair,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
+    socketpair,
 };
 
 use crate::error::Error;
@@ -22,8 +22,8 @@ use crate::fifo;
 use crate::process::{ProcStat, pidfd};
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
-    EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id,
-    evidence_from_pairs, executable_of, replace_file,
+    EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, evidence_from_pairs,
+    executable_of, replace_file,
 };
 use crate::tree::holds_fifos;
 use crate::wire::Frame;
@@ -176,9 +176,7 @@ impl ShimConnection {
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         )
         .map(|_| ())
-        .map_err(|errno| Error::ShimLost {
-            source: errno.into(),
-        })
+        .map_err(|errno| Error::ShimLost { source: errno.into() })
     }
 
     /// Returns the next report, nothing when none has come yet. Wait for the descriptor to become readable to know when.
@@ -194,16 +192,15 @@ impl ShimConnection {
                         source: io::Error::from(io::ErrorKind::UnexpectedEof),
                     });
                 }
-                Ok((read, _)) => match Report::decode(&bytes[..read]) {
-                    Some(report) => return Ok(Some(report)),
-                    None => {}
-                },
+                Ok((read, _)) => {
+                    if let Some(report) = Report::decode(&bytes[..read]) {
+                        return Ok(Some(report));
+                    }
+                }
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
-                    return Err(Error::ShimLost {
-                        source: errno.into(),
-                    });
+                    return Err(Error::ShimLost { source: errno.into() });
                 }
             }
         }
@@ -308,12 +305,7 @@ pub fn spawn_takeover(binary: &Path, folder: &Path) -> Result<ShimHandle, Error>
     launch(binary, folder, true, None)
 }
 
-fn launch(
-    binary: &Path,
-    folder: &Path,
-    takeover: bool,
-    listen: Option<BorrowedFd<'_>>,
-) -> Result<ShimHandle, Error> {
+fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedFd<'_>>) -> Result<ShimHandle, Error> {
     let failed = |source: io::Error| Error::SpawnShim {
         binary: binary.to_path_buf(),
         source,
@@ -435,11 +427,7 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
     };
     let (incarnation, pid) = (&state.incarnation, state.replica.pid);
     if boot_id().ok().as_ref() != Some(&state.replica.boot_id) {
-        return Ok(unknown(
-            incarnation,
-            pid,
-            "the machine was restarted meanwhile",
-        ));
+        return Ok(unknown(incarnation, pid, "the machine was restarted meanwhile"));
     }
     match recognise(&state.replica, folder) {
         Ok(recognised) => Ok(Adoption::Running(Adopted {
@@ -457,11 +445,7 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
         Err(not) => match (read_exit(folder)?, not) {
             (Some(record), _) => Ok(Adoption::Gone(record)),
             (None, Unrecognised::Gone(exit)) => {
-                let mut gone = unknown(
-                    incarnation,
-                    pid,
-                    "it ended while neither shim nor daemon was there",
-                );
+                let mut gone = unknown(incarnation, pid, "it ended while neither shim nor daemon was there");
                 if let (Adoption::Gone(record), Some(exit)) = (&mut gone, exit) {
                     record.outcome = Outcome::Ended(exit);
                 }
@@ -486,11 +470,7 @@ fn read_exit(folder: &Path) -> Result<Option<ExitRecord>, Error> {
 /// Whether a shim holds a replica's folder, connected or not.
 #[must_use]
 pub fn has_shim(folder: &Path) -> bool {
-    let Ok(file) = rustix::fs::open(
-        folder.join(LOCK_FILE),
-        OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::empty(),
-    ) else {
+    let Ok(file) = rustix::fs::open(folder.join(LOCK_FILE), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
         return false;
     };
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN)
@@ -536,9 +516,7 @@ pub(crate) fn recognise(evidence: &Evidence, folder: &Path) -> Result<Recognised
         )));
     }
     if stat.is_zombie() {
-        return Err(Unrecognised::Gone(Some(Exit::from_wait_status(
-            stat.exit_status,
-        ))));
+        return Err(Unrecognised::Gone(Some(Exit::from_wait_status(stat.exit_status))));
     }
     let executable = executable_of(pid);
     let same = match (evidence.executable, executable) {

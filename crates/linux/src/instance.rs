@@ -71,10 +71,7 @@ mod tests {
         let first = SingleInstance::acquire(&path).unwrap();
         let error = SingleInstance::acquire(&path).unwrap_err();
         let text = error.to_string();
-        let start = format!(
-            "tend is already running with pid {} since 2",
-            std::process::id()
-        );
+        let start = format!("tend is already running with pid {} since 2", std::process::id());
         assert!(text.starts_with(&start), "{text}");
         assert!(error.hint().is_some());
         drop(first);

@@ -29,21 +29,19 @@ mod tree;
 mod users;
 mod wire;
 
+pub use cgroup::{GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits, usage as group_usage};
 pub use error::Error;
 pub use exit::{Exit, signal_name};
 pub use frames::{
-    FRAME_DESCRIPTORS_MAX, Peer, ReceivedFrame, frame_pair, listen_frames, peer_of, recv_frame,
-    send_frame,
+    FRAME_DESCRIPTORS_MAX, Peer, ReceivedFrame, frame_pair, listen_frames, peer_of, recv_frame, send_frame,
 };
 pub use host::{
-    Adopted, Adoption, Command, Hello, OutputHold, Report, Scope, ShimConnection, ShimHandle,
-    adopt, connect_shim, has_shim, is_replica_folder, spawn_shim, spawn_takeover,
+    Adopted, Adoption, Command, Hello, OutputHold, Report, Scope, ShimConnection, ShimHandle, adopt, connect_shim,
+    has_shim, is_replica_folder, spawn_shim, spawn_takeover,
 };
 pub use instance::SingleInstance;
 pub use listen::{PortHolder, free_port, listen_group, port_holder, replica_ports};
-pub use process::{
-    ProcStat, all_processes, cpu_time, memory_pss, memory_rss, pidfd_open, pidfd_send_signal,
-};
+pub use process::{ProcStat, all_processes, cpu_time, memory_pss, memory_rss, pidfd_open, pidfd_send_signal};
 pub use reaper::{become_subreaper, reap_orphans};
 pub use replica_log::{LogFile, StreamKind, TimeIndex, log_files};
 pub use shim::shim_main;

@@ -7,9 +7,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt};
 
 use crate::error::Error;
 
@@ -103,28 +101,18 @@ pub fn port_holder(address: SocketAddr) -> Option<PortHolder> {
     if inodes.is_empty() {
         return None;
     }
-    let wanted: Vec<String> = inodes
-        .iter()
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let mut holders = Vec::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
         let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
             continue;
         };
         let holds = descriptors.flatten().any(|descriptor| {
-            fs::read_link(descriptor.path()).is_ok_and(|target| {
-                wanted
-                    .iter()
-                    .any(|wanted| target.as_os_str() == wanted.as_str())
-            })
+            fs::read_link(descriptor.path())
+                .is_ok_and(|target| wanted.iter().any(|wanted| target.as_os_str() == wanted.as_str()))
         });
         if holds {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -213,11 +201,7 @@ fn ports_beside(ephemeral: RangeInclusive<u16>) -> RangeInclusive<u16> {
         // The kernel was told to use all: a conflict is then found at the bind, and another port tried.
         return REPLICA_PORTS;
     }
-    if clear(&below) >= clear(&above) {
-        below
-    } else {
-        above
-    }
+    if clear(&below) >= clear(&above) { below } else { above }
 }
 
 /// Returns a port of `range` that `is_taken` does not refuse and that can be bound on loopback right now.
@@ -238,8 +222,7 @@ pub fn free_port(range: RangeInclusive<u16>, is_taken: impl Fn(u16) -> bool) -> 
 }
 
 fn can_bind(address: SocketAddr) -> bool {
-    socket(address)
-        .is_ok_and(|socket| bind(&socket, &address).is_ok() && listen(&socket, 1).is_ok())
+    socket(address).is_ok_and(|socket| bind(&socket, &address).is_ok() && listen(&socket, 1).is_ok())
 }
 
 #[cfg(test)]
@@ -261,9 +244,14 @@ mod tests {
         let group = listen_group(loopback(0), 3).unwrap();
         let port = port_of(&group[0]);
         assert!(group.iter().all(|socket| port_of(socket) == port));
-        for _ in 0..10 {
-            TcpStream::connect(loopback(port)).unwrap();
-        }
+        // The kernel shares them out by a hash of the addresses: that sixty all meet one of three sockets does not happen.
+        let clients: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(loopback(port)).unwrap()).collect();
+        let accepted: Vec<usize> = group
+            .iter()
+            .map(|socket| std::iter::from_fn(|| rustix::net::accept(socket).ok()).count())
+            .collect();
+        assert_eq!(accepted.iter().sum::<usize>(), clients.len());
+        assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
     }
 
     #[test]

@@ -57,11 +57,7 @@ impl ProcStat {
     pub fn parse(text: &[u8]) -> Option<Self> {
         let open = text.iter().position(|&byte| byte == b'(')?;
         let close = text.iter().rposition(|&byte| byte == b')')?;
-        let pid = std::str::from_utf8(&text[..open])
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let pid = std::str::from_utf8(&text[..open]).ok()?.trim().parse().ok()?;
         let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
         // `rest` begins with field 3 of proc(5).
         let mut fields = [""; 50];
@@ -120,8 +116,7 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Error> {
 }
 
 pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    let number =
-        Pid::from_raw(pid.max(0)).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let number = Pid::from_raw(pid.max(0)).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(rustix::process::pidfd_open(number, PidfdFlags::empty())?)
 }
 
@@ -130,8 +125,7 @@ pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
 /// # Errors
 /// When the number is no signal or we may not send it.
 pub fn pidfd_send_signal(pidfd: impl AsFd, number: i32) -> io::Result<()> {
-    let signal = Signal::from_named_raw(number)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let signal = Signal::from_named_raw(number).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     match rustix::process::pidfd_send_signal(pidfd, signal) {
         Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -162,8 +156,7 @@ struct PidfdInfo {
 
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 /// `_IOWR(0xFF, 11, struct pidfd_info)` for the 64 bytes above.
-const PIDFD_GET_INFO: libc::c_ulong =
-    (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xFF << 8) | 11;
+const PIDFD_GET_INFO: libc::c_ulong = (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xFF << 8) | 11;
 
 /// Asks the kernel how the process of a pidfd ended; it knows once somebody has collected the process, from Linux 6.15 on.
 #[allow(unsafe_code)] // One ioctl that no crate we use wraps.
@@ -175,8 +168,7 @@ pub(crate) fn pidfd_exit(pidfd: &OwnedFd) -> Option<Exit> {
     // SAFETY: the descriptor is open for the whole call, and the kernel writes at most the 64 bytes whose size is part
     // of the request number, into a structure of exactly that size.
     let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
-    (answer == 0 && info.mask & PIDFD_INFO_EXIT != 0)
-        .then(|| Exit::from_wait_status(info.exit_status))
+    (answer == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| Exit::from_wait_status(info.exit_status))
 }
 
 /// Sums the proportional set size of processes, in bytes: shared pages count by their share. Costs about 0.1 ms and more a process.
@@ -228,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_program_name_with_brackets_and_spaces_does_not_shift_the_fields() {
-        let text = b"4711 (a) b (c) S 1 4711 4710 0 -1 4194560 1 0 0 0 7 5 0 0 20 0 1 0 987654 1000 25 18446744073709551615 \
+        let text =
+            b"4711 (a) b (c) S 1 4711 4710 0 -1 4194560 1 0 0 0 7 5 0 0 20 0 1 0 987654 1000 25 18446744073709551615 \
             1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 2304\n";
         let stat = ProcStat::parse(text).unwrap();
         assert_eq!(
@@ -260,10 +253,7 @@ mod tests {
         assert!(all_processes().unwrap().iter().any(|stat| stat.pid == me));
         let (pss, rss) = (memory_pss(&[me]), memory_rss(&[me]));
         assert!(pss > 0 && rss > 0, "{pss} {rss}");
-        assert_eq!(
-            parse_pss("Rss: 9 kB\nPss:      12 kB\nPss_Anon: 1 kB\n"),
-            Some(12_288)
-        );
+        assert_eq!(parse_pss("Rss: 9 kB\nPss:      12 kB\nPss_Anon: 1 kB\n"), Some(12_288));
     }
 
     #[test]

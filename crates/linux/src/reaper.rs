@@ -15,9 +15,7 @@ use crate::process::all_processes;
 /// [`Error::Subreaper`] on a kernel older than Linux 3.4.
 pub fn become_subreaper() -> Result<(), Error> {
     // Any pid stands for «on».
-    rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(|errno| Error::Subreaper {
-        source: errno.into(),
-    })
+    rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(|errno| Error::Subreaper { source: errno.into() })
 }
 
 /// Collects children that have ended, but for those in `own`, whom somebody else waits for; returns who they were and how they ended.
@@ -35,13 +33,8 @@ pub fn reap_orphans(own: impl Fn(i32) -> bool) -> Result<Vec<(i32, Exit)>, Error
         .iter()
         .filter(|stat| stat.parent == me && stat.is_zombie() && !own(stat.pid))
     {
-        if let Ok(Some((pid, status))) =
-            rustix::process::waitpid(Pid::from_raw(ended.pid), WaitOptions::NOHANG)
-        {
-            collected.push((
-                pid.as_raw_nonzero().get(),
-                Exit::from_wait_status(status.as_raw()),
-            ));
+        if let Ok(Some((pid, status))) = rustix::process::waitpid(Pid::from_raw(ended.pid), WaitOptions::NOHANG) {
+            collected.push((pid.as_raw_nonzero().get(), Exit::from_wait_status(status.as_raw())));
         }
     }
     Ok(collected)

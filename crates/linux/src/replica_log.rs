@@ -51,11 +51,7 @@ impl TimeIndex {
             bytes
                 .chunks_exact(16)
                 .map(|record| {
-                    let number = |half: &[u8]| {
-                        half.iter()
-                            .rev()
-                            .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte))
-                    };
+                    let number = |half: &[u8]| half.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
                     (Wall(number(&record[..8])), number(&record[8..]))
                 })
                 .collect(),
@@ -106,10 +102,7 @@ pub fn log_files(directory: &Path, stream: StreamKind) -> Result<Vec<LogFile>, E
             Ok(bytes) => TimeIndex::parse(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => TimeIndex::default(),
             Err(source) => {
-                return Err(Error::Read {
-                    path: index,
-                    source,
-                });
+                return Err(Error::Read { path: index, source });
             }
         };
         files.push(LogFile { path: log, index });

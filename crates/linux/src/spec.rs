@@ -216,10 +216,7 @@ mod tests {
         Spec {
             incarnation: "mps/api/1#7".to_owned(),
             argv: vec!["./api".into(), "--name=a b\n".into()],
-            env: vec![
-                ("DB_PASSWORD".into(), "hunter2 =%".into()),
-                ("EMPTY".into(), "".into()),
-            ],
+            env: vec![("DB_PASSWORD".into(), "hunter2 =%".into()), ("EMPTY".into(), "".into())],
             directory: "/srv/mps".into(),
             user: Some(Credentials {
                 uid: 1000,
@@ -255,10 +252,7 @@ mod tests {
     #[test]
     fn a_user_that_cannot_be_read_is_an_error_and_not_the_shims_own() {
         let text = String::from_utf8(spec().encode()).unwrap();
-        for broken in [
-            text.replace("uid=1000\n", "uid=-1\n"),
-            text.replace("gid=1000\n", ""),
-        ] {
+        for broken in [text.replace("uid=1000\n", "uid=-1\n"), text.replace("gid=1000\n", "")] {
             assert_eq!(
                 Spec::decode(broken.as_bytes()),
                 Err("`uid` and `gid` are not two numbers")

@@ -60,9 +60,7 @@ pub(crate) fn executable_of(pid: i32) -> Option<(u64, u64)> {
 }
 
 pub(crate) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// The file `state`.
@@ -83,10 +81,7 @@ impl State {
         pairs.push_number("shim_pid", self.shim_pid);
         evidence_to_pairs(&self.replica, &mut pairs);
         if let Some(cgroup) = &self.cgroup {
-            pairs.push(
-                "cgroup",
-                std::os::unix::ffi::OsStrExt::as_bytes(cgroup.as_os_str()),
-            );
+            pairs.push("cgroup", std::os::unix::ffi::OsStrExt::as_bytes(cgroup.as_os_str()));
         }
         pairs.push_number("oom_kills_before", self.oom_kills_before);
         self.logs.to_pairs(&mut pairs);
@@ -98,8 +93,7 @@ impl State {
         Ok(Self {
             incarnation: pairs.text("incarnation").unwrap_or_default(),
             shim_pid: pairs.number("shim_pid").ok_or("it has no `shim_pid`")?,
-            replica: evidence_from_pairs(&pairs)
-                .ok_or("it does not say which process the replica is")?,
+            replica: evidence_from_pairs(&pairs).ok_or("it does not say which process the replica is")?,
             cgroup: path(&pairs, "cgroup"),
             oom_kills_before: pairs.number("oom_kills_before").unwrap_or(0),
             logs: LogSettings::from_pairs(&pairs)?,
@@ -205,11 +199,12 @@ impl StartFailure {
     pub fn hint(&self) -> Option<String> {
         let subject = &self.subject;
         Some(match (self.attempt, self.errno) {
-            (Attempt::Execute, libc::ENOENT) if !subject.contains('/') => format!(
-                "install `{subject}`, or write its path; it was searched in the service's PATH"
-            ),
+            (Attempt::Execute, libc::ENOENT) if !subject.contains('/') => {
+                format!("install `{subject}`, or write its path; it was searched in the service's PATH")
+            }
             (Attempt::Execute, libc::ENOENT) => {
-                "build it first, or correct the path; for a script, the program after `#!` may be the one missing".to_owned()
+                "build it first, or correct the path; for a script, the program after `#!` may be the one missing"
+                    .to_owned()
             }
             (Attempt::Execute, libc::EACCES) => {
                 format!("make it executable with `chmod +x {subject}`")
@@ -242,18 +237,13 @@ impl std::fmt::Display for StartFailure {
             (Attempt::Execute, libc::ENOENT) => return write!(f, "command not found: `{subject}`"),
             (Attempt::Execute, libc::EACCES) => return write!(f, "`{subject}` is not executable"),
             (Attempt::Execute, libc::ENOEXEC) => {
-                return write!(
-                    f,
-                    "`{subject}` is neither a program nor a script with a `#!` line"
-                );
+                return write!(f, "`{subject}` is neither a program nor a script with a `#!` line");
             }
             (Attempt::Prepare, _) => write!(f, "could not prepare the start: {subject}")?,
             (Attempt::Fork, _) => write!(f, "could not make a process")?,
             (Attempt::Cgroup, _) => write!(f, "could not enter the control group `{subject}`")?,
             (Attempt::Descriptors, _) => write!(f, "could not place {subject}")?,
-            (Attempt::OpenFiles, _) => {
-                write!(f, "could not set the limit of open files to {subject}")?
-            }
+            (Attempt::OpenFiles, _) => write!(f, "could not set the limit of open files to {subject}")?,
             (Attempt::User, _) => write!(f, "could not become user {subject}")?,
             (Attempt::Directory, _) => write!(f, "could not enter the folder `{subject}`")?,
             (Attempt::Execute, _) => write!(f, "could not execute `{subject}`")?,

@@ -100,12 +100,10 @@ impl Tree {
                 });
             }
             for member in &members {
-                signal_exactly(member.pid, member.start_time, libc::SIGKILL).map_err(|source| {
-                    Error::Signal {
-                        pid: member.pid,
-                        number: libc::SIGKILL,
-                        source,
-                    }
+                signal_exactly(member.pid, member.start_time, libc::SIGKILL).map_err(|source| Error::Signal {
+                    pid: member.pid,
+                    number: libc::SIGKILL,
+                    source,
                 })?;
             }
             sleep(pause);
@@ -120,12 +118,10 @@ impl Tree {
     /// When the processes cannot be listed or one may not be signalled.
     pub fn signal(&self, number: i32) -> Result<(), Error> {
         for member in self.members()? {
-            signal_exactly(member.pid, member.start_time, number).map_err(|source| {
-                Error::Signal {
-                    pid: member.pid,
-                    number,
-                    source,
-                }
+            signal_exactly(member.pid, member.start_time, number).map_err(|source| Error::Signal {
+                pid: member.pid,
+                number,
+                source,
             })?;
         }
         Ok(())

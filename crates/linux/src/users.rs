@@ -35,9 +35,7 @@ pub fn resolve_user(text: &str) -> Result<User, Error> {
     };
     let mut found = match user.parse::<u32>() {
         Ok(uid) => user_of_uid(uid)?,
-        Err(_) => entry_by_name(user)?.ok_or_else(|| Error::UnknownUser {
-            name: user.to_owned(),
-        })?,
+        Err(_) => entry_by_name(user)?.ok_or_else(|| Error::UnknownUser { name: user.to_owned() })?,
     };
     if let Some(group) = group {
         let gid = match group.parse::<u32>() {
@@ -86,10 +84,7 @@ pub fn owner_of(path: &Path) -> Result<User, Error> {
 #[must_use]
 pub fn may_switch_user() -> bool {
     use rustix::thread::{CapabilitySet, capabilities};
-    capabilities(None).is_ok_and(|sets| {
-        sets.effective
-            .contains(CapabilitySet::SETUID | CapabilitySet::SETGID)
-    })
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID))
 }
 
 fn entry_by_name(name: &str) -> Result<Option<User>, Error> {
@@ -98,15 +93,7 @@ fn entry_by_name(name: &str) -> Result<Option<User>, Error> {
     };
     look_up(name, |entry, buffer, found| {
         // SAFETY: as in `user_of_uid`; the name is a C string that outlives the call.
-        unsafe {
-            libc::getpwnam_r(
-                c_name.as_ptr(),
-                entry,
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                found,
-            )
-        }
+        unsafe { libc::getpwnam_r(c_name.as_ptr(), entry, buffer.as_mut_ptr().cast(), buffer.len(), found) }
     })
 }
 
@@ -123,8 +110,7 @@ fn look_up(
             return (code, None);
         }
         // SAFETY: the call succeeded, so both point to C strings inside `buffer`, which is alive.
-        let (login, home) =
-            unsafe { (CStr::from_ptr(entry.pw_name), CStr::from_ptr(entry.pw_dir)) };
+        let (login, home) = unsafe { (CStr::from_ptr(entry.pw_name), CStr::from_ptr(entry.pw_dir)) };
         let user = User {
             credentials: Credentials {
                 uid: entry.pw_uid,
@@ -139,9 +125,7 @@ fn look_up(
 }
 
 fn group_by_name(name: &str) -> Result<u32, Error> {
-    let unknown = || Error::UnknownGroup {
-        name: name.to_owned(),
-    };
+    let unknown = || Error::UnknownGroup { name: name.to_owned() };
     let c_name = CString::new(name).map_err(|_| unknown())?;
     with_buffer(name, |buffer| {
         // SAFETY: `group` is a plain structure of numbers and pointers, for which all zeroes is a value.
@@ -163,10 +147,7 @@ fn group_by_name(name: &str) -> Result<u32, Error> {
 }
 
 /// Calls `ask` with a buffer that grows until it suffices. `ask` returns the call's code and what it found.
-fn with_buffer<T>(
-    name: &str,
-    mut ask: impl FnMut(&mut [u8]) -> (libc::c_int, Option<T>),
-) -> Result<Option<T>, Error> {
+fn with_buffer<T>(name: &str, mut ask: impl FnMut(&mut [u8]) -> (libc::c_int, Option<T>)) -> Result<Option<T>, Error> {
     let mut buffer = vec![0u8; 1024];
     loop {
         match ask(&mut buffer) {
@@ -192,8 +173,7 @@ fn groups_of(login: &CStr, gid: u32) -> Vec<u32> {
     loop {
         let mut count = libc::c_int::try_from(groups.len()).unwrap_or(libc::c_int::MAX);
         // SAFETY: the name is a C string, the array has the length given, and `count` is a local value.
-        let code =
-            unsafe { libc::getgrouplist(login.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
+        let code = unsafe { libc::getgrouplist(login.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
         let wanted = usize::try_from(count).unwrap_or(0);
         if code >= 0 {
             groups.truncate(wanted);
@@ -226,10 +206,7 @@ mod tests {
         assert_eq!(user.name, None);
         assert_eq!(user.credentials.gid, 987_654);
         let user = resolve_user("987654:4321").unwrap();
-        assert_eq!(
-            (user.credentials.gid, user.credentials.groups),
-            (4321, vec![4321])
-        );
+        assert_eq!((user.credentials.gid, user.credentials.groups), (4321, vec![4321]));
     }
 
     #[test]
@@ -240,10 +217,7 @@ mod tests {
             "there is no user `no-such-user-here` on this machine"
         );
         let error = resolve_user("root:no-such-group").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no group `no-such-group` on this machine"
-        );
+        assert_eq!(error.to_string(), "there is no group `no-such-group` on this machine");
         assert!(error.hint().is_some());
     }
 

@@ -27,15 +27,11 @@ impl Pairs {
     }
 
     pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0
-            .iter()
-            .filter(move |(k, _)| k == key)
-            .map(|(_, v)| &v[..])
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| &v[..])
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<String> {
-        self.get(key)
-            .map(|value| String::from_utf8_lossy(value).into_owned())
+        self.get(key).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
@@ -102,18 +98,14 @@ pub(crate) fn decode_record(word: &str, bytes: &[u8]) -> Result<Pairs, &'static 
     if first != word {
         return Err("its first line names another format");
     }
-    version
-        .parse::<u32>()
-        .map_err(|_| "its version is not a number")?;
+    version.parse::<u32>().map_err(|_| "its version is not a number")?;
     // Every record is written with a newline at its end: one without was cut short.
     if !text.ends_with('\n') {
         return Err("it was cut short");
     }
     let mut pairs = Pairs::default();
     for line in lines.filter(|line| !line.is_empty()) {
-        pairs
-            .0
-            .push(decode_pair(line).ok_or("a line is not key=value")?);
+        pairs.0.push(decode_pair(line).ok_or("a line is not key=value")?);
     }
     Ok(pairs)
 }
@@ -165,14 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_refused() {
-        for bytes in [
-            &b""[..],
-            b" a=1",
-            b"word pair",
-            b"word a=%2",
-            b"word a=%zz",
-            b"\xff",
-        ] {
+        for bytes in [&b""[..], b" a=1", b"word pair", b"word a=%2", b"word a=%zz", b"\xff"] {
             assert_eq!(Frame::decode(bytes), None, "{bytes:?}");
         }
     }

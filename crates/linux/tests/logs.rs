@@ -19,17 +19,9 @@ fn rotation_keeps_its_limits_and_loses_no_line() {
     assert_eq!(files.len(), 3);
     for file in &files {
         let text = fs::read_to_string(&file.path).unwrap();
-        assert!(
-            text.len() <= 100_000 && text.ends_with('\n'),
-            "{:?}",
-            file.path
-        );
+        assert!(text.len() <= 100_000 && text.ends_with('\n'), "{:?}", file.path);
         assert!(text.starts_with("number "), "a line was cut");
-        assert!(
-            file.index.time_at(0).is_some(),
-            "{:?} has no index",
-            file.path
-        );
+        assert!(file.index.time_at(0).is_some(), "{:?} has no index", file.path);
     }
     let wanted: String = (1..=20_000).map(|n| format!("number {n}\n")).collect();
     assert_eq!(rig.stdout(), wanted);
@@ -48,11 +40,7 @@ fn no_more_files_are_kept_than_allowed_and_the_newest_stay() {
         assert_eq!(files.len(), files_max as usize);
         assert!(rig.stdout().ends_with("number 19999\nnumber 20000\n"));
         let names = fs::read_dir(rig.logs()).unwrap().count();
-        assert_eq!(
-            names,
-            2 * files_max as usize,
-            "files of stdout and their indexes only"
-        );
+        assert_eq!(names, 2 * files_max as usize, "files of stdout and their indexes only");
     }
 }
 
@@ -73,10 +61,7 @@ fn a_line_longer_than_a_file_is_cut_and_not_lost() {
 #[test]
 fn the_index_tells_when_a_line_came() {
     let rig = Rig::new();
-    let shim =
-        rig.spawn(&rig.shell(
-            "echo early; while [ ! -e go ]; do sleep 0.01; done; echo late; exec sleep 1000",
-        ));
+    let shim = rig.spawn(&rig.shell("echo early; while [ ! -e go ]; do sleep 0.01; done; echo late; exec sleep 1000"));
     hello(&shim.connection);
     until("the early line is there", || rig.stdout() == "early\n");
     // The index has a record for every 100 ms of activity, so the two lines are kept further apart than that.
@@ -90,10 +75,7 @@ fn the_index_tells_when_a_line_came() {
     assert!(index.time_at(0).unwrap() < between);
     assert!(index.time_at(6).unwrap() >= between);
     assert_eq!(index.offset_since(between), Some(0));
-    assert_eq!(
-        index.offset_since(tend_base::Wall(between.0 + 3_600_000)),
-        Some(6)
-    );
+    assert_eq!(index.offset_since(tend_base::Wall(between.0 + 3_600_000)), Some(6));
 }
 
 #[test]
@@ -118,9 +100,7 @@ fn after_reopen_output_goes_to_a_new_file_and_clear_removes_all() {
 #[test]
 fn a_file_that_somebody_cut_is_written_on_without_a_hole() {
     let rig = Rig::new();
-    let shim = rig.spawn(
-        &rig.shell("echo one; while [ ! -e two ]; do sleep 0.01; done; echo two; exec sleep 1000"),
-    );
+    let shim = rig.spawn(&rig.shell("echo one; while [ ! -e two ]; do sleep 0.01; done; echo two; exec sleep 1000"));
     hello(&shim.connection);
     until("one is there", || rig.stdout() == "one\n");
     fs::File::create(rig.logs().join("stdout.log")).unwrap();
@@ -152,25 +132,19 @@ fn with_drop_a_full_disk_stops_nobody_and_a_marker_tells_what_is_missing() {
     hello(&shim.connection);
     limit_files(shim.pid, Some(50_000));
     fs::write(rig.home.join("go"), "").unwrap();
-    until("the replica has written all", || {
-        rig.home.join("written").exists()
-    });
+    until("the replica has written all", || rig.home.join("written").exists());
     let kept = rig.stdout();
     assert!(kept.len() <= 50_000);
     limit_files(shim.pid, None);
     until("the marker is there", || rig.stdout().contains("\n[tend] "));
     fs::write(rig.home.join("more"), "").unwrap();
-    until("output is kept again", || {
-        rig.stdout().ends_with("\nafter\n")
-    });
+    until("output is kept again", || rig.stdout().ends_with("\nafter\n"));
     let text = rig.stdout();
     let markers: Vec<&str> = text.lines().filter(|l| l.starts_with("[tend] ")).collect();
     assert_eq!(markers.len(), 1, "{markers:?}");
     assert!(markers[0].ends_with("bytes of output dropped here: the file may not grow any more"));
     let told: u64 = markers[0].split(' ').nth(1).unwrap().parse().unwrap();
-    let all: usize = (1..=300_000)
-        .map(|n: u32| format!("number {n}\n").len())
-        .sum();
+    let all: usize = (1..=300_000).map(|n: u32| format!("number {n}\n").len()).sum();
     let stored = text.len() - markers[0].len() - 1 - "after\n".len();
     // A line cut by the gap was given an end of its own.
     let ended = usize::from(!kept.ends_with('\n'));
@@ -202,9 +176,7 @@ fn with_block_a_full_disk_makes_the_replica_wait_and_loses_nothing() {
     });
     assert!(!rig.home.join("written").exists());
     limit_files(shim.pid, None);
-    until("the replica has written all", || {
-        rig.home.join("written").exists()
-    });
+    until("the replica has written all", || rig.home.join("written").exists());
     obey(&shim.connection, Command::Flush);
     let wanted: String = (1..=300_000).map(|n| format!("number {n}\n")).collect();
     assert!(rig.stdout() == wanted, "something is missing or twice");

@@ -1,5 +1,6 @@
 //! The integration tests of tend-linux, one binary; a module for each subject.
 
+mod cgroup;
 mod logs;
 mod rig;
 mod shim;
@@ -14,9 +15,6 @@ fn no_file_under_tests_was_forgotten() {
         let Some(module) = name.strip_suffix(".rs").filter(|name| *name != "main") else {
             continue;
         };
-        assert!(
-            here.contains(&format!("mod {module};")),
-            "{name} is in no test"
-        );
+        assert!(here.contains(&format!("mod {module};")), "{name} is in no test");
     }
 }

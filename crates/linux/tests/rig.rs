@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 use tend_linux::{
-    Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, ShimConnection,
-    ShimHandle, Spec, Tree, WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal,
-    spawn_shim, spawn_takeover,
+    Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, ShimConnection, ShimHandle, Spec, Tree,
+    WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal, spawn_shim, spawn_takeover,
 };
 
 /// Longer than anything takes on a busy machine, short enough that a hang is found.
@@ -137,10 +136,7 @@ pub(crate) fn probe() -> &'static Path {
 }
 
 /// Waits for the next report of a kind that `pick` wants.
-pub(crate) fn report<T>(
-    connection: &ShimConnection,
-    mut pick: impl FnMut(Report) -> Option<T>,
-) -> T {
+pub(crate) fn report<T>(connection: &ShimConnection, mut pick: impl FnMut(Report) -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         while let Some(report) = connection.try_receive().unwrap() {
@@ -149,10 +145,7 @@ pub(crate) fn report<T>(
             }
         }
         assert!(Instant::now() < deadline, "the shim said nothing");
-        let wait = Timespec {
-            tv_sec: 1,
-            tv_nsec: 0,
-        };
+        let wait = Timespec { tv_sec: 1, tv_nsec: 0 };
         poll(
             &mut [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)],
             Some(&wait),

@@ -11,14 +11,8 @@ fn output_is_captured_and_the_exit_code_told_and_kept() {
     let record = exited(&shim.connection);
     assert_eq!(record.outcome, Outcome::Ended(Exit::Exited(7)));
     assert_eq!(record.incarnation, "test/1");
-    assert_eq!(
-        (record.output.stdout_bytes, record.output.stderr_bytes),
-        (4, 4)
-    );
-    assert_eq!(
-        (rig.stdout().as_str(), rig.stderr().as_str()),
-        ("out\n", "err\n")
-    );
+    assert_eq!((record.output.stdout_bytes, record.output.stderr_bytes), (4, 4));
+    assert_eq!((rig.stdout().as_str(), rig.stderr().as_str()), ("out\n", "err\n"));
     match adopt(&rig.folder()).unwrap() {
         Adoption::Gone(found) => assert_eq!(found, record),
         other => panic!("{other:?}"),
@@ -73,11 +67,7 @@ fn what_cannot_be_started_says_why() {
     std::fs::write(&not_executable, "hello").unwrap();
     let no_interpreter = rig.home.join("no-interpreter");
     std::fs::write(&no_interpreter, "hello").unwrap();
-    std::fs::set_permissions(
-        &no_interpreter,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    std::fs::set_permissions(&no_interpreter, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut elsewhere = rig.shell("true");
     elsewhere.directory = "/nonexistent/folder".into();
     for (spec, attempt, text) in [

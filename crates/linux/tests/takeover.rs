@@ -41,10 +41,7 @@ fn killing_shims_under_a_flood_loses_no_line_and_repeats_none() {
         kills += 1;
     }
     until("all is written", || {
-        rig.home.join("done").exists()
-            && rig
-                .stdout()
-                .ends_with(&format!("line {count} of the replica\n"))
+        rig.home.join("done").exists() && rig.stdout().ends_with(&format!("line {count} of the replica\n"))
     });
     assert_numbered(&rig.stdout(), count as usize);
 }
@@ -57,9 +54,7 @@ fn rig_bytes(rig: &Rig) -> u64 {
 fn what_a_replica_wrote_before_it_ended_without_a_shim_is_still_logged() {
     let rig = Rig::new();
     let go = rig.home.join("go");
-    let shim = rig.spawn(
-        &rig.shell("echo first; while [ ! -e go ]; do sleep 0.01; done; echo last words; exit 3"),
-    );
+    let shim = rig.spawn(&rig.shell("echo first; while [ ! -e go ]; do sleep 0.01; done; echo last words; exit 3"));
     let replica = hello(&shim.connection).replica.unwrap();
     until("the first line is there", || rig.stdout() == "first\n");
     kill(shim.pid);
@@ -76,13 +71,7 @@ fn what_a_replica_wrote_before_it_ended_without_a_shim_is_still_logged() {
 fn a_shim_that_took_over_tells_how_the_replica_ended() {
     for (end, wanted) in [
         ("exit 5", Exit::Exited(5)),
-        (
-            "kill -9 $$",
-            Exit::Signalled {
-                signal: 9,
-                core: false,
-            },
-        ),
+        ("kill -9 $$", Exit::Signalled { signal: 9, core: false }),
     ] {
         let rig = Rig::new();
         let shim = rig.spawn(&rig.shell(&format!("while [ ! -e go ]; do sleep 0.01; done; {end}")));
@@ -102,9 +91,7 @@ fn a_shim_that_took_over_tells_how_the_replica_ended() {
 /// Whether this kernel tells through a pidfd how a process ended.
 fn kernel_tells() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|n| n.parse::<u32>().unwrap_or(0));
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(6), Some(15))
 }
 
@@ -168,11 +155,7 @@ fn another_program_under_the_same_number_and_start_time_is_foreign() {
     let state = fs::read_to_string(&path).unwrap();
     let (_, inode) = state.split_once("exe_ino=").unwrap();
     let inode = inode.lines().next().unwrap();
-    fs::write(
-        &path,
-        state.replace(&format!("exe_ino={inode}"), "exe_ino=1"),
-    )
-    .unwrap();
+    fs::write(&path, state.replace(&format!("exe_ino={inode}"), "exe_ino=1")).unwrap();
     match adopt(&rig.folder()).unwrap() {
         Adoption::Foreign(why) => assert!(why.contains("another program"), "{why}"),
         other => panic!("{other:?}"),
@@ -192,9 +175,7 @@ fn a_state_of_an_earlier_boot_is_of_a_replica_that_is_gone() {
     match adopt(&rig.folder()).unwrap() {
         Adoption::Gone(record) => assert_eq!(
             record.outcome,
-            Outcome::Ended(Exit::Unknown(
-                "the machine was restarted meanwhile".to_owned()
-            ))
+            Outcome::Ended(Exit::Unknown("the machine was restarted meanwhile".to_owned()))
         ),
         other => panic!("{other:?}"),
     }

@@ -12,11 +12,7 @@ const FAMILY: &str = "sleep 1001 & echo $! > child; \
     while [ ! -s daemon ]; do sleep 0.01; done; echo ready; wait";
 
 fn pid_in(rig: &Rig, name: &str) -> i32 {
-    fs::read_to_string(rig.home.join(name))
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap()
+    fs::read_to_string(rig.home.join(name)).unwrap().trim().parse().unwrap()
 }
 
 #[test]
@@ -28,13 +24,7 @@ fn kill_tree_ends_children_and_daemonised_grandchildren() {
     let (child, daemon) = (pid_in(&rig, "child"), pid_in(&rig, "daemon"));
     assert!(is_alive(child) && is_alive(daemon));
     shim.connection.send(Command::KillTree).unwrap();
-    assert_eq!(
-        exit(&shim.connection),
-        Exit::Signalled {
-            signal: 9,
-            core: false
-        }
-    );
+    assert_eq!(exit(&shim.connection), Exit::Signalled { signal: 9, core: false });
     for pid in [replica.pid, child, daemon] {
         assert!(!is_alive(pid));
     }
@@ -65,12 +55,7 @@ fn the_daemon_ends_a_tree_whose_shim_was_killed() {
         folder: rig.folder(),
         cgroup: None,
     };
-    let members: Vec<i32> = tree
-        .members()
-        .unwrap()
-        .iter()
-        .map(|stat| stat.pid)
-        .collect();
+    let members: Vec<i32> = tree.members().unwrap().iter().map(|stat| stat.pid).collect();
     for pid in [replica.pid, child, daemon] {
         assert!(members.contains(&pid), "{pid} of {members:?}");
     }
@@ -93,8 +78,6 @@ fn a_signal_to_the_tree_reaches_children_one_to_the_replica_does_not() {
     obey(&shim.connection, signal(Scope::Replica));
     until("the replica was asked", || rig.stdout() == "ready\nasked\n");
     obey(&shim.connection, signal(Scope::Tree));
-    until("its child was asked", || {
-        rig.stdout().contains("child asked\n")
-    });
+    until("its child was asked", || rig.stdout().contains("child asked\n"));
     assert!(is_alive(replica.pid));
 }

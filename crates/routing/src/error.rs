@@ -22,9 +22,7 @@ pub enum SnapshotError {
         known: u32,
     },
     /// A route or listener names a service that is not in the snapshot.
-    #[error(
-        "the route for `{path_prefix}` goes to service `{service}`, which the snapshot does not have"
-    )]
+    #[error("the route for `{path_prefix}` goes to service `{service}`, which the snapshot does not have")]
     UnknownService {
         /// Who was named.
         service: ServiceId,
@@ -32,9 +30,7 @@ pub enum SnapshotError {
         path_prefix: String,
     },
     /// A route names a listener that is not in the snapshot.
-    #[error(
-        "the route for `{path_prefix}` is for listener {listener}, which the snapshot does not have"
-    )]
+    #[error("the route for `{path_prefix}` is for listener {listener}, which the snapshot does not have")]
     UnknownListener {
         /// Who was named.
         listener: SocketAddr,
@@ -42,9 +38,7 @@ pub enum SnapshotError {
         path_prefix: String,
     },
     /// Two routes claim the same requests.
-    #[error(
-        "two routes claim host `{host}` and path `{path_prefix}` at {listener}: {first} and {second}"
-    )]
+    #[error("two routes claim host `{host}` and path `{path_prefix}` at {listener}: {first} and {second}")]
     Ambiguous {
         /// Where.
         listener: SocketAddr,
@@ -107,9 +101,7 @@ impl SnapshotError {
             Self::Read { .. } | Self::Format { .. } => {
                 "the daemon that wrote it is of another version: `tend upgrade` brings both to one"
             }
-            Self::Ambiguous { .. } => {
-                "give one of the two routes another host or path; `tend check` names the lines"
-            }
+            Self::Ambiguous { .. } => "give one of the two routes another host or path; `tend check` names the lines",
             Self::Host { .. } | Self::PathPrefix { .. } => {
                 "correct the route in the stack file; `tend check` names the line"
             }

@@ -182,9 +182,7 @@ impl Snapshot {
                         weight: replica.weight,
                     });
                 }
-                if replica.id.service_id() != service.id
-                    || !lives.insert((&replica.id, replica.incarnation))
-                {
+                if replica.id.service_id() != service.id || !lives.insert((&replica.id, replica.incarnation)) {
                     return Err(SnapshotError::Misplaced {
                         replica: replica.id.clone(),
                         service: service.id.clone(),
@@ -213,8 +211,7 @@ impl Route {
         }
         if let Some(host) = &self.host {
             let name = host.strip_prefix("*.").unwrap_or(host);
-            let allowed =
-                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.[]:".contains(&b);
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.[]:".contains(&b);
             // A colon is part of a host only inside the brackets of an IPv6 address.
             let port = name.contains(':') && !name.starts_with('[');
             if name.is_empty() || name.len() > 253 || port || !name.bytes().all(allowed) {

@@ -72,11 +72,7 @@ fn line_place(source: SourceId, line: usize, column: usize) -> Place {
 }
 
 /// Reads a file of variables; notes every line that is none.
-pub(crate) fn parse(
-    source: SourceId,
-    outside: &BTreeMap<String, String>,
-    findings: &mut Findings,
-) -> Vec<Variable> {
+pub(crate) fn parse(source: SourceId, outside: &BTreeMap<String, String>, findings: &mut Findings) -> Vec<Variable> {
     let text = findings.sources.get(source).text.replace("\r\n", "\n");
     let mut reader = Reader {
         rest: &text,
@@ -119,10 +115,7 @@ impl Reader<'_> {
         let place = line_place(self.source, self.line, 1);
         let end = self.rest.find(['=', ':', '\n']).unwrap_or(self.rest.len());
         let name = self.rest[..end].trim_end().to_owned();
-        let is_name = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_alphanumeric() || "_.-[]".contains(c));
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_.-[]".contains(c));
         if !is_name {
             findings
                 .error(place, "this line is not of the form NAME=value")
@@ -151,19 +144,13 @@ impl Reader<'_> {
                 Ok(filled) => {
                     for unset in filled.unset {
                         findings
-                            .warning(
-                                place,
-                                format!("the variable `{unset}` is not set; it counts as empty"),
-                            )
+                            .warning(place, format!("the variable `{unset}` is not set; it counts as empty"))
                             .help("for a dollar sign as such use single quotes or write `$$`");
                     }
                     filled.text
                 }
                 Err(Fault::Required(variable, message)) => {
-                    findings.error(
-                        place,
-                        format!("the variable `{variable}` must be set: {message}"),
-                    );
+                    findings.error(place, format!("the variable `{variable}` must be set: {message}"));
                     return true;
                 }
                 Err(Fault::Syntax(_)) => {
@@ -176,9 +163,7 @@ impl Reader<'_> {
         } else {
             value
         };
-        self.known
-            .entry(name.clone())
-            .or_insert_with(|| value.clone());
+        self.known.entry(name.clone()).or_insert_with(|| value.clone());
         self.found.push((name, Some(value)));
         true
     }
@@ -206,12 +191,7 @@ impl Reader<'_> {
         (value, true)
     }
 
-    fn quoted(
-        &mut self,
-        quote: char,
-        place: Place,
-        findings: &mut Findings,
-    ) -> Option<(String, bool)> {
+    fn quoted(&mut self, quote: char, place: Place, findings: &mut Findings) -> Option<(String, bool)> {
         let double = quote == '"';
         let mut value = String::new();
         let mut chars = self.rest.char_indices().skip(1);
@@ -264,9 +244,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<Variable>, usize) {
         let mut findings = Findings::default();
-        let source = findings
-            .sources
-            .add("/.env".into(), text.into(), "/".into(), true);
+        let source = findings.sources.add("/.env".into(), text.into(), "/".into(), true);
         let outside = [("OUT".to_owned(), "side".to_owned())].into();
         let found = parse(source, &outside, &mut findings);
         (found, findings.error_count())
@@ -285,11 +263,7 @@ mod tests {
             ("A=b#c", "A", Some("b#c")),
             ("A= # remark", "A", Some("")),
             ("A='$OUT \\n # x'", "A", Some("$OUT \\n # x")),
-            (
-                "A=\"$OUT\\n\\$x \\\"q\\\"\" # r",
-                "A",
-                Some("side\n$x \"q\""),
-            ),
+            ("A=\"$OUT\\n\\$x \\\"q\\\"\" # r", "A", Some("side\n$x \"q\"")),
             ("A=\"two\nlines\"", "A", Some("two\nlines")),
             ("A=${NOPE:-d}", "A", Some("d")),
             ("A=$OUT", "A", Some("side")),
@@ -306,10 +280,7 @@ mod tests {
     #[test]
     fn later_lines_know_earlier_ones_and_outside_wins() {
         let (found, errors) = read("A=1\nB=$A\nOUT=in\nC=$OUT");
-        let values: Vec<_> = found
-            .iter()
-            .map(|(_, value)| value.as_deref().unwrap())
-            .collect();
+        let values: Vec<_> = found.iter().map(|(_, value)| value.as_deref().unwrap()).collect();
         assert_eq!((values, errors), (vec!["1", "1", "in", "side"], 0));
     }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::mask::masked;
 use crate::source::{Place, SourceId, Sources};
 
 /// Whether the stack can be used in spite of it.
@@ -44,7 +45,7 @@ pub struct Location {
     pub column: u32,
     /// How many characters are meant.
     pub length: u32,
-    /// The line as it is written; values of environment files are left out.
+    /// The line as it is written; values of environment files and what looks like a secret are hidden.
     pub text: String,
 }
 
@@ -72,9 +73,15 @@ fn sentence(all: &[Diagnostic]) -> String {
         text.push_str(&one.to_string());
         text.push('\n');
     }
-    match count(all, Severity::Error) {
-        1 => text.push_str("1 error; nothing was started"),
-        many => text.push_str(&format!("{many} errors; nothing was started")),
+    let of = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    };
+    text.push_str(&of(count(all, Severity::Error), "error"));
+    let warnings = count(all, Severity::Warning);
+    if warnings > 0 {
+        text.push_str(", ");
+        text.push_str(&of(warnings, "warning"));
     }
     text
 }
@@ -105,34 +112,25 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Location {
-    fn show(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        arrow: &str,
-        width: usize,
-        label: &str,
-    ) -> fmt::Result {
+    fn show(&self, f: &mut fmt::Formatter<'_>, arrow: &str, width: usize, label: &str) -> fmt::Result {
         let file = self.file.display();
         if self.line == 0 {
             return writeln!(f, "{:width$}{arrow} {file}", "");
         }
-        writeln!(
-            f,
-            "{:width$}{arrow} {file}:{}:{}",
-            "", self.line, self.column
-        )?;
+        writeln!(f, "{:width$}{arrow} {file}:{}:{}", "", self.line, self.column)?;
         // A tab is shown as one blank so that the caret stands under what it means.
         let text: String = self
             .text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
+        let text = text.trim_end().to_owned();
         let (text, column) = window(&text, self.column as usize);
         let length = (self.length as usize)
             .min(text.chars().count().saturating_sub(column - 1))
             .max(1);
         writeln!(f, "{:width$} |", "")?;
-        writeln!(f, "{:width$} | {text}", self.line)?;
+        writeln!(f, "{}", format!("{:width$} | {text}", self.line).trim_end())?;
         let carets = format!("{}{} {label}", " ".repeat(column - 1), "^".repeat(length));
         writeln!(f, "{:width$} | {}", "", carets.trim_end())
     }
@@ -206,9 +204,7 @@ impl Findings {
 
     /// Returns whether an error was noted.
     pub(crate) fn failed(&self) -> bool {
-        self.found
-            .iter()
-            .any(|(_, one)| one.severity == Severity::Error)
+        self.found.iter().any(|(_, one)| one.severity == Severity::Error)
     }
 
     /// Returns how many were noted, to see later whether more came.
@@ -246,7 +242,7 @@ fn location(sources: &Sources, place: Place) -> Location {
                 None => text.to_owned(),
             }
         } else {
-            text.to_owned()
+            masked(text)
         },
     }
 }

@@ -12,21 +12,10 @@ use crate::source::absolute;
 use crate::yaml::{Node, Value};
 
 /// Resolves all `extends` of a document.
-pub(crate) fn resolve(
-    session: &mut Session<'_>,
-    mut document: Node,
-    path: &Path,
-    setting: &Setting,
-) -> Node {
+pub(crate) fn resolve(session: &mut Session<'_>, mut document: Node, path: &Path, setting: &Setting) -> Node {
     let names: Vec<String> = document
         .get("services")
-        .map(|services| {
-            services
-                .entries()
-                .iter()
-                .map(|entry| entry.key.clone())
-                .collect()
-        })
+        .map(|services| services.entries().iter().map(|entry| entry.key.clone()).collect())
         .unwrap_or_default();
     let original = document.clone();
     let mut trail = Trail::default();
@@ -94,19 +83,12 @@ fn service(
             .iter()
             .any(|(file, service)| file == path && service == name)
         {
-            let way: Vec<&str> = trail
-                .chain
-                .iter()
-                .map(|(_, service)| service.as_str())
-                .collect();
+            let way: Vec<&str> = trail.chain.iter().map(|(_, service)| service.as_str()).collect();
             session
                 .findings
                 .error(
                     wanted.place,
-                    format!(
-                        "services extend each other in a circle: {} → {name}",
-                        way.join(" → ")
-                    ),
+                    format!("services extend each other in a circle: {} → {name}", way.join(" → ")),
                 )
                 .help("put what they share into a service that extends none");
             trail.circled.extend(trail.chain.iter().cloned());
@@ -124,10 +106,7 @@ fn service(
         return None;
     }
     trail.chain.push((path.to_path_buf(), name.to_owned()));
-    let base = match extends
-        .get("file")
-        .and_then(|file| Some((file, file.as_text()?)))
-    {
+    let base = match extends.get("file").and_then(|file| Some((file, file.as_text()?))) {
         None => base_of(session, document, path, setting, &base_name, wanted, trail),
         Some((file, text)) => {
             let other_path = absolute(
@@ -139,15 +118,7 @@ fn service(
                 variables: setting.variables.clone(),
             };
             let other = session.document(&other_path, &other_setting, Some(file.place))?;
-            base_of(
-                session,
-                &other,
-                &other_path,
-                &other_setting,
-                &base_name,
-                wanted,
-                trail,
-            )
+            base_of(session, &other, &other_path, &other_setting, &base_name, wanted, trail)
         }
     };
     trail.chain.pop();
@@ -170,10 +141,7 @@ fn base_of(
             .findings
             .error(
                 wanted.place,
-                format!(
-                    "there is no service `{name}` to extend in `{}`",
-                    path.display()
-                ),
+                format!("there is no service `{name}` to extend in `{}`", path.display()),
             )
             .help_if(near.map(crate::schema::did_you_mean));
         return None;

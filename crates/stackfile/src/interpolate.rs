@@ -118,11 +118,7 @@ fn closing(body: &str) -> Option<usize> {
     None
 }
 
-fn lookup<'a>(
-    name: &str,
-    variables: &'a BTreeMap<String, String>,
-    unset: &mut BTreeSet<String>,
-) -> &'a str {
+fn lookup<'a>(name: &str, variables: &'a BTreeMap<String, String>, unset: &mut BTreeSet<String>) -> &'a str {
     match variables.get(name) {
         Some(value) => value,
         None => {
@@ -174,11 +170,7 @@ fn braced(
 }
 
 /// Replaces the variables in all values of a tree, never in keys; notes faults and variables that are not set.
-pub(crate) fn fill_tree(
-    node: &mut Node,
-    variables: &BTreeMap<String, String>,
-    findings: &mut Findings,
-) {
+pub(crate) fn fill_tree(node: &mut Node, variables: &BTreeMap<String, String>, findings: &mut Findings) {
     if node.tag == Some(Tag::Reset) {
         return;
     }
@@ -201,10 +193,10 @@ pub(crate) fn fill_tree(
                 for name in filled.unset {
                     let place = narrowed(findings, node.place, &name);
                     findings
-                            .warning(place, format!("the variable `{name}` is not set; it counts as empty"))
-                            .help(format!(
-                                "set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"
-                            ));
+                        .warning(place, format!("the variable `{name}` is not set; it counts as empty"))
+                        .help(format!(
+                            "set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"
+                        ));
                 }
             }
             Err(fault) => say_fault(fault, node.place, findings),
@@ -231,9 +223,7 @@ fn say_fault(fault: Fault, place: Place, findings: &mut Findings) {
             let place = findings.sources.narrow(place, line);
             findings
                 .error(place, format!("`{line}` is not a variable"))
-                .help(
-                    "write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`",
-                );
+                .help("write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`");
         }
         Fault::Required(name, message) => {
             let place = narrowed(findings, place, &name);
@@ -303,14 +293,8 @@ mod tests {
         ] {
             assert!(matches!(with(text), Err(Fault::Syntax(_))), "{text}");
         }
-        assert_eq!(
-            with("${U:?set $A}"),
-            Err(Fault::Required("U".into(), "set a".into()))
-        );
-        assert_eq!(
-            with("${EMPTY:?}"),
-            Err(Fault::Required("EMPTY".into(), String::new()))
-        );
+        assert_eq!(with("${U:?set $A}"), Err(Fault::Required("U".into(), "set a".into())));
+        assert_eq!(with("${EMPTY:?}"), Err(Fault::Required("EMPTY".into(), String::new())));
         let deep = "${U:-".repeat(40) + &"}".repeat(40);
         assert!(matches!(with(&deep), Err(Fault::Syntax(_))));
     }

@@ -18,6 +18,7 @@ mod input;
 mod interpolate;
 mod load;
 mod lower;
+mod mask;
 mod merge;
 mod profiles;
 mod references;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tend_core::model::{ServiceName, Stack};
 
-use crate::canonical::canonicalise;
+use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
@@ -62,10 +62,7 @@ impl Document {
 /// # Panics
 /// When `input.paths` is empty.
 pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
-    let main = input
-        .paths
-        .first()
-        .expect("a caller names at least one file");
+    let main = input.paths.first().expect("a caller names at least one file");
     let directory = main.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut session = Session {
         input,
@@ -114,6 +111,7 @@ impl Session<'_> {
         let paths = self.input.paths.clone();
         let mut tree = self.project(&paths, &setting, &mut Vec::new(), None)?;
         merge::settle(&mut tree);
+        write_directories(&mut tree, &self.findings);
         let name = stack_name::choose(&mut tree, &setting, self.input, &mut self.findings);
         let active = profiles::active(&self.input.profiles, &setting.variables);
         let disabled = profiles::choose(&mut tree, &active);
@@ -149,28 +147,15 @@ impl Session<'_> {
     }
 
     /// Loads one file by itself; `named_at` is where another file names it.
-    pub(crate) fn document(
-        &mut self,
-        path: &Path,
-        setting: &Setting,
-        named_at: Option<Place>,
-    ) -> Option<Node> {
+    pub(crate) fn document(&mut self, path: &Path, setting: &Setting, named_at: Option<Place>) -> Option<Node> {
         let source = self.read(path, &setting.directory, false, named_at)?;
         let mut document = yaml::read(source, &mut self.findings)?;
         fill_tree(&mut document, &setting.variables, &mut self.findings);
-        check(
-            &document,
-            &crate::schema::Shape::Keys(&FILE),
-            "",
-            &mut self.findings,
-        );
+        check(&document, &crate::schema::Shape::Keys(&FILE), "", &mut self.findings);
         let services = document.get("services").map_or(&[][..], Node::entries);
         if let Some(entry) = services.get(SERVICES_MAX) {
             self.findings
-                .error(
-                    entry.place,
-                    format!("a stack file may have {SERVICES_MAX} services"),
-                )
+                .error(entry.place, format!("a stack file may have {SERVICES_MAX} services"))
                 .help("make several stacks of it; they share one daemon and one edge");
             return None;
         }
@@ -192,12 +177,10 @@ impl Session<'_> {
             Ok(bytes) => bytes,
             Err(error) => {
                 let add = |text: &str, session: &mut Self| {
-                    session.findings.sources.add(
-                        path.clone(),
-                        text.to_owned(),
-                        directory.into(),
-                        secret,
-                    )
+                    session
+                        .findings
+                        .sources
+                        .add(path.clone(), text.to_owned(), directory.into(), secret)
                 };
                 let place = match named_at {
                     Some(place) => place,
@@ -207,10 +190,7 @@ impl Session<'_> {
                     }
                 };
                 self.findings
-                    .error(
-                        place,
-                        format!("`{}` could not be read: {error}", path.display()),
-                    )
+                    .error(place, format!("`{}` could not be read: {error}", path.display()))
                     .help("check the path and who may read the file");
                 return None;
             }
@@ -223,15 +203,9 @@ impl Session<'_> {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let before = &bytes[..good];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let start = before
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |at| at + 1);
+                let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-                let source = self
-                    .findings
-                    .sources
-                    .add(path, text, directory.into(), secret);
+                let source = self.findings.sources.add(path, text, directory.into(), secret);
                 let place = Place {
                     source,
                     line: u32::try_from(line).unwrap_or(u32::MAX),
@@ -248,10 +222,6 @@ impl Session<'_> {
             Some(rest) => rest.to_owned(),
             None => text,
         };
-        Some(
-            self.findings
-                .sources
-                .add(path, text, directory.into(), secret),
-        )
+        Some(self.findings.sources.add(path, text, directory.into(), secret))
     }
 }

@@ -60,10 +60,7 @@ fn merge_at(base: Node, mut over: Node, path: &mut Vec<String>, findings: &mut F
             findings
                 .error(
                     over.place,
-                    format!(
-                        "`{}` has another form here than in the file before",
-                        path.join(".")
-                    ),
+                    format!("`{}` has another form here than in the file before", path.join(".")),
                 )
                 .also(base.place, "as this")
                 .help("write it in the same form, or replace the other with `!override`");
@@ -136,10 +133,7 @@ fn path_ends(path: &[String], pattern: &[&str]) -> bool {
 fn replaced(path: &[String]) -> bool {
     path.first().is_some_and(|top| top == "services")
         && match path.len() {
-            3 => matches!(
-                path[2].as_str(),
-                "command" | "entrypoint" | "prepare" | "port"
-            ),
+            3 => matches!(path[2].as_str(), "command" | "entrypoint" | "prepare" | "port"),
             4 => matches!(
                 (path[2].as_str(), path[3].as_str()),
                 ("healthcheck", "test") | ("readiness" | "liveness", "command")
@@ -194,10 +188,8 @@ fn identity(list: &str, item: &Node) -> Option<String> {
             target => target.to_owned(),
         }),
         "env_file" => Some(text("path").to_owned()),
-        "dns" | "dns_opt" | "dns_search" | "expose" | "links" | "profiles" | "tmpfs"
-        | "cap_add" | "cap_drop" | "extra_hosts" | "label_file" => {
-            item.as_text().map(str::to_owned)
-        }
+        "dns" | "dns_opt" | "dns_search" | "expose" | "links" | "profiles" | "tmpfs" | "cap_add" | "cap_drop"
+        | "extra_hosts" | "label_file" => item.as_text().map(str::to_owned),
         _ => None,
     }
 }

@@ -14,12 +14,7 @@ use tend_stackfile::{Input, load};
 use crate::disk::{Disk, compare, repository};
 
 /// What both see of the environment.
-const ENVIRONMENT: [(&str, &str); 4] = [
-    ("SET", "set"),
-    ("EMPTY", ""),
-    ("THREE", "3"),
-    ("YES", "true"),
-];
+const ENVIRONMENT: [(&str, &str); 4] = [("SET", "set"), ("EMPTY", ""), ("THREE", "3"), ("YES", "true")];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/compose")
@@ -30,10 +25,7 @@ fn corpus() -> Vec<(String, Vec<PathBuf>)> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
-        let Some(name) = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".yml"))
-        else {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".yml")) else {
             continue;
         };
         if name.ends_with(".override") {
@@ -86,9 +78,7 @@ fn theirs(files: &[PathBuf]) -> Option<Value> {
         command.arg("-f").arg(file);
     }
     let output = command.arg("config").output().unwrap_or_else(|error| {
-        panic!(
-            "docker-compose could not be run ({error}); install Debian's package `docker-compose`"
-        )
+        panic!("docker-compose could not be run ({error}); install Debian's package `docker-compose`")
     });
     if !output.status.success() {
         return None;
@@ -103,12 +93,7 @@ fn theirs(files: &[PathBuf]) -> Option<Value> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 is there, since docker-compose needs it");
-    python
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(&output.stdout)
-        .unwrap();
+    python.stdin.take().unwrap().write_all(&output.stdout).unwrap();
     let json = python.wait_with_output().unwrap();
     assert!(json.status.success(), "its output is not YAML: {files:?}");
     Some(common_form(serde_json::from_slice(&json.stdout).unwrap()))
@@ -134,9 +119,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn common_service(service: &mut Map<String, Value>) {
-    service.retain(|key, value| {
-        !value.is_null() && key != "profiles" && key != "extends" && !key.starts_with("x-")
-    });
+    service.retain(|key, value| !value.is_null() && key != "profiles" && key != "extends" && !key.starts_with("x-"));
     for key in ["dns", "dns_search", "tmpfs"] {
         if let Some(value) = service.get_mut(key)
             && value.is_string()
@@ -227,11 +210,7 @@ fn volume(value: &Value) -> String {
         [source, target, mode] => (source, target, mode),
         _ => panic!("{written}"),
     };
-    let kind = if source.starts_with('/') {
-        "bind"
-    } else {
-        "volume"
-    };
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
     format!("{kind} {source} {target} {mode}")
 }
 
@@ -246,24 +225,13 @@ fn flatten(value: Value, key: &str, folder: &str) -> Value {
                 (key, value)
             })
             .collect(),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| flatten(item, key, folder))
-            .collect(),
+        Value::Array(items) => items.into_iter().map(|item| flatten(item, key, folder)).collect(),
         Value::Null => Value::Null,
         scalar => {
-            let plain = text(Some(&scalar))
-                .replace("$$", "$")
-                .replace(folder, "DIR");
+            let plain = text(Some(&scalar)).replace("$$", "$").replace(folder, "DIR");
             let is_time = matches!(
                 key,
-                "interval"
-                    | "timeout"
-                    | "start_period"
-                    | "stop_grace_period"
-                    | "delay"
-                    | "window"
-                    | "monitor"
+                "interval" | "timeout" | "start_period" | "stop_grace_period" | "delay" | "window" | "monitor"
             );
             match parse_duration(&plain) {
                 Ok(time) if is_time => json!(format!("{}ns", time.as_nanos())),
@@ -308,10 +276,7 @@ fn reasons(page: &str) -> BTreeMap<(String, String), String> {
             let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
             match cells[..] {
                 [file, place, .., reason] => Some((
-                    (
-                        file.trim_matches('`').to_owned(),
-                        place.trim_matches('`').to_owned(),
-                    ),
+                    (file.trim_matches('`').to_owned(), place.trim_matches('`').to_owned()),
                     reason.to_owned(),
                 )),
                 _ => None,
@@ -358,14 +323,9 @@ fn differences_from_docker_compose_are_the_ones_listed_with_their_reasons() {
             }
         }
         for [place, ours, theirs] in found {
-            let reason = known
-                .get(&(name.clone(), place.clone()))
-                .cloned()
-                .unwrap_or_default();
+            let reason = known.get(&(name.clone(), place.clone())).cloned().unwrap_or_default();
             if reason.is_empty() {
-                without_reason.push(format!(
-                    "{name}: {place}: tend {ours}, docker-compose {theirs}"
-                ));
+                without_reason.push(format!("{name}: {place}: tend {ours}, docker-compose {theirs}"));
             }
             let _ = writeln!(
                 page,

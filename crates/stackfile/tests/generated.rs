@@ -44,17 +44,10 @@ fn every_reference_of_the_schema_leads_somewhere() {
     }
     assert!(found > 30, "{found}");
     let services = &schema["properties"]["services"]["additionalProperties"]["$ref"];
-    let name = services
-        .as_str()
-        .unwrap()
-        .strip_prefix("#/definitions/")
-        .unwrap();
+    let name = services.as_str().unwrap().strip_prefix("#/definitions/").unwrap();
     let service = definitions[name]["properties"].as_object().unwrap();
     for key in ["image", "command", "readiness", "restart_every", "deploy"] {
         assert!(service.contains_key(key), "{key}");
     }
-    assert_eq!(
-        definitions[name]["additionalProperties"],
-        Value::Bool(false)
-    );
+    assert_eq!(definitions[name]["additionalProperties"], Value::Bool(false));
 }

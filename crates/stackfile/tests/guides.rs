@@ -49,10 +49,7 @@ fn try_load(text: &str) -> Result<Loaded, Report> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that did not run says so by name"
-)]
+#[expect(clippy::print_stderr, reason = "a test that did not run says so by name")]
 fn three_of_the_guides_load_and_the_one_with_an_undefined_network_is_refused() {
     // The folder stands beside the checkout, or beside the checkout this work tree belongs to.
     let Some(folder) = repository()
@@ -95,15 +92,10 @@ fn three_of_the_guides_load_and_the_one_with_an_undefined_network_is_refused() {
     );
 
     let exchange = try_load(exchange).unwrap_or_else(|report| panic!("{report}"));
-    let said: Vec<&str> = exchange
-        .notes
-        .iter()
-        .map(|note| note.message.as_str())
-        .collect();
+    let said: Vec<&str> = exchange.notes.iter().map(|note| note.message.as_str()).collect();
     // The database is called `mongodb`, three services look for `mongo`.
     for service in ["social-service", "data-service", "notification-service"] {
-        let wanted =
-            format!("`{service}` is to reach the host `mongo`, which is no service of this stack");
+        let wanted = format!("`{service}` is to reach the host `mongo`, which is no service of this stack");
         assert!(said.contains(&wanted.as_str()), "{said:#?}");
     }
 
@@ -112,11 +104,7 @@ fn three_of_the_guides_load_and_the_one_with_an_undefined_network_is_refused() {
         payments.stack.services[&"app".parse().unwrap()].replicas,
         Replicas::Count(3)
     );
-    let said: Vec<&str> = payments
-        .notes
-        .iter()
-        .map(|note| note.message.as_str())
-        .collect();
+    let said: Vec<&str> = payments.notes.iter().map(|note| note.message.as_str()).collect();
     assert!(
         said.contains(&"port 3000 of the machine can go to one of the replicas of `app` only"),
         "{said:#?}"

@@ -7,6 +7,7 @@ mod generated;
 mod guides;
 mod malformed;
 mod mutation;
+mod replay;
 
 #[test]
 fn every_file_of_this_folder_is_a_module_here() {
@@ -15,10 +16,7 @@ fn every_file_of_this_folder_is_a_module_here() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
-            assert!(
-                main.contains(&format!("mod {module};")),
-                "tests/{name} is forgotten"
-            );
+            assert!(main.contains(&format!("mod {module};")), "tests/{name} is forgotten");
         }
     }
 }

@@ -95,10 +95,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
         }
         _ => {
             // A line takes the place of another.
-            let lines: Vec<Vec<u8>> = bytes
-                .split(|byte| *byte == b'\n')
-                .map(<[u8]>::to_vec)
-                .collect();
+            let lines: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             let (from, to) = (dice.below(lines.len()), dice.below(lines.len()));
             let mut lines = lines;
             lines[to] = lines[from].clone();
@@ -122,9 +119,7 @@ fn no_changed_file_makes_it_panic_and_every_error_has_a_place() {
         }
         let mut files = Memory::one("/s/stack.yml", bytes.clone());
         // What the file may name: a file of variables and another stack.
-        files
-            .0
-            .insert("/s/.env".into(), b"A=1\nB=\"$A\"\n".to_vec());
+        files.0.insert("/s/.env".into(), b"A=1\nB=\"$A\"\n".to_vec());
         files.0.insert("/s/broken.env".into(), other.clone());
         files.0.insert("/s/common.yml".into(), other.clone());
         let outcome = std::panic::catch_unwind(|| {
@@ -137,23 +132,13 @@ fn no_changed_file_makes_it_panic_and_every_error_has_a_place() {
             })
         });
         let Ok(outcome) = outcome else {
-            panic!(
-                "round {round} panicked on:\n{}",
-                String::from_utf8_lossy(&bytes)
-            );
+            panic!("round {round} panicked on:\n{}", String::from_utf8_lossy(&bytes));
         };
         match outcome {
             Ok(_) => accepted += 1,
             Err(report) => {
-                let errors: Vec<_> = report
-                    .0
-                    .iter()
-                    .filter(|one| one.severity == Severity::Error)
-                    .collect();
-                assert!(
-                    !errors.is_empty(),
-                    "round {round}: refused without an error"
-                );
+                let errors: Vec<_> = report.0.iter().filter(|one| one.severity == Severity::Error).collect();
+                assert!(!errors.is_empty(), "round {round}: refused without an error");
                 for one in errors {
                     assert!(
                         one.location.line > 0 && one.location.column > 0,
@@ -165,8 +150,5 @@ fn no_changed_file_makes_it_panic_and_every_error_has_a_place() {
         }
     }
     // If nothing gets through, nothing behind the parser was tried.
-    assert!(
-        accepted > ROUNDS / 100,
-        "only {accepted} of {ROUNDS} were accepted"
-    );
+    assert!(accepted > ROUNDS / 100, "only {accepted} of {ROUNDS} were accepted");
 }

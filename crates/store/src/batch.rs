@@ -16,6 +16,8 @@ pub enum DocumentKind {
     Stack,
     /// A replica: what is wanted, its incarnation, port, folder and the evidence to adopt it by. Id: `mps/api/1`.
     Replica,
+    /// A service: the port at which others reach it, the definition it was last prepared for. Id: `mps/api`.
+    Service,
     /// A plan that is being carried out. Id: the plan's.
     Plan,
     /// The edge: its process, listeners and the snapshot it was given. Id: `edge`.
@@ -24,7 +26,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Stack, Self::Replica, Self::Plan, Self::Edge];
+    pub const ALL: [Self; 5] = [Self::Stack, Self::Replica, Self::Service, Self::Plan, Self::Edge];
 
     /// Returns the name that is kept.
     #[must_use]
@@ -32,6 +34,7 @@ impl DocumentKind {
         match self {
             Self::Stack => "stack",
             Self::Replica => "replica",
+            Self::Service => "service",
             Self::Plan => "plan",
             Self::Edge => "edge",
         }
@@ -78,12 +81,7 @@ impl Batch {
     ///
     /// # Errors
     /// When the value has no JSON form (a map whose keys are not texts).
-    pub fn put(
-        mut self,
-        kind: DocumentKind,
-        id: impl Into<String>,
-        value: &impl Serialize,
-    ) -> Result<Self, Error> {
+    pub fn put(mut self, kind: DocumentKind, id: impl Into<String>, value: &impl Serialize) -> Result<Self, Error> {
         let id = id.into();
         match serde_json::to_string(value) {
             Ok(json) => {

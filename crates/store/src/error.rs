@@ -41,12 +41,10 @@ pub enum Error {
         /// The database.
         path: PathBuf,
         /// Who.
-        holder: Holder,
+        holder: Box<Holder>,
     },
     /// Another process writes this journal and cannot be named: it is just starting or ending.
-    #[error(
-        "the journal `{path}` is being written by another process, which is just starting or ending"
-    )]
+    #[error("the journal `{path}` is being written by another process, which is just starting or ending")]
     HeldBySomeone {
         /// The database.
         path: PathBuf,
@@ -57,7 +55,7 @@ pub enum Error {
         /// The database.
         path: PathBuf,
         /// Who.
-        holder: Holder,
+        holder: Box<Holder>,
     },
     /// The lock file beside the database could not be used.
     #[error("could not lock `{path}`")]
@@ -199,10 +197,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::DiskFull { .. }
-            | Self::Behind { .. }
-            | Self::Held { .. }
-            | Self::HeldBySomeone { .. } => true,
+            Self::DiskFull { .. } | Self::Behind { .. } | Self::Held { .. } | Self::HeldBySomeone { .. } => true,
             Self::Commit { source, .. } | Self::Read { source, .. } => is_passing(source),
             _ => false,
         }
@@ -228,7 +223,9 @@ impl Error {
                 "put the key back from a backup; with a new one, older anchors no longer verify".to_owned()
             }
             Self::DiskFull { .. } => "make room on that disk; writing goes on by itself".to_owned(),
-            Self::Row { .. } | Self::Malformed { .. } | Self::PruneDamaged { .. } => "run `tend events verify`".to_owned(),
+            Self::Row { .. } | Self::Malformed { .. } | Self::PruneDamaged { .. } => {
+                "run `tend events verify`".to_owned()
+            }
             _ => return None,
         };
         Some(hint)

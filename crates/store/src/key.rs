@@ -46,11 +46,7 @@ impl MachineKey {
         };
         let bytes = match fs::read(path) {
             Ok(bytes) => {
-                let mode = fs::metadata(path)
-                    .map_err(failed(path))?
-                    .permissions()
-                    .mode()
-                    & 0o777;
+                let mode = fs::metadata(path).map_err(failed(path))?.permissions().mode() & 0o777;
                 if mode & 0o077 != 0 {
                     return Err(Error::KeyExposed {
                         path: path.to_owned(),
@@ -60,18 +56,14 @@ impl MachineKey {
                 bytes
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let document =
-                    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| {
-                        failed(path)(io::Error::other("the system gave no random numbers"))
-                    })?;
+                let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+                    .map_err(|_| failed(path)(io::Error::other("the system gave no random numbers")))?;
                 write_atomically(path, document.as_ref(), 0o600).map_err(failed(path))?;
                 document.as_ref().to_vec()
             }
             Err(error) => return Err(failed(path)(error)),
         };
-        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| Error::KeyMalformed {
-            path: path.to_owned(),
-        })?;
+        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| Error::KeyMalformed { path: path.to_owned() })?;
         let key = Self { pair };
         if PublicKey::read(public_path).ok() != Some(key.public()) {
             let text = format!("{PUBLIC_WORD} {}\n", hex(&key.public().0));
@@ -112,9 +104,7 @@ impl PublicKey {
             .and_then(|rest| rest.strip_prefix(' '))
             .and_then(|digits| digits.parse::<tend_core::journal::Hash>().ok())
             .map(|bytes| Self(bytes.0))
-            .ok_or_else(|| Error::KeyMalformed {
-                path: path.to_owned(),
-            })
+            .ok_or_else(|| Error::KeyMalformed { path: path.to_owned() })
     }
 }
 

@@ -35,11 +35,7 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} (process {}, since {})",
-            self.name, self.pid, self.since
-        )
+        write!(f, "{} (process {}, since {})", self.name, self.pid, self.since)
     }
 }
 
@@ -57,12 +53,7 @@ impl Lease {
     ///
     /// # Errors
     /// When another living process has it, or lock file or database cannot be used.
-    pub(crate) fn take(
-        connection: &mut Connection,
-        path: &Path,
-        name: &str,
-        since: Wall,
-    ) -> Result<Self, Error> {
+    pub(crate) fn take(connection: &mut Connection, path: &Path, name: &str, since: Wall) -> Result<Self, Error> {
         let lock = lock_file(path);
         let failed = |source: std::io::Error| Error::Lock {
             path: lock.clone(),
@@ -97,7 +88,10 @@ impl Lease {
             // Its holder has not written its name yet, or is just ending, when it cannot be read.
             let path = path.to_owned();
             return Err(match read(connection) {
-                Ok(Some(holder)) => Error::Held { path, holder },
+                Ok(Some(holder)) => Error::Held {
+                    path,
+                    holder: Box::new(holder),
+                },
                 _ => Error::HeldBySomeone { path },
             });
         }
@@ -110,7 +104,7 @@ impl Lease {
         {
             return Err(Error::Held {
                 path: path.to_owned(),
-                holder: last,
+                holder: Box::new(last),
             });
         }
         transaction
@@ -143,7 +137,7 @@ impl Lease {
         match read(connection).map_err(|source| Error::of_commit(&self.path, source))? {
             Some(holder) if holder != self.holder => Err(Error::TakenOver {
                 path: self.path.clone(),
-                holder,
+                holder: Box::new(holder),
             }),
             // Without a row nobody else has taken it, and the lock is still ours.
             _ => Ok(()),
@@ -161,17 +155,13 @@ impl Lease {
 impl Holder {
     /// Tells whether this one lives and has the very file open that `other` opens: the lock file was then removed under it.
     fn is_alive_beside(&self, other: &Holder) -> bool {
-        self.boot_id == other.boot_id
-            && self.file == other.file
-            && start_ticks(self.pid) == Some(self.start_ticks)
+        self.boot_id == other.boot_id && self.file == other.file && start_ticks(self.pid) == Some(self.start_ticks)
     }
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Option<Holder>> {
     connection
-        .prepare_cached(
-            "SELECT name, pid, start_ticks, boot_id, file, since FROM lease WHERE id = 1",
-        )?
+        .prepare_cached("SELECT name, pid, start_ticks, boot_id, file, since FROM lease WHERE id = 1")?
         .query_row([], |row| {
             Ok(Holder {
                 name: row.get(0)?,

@@ -90,10 +90,7 @@ impl Lost {
         lost.last_at = at;
         for entry in entries {
             lost.entries += 1;
-            *lost
-                .kinds
-                .entry(entry.kind.as_str().to_owned())
-                .or_default() += 1;
+            *lost.kinds.entry(entry.kind.as_str().to_owned()).or_default() += 1;
         }
     }
 }
@@ -147,12 +144,7 @@ impl Queue {
             drop(state);
             return self.changed.notify_one();
         };
-        if let Request::Commit(Waiting {
-            batch,
-            at,
-            done: None,
-        }) = &request
-        {
+        if let Request::Commit(Waiting { batch, at, done: None }) = &request {
             Lost::count(&mut state.lost, &batch.entries, at.wall, &error.to_string());
         }
         // Whoever waits may hand in again from the callback.
@@ -194,6 +186,19 @@ impl Queue {
             is_over: state.is_closed && requests.is_empty(),
             requests,
             lost: state.lost.take(),
+        }
+    }
+
+    /// Lets nothing more in and refuses what is in: for when the writer is gone.
+    pub(crate) fn abandon(&self) {
+        let requests = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            state.waiting = 0;
+            std::mem::take(&mut state.requests)
+        };
+        for request in requests {
+            request.refuse(Error::Closed);
         }
     }
 

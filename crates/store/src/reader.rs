@@ -35,13 +35,8 @@ impl Reader {
     pub fn events(&self, filter: &Filter) -> Result<Vec<Event>, Error> {
         let query = select(filter);
         let failed = self.read_failed("events");
-        let mut statement = self
-            .connection
-            .prepare_cached(&query.sql)
-            .map_err(&failed)?;
-        let mut rows = statement
-            .query(params_from_iter(query.values))
-            .map_err(&failed)?;
+        let mut statement = self.connection.prepare_cached(&query.sql).map_err(&failed)?;
+        let mut rows = statement.query(params_from_iter(query.values)).map_err(&failed)?;
         let mut events = Vec::new();
         while let Some(row) = rows.next().map_err(&failed)? {
             let seq: i64 = row.get(0).map_err(&failed)?;
@@ -99,10 +94,7 @@ impl Reader {
     ///
     /// # Errors
     /// When reading fails or a document is not a `T`.
-    pub fn documents<T: DeserializeOwned>(
-        &self,
-        kind: DocumentKind,
-    ) -> Result<Vec<(String, T)>, Error> {
+    pub fn documents<T: DeserializeOwned>(&self, kind: DocumentKind) -> Result<Vec<(String, T)>, Error> {
         let failed = self.read_failed("documents");
         let mut statement = self
             .connection
@@ -125,11 +117,7 @@ impl Reader {
     ///
     /// # Errors
     /// When reading fails or the document is not a `T`.
-    pub fn document<T: DeserializeOwned>(
-        &self,
-        kind: DocumentKind,
-        id: &str,
-    ) -> Result<Option<T>, Error> {
+    pub fn document<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str) -> Result<Option<T>, Error> {
         let json: Option<String> = self
             .connection
             .query_row(
@@ -142,12 +130,7 @@ impl Reader {
         json.map(|json| self.parse(kind, id, &json)).transpose()
     }
 
-    fn parse<T: DeserializeOwned>(
-        &self,
-        kind: DocumentKind,
-        id: &str,
-        json: &str,
-    ) -> Result<T, Error> {
+    fn parse<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str, json: &str) -> Result<T, Error> {
         serde_json::from_str(json).map_err(|source| Error::Document {
             kind: kind.as_str(),
             id: id.to_owned(),

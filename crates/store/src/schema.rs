@@ -85,9 +85,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(&failed)?;
     connection.busy_timeout(BUSY).map_err(&failed)?;
     if is_foreign(&connection).map_err(|error| not_a_database(path, error))? {
-        return Err(Error::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(Error::Foreign { path: path.to_owned() });
     }
     refuse_newer(&connection, path)?;
     Ok(connection)
@@ -150,9 +148,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, Error> {
     if is_foreign(&connection).map_err(|error| not_a_database(path, error))?
         || format_of(&connection).map_err(open_failed(path))? == 0
     {
-        return Err(Error::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(Error::Foreign { path: path.to_owned() });
     }
     refuse_newer(&connection, path)?;
     connection
@@ -171,9 +167,7 @@ fn open_failed(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
 
 fn not_a_database(path: &Path, error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-        Error::Foreign {
-            path: path.to_owned(),
-        }
+        Error::Foreign { path: path.to_owned() }
     } else {
         open_failed(path)(error)
     }
@@ -192,8 +186,7 @@ fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
     if id == APPLICATION_ID {
         return Ok(false);
     }
-    let tables: u32 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(tables > 0)
 }
 
@@ -226,9 +219,7 @@ fn uri_path(path: &Path) -> String {
         .as_bytes()
         .iter()
         .map(|byte| match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                char::from(*byte).to_string()
-            }
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(*byte).to_string(),
             other => format!("%{other:02x}"),
         })
         .collect()

@@ -185,11 +185,7 @@ impl Store {
     }
 
     /// Hands a batch in; `done` is called, on the writer's thread, or at once on this one when the batch is refused. It must be quick.
-    pub fn commit_then(
-        &self,
-        batch: impl Into<Batch>,
-        done: impl FnOnce(Result<Committed, Error>) + Send + 'static,
-    ) {
+    pub fn commit_then(&self, batch: impl Into<Batch>, done: impl FnOnce(Result<Committed, Error>) + Send + 'static) {
         self.inner.queue.push(Request::Commit(Waiting {
             batch: batch.into(),
             at: self.inner.clock.now(),
@@ -242,9 +238,7 @@ impl Store {
             (shared.status.head, shared.head_hash)
         };
         let at = self.inner.clock.now().wall;
-        Statement::sign(StatementKind::Anchor, seq, hash, at, |text| {
-            self.inner.key.sign(text)
-        })
+        Statement::sign(StatementKind::Anchor, seq, hash, at, |text| self.inner.key.sign(text))
     }
 
     /// Returns where the files are.
@@ -262,26 +256,19 @@ impl Store {
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.inner
-            .shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
     fn close(&self) -> Result<(), Error> {
         self.queue.close();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         match thread {
             // The last clone may be dropped by a callback on the writer's own thread, which ends by itself.
-            Some(thread) if thread.thread().id() != std::thread::current().id() => thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Some(thread) if thread.thread().id() != std::thread::current().id() => {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
             _ => Ok(()),
         }
     }

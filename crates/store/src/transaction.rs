@@ -7,8 +7,7 @@ use tend_core::journal::{Entry, EventId, GENESIS, Hash, Row, Statement, Statemen
 use crate::{Batch, MachineKey};
 
 /// The columns of a [`Row`], in the order [`row_of`] reads them.
-pub(crate) const COLUMNS: &str =
-    "seq, at, mono, principal, subject, kind, data, cause, prev_hash, hash";
+pub(crate) const COLUMNS: &str = "seq, at, mono, principal, subject, kind, data, cause, prev_hash, hash";
 
 /// The last row of the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,11 +59,9 @@ pub(crate) fn read_checkpoint(connection: &Connection) -> rusqlite::Result<Optio
 /// Returns the hash of a row.
 pub(crate) fn read_hash(connection: &Connection, seq: EventId) -> rusqlite::Result<Option<Hash>> {
     connection
-        .query_row(
-            "SELECT hash FROM events WHERE seq = ?",
-            [seq.0.cast_signed()],
-            |row| Ok(hash_of(row, 0)),
-        )
+        .query_row("SELECT hash FROM events WHERE seq = ?", [seq.0.cast_signed()], |row| {
+            Ok(hash_of(row, 0))
+        })
         .optional()
 }
 
@@ -103,10 +100,7 @@ impl<'c> Appender<'c> {
             row.prev_hash.0,
             row.hash.0
         ])?;
-        self.head = Head {
-            seq,
-            hash: row.hash,
-        };
+        self.head = Head { seq, hash: row.hash };
         Ok(seq)
     }
 }
@@ -114,15 +108,14 @@ impl<'c> Appender<'c> {
 /// Changes documents as a batch says.
 pub(crate) fn change_documents(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     if !batch.puts.is_empty() {
-        let mut put = connection
-            .prepare_cached("INSERT OR REPLACE INTO documents (kind, id, json) VALUES (?, ?, ?)")?;
+        let mut put =
+            connection.prepare_cached("INSERT OR REPLACE INTO documents (kind, id, json) VALUES (?, ?, ?)")?;
         for document in &batch.puts {
             put.execute(params![document.kind.as_str(), document.id, document.json])?;
         }
     }
     if !batch.deletes.is_empty() {
-        let mut delete =
-            connection.prepare_cached("DELETE FROM documents WHERE kind = ? AND id = ?")?;
+        let mut delete = connection.prepare_cached("DELETE FROM documents WHERE kind = ? AND id = ?")?;
         for (kind, id) in &batch.deletes {
             delete.execute(params![kind.as_str(), id])?;
         }
@@ -135,11 +128,7 @@ pub(crate) enum Pruning {
     /// Nothing is older.
     Nothing,
     /// Rows were removed.
-    Removed {
-        rows: u64,
-        upto: Head,
-        is_partial: bool,
-    },
+    Removed { rows: u64, upto: Head, is_partial: bool },
     /// Nothing was removed, because this row is not as it was written.
     Damaged(EventId),
 }
@@ -153,8 +142,7 @@ pub(crate) fn prune(
     rows_max: u64,
     at: Wall,
 ) -> rusqlite::Result<Pruning> {
-    let first: Option<i64> =
-        connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
+    let first: Option<i64> = connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
     // The time of day may jump, so the oldest row to stay is the first by number, not all rows by time.
     let stays: Option<i64> = connection.query_row(
         "SELECT coalesce((SELECT min(seq) FROM events WHERE at >= ?), (SELECT max(seq) FROM events))",
@@ -197,16 +185,12 @@ fn sound_until(connection: &Connection, end: i64) -> rusqlite::Result<Result<Hea
         seq: statement.seq,
         hash: statement.hash,
     });
-    let mut rows = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM events WHERE seq < ? ORDER BY seq"
-    ))?;
+    let mut rows = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE seq < ? ORDER BY seq"))?;
     let mut rows = rows.query([end])?;
     while let Some(row) = rows.next()? {
         let next = EventId(head.seq.0 + 1);
         match row_of(row) {
-            Some(row)
-                if row.seq == next.0 && row.prev_hash == head.hash && row.digest() == row.hash =>
-            {
+            Some(row) if row.seq == next.0 && row.prev_hash == head.hash && row.digest() == row.hash => {
                 head = Head {
                     seq: next,
                     hash: row.hash,

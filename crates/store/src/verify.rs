@@ -17,11 +17,7 @@ const TRIES: u32 = 3;
 ///
 /// # Errors
 /// When a file cannot be read at all.
-pub fn verify(
-    database: &Path,
-    public_key: PublicKey,
-    anchors: &Path,
-) -> Result<VerifyReport, Error> {
+pub fn verify(database: &Path, public_key: PublicKey, anchors: &Path) -> Result<VerifyReport, Error> {
     let mut tries = 1;
     loop {
         // First the anchors: rows that come after them can only make the journal longer.
@@ -34,11 +30,7 @@ pub fn verify(
     }
 }
 
-fn verify_once(
-    database: &Path,
-    public_key: PublicKey,
-    anchors: &str,
-) -> Result<VerifyReport, Error> {
+fn verify_once(database: &Path, public_key: PublicKey, anchors: &str) -> Result<VerifyReport, Error> {
     let failed = |source| Error::Read {
         what: "events",
         path: database.to_owned(),
@@ -57,9 +49,7 @@ fn verify_once(
         while let Some(row) = rows.next().map_err(failed)? {
             match row_of(row) {
                 Some(row) => verifier.row(row),
-                None => {
-                    verifier.unreadable_row(row.get::<_, i64>(0).map_err(failed)?.cast_unsigned())
-                }
+                None => verifier.unreadable_row(row.get::<_, i64>(0).map_err(failed)?.cast_unsigned()),
             }
         }
     }

@@ -102,12 +102,7 @@ impl Writer {
             source: Arc::new(source),
         };
         let mut connection = schema::open_for_writing(&path)?;
-        let lease = Lease::take(
-            &mut connection,
-            &path,
-            &options.name,
-            options.clock.now().wall,
-        )?;
+        let lease = Lease::take(&mut connection, &path, &options.name, options.clock.now().wall)?;
         let head = transaction::read_head(&connection).map_err(failed)?;
         let anchors = Anchors::read(&files.anchors)?;
         let mut writer = Self {
@@ -199,6 +194,7 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub(crate) fn run(mut self) -> Result<(), Error> {
+        let _guard = AbandonOnExit(Arc::clone(&self.queue));
         loop {
             let taken = self.queue.take(GROUP_MAX, self.patience());
             if let Some(lost) = taken.lost {
@@ -211,12 +207,7 @@ impl Writer {
             for request in taken.requests {
                 match request {
                     Request::Commit(waiting) => group.push(waiting),
-                    Request::Prune {
-                        before,
-                        by,
-                        at,
-                        done,
-                    } => {
+                    Request::Prune { before, by, at, done } => {
                         self.commit_group(std::mem::take(&mut group));
                         let result = self.prune(before, by, at);
                         self.publish(result.as_ref().err().cloned());
@@ -235,8 +226,8 @@ impl Writer {
     /// Returns how long the writer may sleep: until an anchor is due or something is to be tried again.
     fn patience(&self) -> Option<Duration> {
         let now = self.clock.now().mono;
-        let anchor_at = (self.head != self.anchored)
-            .then(|| self.anchor_tried.map_or(now, |tried| tried + ANCHOR_EVERY));
+        let anchor_at =
+            (self.head != self.anchored).then(|| self.anchor_tried.map_or(now, |tried| tried + ANCHOR_EVERY));
         [anchor_at, self.retry_at]
             .into_iter()
             .flatten()
@@ -248,9 +239,7 @@ impl Writer {
     fn commit_group(&mut self, mut group: Vec<Waiting>) {
         match self.commit(&mut group) {
             Ok(()) => {}
-            Err(error)
-                if error.is_transient() || (self.retained.is_empty() && group.len() <= 1) =>
-            {
+            Err(error) if error.is_transient() || (self.retained.is_empty() && group.len() <= 1) => {
                 self.fail(group, &error);
             }
             Err(_) => {
@@ -298,11 +287,7 @@ impl Writer {
             anchor: None,
         });
         // After a cut the numbers go on where they were, so that the gap stays to be seen.
-        let start = if found.seq > self.head.seq {
-            found
-        } else {
-            self.head
-        };
+        let start = if found.seq > self.head.seq { found } else { self.head };
         let mut appender = Appender::new(&transaction, start).map_err(failed)?;
         let now = self.clock.now();
         if let Some(damage) = damage {
@@ -365,8 +350,7 @@ impl Writer {
                 None => self.keep(waiting.batch.entries, waiting.at, error),
             }
         }
-        self.retry_at = (!self.retained.is_empty() || self.lost.is_some())
-            .then(|| self.clock.now().mono + RETRY_AFTER);
+        self.retry_at = (!self.retained.is_empty() || self.lost.is_some()).then(|| self.clock.now().mono + RETRY_AFTER);
         self.publish(Some(error.clone()));
         for done in waiters {
             tell(done, Err(error.clone()));
@@ -382,8 +366,7 @@ impl Writer {
             0
         };
         let overflow = entries.split_off(entries.len().min(room));
-        self.retained
-            .extend(entries.into_iter().map(|entry| (entry, at)));
+        self.retained.extend(entries.into_iter().map(|entry| (entry, at)));
         let mut lost = None;
         Lost::count(&mut lost, &overflow, at.wall, &describe(error));
         if let Some(lost) = lost {
@@ -409,8 +392,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         self.lease.check(&transaction)?;
-        let pruning = transaction::prune(&transaction, &self.key, before, PRUNED_MAX, at.wall)
-            .map_err(failed)?;
+        let pruning = transaction::prune(&transaction, &self.key, before, PRUNED_MAX, at.wall).map_err(failed)?;
         match pruning {
             Pruning::Nothing => Ok(Pruned {
                 rows: 0,
@@ -421,11 +403,7 @@ impl Writer {
                 path: self.path.clone(),
                 event,
             }),
-            Pruning::Removed {
-                rows,
-                upto,
-                is_partial,
-            } => {
+            Pruning::Removed { rows, upto, is_partial } => {
                 transaction.commit().map_err(failed)?;
                 let entry = Entry::new(by, Kind::JournalCheckpoint)
                     .with(json!({"upto": upto.seq, "hash": upto.hash, "rows": rows}));
@@ -446,9 +424,7 @@ impl Writer {
 
     fn anchor_when_due(&mut self) {
         let now = self.clock.now().mono;
-        let is_due = self
-            .anchor_tried
-            .is_none_or(|tried| now.since(tried) >= ANCHOR_EVERY);
+        let is_due = self.anchor_tried.is_none_or(|tried| now.since(tried) >= ANCHOR_EVERY);
         if self.head != self.anchored && is_due {
             let _ = self.anchor(StatementKind::Anchor);
             self.publish_status();
@@ -505,6 +481,15 @@ impl Writer {
 
     fn with_shared(&self, change: impl FnOnce(&mut Shared)) {
         change(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Refuses what still waits when the writer ends, so that nobody waits for ever after a panic.
+struct AbandonOnExit(Arc<Queue>);
+
+impl Drop for AbandonOnExit {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

@@ -1,6 +1,7 @@
-//! A state folder for a test, a clock that can be set, and entries to write. Owns no claims.
+//! A state folder for a test, a clock that can be set, entries to write, and children in a name space. Owns no claims.
 
 use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,6 +74,27 @@ pub(crate) fn write(store: &Store, count: u64) -> EventId {
         last = store.commit(batch).wait().unwrap().first;
     }
     last
+}
+
+/// A shell in a mount name space of its own, to be given its script: what it mounts goes with it. Needs root, or a kernel that
+/// lets users make user name spaces.
+pub(crate) fn in_name_space() -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-c"]);
+    command
+}
+
+/// Fails unless a child that ran one test of this program says that it passed.
+pub(crate) fn passed(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// A clock that stands still until it is set.

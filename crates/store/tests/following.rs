@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tend_base::Wall;
-use tend_core::journal::{
-    Entry, EventId, Filter, Kind, KindPattern, Principal, PrincipalFilter, Subject, Via,
-};
+use tend_core::journal::{Entry, EventId, Filter, Kind, KindPattern, Principal, PrincipalFilter, Subject, Via};
 use tend_store::{Options, Reader, Store};
 
 use crate::files::{Folder, SetClock, daemon, entry};
@@ -91,21 +89,14 @@ fn random_entry(numbers: &mut Numbers, seq: u64) -> Entry {
 }
 
 fn random_filter(numbers: &mut Numbers) -> Filter {
-    let patterns = [
-        "replica.*",
-        "replica.exited",
-        "*",
-        "stack.applied",
-        "no.such",
-    ];
+    let patterns = ["replica.*", "replica.exited", "*", "stack.applied", "no.such"];
     Filter {
         since: numbers.sometimes(|numbers| Wall(numbers.below(300) * 10)),
         until: numbers.sometimes(|numbers| Wall(numbers.below(300) * 10)),
         kinds: (0..numbers.below(3))
             .map(|_| KindPattern::from(patterns[numbers.below(5) as usize]))
             .collect(),
-        stack: numbers
-            .sometimes(|numbers| ["mps", "shop"][numbers.below(2) as usize].parse().unwrap()),
+        stack: numbers.sometimes(|numbers| ["mps", "shop"][numbers.below(2) as usize].parse().unwrap()),
         service: numbers.sometimes(|_| "api".parse().unwrap()),
         slot: numbers.sometimes(|numbers| numbers.below(3) as u32 + 1),
         story_of: numbers.sometimes(|numbers| EventId(numbers.below(300))),

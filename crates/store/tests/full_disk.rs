@@ -5,14 +5,14 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tend_core::journal::{EventId, Filter, Kind};
 use tend_store::{Error, Files, PublicKey, Reader, Status, Store, verify};
 
-use crate::files::{Folder, entry, options};
+use crate::files::{Folder, entry, in_name_space, options, passed};
 
 const ON_FILE_SYSTEM: &str = "TEND_STORE_TEST_FULL_FILE_SYSTEM";
 const UNDER_LIMIT: &str = "TEND_STORE_TEST_FULL_BY_LIMIT";
@@ -34,12 +34,7 @@ fn until(store: &Store, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
 }
 
 /// Writes until nothing can be written any more, makes room, and looks at what is there.
-fn scenario(
-    state: &Path,
-    fill: impl FnOnce(),
-    free: impl FnOnce(),
-    is_expected: fn(&Error) -> bool,
-) {
+fn scenario(state: &Path, fill: impl FnOnce(), free: impl FnOnce(), is_expected: fn(&Error) -> bool) {
     let files = Files::of(state);
     let store = Store::open(&files, options()).unwrap();
     let mut acknowledged: Vec<(EventId, u64)> = Vec::new();
@@ -65,15 +60,10 @@ fn scenario(
     assert!(error.is_transient());
     let head = store.head();
     assert_eq!(head, acknowledged.last().unwrap().0);
-    assert_eq!(
-        store.status().commit_error.unwrap().to_string(),
-        error.to_string()
-    );
+    assert_eq!(store.status().commit_error.unwrap().to_string(), error.to_string());
 
     // Everyone who waits is told.
-    let tickets: Vec<_> = (0..3)
-        .map(|_| store.commit(entry(Kind::ReplicaExited, 1, 0)))
-        .collect();
+    let tickets: Vec<_> = (0..3).map(|_| store.commit(entry(Kind::ReplicaExited, 1, 0))).collect();
     for ticket in tickets {
         assert!(is_expected(&ticket.wait().unwrap_err()));
     }
@@ -108,9 +98,7 @@ fn scenario(
             (Kind::ReplicaReady, Some(number))
         );
     }
-    let kept = reader
-        .events(&Filter::all().kind(Kind::LogsDropped))
-        .unwrap();
+    let kept = reader.events(&Filter::all().kind(Kind::LogsDropped)).unwrap();
     let numbers: Vec<u64> = kept
         .iter()
         .map(|event| event.data["number"].as_u64().unwrap())
@@ -120,16 +108,9 @@ fn scenario(
         (0..kept.len() as u64).collect::<Vec<_>>(),
         "the oldest are kept, in order"
     );
-    let gaps = reader
-        .events(&Filter::all().kind(Kind::JournalGap))
-        .unwrap();
-    let [gap] = gaps.as_slice() else {
-        panic!("{gaps:?}")
-    };
-    assert_eq!(
-        gap.data["entries"].as_u64().unwrap() + kept.len() as u64,
-        UNWAITED
-    );
+    let gaps = reader.events(&Filter::all().kind(Kind::JournalGap)).unwrap();
+    let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
+    assert_eq!(gap.data["entries"].as_u64().unwrap() + kept.len() as u64, UNWAITED);
     assert_eq!(gap.data["kinds"]["logs.dropped"], gap.data["entries"]);
     assert!(
         reader
@@ -146,15 +127,6 @@ fn scenario(
     assert!(report.is_intact(), "{report}");
 }
 
-fn passed(output: Output) {
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 #[test]
 fn a_full_disk_is_told_and_survived() {
     if let Some(state) = std::env::var_os(ON_FILE_SYSTEM).map(PathBuf::from) {
@@ -167,34 +139,22 @@ fn a_full_disk_is_told_and_survived() {
                 while file.write_all(&block).is_ok() {}
             },
             || fs::remove_file(&ballast).unwrap(),
-            |error| {
-                matches!(error, Error::DiskFull { .. })
-                    && error.hint().unwrap().contains("make room")
-            },
+            |error| matches!(error, Error::DiskFull { .. }) && error.hint().unwrap().contains("make room"),
         );
     }
     let folder = Folder::new();
     let state = folder.files().database.parent().unwrap().to_owned();
     // The file system is mounted in a name space of the child's own, and goes with it.
-    let mut child = Command::new("unshare");
-    if !geteuid().is_root() {
-        child.arg("--map-root-user");
-    }
-    let output = child
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount -t tmpfs -o size=64m tmpfs \"$1\" && exec \"$2\" --exact \"$3\"",
-            "sh",
-        ])
+    let output = in_name_space()
+        .arg("mount -t tmpfs -o size=64m tmpfs \"$1\" && exec \"$2\" --exact \"$3\"")
+        .arg("sh")
         .arg(&state)
         .arg(std::env::current_exe().unwrap())
         .arg("full_disk::a_full_disk_is_told_and_survived")
         .env(ON_FILE_SYSTEM, &state)
         .output()
         .unwrap();
-    passed(output);
+    passed(&output);
 }
 
 #[test]
@@ -211,10 +171,7 @@ fn a_limit_on_file_sizes_is_told_and_survived() {
             },
             || setrlimit(Resource::Fsize, at(limit.maximum)).unwrap(),
             |error| {
-                matches!(error, Error::Commit { .. })
-                    && error
-                        .to_string()
-                        .starts_with("could not write to the journal")
+                matches!(error, Error::Commit { .. }) && error.to_string().starts_with("could not write to the journal")
             },
         );
     }
@@ -228,5 +185,5 @@ fn a_limit_on_file_sizes_is_told_and_survived() {
         .env(UNDER_LIMIT, &state)
         .output()
         .unwrap();
-    passed(output);
+    passed(&output);
 }

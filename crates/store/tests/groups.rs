@@ -58,15 +58,9 @@ fn entries_of_many_callers_share_commits_and_each_learns_its_own_numbers() {
     let mut seen = BTreeSet::new();
     for thread in threads {
         for (number, committed) in thread.join().unwrap() {
-            for (id, kind) in committed
-                .ids()
-                .zip([Kind::ReplicaStarted, Kind::ReplicaReady])
-            {
+            for (id, kind) in committed.ids().zip([Kind::ReplicaStarted, Kind::ReplicaReady]) {
                 let event = reader.event(id).unwrap().unwrap();
-                assert_eq!(
-                    (&event.kind, &event.data),
-                    (&kind, &json!({"number": number}))
-                );
+                assert_eq!((&event.kind, &event.data), (&kind, &json!({"number": number})));
                 assert!(seen.insert(id));
             }
         }
@@ -107,20 +101,11 @@ fn events_and_documents_are_written_together() {
         [("mps/api/1".to_owned(), json!({"port": 4002}))]
     );
     assert_eq!(
-        reader
-            .document::<Value>(DocumentKind::Stack, "mps")
-            .unwrap(),
+        reader.document::<Value>(DocumentKind::Stack, "mps").unwrap(),
         Some(json!({"revision": 1}))
     );
-    assert_eq!(
-        reader
-            .document::<Value>(DocumentKind::Plan, "none")
-            .unwrap(),
-        None
-    );
-    let error = reader
-        .document::<u32>(DocumentKind::Stack, "mps")
-        .unwrap_err();
+    assert_eq!(reader.document::<Value>(DocumentKind::Plan, "none").unwrap(), None);
+    let error = reader.document::<u32>(DocumentKind::Stack, "mps").unwrap_err();
     assert!(error.to_string().starts_with("the stack `mps` kept in"));
     assert_eq!(reader.events(&Filter::all()).unwrap().len(), 2);
 }

@@ -68,10 +68,7 @@ fn lines(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();
         // A last line without its end was cut by the kill.
-        while reader
-            .read_line(&mut line)
-            .is_ok_and(|_| line.ends_with('\n'))
-        {
+        while reader.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
             if sender.send(line.trim_end().to_owned()).is_err() {
                 return;
             }
@@ -94,11 +91,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let mut newest = BTreeMap::new();
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "kill::nothing_acknowledged_is_lost_by_kill_9",
-                "--nocapture",
-            ])
+            .args(["--exact", "kill::nothing_acknowledged_is_lost_by_kill_9", "--nocapture"])
             .env(CHILD, format!("{round}:{}", state.display()))
             .stdout(Stdio::piped())
             .spawn()

@@ -74,10 +74,7 @@ fn a_writer_that_was_taken_over_writes_nothing_more() {
         .unwrap()
         .execute("UPDATE lease SET name = 'somebody', pid = 1", [])
         .unwrap();
-    let error = store
-        .commit(entry(Kind::ReplicaReady, 1, 1))
-        .wait()
-        .unwrap_err();
+    let error = store.commit(entry(Kind::ReplicaReady, 1, 1)).wait().unwrap_err();
     assert!(
         error
             .to_string()

@@ -7,6 +7,7 @@ mod groups;
 mod kill;
 mod lease;
 mod opening;
+mod samples;
 mod tampering;
 
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.

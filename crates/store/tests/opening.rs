@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use rusqlite::Connection;
-use tend_store::{Error, PublicKey, Reader, Store};
+use tend_store::{Error, PublicKey, Reader, Store, verify};
 
-use crate::files::{Folder, options, write};
+use crate::files::{Folder, in_name_space, options, passed, write};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -43,9 +44,7 @@ fn a_key_that_others_may_read_or_that_is_none_is_refused() {
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with("may be read by others (mode 0640)"),
+        error.to_string().ends_with("may be read by others (mode 0640)"),
         "{error}"
     );
     assert!(error.hint().unwrap().contains("chmod 600"));
@@ -53,9 +52,7 @@ fn a_key_that_others_may_read_or_that_is_none_is_refused() {
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with("does not hold an Ed25519 key of tend"),
+        error.to_string().ends_with("does not hold an Ed25519 key of tend"),
         "{error}"
     );
 }
@@ -110,15 +107,48 @@ fn a_journal_of_a_newer_tend_is_refused() {
     }
 }
 
+const ON_READ_ONLY: &str = "TEND_STORE_TEST_READ_ONLY";
+
+#[test]
+fn a_journal_on_a_medium_that_cannot_be_written_is_read_and_verified() {
+    if let Some(state) = std::env::var_os(ON_READ_ONLY).map(PathBuf::from) {
+        let files = tend_store::Files::of(&state);
+        assert!(fs::write(state.join("x"), "x").is_err());
+        let key = PublicKey::read(&files.public_key).unwrap();
+        let report = verify(&files.database, key, &files.anchors).unwrap();
+        assert!(report.is_intact() && report.rows == 3, "{report}");
+        let error = Store::open(&files, options()).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        return;
+    }
+    let folder = Folder::new();
+    let store = folder.open();
+    write(&store, 3);
+    store.close().unwrap();
+    drop(store);
+    let state = folder.files().database.parent().unwrap().to_owned();
+    // As the last writer leaves it, without a log.
+    assert!(!folder.files().database.with_extension("db-wal").exists());
+    // Read-only in a name space of the child's own.
+    let output = in_name_space()
+        .arg("mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && exec \"$2\" --exact \"$3\"")
+        .arg("sh")
+        .arg(&state)
+        .arg(std::env::current_exe().unwrap())
+        .arg("opening::a_journal_on_a_medium_that_cannot_be_written_is_read_and_verified")
+        .env(ON_READ_ONLY, &state)
+        .output()
+        .unwrap();
+    passed(&output);
+}
+
 #[test]
 fn a_missing_folder_is_an_error_with_a_next_step() {
     let folder = Folder::new();
     let files = tend_store::Files::of(&folder.files().database.join("nowhere"));
     let error = Store::open(&files, options()).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("could not use the machine's key"),
+        error.to_string().starts_with("could not use the machine's key"),
         "{error}"
     );
 }

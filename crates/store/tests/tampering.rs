@@ -70,10 +70,7 @@ fn rows_changed_with_sql_are_found() {
             "DELETE FROM events WHERE seq BETWEEN 5 AND 8 OR seq = 12",
             &["events 5 to 8 are missing", "event 12 is missing"],
         ),
-        (
-            "DELETE FROM events WHERE seq <= 4",
-            &["events 1 to 4 are missing"],
-        ),
+        ("DELETE FROM events WHERE seq <= 4", &["events 1 to 4 are missing"]),
         ("DELETE FROM events WHERE seq > 15", &[CUT]),
         (
             "DELETE FROM events WHERE seq = 18; UPDATE events SET seq = 18 WHERE seq = 19; \
@@ -102,12 +99,7 @@ fn rows_changed_with_sql_are_found() {
 }
 
 /// Puts an event in place of event `seq` with a hash that fits, as somebody would who has read the documentation.
-fn forge(
-    connection: &Connection,
-    seq: u64,
-    data: &str,
-    prev_hash: Option<tend_core::journal::Hash>,
-) -> Row {
+fn forge(connection: &Connection, seq: u64, data: &str, prev_hash: Option<tend_core::journal::Hash>) -> Row {
     let reader = Reader::open(std::path::Path::new(connection.path().unwrap())).unwrap();
     let event = reader.event(EventId(seq)).unwrap().unwrap();
     let entry = tend_core::journal::Entry::new(event.principal, event.kind)
@@ -144,9 +136,7 @@ fn rows_changed_together_with_their_hashes_are_found() {
     }
     assert_eq!(
         findings(&folder),
-        [
-            "event 20 is not the one anchored at 2026-11-21T12:44:35.123Z: the journal was written anew up to it"
-        ]
+        ["event 20 is not the one anchored at 2026-11-21T12:44:35.123Z: the journal was written anew up to it"]
     );
 }
 
@@ -159,9 +149,7 @@ fn a_row_added_after_the_journal_was_closed_is_found() {
             "INSERT INTO events SELECT 21, at, mono, principal, subject, kind, data, cause, hash, hash FROM events WHERE seq = 20",
         )
         .unwrap();
-    let previous = Reader::open(&folder.files().database)
-        .unwrap()
-        .event(EventId(20));
+    let previous = Reader::open(&folder.files().database).unwrap().event(EventId(20));
     forge(&connection, 21, "x", Some(previous.unwrap().unwrap().hash));
     assert_eq!(
         findings(&folder),
@@ -174,9 +162,7 @@ fn a_row_added_after_the_journal_was_closed_is_found() {
     store.close().unwrap();
     assert_eq!(
         findings(&folder),
-        [
-            "event 22 records that tend found earlier: event 21 was added after tend had closed the journal"
-        ]
+        ["event 22 records that tend found earlier: event 21 was added after tend had closed the journal"]
     );
     assert!(aside(&folder.files()).contains("tend-closing-1 20 "));
 }
@@ -193,11 +179,7 @@ fn an_edited_anchor_file_is_found() {
     let text = fs::read_to_string(&anchors).unwrap();
     let lines = text.lines().count();
 
-    fs::write(
-        &anchors,
-        text.replace("tend-closing-1 20 ", "tend-closing-1 15 "),
-    )
-    .unwrap();
+    fs::write(&anchors, text.replace("tend-closing-1 20 ", "tend-closing-1 15 ")).unwrap();
     assert_eq!(
         findings(&folder),
         [format!(
@@ -207,10 +189,7 @@ fn an_edited_anchor_file_is_found() {
     fs::write(&anchors, format!("{text}what is this\n")).unwrap();
     assert_eq!(
         findings(&folder),
-        [format!(
-            "line {} of the anchor file is not an anchor",
-            lines + 1
-        )]
+        [format!("line {} of the anchor file is not an anchor", lines + 1)]
     );
     fs::remove_file(&anchors).unwrap();
     assert_eq!(
@@ -226,11 +205,7 @@ fn an_edited_anchor_file_is_found() {
         ]
     );
     // Signed by another machine.
-    fs::write(
-        &anchors,
-        fs::read_to_string(written().files().anchors).unwrap(),
-    )
-    .unwrap();
+    fs::write(&anchors, fs::read_to_string(written().files().anchors).unwrap()).unwrap();
     let found = findings(&folder);
     assert_eq!(found.len(), lines + 2, "{found:?}");
 }
@@ -247,11 +222,9 @@ fn an_older_copy_that_was_put_back_is_found_and_recorded_at_the_next_start() {
     write(&store, 10);
     store.close().unwrap();
     fs::write(&files.database, copy).unwrap();
-    let sentence = "but event 20 was anchored at 2026-11-21T12:44:35.123Z: its end was cut off, or an older copy was put back";
-    assert_eq!(
-        findings(&folder),
-        [format!("the journal ends at event 10, {sentence}")]
-    );
+    let sentence =
+        "but event 20 was anchored at 2026-11-21T12:44:35.123Z: its end was cut off, or an older copy was put back";
+    assert_eq!(findings(&folder), [format!("the journal ends at event 10, {sentence}")]);
 
     let store = open_then(&folder);
     assert_eq!(write(&store, 30), EventId(41));
@@ -264,9 +237,7 @@ fn an_older_copy_that_was_put_back_is_found_and_recorded_at_the_next_start() {
     );
     assert!(aside(&files).contains("tend-closing-1 20 "));
     let reader = Reader::open(&files.database).unwrap();
-    let recorded = reader
-        .events(&Filter::all().kind(Kind::JournalDamaged))
-        .unwrap();
+    let recorded = reader.events(&Filter::all().kind(Kind::JournalDamaged)).unwrap();
     assert_eq!(recorded[0].data["expected"]["seq"], json!(20));
     assert!(
         recorded[0].data["anchor"]
@@ -320,10 +291,7 @@ fn pruning_leaves_a_journal_that_verifies_and_refuses_to_remove_evidence() {
     assert_eq!((pruned.rows, pruned.upto), (13, Some(EventId(20))));
     let report = folder.verify();
     assert!(report.is_intact(), "{report}");
-    assert_eq!(
-        (report.first, report.head),
-        (Some(EventId(21)), Some(EventId(22)))
-    );
+    assert_eq!((report.first, report.head), (Some(EventId(21)), Some(EventId(22))));
     assert_eq!(report.pruned_upto, Some(EventId(20)));
 
     write(&store, 5);
@@ -335,10 +303,7 @@ fn pruning_leaves_a_journal_that_verifies_and_refuses_to_remove_evidence() {
     let error = store.prune(Wall(50_000), daemon()).wait().unwrap_err();
     assert!(error.to_string().starts_with("event 23 of"), "{error}");
     store.close().unwrap();
-    assert_eq!(
-        findings(&folder),
-        ["event 23 was changed after it was written"]
-    );
+    assert_eq!(findings(&folder), ["event 23 was changed after it was written"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How a replica is started: its command and environment with everything filled in that is known only now.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use tend_core::model::{Port, Process, ReplicaId, Service, ServiceId, Workload};
 use tend_core::plan::Launch;
@@ -17,11 +18,32 @@ pub fn fingerprint(service: &Service) -> u64 {
     let Workload::Process(process) = &service.workload else {
         return 0;
     };
-    let text = serde_json::json!([process, service.resources, service.logs, service.port]).to_string();
-    // FNV-1a, 64 bits: kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    let mut hash = Fnv::default();
+    serde_json::to_writer(&mut hash, &(process, &service.resources, &service.logs, &service.port))
+        .expect("invariant: a definition has a JSON form, since the state keeps it in one");
+    hash.0
+}
+
+/// FNV-1a, 64 bits: what it gives is kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl io::Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns how replica `slot` of a service is started, listening on `port`.

@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(tend_linux::shim_main(arguments)).unwrap_or(1));
     }
     let roles = Roles {
-        version: Version { number: env!("CARGO_PKG_VERSION"), build: "" },
+        version: Version {
+            number: env!("CARGO_PKG_VERSION"),
+            build: "",
+        },
         daemon: daemon::daemon,
         edge: start::edge,
         ensure_daemon: start::ensure_daemon,

@@ -62,15 +62,23 @@ pub(crate) fn ensure_daemon(paths: &Paths) -> Result<DaemonStart, ApiError> {
         return Ok(DaemonStart::Running);
     }
     let unavailable = |what: String| ApiError::new(Class::Unavailable, what);
-    let program = std::env::current_exe().map_err(|error| unavailable(format!("could not find the own program: {error}")))?;
-    std::fs::create_dir_all(&paths.state)
-        .map_err(|error| unavailable(format!("the folder `{}` cannot be used: {error}", paths.state.display()))
-            .hint("make it writable for this user, or name another with TEND_STATE"))?;
+    let program =
+        std::env::current_exe().map_err(|error| unavailable(format!("could not find the own program: {error}")))?;
+    std::fs::create_dir_all(&paths.state).map_err(|error| {
+        unavailable(format!(
+            "the folder `{}` cannot be used: {error}",
+            paths.state.display()
+        ))
+        .hint("make it writable for this user, or name another with TEND_STATE")
+    })?;
     let log_path = paths.state.join("daemon.log");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.map_err(|error| {
-        unavailable(format!("the daemon's log `{}` cannot be written: {error}", log_path.display()))
-            .hint("make the state folder writable for this user, or name another with TEND_STATE")
+        unavailable(format!(
+            "the daemon's log `{}` cannot be written: {error}",
+            log_path.display()
+        ))
+        .hint("make the state folder writable for this user, or name another with TEND_STATE")
     })?;
     let before = log.metadata().map_or(0, |data| data.len());
     let mut daemon = Program::new(program)
@@ -93,7 +101,11 @@ pub(crate) fn ensure_daemon(paths: &Paths) -> Result<DaemonStart, ApiError> {
             if answers() {
                 return Ok(DaemonStart::Running);
             }
-            return Err(why_not(&log_path, before, &format!("the daemon ended at once with {status}")));
+            return Err(why_not(
+                &log_path,
+                before,
+                &format!("the daemon ended at once with {status}"),
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -103,10 +115,20 @@ pub(crate) fn ensure_daemon(paths: &Paths) -> Result<DaemonStart, ApiError> {
 /// Returns what the daemon said before it ended, as the error it is.
 fn why_not(log: &std::path::Path, before: u64, otherwise: &str) -> ApiError {
     let text = std::fs::read(log).unwrap_or_default();
-    let said = String::from_utf8_lossy(text.get(usize::try_from(before).unwrap_or(0)..).unwrap_or_default()).into_owned();
-    let after = |prefix: &str| said.lines().find_map(|line| line.trim_start().strip_prefix(prefix).map(str::to_owned));
-    let mut error = ApiError::new(Class::Unavailable, after("error: ").unwrap_or_else(|| otherwise.to_owned()));
-    error.details = said.lines().filter_map(|line| line.trim_start().strip_prefix("because: ").map(str::to_owned)).collect();
+    let said =
+        String::from_utf8_lossy(text.get(usize::try_from(before).unwrap_or(0)..).unwrap_or_default()).into_owned();
+    let after = |prefix: &str| {
+        said.lines()
+            .find_map(|line| line.trim_start().strip_prefix(prefix).map(str::to_owned))
+    };
+    let mut error = ApiError::new(
+        Class::Unavailable,
+        after("error: ").unwrap_or_else(|| otherwise.to_owned()),
+    );
+    error.details = said
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("because: ").map(str::to_owned))
+        .collect();
     error.hint(after("next: ").unwrap_or_else(|| format!("see `{}`", log.display())))
 }
 

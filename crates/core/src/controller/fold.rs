@@ -269,11 +269,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
     fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
         let facts = self.world.replicas.entry(id.clone()).or_default();
-        if facts.incarnation > incarnation || facts.pid().is_some() {
-            return;
-        }
         if facts.incarnation < incarnation {
             facts.became(incarnation);
+        }
+        if facts.incarnation > incarnation || facts.phase != Phase::Starting {
+            // Old news: another life is known already, or the end of this one was reported while the host was looked at.
+            return;
         }
         let pid = found.pid;
         facts.phase = match facts.stop_reason {

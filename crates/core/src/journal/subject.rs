@@ -18,7 +18,7 @@ pub struct Subject {
     /// The replica of the service, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
-    /// Which life of the replica: 1 for the first process ever started in the slot, then one more each start.
+    /// Which life of the replica: a number higher than that of any replica started before on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
     /// The release the replica runs.

@@ -10,7 +10,7 @@ use super::{EventId, GENESIS, Hash, Kind, Row, Statement, StatementKind};
 
 /// A report names this many findings and counts the rest: a renumbered journal has one for each row.
 const FINDINGS_MAX: usize = 100;
-/// So many bad rows are kept in memory to find out where they came from; the others are reported as changed.
+/// So many bad rows are kept in memory to find out where they came from; more than that are only counted.
 const SUSPECTS_MAX: usize = 256;
 /// How far around a bad row its true number is looked for, beside the numbers of the other bad rows.
 const MOVED_BY_MAX: u64 = 64;
@@ -124,15 +124,11 @@ impl fmt::Display for Finding {
                  its end was cut off, or an older copy was put back"
             ),
             Self::AddedAfterClose { from, to } if from == to => {
-                write!(
-                    f,
-                    "event {from} was added after tend had closed the journal"
-                )
+                write!(f, "event {from} was added after tend had closed the journal")
             }
-            Self::AddedAfterClose { from, to } => write!(
-                f,
-                "events {from} to {to} were added after tend had closed the journal"
-            ),
+            Self::AddedAfterClose { from, to } => {
+                write!(f, "events {from} to {to} were added after tend had closed the journal")
+            }
             Self::ForgedAnchor { line } => write!(
                 f,
                 "line {line} of the anchor file does not carry this machine's signature"
@@ -140,9 +136,9 @@ impl fmt::Display for Finding {
             Self::UnreadableAnchor { line } => {
                 write!(f, "line {line} of the anchor file is not an anchor")
             }
-            Self::NoAnchor => f.write_str(
-                "there is no anchor: whether the end of the journal was cut off cannot be told",
-            ),
+            Self::NoAnchor => {
+                f.write_str("there is no anchor: whether the end of the journal was cut off cannot be told")
+            }
             Self::Recorded { seq, text } => {
                 write!(f, "event {seq} records that tend found earlier: {text}")
             }
@@ -253,8 +249,7 @@ impl Verifier {
                     verifier.of_anchors.push(Finding::UnreadableAnchor { line });
                 }
                 Ok(anchor) if anchor.is_signed_by(public_key) => {
-                    verifier.closing =
-                        (anchor.kind == StatementKind::Closing).then_some(anchor.seq.0);
+                    verifier.closing = (anchor.kind == StatementKind::Closing).then_some(anchor.seq.0);
                     verifier.anchors.insert(anchor.seq.0, anchor);
                 }
                 Ok(_) => verifier.of_anchors.push(Finding::ForgedAnchor { line }),
@@ -263,16 +258,11 @@ impl Verifier {
         }
         if let Some(text) = checkpoint {
             match text.parse::<Statement>() {
-                Ok(statement)
-                    if statement.kind == StatementKind::Checkpoint
-                        && statement.is_signed_by(public_key) =>
-                {
+                Ok(statement) if statement.kind == StatementKind::Checkpoint && statement.is_signed_by(public_key) => {
                     verifier.report.pruned_upto = Some(statement.seq);
                     verifier.checkpoint = Some(statement);
                 }
-                Ok(statement) => verifier.find(Finding::ForgedCheckpoint {
-                    seq: statement.seq.0,
-                }),
+                Ok(statement) => verifier.find(Finding::ForgedCheckpoint { seq: statement.seq.0 }),
                 Err(_) => verifier.find(Finding::ForgedCheckpoint { seq: 0 }),
             }
         }
@@ -297,9 +287,7 @@ impl Verifier {
             });
         }
         // A row that stands before the checkpoint was pruned and has been put back.
-        if row.seq <= before
-            || (follows && row.prev_hash != before_hash && is_sound && before_is_sound)
-        {
+        if row.seq <= before || (follows && row.prev_hash != before_hash && is_sound && before_is_sound) {
             self.find(Finding::Unlinked { seq: row.seq });
         }
         if is_sound {
@@ -324,7 +312,7 @@ impl Verifier {
             if self.suspects.len() < SUSPECTS_MAX {
                 self.suspects.push(row);
             } else {
-                self.find(Finding::Changed { seq: row.seq });
+                self.report.more_findings += 1;
             }
         }
     }
@@ -355,10 +343,7 @@ impl Verifier {
             });
         }
         self.report.findings.sort_by_key(first_row_of);
-        let last_pruned = self
-            .checkpoint
-            .as_ref()
-            .map_or(0, |statement| statement.seq.0);
+        let last_pruned = self.checkpoint.as_ref().map_or(0, |statement| statement.seq.0);
         let head = self.previous.map_or(last_pruned, |previous| previous.seq);
         if let Some((_, newest)) = self.anchors.last_key_value() {
             self.report.anchored_upto = Some(newest.seq);
@@ -388,11 +373,7 @@ impl Verifier {
     }
 
     fn pass(&mut self, seq: u64, hash: Hash, is_sound: bool) {
-        self.previous = Some(Previous {
-            seq,
-            hash,
-            is_sound,
-        });
+        self.previous = Some(Previous { seq, hash, is_sound });
         self.report.rows += 1;
         self.report.first.get_or_insert(EventId(seq));
         self.report.head = Some(EventId(seq));
@@ -430,5 +411,110 @@ fn first_row_of(finding: &Finding) -> u64 {
         | Finding::ForgedAnchor { .. }
         | Finding::UnreadableAnchor { .. }
         | Finding::NoAnchor => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Entry, Principal};
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use serde_json::json;
+    use tend_base::{Mono, Now};
+
+    fn key() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
+    }
+
+    fn state(kind: StatementKind, row: &Row) -> String {
+        let sign = |text: &[u8]| key().sign(text).as_ref().try_into().unwrap();
+        Statement::sign(kind, EventId(row.seq), row.hash, Wall(5), sign).to_string()
+    }
+
+    fn rows(count: u64) -> Vec<Row> {
+        let mut prev = GENESIS;
+        (1..=count)
+            .map(|seq| {
+                let rule = Principal::Rule { name: "r".to_owned() };
+                let entry = Entry::new(rule, Kind::ReplicaReady).with(json!({"seq": seq}));
+                let now = Now {
+                    mono: Mono(seq),
+                    wall: Wall(seq),
+                };
+                let row = Row::chained(prev, &entry, EventId(seq), now);
+                prev = row.hash;
+                row
+            })
+            .collect()
+    }
+
+    fn check(rows: &[Row], anchors: &[String], checkpoint: Option<&str>) -> VerifyReport {
+        let key = key();
+        let mut verifier = Verifier::new(key.public_key().as_ref(), &anchors.join("\n"), checkpoint);
+        for row in rows {
+            verifier.row(row.clone());
+        }
+        verifier.finish()
+    }
+
+    #[test]
+    fn a_whole_chain_has_no_findings_and_neither_has_one_that_grew_since_its_anchor() {
+        let rows = rows(10);
+        let report = check(&rows, &[state(StatementKind::Anchor, &rows[6])], None);
+        assert_eq!(report.findings, []);
+        assert_eq!(report.head, Some(EventId(10)));
+        assert_eq!(report.anchored_upto, Some(EventId(7)));
+        assert_eq!(
+            report.to_string(),
+            "10 events, 1 to 10; anchored up to 7. Nothing was changed, reordered or removed."
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_stands_for_the_rows_before_it_and_for_no_others() {
+        let rows = rows(10);
+        let anchors = [state(StatementKind::Anchor, &rows[9])];
+        let checkpoint = state(StatementKind::Checkpoint, &rows[3]);
+        assert_eq!(check(&rows[4..], &anchors, Some(&checkpoint)).findings, []);
+        assert_eq!(
+            check(&rows[6..], &anchors, Some(&checkpoint)).findings,
+            [Finding::Missing { from: 5, to: 6 }]
+        );
+        assert_eq!(
+            check(&rows[3..], &anchors, Some(&checkpoint)).findings,
+            [Finding::Unlinked { seq: 4 }]
+        );
+        // An anchor is no checkpoint, though both are signed.
+        let anchor = state(StatementKind::Anchor, &rows[3]);
+        assert_eq!(
+            check(&rows[4..], &anchors, Some(&anchor)).findings,
+            [
+                Finding::Missing { from: 1, to: 4 },
+                Finding::ForgedCheckpoint { seq: 4 }
+            ]
+        );
+        // Everything after the checkpoint was cut.
+        assert!(matches!(
+            check(&[], &anchors, Some(&checkpoint)).findings[..],
+            [Finding::CutTail {
+                head: 4,
+                anchored: 10,
+                ..
+            }]
+        ));
+    }
+
+    #[test]
+    fn many_findings_are_counted() {
+        let mut rows = rows(1000);
+        let anchors = [state(StatementKind::Anchor, &rows[999])];
+        for row in &mut rows {
+            row.data.push(' ');
+        }
+        let report = check(&rows, &anchors, None);
+        assert_eq!(report.findings.len(), FINDINGS_MAX);
+        assert_eq!(report.findings[0], Finding::Changed { seq: 1 });
+        assert_eq!(report.more_findings, 900);
+        assert!(report.to_string().ends_with("and 900 more"));
     }
 }

@@ -69,10 +69,7 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let shared = &self.0;
         let mut incoming = shared.incoming.borrow_mut();
         shared.awaited.set(true);
@@ -119,11 +116,7 @@ enum Source {
 
 impl ResponseBody {
     /// Returns a text of the edge itself.
-    pub(super) fn own(
-        text: &'static str,
-        exchange: Option<Exchange>,
-        clock: std::sync::Arc<ConnectionClock>,
-    ) -> Self {
+    pub(super) fn own(text: &'static str, exchange: Option<Exchange>, clock: std::sync::Arc<ConnectionClock>) -> Self {
         Self {
             source: Source::Own(Full::new(Bytes::from_static(text.as_bytes()))),
             exchange,
@@ -178,15 +171,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
-            Source::Own(full) => {
-                ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible))
-            }
+            Source::Own(full) => ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
             Source::Replica { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
         };
         match &frame {

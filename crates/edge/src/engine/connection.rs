@@ -50,8 +50,7 @@ impl ConnectionClock {
 
     fn enter(&self, state: u8) {
         self.state.store(state, Ordering::Relaxed);
-        self.since
-            .store(SystemClock.now().mono.0, Ordering::Relaxed);
+        self.since.store(SystemClock.now().mono.0, Ordering::Relaxed);
     }
 
     pub(super) fn response_ended(&self) {
@@ -95,7 +94,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     };
     let service = service_fn(|request| {
         client.clock.enter(BUSY);
-        forward(client.clone(), request)
+        // Boxed, so that a connection that idles does not keep room for a request.
+        Box::pin(forward(client.clone(), request))
     });
     let io = TokioIo::new(Watched {
         stream: accepted.stream,
@@ -115,9 +115,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let mut drain = pin!(worker.drain.notified());
     // A connection accepted just before draining began would not be notified of it.
     drain.as_mut().enable();
-    clock
-        .draining
-        .store(worker.is_draining(), Ordering::Relaxed);
+    clock.draining.store(worker.is_draining(), Ordering::Relaxed);
     poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -159,11 +157,7 @@ struct Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
@@ -185,11 +179,7 @@ impl Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(&outcome);
         outcome

@@ -46,10 +46,7 @@ pub(super) async fn forward(
             method: parts.method.as_str(),
             host: checked.as_deref().unwrap_or(""),
             path: parts.uri.path(),
-            target: parts
-                .uri
-                .path_and_query()
-                .map_or("*", |target| target.as_str()),
+            target: parts.uri.path_and_query().map_or("*", |target| target.as_str()),
             request_id: request_id.to_str().unwrap_or("").to_owned(),
         },
     );
@@ -59,13 +56,7 @@ pub(super) async fn forward(
     };
     let upgrade = headers::wants_upgrade(&parts);
     let body = RequestBody::new(incoming);
-    headers::to_upstream(
-        &mut parts.headers,
-        &host,
-        client.address,
-        &request_id,
-        upgrade,
-    );
+    headers::to_upstream(&mut parts.headers, &host, client.address, &request_id, upgrade);
     if !body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
         // Said explicitly, because hyper sends no body of unknown length with a GET otherwise.
         let chunked = HeaderValue::from_static("chunked");
@@ -102,19 +93,9 @@ pub(super) async fn forward(
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if switched && !upgrade {
                 exchange.cut("unasked_upgrade");
-                return Ok(refuse(
-                    &client,
-                    exchange,
-                    ErrorCode::UpstreamFailed,
-                    &request_id,
-                ));
+                return Ok(refuse(&client, exchange, ErrorCode::UpstreamFailed, &request_id));
             }
-            headers::to_client(
-                response.headers_mut(),
-                &attempt.replica.name,
-                &request_id,
-                switched,
-            );
+            headers::to_client(response.headers_mut(), &attempt.replica.name, &request_id, switched);
             if client.worker.is_draining() && !switched {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -125,16 +106,8 @@ pub(super) async fn forward(
                 tunnel(&client, on_upgrade, replica_side, attempt, exchange, lease);
                 return Ok(response.map(|_| ResponseBody::own("", None, client.clock.clone())));
             }
-            Ok(response.map(|incoming| {
-                ResponseBody::replica(
-                    incoming,
-                    lease,
-                    attempt,
-                    exchange,
-                    body,
-                    client.clock.clone(),
-                )
-            }))
+            Ok(response
+                .map(|incoming| ResponseBody::replica(incoming, lease, attempt, exchange, body, client.clock.clone())))
         }
     }
 }
@@ -188,19 +161,12 @@ fn refuse(
     exchange.refused(code);
     let text = code.text();
     let draining = client.worker.is_draining();
-    let mut response = Response::new(ResponseBody::own(
-        text,
-        Some(exchange),
-        client.clock.clone(),
-    ));
+    let mut response = Response::new(ResponseBody::own(text, Some(exchange), client.clock.clone()));
     *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or_default();
     let headers = response.headers_mut();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, plain);
-    headers.insert(
-        headers::X_TEND_ERROR,
-        HeaderValue::from_static(code.as_str()),
-    );
+    headers.insert(headers::X_TEND_ERROR, HeaderValue::from_static(code.as_str()));
     headers.insert(headers::X_REQUEST_ID, request_id.clone());
     if code == ErrorCode::NoReadyReplica {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -82,9 +82,7 @@ pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
 
 /// Says whether the request asks to change the protocol.
 pub(super) fn wants_upgrade(parts: &Parts) -> bool {
-    parts.version == Version::HTTP_11
-        && parts.headers.contains_key(header::UPGRADE)
-        && names(&parts.headers, "upgrade")
+    parts.version == Version::HTTP_11 && parts.headers.contains_key(header::UPGRADE) && names(&parts.headers, "upgrade")
 }
 
 /// Says whether `Connection` names `token`.
@@ -125,9 +123,7 @@ pub(super) fn to_upstream(
     request_id: &HeaderValue,
     upgrade: bool,
 ) {
-    let protocol = upgrade
-        .then(|| headers.get(header::UPGRADE).cloned())
-        .flatten();
+    let protocol = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     // `X_Forwarded_For` reads the same as the real one in CGI-like environments.
     let spoofed: Vec<HeaderName> = headers
@@ -160,15 +156,8 @@ pub(super) fn to_upstream(
 }
 
 /// Makes a replica's headers those of the response to a client.
-pub(super) fn to_client(
-    headers: &mut HeaderMap,
-    replica: &str,
-    request_id: &HeaderValue,
-    upgraded: bool,
-) {
-    let protocol = upgraded
-        .then(|| headers.get(header::UPGRADE).cloned())
-        .flatten();
+pub(super) fn to_client(headers: &mut HeaderMap, replica: &str, request_id: &HeaderValue, upgraded: bool) {
+    let protocol = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     headers.remove(X_TEND_ERROR);
     headers.insert(X_TEND_REPLICA, value_of(replica));

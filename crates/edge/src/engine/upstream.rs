@@ -75,11 +75,8 @@ pub(super) struct Lease {
 impl Pool {
     /// Closes the idle connections to replicas that get no more requests.
     pub(crate) fn keep_only(&self, live: &Live) {
-        let ready: std::collections::HashSet<u64> =
-            live.ready().map(|replica| replica.number).collect();
-        self.idle
-            .borrow_mut()
-            .retain(|replica, _| ready.contains(replica));
+        let ready: std::collections::HashSet<u64> = live.ready().map(|replica| replica.number).collect();
+        self.idle.borrow_mut().retain(|replica, _| ready.contains(replica));
     }
 
     /// Closes the idle connections to one replica: one of them turned out to be dead.
@@ -102,9 +99,7 @@ impl Pool {
     fn sweep(&self, now: Mono) -> bool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, kept| {
-            kept.retain(|idle| {
-                !idle.link.sender.is_closed() && now.since(idle.since) < IDLE_TIME_MAX
-            });
+            kept.retain(|idle| !idle.link.sender.is_closed() && now.since(idle.since) < IDLE_TIME_MAX);
             !kept.is_empty()
         });
         !idle.is_empty()
@@ -115,11 +110,7 @@ impl Link {
     /// Asks the kernel whether the replica has closed it. hyper notices by itself, but only after the event loop's next turn.
     fn is_open(&self) -> bool {
         let mut byte = [0u8; 1];
-        let peeked = rustix::net::recv(
-            &*self.stream,
-            &mut byte[..],
-            RecvFlags::PEEK | RecvFlags::DONTWAIT,
-        );
+        let peeked = rustix::net::recv(&*self.stream, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         // Bytes nobody asked for are as bad as the end.
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
@@ -144,15 +135,14 @@ impl Lease {
             return Ok((lease(link, true), Duration::ZERO));
         }
         let began = SystemClock.now().mono;
-        let stream =
-            tokio::time::timeout(worker.patience.connect, TcpStream::connect(replica.address))
-                .await
-                .map_err(|_| Failure::ConnectTimeout)?
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                    _ => Failure::ConnectFailed,
-                })?;
+        let stream = tokio::time::timeout(worker.patience.connect, TcpStream::connect(replica.address))
+            .await
+            .map_err(|_| Failure::ConnectTimeout)?
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
+                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                _ => Failure::ConnectFailed,
+            })?;
         let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
         let written = Arc::new(AtomicU64::new(0));
@@ -261,11 +251,7 @@ struct Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read_buf(buffer) {
@@ -298,11 +284,7 @@ impl Counted {
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_counted(cx, |stream| stream.try_write(bytes))
     }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
-    bind, listen, recv, send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
+    send, socket_with,
 };
 
 use crate::host::SOCKET_FILE;
@@ -48,8 +48,7 @@ impl Clients {
 
     /// Takes in who is waiting. Returns whether somebody was, who is then the last of `connected`.
     pub(super) fn accept(&mut self) -> bool {
-        let Ok(client) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
-        else {
+        let Ok(client) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else {
             return false;
         };
         // The folder keeps others out; this is for a socket that was made accessible by mistake.
@@ -82,16 +81,10 @@ impl Clients {
 
     /// Sends to all.
     pub(super) fn send_all(&mut self, frame: &Frame) {
-        self.connected
-            .retain(|client| send_frame(client, frame).is_ok());
+        self.connected.retain(|client| send_frame(client, frame).is_ok());
     }
 }
 
 fn send_frame(client: &OwnedFd, frame: &Frame) -> Result<(), Errno> {
-    send(
-        client,
-        &frame.encode(),
-        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-    )
-    .map(|_| ())
+    send(client, &frame.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(|_| ())
 }

@@ -313,11 +313,7 @@ impl Stream {
     }
 
     /// Hands the head of the FIFO to `take` in parts, each with the number of bytes before it; nothing leaves the FIFO.
-    fn copy_head(
-        &self,
-        bytes: u64,
-        mut take: impl FnMut(u64, &[u8]) -> Result<(), Errno>,
-    ) -> Result<u64, Errno> {
+    fn copy_head(&self, bytes: u64, mut take: impl FnMut(u64, &[u8]) -> Result<(), Errno>) -> Result<u64, Errno> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let copied = tee(
             &self.fifo,
@@ -383,9 +379,7 @@ impl Stream {
         let mut part = [0u8; 4096];
         let mut taken = 0;
         while taken < bytes {
-            let want = usize::try_from(bytes - taken)
-                .unwrap_or(usize::MAX)
-                .min(part.len());
+            let want = usize::try_from(bytes - taken).unwrap_or(usize::MAX).min(part.len());
             match rustix::io::readv(&self.fifo, &mut [IoSliceMut::new(&mut part[..want])]) {
                 Ok(0) | Err(Errno::AGAIN) => break,
                 Ok(read) => {
@@ -424,20 +418,13 @@ impl Stream {
         let Some(gap) = &self.gap else {
             return Ok(0);
         };
-        let line = format!(
-            "[tend] {} bytes of output dropped here: {}\n",
-            gap.bytes, gap.why
-        );
+        let line = format!("[tend] {} bytes of output dropped here: {}\n", gap.bytes, gap.why);
         if self.room()? < line.len() as u64 + 1 {
             self.rotate()?;
         }
         let break_line = !self.at_line_start()?;
         let files = self.open()?;
-        let marker = if break_line {
-            format!("\n{line}")
-        } else {
-            line
-        };
+        let marker = if break_line { format!("\n{line}") } else { line };
         if let Err(errno) = write_all_at(&files.log, marker.as_bytes(), files.log_bytes) {
             // Half a marker would look like output.
             let _ = rustix::fs::ftruncate(&files.log, files.log_bytes);

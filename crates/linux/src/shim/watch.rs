@@ -27,8 +27,7 @@ use crate::host::{PROTOCOL_VERSION, SOCKET_FILE};
 use crate::process::{ProcStat, pidfd_exit, signal_exactly};
 use crate::spec::LogSettings;
 use crate::state::{
-    EXIT_FILE, ExitRecord, Outcome, OutputCounters, State, evidence_to_pairs, executable_of,
-    replace_file,
+    EXIT_FILE, ExitRecord, Outcome, OutputCounters, State, evidence_to_pairs, executable_of, replace_file,
 };
 use crate::tree::{Tree, sleep};
 use crate::wire::Frame;
@@ -95,10 +94,7 @@ impl Watch {
             stream.give_up();
         }
         self.streams.iter_mut().for_each(Stream::end_with_writers);
-        let pid = self
-            .replica
-            .as_ref()
-            .map_or(0, |(_, state)| state.replica.pid);
+        let pid = self.replica.as_ref().map_or(0, |(_, state)| state.replica.pid);
         let record = record(&self.incarnation, pid, outcome, self.counters());
         // With no room for it on /run, the connected daemon still learns it, and a later one finds the process gone.
         let _ = replace_file(Path::new(EXIT_FILE), &record.encode());
@@ -149,9 +145,7 @@ impl Watch {
 
     fn is_over(&mut self) -> bool {
         self.ended.is_some()
-            && (self.released
-                || self.clients.connected.is_empty()
-                    && self.streams.iter_mut().all(Stream::has_ended))
+            && (self.released || self.clients.connected.is_empty() && self.streams.iter_mut().all(Stream::has_ended))
     }
 
     fn wait(&self) -> Ready {
@@ -260,11 +254,9 @@ impl Watch {
             "signal" => self.signal(command),
             "kill-tree" => self.kill_tree(),
             "flush" => {
-                let all = self
-                    .streams
-                    .iter_mut()
-                    .fold(true, |all, s| s.drain() && all);
-                if all {
+                // Both, also when the first cannot be written.
+                let [stdout, stderr] = [0, 1].map(|at| self.streams.get_mut(at).is_none_or(Stream::drain));
+                if stdout && stderr {
                     Ok(())
                 } else {
                     Err("some output cannot be written now".to_owned())
@@ -295,22 +287,15 @@ impl Watch {
     }
 
     fn signal(&self, command: &Frame) -> Result<(), String> {
-        let number: i32 = command
-            .pairs
-            .number("number")
-            .ok_or("it does not say which signal")?;
+        let number: i32 = command.pairs.number("number").ok_or("it does not say which signal")?;
         if self.ended.is_some() {
             return Err("the replica has ended".to_owned());
         }
         let (_, state) = self.replica.as_ref().ok_or("there is no replica")?;
         match command.pairs.get("scope") {
-            Some(b"tree") => self
-                .tree(state)
-                .signal(number)
-                .map_err(|error| error.to_string()),
+            Some(b"tree") => self.tree(state).signal(number).map_err(|error| error.to_string()),
             None | Some(b"replica") => {
-                signal_exactly(state.replica.pid, state.replica.start_time, number)
-                    .map_err(|error| error.to_string())
+                signal_exactly(state.replica.pid, state.replica.start_time, number).map_err(|error| error.to_string())
             }
             Some(_) => Err("`scope` is neither replica nor tree".to_owned()),
         }

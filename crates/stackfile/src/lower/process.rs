@@ -12,11 +12,7 @@ use crate::words;
 use crate::yaml::{Entry, Node, Value};
 
 /// Reads a command: a text is split as a shell does, a list is taken as it is.
-pub(super) fn command_words(
-    node: &Node,
-    what: &str,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
+pub(super) fn command_words(node: &Node, what: &str, findings: &mut Findings) -> Option<Vec<String>> {
     let words = match &node.value {
         Value::Scalar(scalar) => {
             if let Some(operator) = words::operator(&scalar.text) {
@@ -24,9 +20,7 @@ pub(super) fn command_words(
                 findings
                     .warning(
                         place,
-                        format!(
-                            "`{operator}` in `{what}` is passed on as a word, since no shell is run"
-                        ),
+                        format!("`{operator}` in `{what}` is passed on as a word, since no shell is run"),
                     )
                     .help("for a shell write [\"sh\", \"-c\", \"…\"]");
             }
@@ -56,16 +50,7 @@ pub(super) fn lower(
     let node = &entry.value;
     let name = &entry.key;
     let command = full_command(session, entry)?;
-    let base = session
-        .findings
-        .sources
-        .get(node.place.source)
-        .directory
-        .clone();
-    let directory = node
-        .get("working_dir")
-        .and_then(|dir| Some(session.findings.sources.resolve(dir.place, dir.as_text()?)))
-        .unwrap_or(base);
+    let directory = PathBuf::from(node.get("working_dir").and_then(Node::as_text)?);
     let prepare = node
         .get("prepare")
         .and_then(|prepare| command_words(prepare, "prepare", &mut session.findings));
@@ -76,8 +61,8 @@ pub(super) fn lower(
     let user = node.get("user").and_then(|user| {
         let text = user.as_text()?;
         let mut parts = text.split(':');
-        let good = parts.clone().count() <= 2
-            && parts.all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
+        let good =
+            parts.clone().count() <= 2 && parts.all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
         if !good {
             session
                 .findings
@@ -102,9 +87,7 @@ fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>>
     let words = |key: &str, findings: &mut Findings| match node.get(key) {
         None => Some(Vec::new()),
         Some(value) if value.as_list().is_some_and(<[Node]>::is_empty) => Some(Vec::new()),
-        Some(value) if key == "command" && node.get("entrypoint").is_some() => {
-            Some(arguments(value))
-        }
+        Some(value) if key == "command" && node.get("entrypoint").is_some() => Some(arguments(value)),
         Some(value) => command_words(value, key, findings),
     };
     let entrypoint = words("entrypoint", findings)?;
@@ -116,10 +99,7 @@ fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>>
     }
     if whole.is_empty() {
         findings
-            .error(
-                entry.place,
-                format!("service `{}` has nothing to run", entry.key),
-            )
+            .error(entry.place, format!("service `{}` has nothing to run", entry.key))
             .help("write `command:` for a process, or `image:` or `build:` for a container");
         return None;
     }
@@ -154,10 +134,7 @@ pub(super) fn environment(
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
             session
                 .findings
-                .error(
-                    entry.place,
-                    format!("`{service}` has a variable whose name is none"),
-                )
+                .error(entry.place, format!("`{service}` has a variable whose name is none"))
                 .help("a name has no `=` and is not empty");
         }
         match entry.value.as_scalar() {
@@ -212,15 +189,10 @@ pub(super) fn replicas(node: &Node, service: &str, findings: &mut Findings) -> R
     .filter_map(|(key, value)| Some((key, value?)))
     .collect();
     if let [(first, one), .., (second, other)] = said[..]
-        && said
-            .iter()
-            .any(|(_, value)| value.as_text() != one.as_text())
+        && said.iter().any(|(_, value)| value.as_text() != one.as_text())
     {
         findings
-            .error(
-                other.place,
-                format!("`{first}` and `{second}` of `{service}` differ"),
-            )
+            .error(other.place, format!("`{first}` and `{second}` of `{service}` differ"))
             .also(one.place, "the other")
             .help("keep one of them");
     }

@@ -33,11 +33,7 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
                 if map.get(required).is_none() {
                     findings
                         .error(node.place, format!("`{path}` needs the key `{required}`"))
-                        .help_if(
-                            record
-                                .key(required)
-                                .map(|key| format!("`{required}`: {}", key.about)),
-                        );
+                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
                 }
             }
         }
@@ -71,9 +67,7 @@ fn check_either(node: &Node, shapes: &'static [Shape], path: &str, findings: &mu
         let fits = flat.iter().any(|shape| match shape {
             Shape::Any => true,
             Shape::Nothing => node.is_null(),
-            Shape::One(form) => {
-                (!node.is_null() || *form == Form::Value) && form.check(scalar).is_ok()
-            }
+            Shape::One(form) => (!node.is_null() || *form == Form::Value) && form.check(scalar).is_ok(),
             Shape::Words(words) => words.contains(&scalar.text.as_str()),
             _ => false,
         });
@@ -119,10 +113,7 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
         // A key with nothing after it counts as not written, as in Compose, but for a list item or an only key it is a slip.
         if entry.value.is_null() && !takes_nothing(&key.shape) {
             findings
-                .warning(
-                    entry.place,
-                    format!("`{inner}` has no value; it counts as not written"),
-                )
+                .warning(entry.place, format!("`{inner}` has no value; it counts as not written"))
                 .help(format!("`{name}`: {}", key.about));
             return;
         }
@@ -181,10 +172,7 @@ fn check_form(form: Form, scalar: &Scalar, place: Place, path: &str, findings: &
                     scalar.shown()
                 ),
             )
-            .help(format!(
-                "put it in quotes to be read alike: \"{}\"",
-                scalar.shown()
-            ));
+            .help(format!("put it in quotes to be read alike: \"{}\"", scalar.shown()));
     }
     if let Err(detail) = form.check(scalar) {
         let help = (scalar.kind == Kind::Bool && matches!(form, Form::Text | Form::Command))

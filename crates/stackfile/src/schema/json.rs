@@ -10,15 +10,11 @@ pub fn schema() -> Value {
     let mut definitions = Map::new();
     let mut root = record(&FILE, &mut definitions);
     let root_keys = root.as_object_mut().expect("a record is an object");
-    root_keys.insert(
-        "$schema".into(),
-        "http://json-schema.org/draft-07/schema#".into(),
-    );
+    root_keys.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
     root_keys.insert("title".into(), "tend stack file".into());
     root_keys.insert(
         "description".into(),
-        "A superset of the Compose file. Generated from the table in crates/stackfile/src/schema."
-            .into(),
+        "A superset of the Compose file. Generated from the table in crates/stackfile/src/schema.".into(),
     );
     root_keys.insert("definitions".into(), definitions.into());
     root

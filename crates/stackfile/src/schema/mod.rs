@@ -8,6 +8,7 @@ mod form;
 mod json;
 mod ours;
 mod page;
+mod resources;
 
 pub(crate) use check::{check, did_you_mean, nearest};
 pub(crate) use compose::{FILE, SERVICE};

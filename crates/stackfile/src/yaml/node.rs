@@ -103,10 +103,7 @@ impl Kind {
         }
         if unsigned.chars().all(|c| c.is_ascii_digit()) {
             Self::Integer
-        } else if unsigned
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
-            && unsigned.parse::<f64>().is_ok()
+        } else if unsigned.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && unsigned.parse::<f64>().is_ok()
         {
             Self::Float
         } else {

@@ -25,10 +25,7 @@ pub(crate) fn read(source: SourceId, findings: &mut Findings) -> Option<Node> {
         findings
             .error(
                 findings.whole(source),
-                format!(
-                    "the file has {} bytes; a stack file may have 4 MiB",
-                    text.len()
-                ),
+                format!("the file has {} bytes; a stack file may have 4 MiB", text.len()),
             )
             .help("this does not look like a stack file");
         return None;
@@ -115,10 +112,7 @@ impl Reader<'_> {
             match event {
                 Event::DocumentStart(_) if self.root.is_some() => {
                     self.findings
-                        .error(
-                            place,
-                            "a second document starts here; a stack file is one document",
-                        )
+                        .error(place, "a second document starts here; a stack file is one document")
                         .help("put it into a file of its own and name both: -f a.yml -f b.yml");
                     return Err(Stop::Said);
                 }
@@ -332,11 +326,7 @@ impl Reader<'_> {
         }
     }
 
-    fn tag(
-        &mut self,
-        tag: Option<&saphyr_parser::Tag>,
-        place: Place,
-    ) -> Result<(Option<Tag>, Option<Kind>), Stop> {
+    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, place: Place) -> Result<(Option<Tag>, Option<Kind>), Stop> {
         let Some(tag) = tag else {
             return Ok((None, None));
         };
@@ -368,13 +358,8 @@ impl Reader<'_> {
             format!("{}{}", tag.handle, tag.suffix)
         };
         self.findings
-            .error(
-                place,
-                format!("the tag `{name}` means nothing in a stack file"),
-            )
-            .help(
-                "the tags are `!reset` and `!override`; put a text that starts with `!` in quotes",
-            );
+            .error(place, format!("the tag `{name}` means nothing in a stack file"))
+            .help("the tags are `!reset` and `!override`; put a text that starts with `!` in quotes");
         Err(Stop::Said)
     }
 
@@ -407,11 +392,7 @@ fn weight(node: &Node) -> usize {
     16 + match &node.value {
         Value::Scalar(scalar) => scalar.text.len(),
         Value::List(items) => items.iter().map(weight).sum(),
-        Value::Map(map) => map
-            .0
-            .iter()
-            .map(|entry| entry.key.len() + weight(&entry.value))
-            .sum(),
+        Value::Map(map) => map.0.iter().map(|entry| entry.key.len() + weight(&entry.value)).sum(),
     }
 }
 
@@ -448,9 +429,7 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
         indentation.find('\t').map(|at| (line, number(at + 1)))
     };
     // A tab is noticed where the value before it ends.
-    let tab = tab(line)
-        .or_else(|| tab(line + 1))
-        .or_else(|| tab(line - 1));
+    let tab = tab(line).or_else(|| tab(line + 1)).or_else(|| tab(line - 1));
     if let Some((at_line, at_column)) = tab {
         (line, column) = (at_line, at_column);
     }
@@ -459,10 +438,7 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
         "indent with blanks; YAML does not allow tabs there"
     } else if text.starts_with('%') {
         "only `%YAML 1.2` may stand there; put a value that starts with `%` in quotes"
-    } else if [": @", ": `", ": %"]
-        .into_iter()
-        .any(|start| text.contains(start))
-    {
+    } else if [": @", ": `", ": %"].into_iter().any(|start| text.contains(start)) {
         "put a value that starts with `@`, `` ` `` or `%` in quotes"
     } else if text.matches(": ").count() > 1 && !text.contains(['{', '}']) {
         "put a value that has `: ` in it in quotes"

@@ -6,15 +6,15 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::readiness::Readiness;
+use super::shared::Shared;
+use super::snapshot;
+use super::steps::Performer;
 use serde_json::json;
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::observed::Endpoints;
 use tend_edge::{ControlClient, EdgeError, FromEdge, HandedSocket, ToEdge};
-use super::readiness::Readiness;
-use super::shared::Shared;
-use super::snapshot;
-use super::steps::Performer;
 
 /// The edge's control socket, in the run folder.
 pub(crate) const SOCKET: &str = "edge.sock";
@@ -36,7 +36,9 @@ pub(crate) struct EdgeLink {
 
 /// Connects to an edge that runs already, if one does, and takes over duplicates of its sockets.
 pub(crate) async fn adopt(performer: &Arc<Performer>) {
-    let Ok(client) = ControlClient::connect(&performer.shared.paths.run.join(SOCKET)) else { return };
+    let Ok(client) = ControlClient::connect(&performer.shared.paths.run.join(SOCKET)) else {
+        return;
+    };
     // An edge that does not answer is replaced by the next step.
     if let Ok(serving) = take_sockets(&performer.shared, &client) {
         connected(performer, client, None, serving).await;
@@ -49,7 +51,11 @@ fn take_sockets(shared: &Shared, client: &ControlClient) -> Result<u64, EdgeErro
     client.send(&ToEdge::GiveListeners, &[])?;
     while let Some((message, descriptors)) = client.receive(ANSWER_MAX)? {
         match message {
-            FromEdge::Hello { pid, generation: serving, .. } => {
+            FromEdge::Hello {
+                pid,
+                generation: serving,
+                ..
+            } => {
                 shared.set_edge_pid(pid);
                 generation = serving;
             }
@@ -71,7 +77,10 @@ fn take_sockets(shared: &Shared, client: &ControlClient) -> Result<u64, EdgeErro
 pub(crate) async fn start(performer: &Arc<Performer>) -> Result<(), String> {
     let shared = &performer.shared;
     let path = shared.paths.run.join(SOCKET);
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(shared.paths.state.join("edge/edge.log"));
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(shared.paths.state.join("edge/edge.log"));
     let log = log.map_err(|error| format!("the edge's log could not be opened: {error}"))?;
     let mut program = Program::new(&shared.program);
     program
@@ -82,7 +91,10 @@ pub(crate) async fn start(performer: &Arc<Performer>) -> Result<(), String> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::from(log));
-    let mut child = shared.replicas.start_child(&mut program).map_err(|error| format!("it could not be run: {error}"))?;
+    let mut child = shared
+        .replicas
+        .start_child(&mut program)
+        .map_err(|error| format!("it could not be run: {error}"))?;
     let pid = child.id();
     let begun = super::now().mono;
     let client = loop {
@@ -93,7 +105,10 @@ pub(crate) async fn start(performer: &Arc<Performer>) -> Result<(), String> {
         }
         if let Ok(Some(status)) = child.try_wait() {
             shared.replicas.end_child(&child);
-            return Err(format!("it ended at once with {status}; see {}/edge/edge.log", shared.paths.state.display()));
+            return Err(format!(
+                "it ended at once with {status}; see {}/edge/edge.log",
+                shared.paths.state.display()
+            ));
         }
         if super::now().mono.since(begun) > START_MAX {
             let _ = child.kill();
@@ -121,10 +136,26 @@ async fn connected(
     child: Option<std::process::Child>,
     serving: u64,
 ) {
-    let link = Arc::new(EdgeLink { client, child: std::sync::Mutex::new(child) });
+    let link = Arc::new(EdgeLink {
+        client,
+        child: std::sync::Mutex::new(child),
+    });
     *performer.edge.lock().await = Some(Arc::clone(&link));
     performer.hub.input(Input::EdgeConnected { serving }).await;
     tokio::spawn(listen(Arc::clone(performer), link));
+}
+
+/// Lets the edge end when no stack is left that could need it: a daemon asked to end should then leave nothing behind.
+pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
+    let needed = performer
+        .hub
+        .ask(|controller, _| !controller.world().stacks.is_empty())
+        .await;
+    if let Some(link) = performer.edge.lock().await.as_ref().filter(|_| !needed) {
+        let deadline_ms = u64::try_from(ANSWER_MAX.as_millis()).unwrap_or(u64::MAX);
+        // An edge that is gone already needs no telling.
+        let _ = link.client.send(&ToEdge::DrainAndExit { deadline_ms }, &[]);
+    }
 }
 
 /// Hands the edge what it is to serve; it says by itself when it does.
@@ -148,18 +179,20 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
     let wanted: Vec<SocketAddr> = snapshot.addresses().collect();
     let mut descriptors = Vec::new();
     let mut sockets = Vec::new();
-    listeners.each(|address, thread, socket| -> Result<(), std::io::Error> {
-        if wanted.contains(&address) {
-            sockets.push(HandedSocket { address, thread });
-            descriptors.push(socket.try_clone()?);
-        }
-        Ok(())
-    })
-    .map_err(|error| format!("a listening socket could not be duplicated: {error}"))?;
+    listeners
+        .each(|address, thread, socket| -> Result<(), std::io::Error> {
+            if wanted.contains(&address) {
+                sockets.push(HandedSocket { address, thread });
+                descriptors.push(socket.try_clone()?);
+            }
+            Ok(())
+        })
+        .map_err(|error| format!("a listening socket could not be duplicated: {error}"))?;
     let sent = (|| -> Result<(), EdgeError> {
         for (some, descriptors) in sockets.chunks(SOCKETS_AT_ONCE).zip(descriptors.chunks(SOCKETS_AT_ONCE)) {
             let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-            link.client.send(&ToEdge::Listeners { sockets: some.to_vec() }, &borrowed)?;
+            link.client
+                .send(&ToEdge::Listeners { sockets: some.to_vec() }, &borrowed)?;
         }
         let snapshot = serde_json::to_value(&snapshot).expect("invariant: a snapshot has a JSON form");
         link.client.send(&ToEdge::Snapshot { snapshot }, &[])
@@ -188,13 +221,26 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
                 Err(_) => Ok(None),
             })
             .await;
-        let Ok(Some(message)) = message else { return lost(&performer, &link).await };
+        let Ok(Some(message)) = message else {
+            return lost(&performer, &link).await;
+        };
         match message {
             FromEdge::Serving { generation, .. } => performer.hub.input(Input::EdgeServing { generation }).await,
             FromEdge::InFlight { replica, n, .. } => {
-                performer.hub.input(Input::InFlight { replica, count: u64::from(n) }).await;
+                performer
+                    .hub
+                    .input(Input::InFlight {
+                        replica,
+                        count: u64::from(n),
+                    })
+                    .await;
             }
-            FromEdge::Ejected { replica, incarnation, why, lasts_ms } => {
+            FromEdge::Ejected {
+                replica,
+                incarnation,
+                why,
+                lasts_ms,
+            } => {
                 let data = json!({ "reason": why.as_str(), "lasts_ms": lasts_ms });
                 record(&performer.shared, Kind::EdgeEjected, replica, incarnation, data);
             }
@@ -206,9 +252,20 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
     }
 }
 
-fn record(shared: &Shared, kind: Kind, replica: tend_core::model::ReplicaId, incarnation: u64, data: serde_json::Value) {
-    let daemon = Principal::Daemon { pid: std::process::id(), build: shared.build.clone() };
-    let entry = Entry::new(daemon, kind).on(Subject::from(replica).incarnation(incarnation)).with(data);
+fn record(
+    shared: &Shared,
+    kind: Kind,
+    replica: tend_core::model::ReplicaId,
+    incarnation: u64,
+    data: serde_json::Value,
+) {
+    let daemon = Principal::Daemon {
+        pid: std::process::id(),
+        build: shared.build.clone(),
+    };
+    let entry = Entry::new(daemon, kind)
+        .on(Subject::from(replica).incarnation(incarnation))
+        .with(data);
     shared.store.record(vec![entry]);
 }
 
@@ -219,7 +276,11 @@ async fn lost(performer: &Arc<Performer>, link: &Arc<EdgeLink>) {
     }
     *current = None;
     drop(current);
-    let child = link.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let child = link
+        .child
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
     if let Some(mut child) = child {
         // The connection is closed by its end; it is a zombie at the latest in a moment.
         let _ = child.wait();

@@ -44,8 +44,13 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
             return Ok(None);
         }
         return Err(StartFailure {
-            why: format!("it is to run as user {}, and tend runs as user {}", wanted.uid, shared.uid),
-            hint: Some("only root can run a service as another user: start tend as root or leave `user:` out".to_owned()),
+            why: format!(
+                "it is to run as user {}, and tend runs as user {}",
+                wanted.uid, shared.uid
+            ),
+            hint: Some(
+                "only root can run a service as another user: start tend as root or leave `user:` out".to_owned(),
+            ),
             permanent: true,
             port_taken: false,
         });
@@ -57,9 +62,15 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
 ///
 /// Derived from the name, so that it is the same after the state was lost and restored files still belong to it.
 fn own_user(stack: &str) -> Credentials {
-    let hash = stack.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = stack.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     let uid = OWN_USERS.start + hash % (OWN_USERS.end - OWN_USERS.start);
-    Credentials { uid, gid: uid, groups: Vec::new() }
+    Credentials {
+        uid,
+        gid: uid,
+        groups: Vec::new(),
+    }
 }
 
 /// Returns the whole environment of a process of a service, having made the folder for its data.
@@ -76,7 +87,9 @@ pub(crate) fn environment(
             environment.insert(name.to_owned(), value);
         }
     }
-    environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
+    environment
+        .entry("PATH".to_owned())
+        .or_insert_with(|| PATH_DEFAULT.to_owned());
     let home = match who {
         Some(who) => tend_linux::user_of_uid(who.uid).ok().and_then(|user| user.home),
         None => std::env::var("HOME").ok(),
@@ -109,11 +122,22 @@ pub(crate) fn program(
     who: Option<&Credentials>,
 ) -> Program {
     use std::os::unix::process::CommandExt;
-    let (name, arguments) = command.split_first().map_or(("", &[][..]), |(name, arguments)| (name.as_str(), arguments));
+    let (name, arguments) = command
+        .split_first()
+        .map_or(("", &[][..]), |(name, arguments)| (name.as_str(), arguments));
     // As the shim does it: a name with a slash is relative to the service's folder.
-    let name = if name.contains('/') { directory.join(name) } else { PathBuf::from(name) };
+    let name = if name.contains('/') {
+        directory.join(name)
+    } else {
+        PathBuf::from(name)
+    };
     let mut program = Program::new(name);
-    program.args(arguments).current_dir(directory).env_clear().envs(environment).process_group(0);
+    program
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment)
+        .process_group(0);
     if let Some(who) = who {
         program.uid(who.uid).gid(who.gid);
     }

@@ -19,7 +19,10 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Starts with no socket, to bind `threads` for each address.
     pub(crate) fn new(threads: usize) -> Self {
-        Self { threads, bound: Mutex::default() }
+        Self {
+            threads,
+            bound: Mutex::default(),
+        }
     }
 
     /// Binds what is not bound yet; on an error nothing new stays bound.

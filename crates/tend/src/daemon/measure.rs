@@ -46,14 +46,20 @@ pub(crate) fn start(shared: Arc<Shared>, hub: Hub) {
                         memory_max: memory_max.filter(|_| polled),
                     })
                 });
-                replicas.filter(|measured| looked || measured.memory_max.is_some()).collect::<Vec<_>>()
+                replicas
+                    .filter(|measured| looked || measured.memory_max.is_some())
+                    .collect::<Vec<_>>()
             });
             let wanted = wanted.await;
             before.retain(|(id, incarnation), _| {
-                wanted.iter().any(|measured| measured.replica == *id && measured.incarnation == *incarnation)
+                wanted
+                    .iter()
+                    .any(|measured| measured.replica == *id && measured.incarnation == *incarnation)
             });
             for measured in wanted {
-                let Ok(tree) = tend_linux::process_tree(measured.pid) else { continue };
+                let Ok(tree) = tend_linux::process_tree(measured.pid) else {
+                    continue;
+                };
                 // Resident size is never below the proportional one and much cheaper to read.
                 let mut memory = tend_linux::memory_rss(&tree);
                 if looked || measured.memory_max.is_some_and(|max| memory > max) {
@@ -65,8 +71,16 @@ pub(crate) fn start(shared: Arc<Shared>, hub: Hub) {
                     let passed = now.since(then).as_secs_f64().max(0.001);
                     (cpu.saturating_sub(earlier).as_secs_f64() / passed * 1000.0) as u32
                 });
-                let Measured { replica, incarnation, .. } = measured;
-                hub.input(Input::Measured { replica, incarnation, memory, cpu_permille: permille }).await;
+                let Measured {
+                    replica, incarnation, ..
+                } = measured;
+                hub.input(Input::Measured {
+                    replica,
+                    incarnation,
+                    memory,
+                    cpu_permille: permille,
+                })
+                .await;
             }
         }
     });

@@ -55,7 +55,10 @@ pub(crate) enum Ending {
 pub(crate) fn daemon(_arguments: Vec<OsString>) -> u8 {
     // A session of its own: the terminal that started it may go.
     let _ = rustix::process::setsid();
-    match Paths::of_this_user().map_err(|error| error.to_api_error()).and_then(|paths| run(&paths)) {
+    match Paths::of_this_user()
+        .map_err(|error| error.to_api_error())
+        .and_then(|paths| run(&paths))
+    {
         Ok(Ending::Stop) => 0,
         Ok(Ending::GoOnAs(program)) => {
             let error = go_on_as(&program);
@@ -108,8 +111,11 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), ApiError> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
     make().map_err(|error| {
-        ApiError::new(Class::Unavailable, format!("the folder `{}` cannot be used: {error}", path.display()))
-            .hint("make it writable for this user, or name another with TEND_STATE and TEND_RUN")
+        ApiError::new(
+            Class::Unavailable,
+            format!("the folder `{}` cannot be used: {error}", path.display()),
+        )
+        .hint("make it writable for this user, or name another with TEND_STATE and TEND_RUN")
     })
 }
 
@@ -132,7 +138,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         unusable(&error).hint("free some space where the state folder is, or name another with TEND_STATE")
     })?;
     let build = program::build_id(&program).map_err(|error| unusable(&error))?;
-    let principal = Principal::Daemon { pid: std::process::id(), build: build.clone() };
+    let principal = Principal::Daemon {
+        pid: std::process::id(),
+        build: build.clone(),
+    };
     let files = Files::of(&paths.state);
     let (committed, commits) = watch::channel(0);
     let mut options = Options::new(format!("tend daemon {}", env!("CARGO_PKG_VERSION")), principal.clone());
@@ -143,13 +152,25 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         let hint = error.hint().unwrap_or_default();
         unusable(&error).hint(hint)
     })?;
-    let shared = Arc::new(Shared::new(paths.clone(), files, program, build, store.clone(), commits));
+    let shared = Arc::new(Shared::new(
+        paths.clone(),
+        files,
+        program,
+        build,
+        store.clone(),
+        commits,
+    ));
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
         let mut documents = Vec::new();
         for kind in DocumentKind::ALL {
-            let kept = reader.documents::<serde_json::Value>(kind).map_err(|error| unusable(&error))?;
-            documents.extend(kept.into_iter().map(|(id, value)| (kind.as_str().to_owned(), id, value)));
+            let kept = reader
+                .documents::<serde_json::Value>(kind)
+                .map_err(|error| unusable(&error))?;
+            documents.extend(
+                kept.into_iter()
+                    .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
+            );
         }
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
@@ -178,7 +199,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let terminate = signal(SignalKind::terminate());
     let children = signal(SignalKind::child());
     let ((Ok(mut interrupt), Ok(mut terminate)), Ok(children)) = ((interrupt, terminate), children) else {
-        return Err(ApiError::new(Class::Unavailable, "could not set up the handling of signals"));
+        return Err(ApiError::new(
+            Class::Unavailable,
+            "could not set up the handling of signals",
+        ));
     };
     replicas::reap(Arc::clone(&shared), children);
     // What runs is looked at before the edge: it must not be told of fewer replicas than there are.
@@ -189,7 +213,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
 
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);
-    let calls = Arc::new(Calls { shared: Arc::clone(&shared), hub: hub.clone(), end });
+    let calls = Arc::new(Calls {
+        shared: Arc::clone(&shared),
+        hub: hub.clone(),
+        end,
+    });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }));
@@ -202,11 +230,16 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let _ = stop.send(true);
     let _ = server.await;
     let _ = std::fs::remove_file(paths.socket());
+    if matches!(ending, Ending::Stop) {
+        edge_link::dismiss_idle(performer).await;
+    }
     let reason = match &ending {
         Ending::Stop => "asked to end".to_owned(),
         Ending::GoOnAs(program) => format!("goes on as {}", program.display()),
     };
-    store.record(vec![Entry::new(principal, Kind::DaemonStopped).with(json!({ "reason": reason }))]);
+    store.record(vec![
+        Entry::new(principal, Kind::DaemonStopped).with(json!({ "reason": reason })),
+    ]);
     store.close().map_err(|error| unusable(&error))?;
     Ok(ending)
 }
@@ -224,8 +257,11 @@ fn listen(paths: &Paths) -> Result<UnixListener, ApiError> {
         Ok(listener)
     };
     open().map_err(|error| {
-        ApiError::new(Class::Unavailable, format!("the socket `{}` cannot be opened: {error}", path.display()))
-            .hint("name another folder with TEND_RUN")
+        ApiError::new(
+            Class::Unavailable,
+            format!("the socket `{}` cannot be opened: {error}", path.display()),
+        )
+        .hint("name another folder with TEND_RUN")
     })
 }
 

@@ -38,7 +38,10 @@ const BUILD_DIGITS: usize = 12;
 
 /// Returns what names a program file: the beginning of its SHA-256.
 pub(crate) fn build_id(program: &Path) -> Result<String, ProgramError> {
-    let read = |source| ProgramError::Read { path: program.to_owned(), source };
+    let read = |source| ProgramError::Read {
+        path: program.to_owned(),
+        source,
+    };
     let mut file = File::open(program).map_err(read)?;
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     let mut buffer = vec![0; 64 << 10];
@@ -46,7 +49,9 @@ pub(crate) fn build_id(program: &Path) -> Result<String, ProgramError> {
     loop {
         let count = file.read(&mut buffer).map_err(read)?;
         if first && !buffer[..count].starts_with(b"\x7fELF") {
-            return Err(ProgramError::NoProgram { path: program.to_owned() });
+            return Err(ProgramError::NoProgram {
+                path: program.to_owned(),
+            });
         }
         if count == 0 {
             break;
@@ -66,7 +71,10 @@ pub(crate) fn keep_copy(program: &Path, state: &Path) -> Result<PathBuf, Program
     if copy.exists() {
         return Ok(copy);
     }
-    let keep = |source| ProgramError::Keep { path: copy.clone(), source };
+    let keep = |source| ProgramError::Keep {
+        path: copy.clone(),
+        source,
+    };
     std::fs::create_dir_all(&folder).map_err(keep)?;
     let neighbour = folder.join(format!(".tend.{}.tmp", std::process::id()));
     std::fs::copy(program, &neighbour).map_err(keep)?;

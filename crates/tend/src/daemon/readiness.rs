@@ -17,7 +17,9 @@ impl Readiness {
     pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
         let socket = std::os::unix::net::UnixStream::from(socket.try_clone_to_owned()?);
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: UnixStream::from_std(socket)? })
+        Ok(Self {
+            socket: UnixStream::from_std(socket)?,
+        })
     }
 
     /// Calls `read` until it does not answer [`io::ErrorKind::WouldBlock`], waiting in between.

@@ -33,12 +33,17 @@ impl Recorder {
             }
             return;
         }
-        let mut batch = Batch { entries, ..Batch::default() };
+        let mut batch = Batch {
+            entries,
+            ..Batch::default()
+        };
         for Document { kind, id, value } in documents {
             let kind = kind_of(kind);
             match value {
                 Some(value) => {
-                    batch = batch.put(kind, id, &value).expect("invariant: a JSON value has a JSON form");
+                    batch = batch
+                        .put(kind, id, &value)
+                        .expect("invariant: a JSON value has a JSON form");
                 }
                 None => batch = batch.delete(kind, id),
             }
@@ -46,7 +51,9 @@ impl Recorder {
         self.store.commit_then(batch, move |result| {
             if let Some(durable) = durable {
                 let why = result.map(drop).map_err(|error| {
-                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                    let cause = std::error::Error::source(&error)
+                        .map(|cause| format!(": {cause}"))
+                        .unwrap_or_default();
                     format!("{error}{cause}")
                 });
                 // Who waited may have left.

@@ -40,7 +40,13 @@ pub(crate) struct Life {
 impl Life {
     /// Writes it as the text the shim keeps.
     pub(crate) fn text(&self) -> String {
-        format!("{} {} {} {}", self.replica, self.incarnation, self.fingerprint, self.port.unwrap_or(0))
+        format!(
+            "{} {} {} {}",
+            self.replica,
+            self.incarnation,
+            self.fingerprint,
+            self.port.unwrap_or(0)
+        )
     }
 
     /// Reads what [`Life::text`] wrote.
@@ -78,13 +84,18 @@ impl Replicas {
     /// Returns the way to a replica's shim, if it is that life's.
     pub(crate) fn connection(&self, replica: &ReplicaId, incarnation: u64) -> Option<Arc<ShimConnection>> {
         let live = lock(&self.live);
-        live.get(replica).filter(|live| live.incarnation == incarnation)?.connection.clone()
+        live.get(replica)
+            .filter(|live| live.incarnation == incarnation)?
+            .connection
+            .clone()
     }
 
     /// Returns the folder of a replica's life.
     pub(crate) fn folder(&self, replica: &ReplicaId, incarnation: u64) -> Option<PathBuf> {
         let live = lock(&self.live);
-        live.get(replica).filter(|live| live.incarnation == incarnation).map(|live| live.folder.clone())
+        live.get(replica)
+            .filter(|live| live.incarnation == incarnation)
+            .map(|live| live.folder.clone())
     }
 
     /// Starts a child that the caller waits for himself.
@@ -146,17 +157,28 @@ pub(crate) fn folder_of(shared: &Shared, life: &Life) -> PathBuf {
         .replica
         .to_string()
         .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    shared.paths.run.join("r").join(format!("{hash:016x}.{}", life.incarnation))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    shared
+        .paths
+        .run
+        .join("r")
+        .join(format!("{hash:016x}.{}", life.incarnation))
 }
 
 /// Looks at every replica's folder and reports what runs and what ended, before anything is decided.
 pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
     let shared = &performer.shared;
-    let entries = std::fs::read_dir(shared.paths.run.join("r")).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(shared.paths.run.join("r"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut found: Vec<(Life, PathBuf, Adoption)> = Vec::new();
     for folder in entries.map(|entry| entry.path()) {
-        let Ok(adoption) = tend_linux::adopt(&folder) else { continue };
+        let Ok(adoption) = tend_linux::adopt(&folder) else {
+            continue;
+        };
         let name = match &adoption {
             Adoption::Running(adopted) => adopted.incarnation.clone(),
             Adoption::Gone(record) => record.incarnation.clone(),
@@ -183,7 +205,14 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
         match adoption {
             Adoption::Running(running) => {
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
-                performer.hub.input(adopted(pid, started_at(running.evidence.start_time), running.shim.is_some())).await;
+                performer
+                    .hub
+                    .input(adopted(
+                        pid,
+                        started_at(running.evidence.start_time),
+                        running.shim.is_some(),
+                    ))
+                    .await;
                 match running.shim {
                     Some(connection) => {
                         watch(performer, life, folder, Arc::new(connection), running.output, None);
@@ -194,7 +223,13 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
             Adoption::Gone(record) => {
                 let last = performer.hub.ask({
                     let replica = life.replica.clone();
-                    move |controller, _| controller.world().replicas.get(&replica).map(|replica| replica.incarnation)
+                    move |controller, _| {
+                        controller
+                            .world()
+                            .replicas
+                            .get(&replica)
+                            .map(|replica| replica.incarnation)
+                    }
                 });
                 if last.await == Some(life.incarnation) {
                     let pid = u32::try_from(record.replica_pid).unwrap_or(0);
@@ -210,7 +245,12 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
 
 /// Keeps a replica without shim on the list until a shim takes over.
 fn hold(performer: &Arc<Performer>, life: &Life, folder: PathBuf, output: OutputHold) {
-    let live = Live { incarnation: life.incarnation, folder, connection: None, _output: output };
+    let live = Live {
+        incarnation: life.incarnation,
+        folder,
+        connection: None,
+        _output: output,
+    };
     lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
 }
 
@@ -218,7 +258,13 @@ fn hold(performer: &Arc<Performer>, life: &Life, folder: PathBuf, output: Output
 pub(crate) type Started = oneshot::Sender<Result<u32, StartFailure>>;
 
 /// Watches a shim that was just started.
-pub(crate) fn watch_new(performer: &Arc<Performer>, life: Life, folder: PathBuf, shim: ShimHandle, started: Option<Started>) {
+pub(crate) fn watch_new(
+    performer: &Arc<Performer>,
+    life: Life,
+    folder: PathBuf,
+    shim: ShimHandle,
+    started: Option<Started>,
+) {
     watch(performer, life, folder, Arc::new(shim.connection), shim.output, started);
 }
 
@@ -262,7 +308,9 @@ async fn listen(
     connection: &ShimConnection,
     mut started: Option<Started>,
 ) -> bool {
-    let Ok(readable) = Readiness::of(connection.as_fd()) else { return false };
+    let Ok(readable) = Readiness::of(connection.as_fd()) else {
+        return false;
+    };
     loop {
         let report = readable
             .read(|| match connection.try_receive() {
@@ -273,7 +321,8 @@ async fn listen(
             .await;
         match report {
             Ok(Some(Report::Hello(hello))) => {
-                if let (Some(evidence), Some(started)) = (&hello.replica, started.take_if(|_| hello.replica.is_some())) {
+                if let (Some(evidence), Some(started)) = (&hello.replica, started.take_if(|_| hello.replica.is_some()))
+                {
                     // The step may have been given up meanwhile.
                     let _ = started.send(Ok(u32::try_from(evidence.pid).unwrap_or(0)));
                     tokio::task::yield_now().await;
@@ -302,7 +351,9 @@ async fn listen(
 }
 
 async fn until_closed(connection: &ShimConnection) {
-    let Ok(readable) = Readiness::of(connection.as_fd()) else { return };
+    let Ok(readable) = Readiness::of(connection.as_fd()) else {
+        return;
+    };
     let closed = readable.read(|| match connection.try_receive() {
         Ok(None) => Err(std::io::ErrorKind::WouldBlock.into()),
         Ok(Some(_)) => Err(std::io::ErrorKind::WouldBlock.into()),
@@ -338,7 +389,10 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
             remove(folder);
         }
         Err(error) => {
-            performer.hub.input(input(Exit::Unknown(error.to_string()), Vec::new())).await;
+            performer
+                .hub
+                .input(input(Exit::Unknown(error.to_string()), Vec::new()))
+                .await;
             forget(&performer.shared, life);
         }
     }
@@ -351,7 +405,15 @@ async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord
     };
     let last_lines = logs::last_lines_in(&performer.shared.logs_folder(), &life.replica, LAST_LINES);
     let (replica, incarnation) = (life.replica.clone(), life.incarnation);
-    performer.hub.input(Input::Exited { replica, incarnation, exit, last_lines }).await;
+    performer
+        .hub
+        .input(Input::Exited {
+            replica,
+            incarnation,
+            exit,
+            last_lines,
+        })
+        .await;
     let dropped = record.output.stdout_dropped + record.output.stderr_dropped;
     if dropped > 0 {
         performer.record_dropped(life, dropped);
@@ -361,7 +423,10 @@ async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord
 /// Takes a life off the list, unless a later one stands there already.
 fn forget(shared: &Shared, life: &Life) {
     let mut live = lock(&shared.replicas.live);
-    if live.get(&life.replica).is_some_and(|live| live.incarnation == life.incarnation) {
+    if live
+        .get(&life.replica)
+        .is_some_and(|live| live.incarnation == life.incarnation)
+    {
         live.remove(&life.replica);
     }
 }
@@ -374,20 +439,31 @@ fn remove(folder: &Path) {
 fn observed_exit(exit: tend_linux::Exit) -> Exit {
     match exit {
         tend_linux::Exit::Exited(code) => Exit::Exited(code),
-        tend_linux::Exit::Signalled { signal, core } => Exit::Signalled { signal, core_dumped: core },
+        tend_linux::Exit::Signalled { signal, core } => Exit::Signalled {
+            signal,
+            core_dumped: core,
+        },
         tend_linux::Exit::OomKilled => Exit::OomKilled,
         tend_linux::Exit::Unknown(why) => Exit::Unknown(why),
     }
 }
 
 fn start_failure(failure: &tend_linux::StartFailure) -> StartFailure {
-    StartFailure { why: failure.to_string(), hint: failure.hint(), permanent: is_permanent(failure), port_taken: false }
+    StartFailure {
+        why: failure.to_string(),
+        hint: failure.hint(),
+        permanent: is_permanent(failure),
+        port_taken: false,
+    }
 }
 
 /// Returns whether trying again without a change is pointless.
 fn is_permanent(failure: &tend_linux::StartFailure) -> bool {
     use tend_linux::Attempt;
-    matches!(failure.attempt, Attempt::User | Attempt::OpenFiles | Attempt::Directory | Attempt::Execute)
+    matches!(
+        failure.attempt,
+        Attempt::User | Attempt::OpenFiles | Attempt::Directory | Attempt::Execute
+    )
 }
 
 /// Returns when a process was started, from field 22 of its `/proc/PID/stat`.
@@ -403,7 +479,12 @@ mod tests {
     #[test]
     fn a_life_is_read_as_it_is_written() {
         for port in [None, Some(24_000)] {
-            let life = Life { replica: "mps/api/2".parse().unwrap(), incarnation: 7, fingerprint: u64::MAX, port };
+            let life = Life {
+                replica: "mps/api/2".parse().unwrap(),
+                incarnation: 7,
+                fingerprint: u64::MAX,
+                port,
+            };
             assert_eq!(Life::parse(&life.text()), Some(life));
         }
         assert_eq!(Life::parse("something else"), None);

@@ -21,7 +21,9 @@ use crate::daemon::shared::Shared;
 pub(crate) fn launch_of(world: &World, id: &ReplicaId) -> Option<Launch> {
     let wanted = world.stacks.get(&id.stack)?;
     let service = wanted.stack.services.get(&id.service)?;
-    let Workload::Process(process) = &service.workload else { return None };
+    let Workload::Process(process) = &service.workload else {
+        return None;
+    };
     let port = world.replicas.get(id).and_then(|replica| replica.port);
     Some(tend_supervise::launch(world, wanted, service, process, id.slot, port))
 }
@@ -33,11 +35,19 @@ pub(crate) async fn environment(
     query: EnvironmentQuery,
     by: Principal,
 ) -> Result<Reply, ApiError> {
-    let EnvironmentQuery { target, purpose, program } = query;
+    let EnvironmentQuery {
+        target,
+        purpose,
+        program,
+    } = query;
     let Some(service) = target.service.clone() else {
         return Err(ApiError::new(Class::Usage, "name a service").hint("such as `tend run api -- env`"));
     };
-    let id = ReplicaId { stack: target.stack.clone(), service, slot: target.slot.unwrap_or(1) };
+    let id = ReplicaId {
+        stack: target.stack.clone(),
+        service,
+        slot: target.slot.unwrap_or(1),
+    };
     let of = id.clone();
     let launch = hub.ask(move |controller, _| {
         let world = controller.world();
@@ -46,7 +56,10 @@ pub(crate) async fn environment(
             return Err(no_service(&wanted.stack, &of.service));
         }
         launch_of(world, &of).ok_or_else(|| {
-            ApiError::new(Class::Unavailable, format!("{} is a container, and no engine is driven yet", of.service))
+            ApiError::new(
+                Class::Unavailable,
+                format!("{} is a container, and no engine is driven yet", of.service),
+            )
         })
     });
     let mut launch = launch.await?;
@@ -56,9 +69,8 @@ pub(crate) async fn environment(
             launch.environment.remove(name);
         }
     }
-    let who = identity::who(shared, &launch, id.stack.as_str()).map_err(|failure| {
-        ApiError::new(Class::Config, failure.why).hint(failure.hint.unwrap_or_default())
-    })?;
+    let who = identity::who(shared, &launch, id.stack.as_str())
+        .map_err(|failure| ApiError::new(Class::Config, failure.why).hint(failure.hint.unwrap_or_default()))?;
     let environment: BTreeMap<String, Secret> = identity::environment(shared, &launch, id.stack.as_str(), &who)
         .into_iter()
         .map(|(name, value)| (name, Secret::new(value)))
@@ -68,8 +80,17 @@ pub(crate) async fn environment(
         Purpose::Exec => "exec",
     };
     let entry = Entry::new(by, Kind::RunStarted).on(Subject::from(id.service_id()));
-    shared.store.record(vec![entry.with(json!({ "command": program, "purpose": what }))]);
+    shared
+        .store
+        .record(vec![entry.with(json!({ "command": program, "purpose": what }))]);
     let own = || (shared.uid, rustix::process::getegid().as_raw(), Vec::new());
     let (uid, gid, groups) = who.map_or_else(own, |who| (who.uid, who.gid, who.groups));
-    Ok(Reply::json(&EnvironmentReport { environment, directory: launch.directory, uid, gid, groups, cgroup: None }))
+    Ok(Reply::json(&EnvironmentReport {
+        environment,
+        directory: launch.directory,
+        uid,
+        gid,
+        groups,
+        cgroup: None,
+    }))
 }

@@ -23,16 +23,32 @@ const RECENT: usize = 10;
 pub(crate) async fn events(shared: &Arc<Shared>, query: EventsQuery) -> Result<Reply, ApiError> {
     let EventsQuery { filter, tail, follow } = query;
     if follow && filter.newest_first {
-        return Err(ApiError::new(Class::Usage, "newest first and following do not go together"));
+        return Err(ApiError::new(
+            Class::Usage,
+            "newest first and following do not go together",
+        ));
     }
     let first = match tail {
         Some(tail) => {
-            let newest = Filter { limit: Some(tail as usize), newest_first: true, ..filter.clone() };
+            let newest = Filter {
+                limit: Some(tail as usize),
+                newest_first: true,
+                ..filter.clone()
+            };
             let mut events = read(shared, newest).await?;
             events.reverse();
             events
         }
-        None => read(shared, Filter { limit: Some(filter.limit.unwrap_or(PAGE).min(PAGE)), ..filter.clone() }).await?,
+        None => {
+            read(
+                shared,
+                Filter {
+                    limit: Some(filter.limit.unwrap_or(PAGE).min(PAGE)),
+                    ..filter.clone()
+                },
+            )
+            .await?
+        }
     };
     let paged = tail.is_none() && !filter.newest_first;
     let (sender, lines) = lines(64);
@@ -61,7 +77,12 @@ pub(crate) async fn events(shared: &Arc<Shared>, query: EventsQuery) -> Result<R
                     () = sender.gone() => return,
                 }
             }
-            let next = Filter { after, limit: Some(PAGE), newest_first: false, ..filter.clone() };
+            let next = Filter {
+                after,
+                limit: Some(PAGE),
+                newest_first: false,
+                ..filter.clone()
+            };
             page = match read(&shared, next).await {
                 Ok(page) => page,
                 Err(error) => return sender.refuse(error).await,
@@ -82,7 +103,10 @@ pub(crate) async fn recent(shared: &Arc<Shared>, id: &ServiceId) -> Vec<String> 
     };
     let mut events = read(shared, filter).await.unwrap_or_default();
     events.reverse();
-    events.iter().map(|event| format!("{} {} {}", event.at, event.kind.as_str(), event.subject)).collect()
+    events
+        .iter()
+        .map(|event| format!("{} {} {}", event.at, event.kind.as_str(), event.subject))
+        .collect()
 }
 
 async fn read(shared: &Arc<Shared>, filter: Filter) -> Result<Vec<Event>, ApiError> {

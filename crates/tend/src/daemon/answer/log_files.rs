@@ -50,13 +50,13 @@ impl Stream {
     ///
     /// # Errors
     /// When files are there and cannot be read; a stream that never wrote is empty and no error.
-    pub(crate) fn open(
-        folder: &Path,
-        name: &'static str,
-        since: Option<Wall>,
-        tail: Option<u32>,
-    ) -> io::Result<Self> {
-        let mut stream = Self { folder: folder.to_owned(), name, current: None, newer: Vec::new() };
+    pub(crate) fn open(folder: &Path, name: &'static str, since: Option<Wall>, tail: Option<u32>) -> io::Result<Self> {
+        let mut stream = Self {
+            folder: folder.to_owned(),
+            name,
+            current: None,
+            newer: Vec::new(),
+        };
         let mut files = stream.files();
         // Newest first: go back until there are enough lines, or until a file begins before `since`.
         let mut wanted = tail.map(u64::from);
@@ -89,7 +89,9 @@ impl Stream {
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let Some(current) = &mut self.current else {
-                let Some(path) = self.newer.pop() else { return self.first_file() };
+                let Some(path) = self.newer.pop() else {
+                    return self.first_file();
+                };
                 self.current = Open::at(&path, 0)?;
                 continue;
             };
@@ -126,14 +128,21 @@ impl Stream {
         let files = self.files();
         let Some(newest) = files.first() else { return Ok(false) };
         let inode_of = |path: &PathBuf| std::fs::metadata(path).map(|data| data.ino()).ok();
-        let Some(current) = self.current.as_mut().filter(|current| inode_of(newest) != Some(current.inode)) else {
+        let Some(current) = self
+            .current
+            .as_mut()
+            .filter(|current| inode_of(newest) != Some(current.inode))
+        else {
             return Ok(false);
         };
         // Written between the last read and the rotation.
         if current.has_more()? {
             return Ok(true);
         }
-        let place = files.iter().position(|path| inode_of(path) == Some(current.inode)).unwrap_or(files.len());
+        let place = files
+            .iter()
+            .position(|path| inode_of(path) == Some(current.inode))
+            .unwrap_or(files.len());
         self.newer = files.into_iter().take(place).collect();
         Ok(!self.newer.is_empty())
     }
@@ -142,7 +151,10 @@ impl Stream {
     fn files(&self) -> Vec<PathBuf> {
         let first = self.folder.join(format!("{}.log", self.name));
         let older = (1..).map(|number| self.folder.join(format!("{}.log.{number}", self.name)));
-        std::iter::once(first).chain(older).take_while(|path| path.exists()).collect()
+        std::iter::once(first)
+            .chain(older)
+            .take_while(|path| path.exists())
+            .collect()
     }
 }
 
@@ -157,7 +169,14 @@ impl Open {
         file.seek(SeekFrom::Start(offset))?;
         let index_path = index_path(path);
         let index = read_index(&index_path);
-        Ok(Some(Self { reader: BufReader::new(file), inode, offset, index, index_path, partial: Vec::new() }))
+        Ok(Some(Self {
+            reader: BufReader::new(file),
+            inode,
+            offset,
+            index,
+            index_path,
+            partial: Vec::new(),
+        }))
     }
 
     fn line(&mut self) -> io::Result<Option<Line>> {
@@ -180,7 +199,10 @@ impl Open {
         let at = self.time_at(self.offset);
         self.offset += bytes.len() as u64;
         let text = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes));
-        Line { at, text: text.strip_suffix('\r').unwrap_or(&text).to_owned() }
+        Line {
+            at,
+            text: text.strip_suffix('\r').unwrap_or(&text).to_owned(),
+        }
     }
 
     fn time_at(&mut self, offset: u64) -> Option<Wall> {
@@ -204,7 +226,10 @@ fn index_path(log: &Path) -> PathBuf {
 fn read_index(path: &Path) -> Vec<(Wall, u64)> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-    bytes.chunks_exact(16).map(|record| (Wall(number(&record[..8])), number(&record[8..]))).collect()
+    bytes
+        .chunks_exact(16)
+        .map(|record| (Wall(number(&record[..8])), number(&record[8..])))
+        .collect()
 }
 
 /// Returns where the first line captured at `since` or later begins; the end of the file when all are older.
@@ -262,14 +287,18 @@ mod tests {
 
         fn write(&self, name: &str, text: &str, index: &[(u64, u64)]) {
             std::fs::write(self.0.join(name), text).unwrap();
-            let records: Vec<u8> =
-                index.iter().flat_map(|(at, offset)| [at.to_le_bytes(), offset.to_le_bytes()].concat()).collect();
+            let records: Vec<u8> = index
+                .iter()
+                .flat_map(|(at, offset)| [at.to_le_bytes(), offset.to_le_bytes()].concat())
+                .collect();
             std::fs::write(index_path(&self.0.join(name)), records).unwrap();
         }
 
         fn read(&self, since: Option<u64>, tail: Option<u32>) -> Vec<(Option<u64>, String)> {
             let mut stream = Stream::open(&self.0, "stdout", since.map(Wall), tail).unwrap();
-            std::iter::from_fn(|| stream.next().unwrap()).map(|line| (line.at.map(|at| at.0), line.text)).collect()
+            std::iter::from_fn(|| stream.next().unwrap())
+                .map(|line| (line.at.map(|at| at.0), line.text))
+                .collect()
         }
     }
 
@@ -290,7 +319,10 @@ mod tests {
         folder.write("stdout.log", "three\nfour\n", &[(200, 0), (300, 6)]);
         let lines = folder.read(None, None);
         assert_eq!(texts(&lines), ["one", "two", "three", "four"]);
-        assert_eq!(lines.iter().map(|(at, _)| at.unwrap()).collect::<Vec<_>>(), [100, 100, 200, 300]);
+        assert_eq!(
+            lines.iter().map(|(at, _)| at.unwrap()).collect::<Vec<_>>(),
+            [100, 100, 200, 300]
+        );
     }
 
     #[test]
@@ -331,6 +363,12 @@ mod tests {
         let mut stream = Stream::open(&folder.0, "stdout", None, Some(10)).unwrap();
         assert_eq!(stream.next().unwrap(), None);
         folder.write("stdout.log", "one\n", &[]);
-        assert_eq!(stream.next().unwrap(), Some(Line { at: None, text: "one".to_owned() }));
+        assert_eq!(
+            stream.next().unwrap(),
+            Some(Line {
+                at: None,
+                text: "one".to_owned()
+            })
+        );
     }
 }

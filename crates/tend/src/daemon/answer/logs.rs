@@ -31,7 +31,9 @@ struct Source {
 /// Answers with the lines a query asks for, and follows if it says so.
 pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> Result<Reply, ApiError> {
     let stack = query.target.stack.clone();
-    let known = hub.ask(move |controller, _| controller.world().stacks.contains_key(&stack)).await;
+    let known = hub
+        .ask(move |controller, _| controller.world().stacks.contains_key(&stack))
+        .await;
     let replicas = replicas_with_logs(&shared.logs_folder(), &query.target);
     if replicas.is_empty() && !known {
         return Err(no_stack(&query.target.stack));
@@ -55,9 +57,15 @@ pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> R
                 () = sender.gone() => return,
             }
             // A replica that was started meanwhile is followed from its first line.
-            let new: Vec<ReplicaId> =
-                replicas_with_logs(&folder, &query.target).into_iter().filter(|id| known.insert(id.clone())).collect();
-            let whole = LogsQuery { since: None, tail: None, ..query.clone() };
+            let new: Vec<ReplicaId> = replicas_with_logs(&folder, &query.target)
+                .into_iter()
+                .filter(|id| known.insert(id.clone()))
+                .collect();
+            let whole = LogsQuery {
+                since: None,
+                tail: None,
+                ..query.clone()
+            };
             sources.extend(open(&folder, &new, &whole).unwrap_or_default());
         }
     });
@@ -67,7 +75,11 @@ pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> R
 /// Returns the last lines a replica wrote, both streams in the order of time.
 pub(crate) fn last_lines_in(folder: &Path, replica: &ReplicaId, count: u32) -> Vec<String> {
     let query = LogsQuery {
-        target: Target { stack: replica.stack.clone(), service: None, slot: None },
+        target: Target {
+            stack: replica.stack.clone(),
+            service: None,
+            slot: None,
+        },
         since: None,
         tail: Some(count),
         streams: LogStreams::Both,
@@ -89,7 +101,10 @@ enum Stopped {
 
 async fn drain(sources: &mut [Source], sender: &LineSender<LogLine>) -> Result<(), Stopped> {
     let unreadable = |error: std::io::Error| {
-        Stopped::Failed(ApiError::new(Class::Unavailable, format!("a log could not be read: {error}")))
+        Stopped::Failed(ApiError::new(
+            Class::Unavailable,
+            format!("a log could not be read: {error}"),
+        ))
     };
     while let Some(line) = earliest(sources).map_err(unreadable)? {
         sender.send(&line).await.map_err(|_| Stopped::ClientGone)?;
@@ -108,10 +123,17 @@ fn earliest(sources: &mut [Source]) -> std::io::Result<Option<LogLine>> {
     let Some(first) = with_line.min_by_key(|source| source.next.as_ref().and_then(|line| line.at)) else {
         return Ok(None);
     };
-    let Some(Line { at, text }) = first.next.take() else { return Ok(None) };
+    let Some(Line { at, text }) = first.next.take() else {
+        return Ok(None);
+    };
     let own = text.starts_with("[tend] ");
     let source = if own { LogSource::Tend } else { first.source };
-    Ok(Some(LogLine { at, replica: first.replica.clone(), source, text }))
+    Ok(Some(LogLine {
+        at,
+        replica: first.replica.clone(),
+        source,
+        text,
+    }))
 }
 
 fn open(folder: &Path, replicas: &[ReplicaId], query: &LogsQuery) -> Result<Vec<Source>, ApiError> {
@@ -124,9 +146,17 @@ fn open(folder: &Path, replicas: &[ReplicaId], query: &LogsQuery) -> Result<Vec<
         };
         for (name, source) in streams {
             let stream = Stream::open(&folder_of(folder, replica), name, query.since, query.tail).map_err(|error| {
-                ApiError::new(Class::Unavailable, format!("the {name} of {replica} could not be read: {error}"))
+                ApiError::new(
+                    Class::Unavailable,
+                    format!("the {name} of {replica} could not be read: {error}"),
+                )
             })?;
-            sources.push(Source { replica: replica.clone(), source: *source, stream, next: None });
+            sources.push(Source {
+                replica: replica.clone(),
+                source: *source,
+                stream,
+                next: None,
+            });
         }
     }
     Ok(sources)
@@ -134,21 +164,28 @@ fn open(folder: &Path, replicas: &[ReplicaId], query: &LogsQuery) -> Result<Vec<
 
 /// Returns the folder of a replica's logs.
 pub(crate) fn folder_of(folder: &Path, replica: &ReplicaId) -> PathBuf {
-    folder.join(replica.stack.as_str()).join(replica.service.as_str()).join(replica.slot.to_string())
+    folder
+        .join(replica.stack.as_str())
+        .join(replica.service.as_str())
+        .join(replica.slot.to_string())
 }
 
 /// Returns the replicas of a target that have logs, by name and slot.
 fn replicas_with_logs(folder: &Path, target: &Target) -> Vec<ReplicaId> {
     let names = |path: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     };
     let stack: &StackName = &target.stack;
     let path = folder.join(stack.as_str());
     let mut replicas: Vec<ReplicaId> = Vec::new();
     for service in names(&path) {
         for slot in names(&path.join(&service)) {
-            let Ok(id) = format!("{stack}/{service}/{slot}").parse::<ReplicaId>() else { continue };
+            let Ok(id) = format!("{stack}/{service}/{slot}").parse::<ReplicaId>() else {
+                continue;
+            };
             let of_service = target.service.as_ref().is_none_or(|service| *service == id.service);
             if of_service && target.slot.is_none_or(|slot| slot == id.slot) {
                 replicas.push(id);

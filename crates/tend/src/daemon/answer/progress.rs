@@ -53,12 +53,13 @@ async fn run(
         changes.mark_unchanged();
         let name = stack.clone();
         let wait_for = until.clone();
-        let (view, over) = hub.ask(move |controller, now| {
-            let view = View::of(controller.world(), &name, now);
-            let over = ending(controller.world(), &name, &wait_for, now);
-            (view, over)
-        })
-        .await;
+        let (view, over) = hub
+            .ask(move |controller, now| {
+                let view = View::of(controller.world(), &name, now);
+                let over = ending(controller.world(), &name, &wait_for, now);
+                (view, over)
+            })
+            .await;
         for progress in teller.news(&view, SystemClock.now()) {
             sender.send(&ProgressLine::Progress(progress)).await?;
         }
@@ -78,7 +79,11 @@ async fn run(
 
 fn timed_out(view: &View) -> Finished {
     Finished {
-        reason: format!("it is not done after {}: {}", tend_base::format_duration(TELLING_MAX), view.pending.join("; ")),
+        reason: format!(
+            "it is not done after {}: {}",
+            tend_base::format_duration(TELLING_MAX),
+            view.pending.join("; ")
+        ),
         next_step: "`tend status` shows how it goes on; nothing was undone".to_owned(),
         ..Finished::default()
     }
@@ -88,7 +93,10 @@ fn timed_out(view: &View) -> Finished {
 fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<Finished> {
     let Some(wanted) = world.stacks.get(stack) else {
         return Some(match until {
-            Until::Gone => Finished { ok: true, ..Finished::default() },
+            Until::Gone => Finished {
+                ok: true,
+                ..Finished::default()
+            },
             Until::AsWanted => Finished {
                 reason: format!("the stack {stack} was taken down meanwhile"),
                 next_step: format!("`tend events --stack {stack}` says by whom"),
@@ -123,11 +131,20 @@ fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<F
     if goals.iter().any(|goal| matches!(goal.state, GoalState::Pending(_))) {
         return None;
     }
-    let mut urls: Vec<String> = goals.iter().flat_map(|goal| status::urls(wanted, &goal.service)).collect();
+    let mut urls: Vec<String> = goals
+        .iter()
+        .flat_map(|goal| status::urls(wanted, &goal.service))
+        .collect();
     urls.dedup();
     let mut try_next: Vec<String> = urls.first().map(|url| format!("curl -i {url}")).into_iter().collect();
     try_next.extend(["tend status", "tend logs -f", "tend top"].map(str::to_owned));
-    Some(Finished { ok: true, urls, try_next, warnings: status::warnings(wanted), ..Finished::default() })
+    Some(Finished {
+        ok: true,
+        urls,
+        try_next,
+        warnings: status::warnings(wanted),
+        ..Finished::default()
+    })
 }
 
 /// What is told about, at one moment.
@@ -184,10 +201,19 @@ impl View {
                 _ => {}
             }
         }
-        let ready = world.replicas.iter().filter(|(id, replica)| id.stack == *stack && replica.is_ready()).count();
+        let ready = world
+            .replicas
+            .iter()
+            .filter(|(id, replica)| id.stack == *stack && replica.is_ready())
+            .count();
         let routed = (world.edge.serving >= world.edge.generation && world.edge.connected && ready > 0)
             .then_some((world.edge.serving, ready));
-        Self { stages, answered, routed, pending }
+        Self {
+            stages,
+            answered,
+            routed,
+            pending,
+        }
     }
 }
 
@@ -209,12 +235,26 @@ impl Teller {
             let message = format!("{ready} replica{plural}, routes {generation}");
             let first = !self.told.contains_key(&("edge".to_owned(), Stage::Route));
             if first {
-                self.tell(&mut news, "edge".to_owned(), Stage::Route, StageState::Done, message, now);
+                self.tell(
+                    &mut news,
+                    "edge".to_owned(),
+                    Stage::Route,
+                    StageState::Done,
+                    message,
+                    now,
+                );
             }
         }
         for service in &view.answered {
             let message = "through the edge".to_owned();
-            self.tell(&mut news, service.clone(), Stage::Answered, StageState::Done, message, now);
+            self.tell(
+                &mut news,
+                service.clone(),
+                Stage::Answered,
+                StageState::Done,
+                message,
+                now,
+            );
         }
         news
     }
@@ -229,7 +269,11 @@ impl Teller {
         now: Now,
     ) {
         let key = (subject.clone(), stage);
-        if self.told.get(&key).is_some_and(|(told, said)| *told == state && *said == message) {
+        if self
+            .told
+            .get(&key)
+            .is_some_and(|(told, said)| *told == state && *said == message)
+        {
             return;
         }
         let begun = *self.begun.entry(key.clone()).or_insert(now.mono);
@@ -237,7 +281,14 @@ impl Teller {
         // What was already so when the telling began is no news to wait for, and took no time that was seen.
         let took_ms = (over && self.told.contains_key(&key)).then(|| millis(now.mono.since(begun)));
         self.told.insert(key, (state, message.clone()));
-        news.push(Progress { at: now.wall, stage, subject, state, message, took_ms });
+        news.push(Progress {
+            at: now.wall,
+            stage,
+            subject,
+            state,
+            message,
+            took_ms,
+        });
     }
 }
 

@@ -1,9 +1,8 @@
 //! The state of stacks, services and replicas as messages. Decides nothing: `tend-supervise` says what state is which.
 
 use tend_api::messages::{
-    EdgeReport, EdgeState,
-    ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackStatus, StackSummary,
-    WorkloadKind,
+    EdgeReport, EdgeState, ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus,
+    StackStatus, StackSummary, WorkloadKind,
 };
 use tend_base::Now;
 use tend_core::model::{Port, ReplicaId, ServiceId, StackName, Workload};
@@ -18,13 +17,27 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
     let services: Vec<ServiceStatus> = stack
         .services
         .keys()
-        .map(|service| service_status(world, wanted, &ServiceId { stack: name.clone(), service: service.clone() }, now))
+        .map(|service| {
+            service_status(
+                world,
+                wanted,
+                &ServiceId {
+                    stack: name.clone(),
+                    service: service.clone(),
+                },
+                now,
+            )
+        })
         .collect();
     Some(StackStatus {
         name: name.clone(),
         file: stack.source.files.first().cloned().unwrap_or_default(),
         revision: wanted.revision,
-        state: services.iter().map(|service| service.state).max().unwrap_or(ServiceState::Stopped),
+        state: services
+            .iter()
+            .map(|service| service.state)
+            .max()
+            .unwrap_or(ServiceState::Stopped),
         listeners: stack
             .edge
             .listeners
@@ -32,7 +45,11 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
             .map(|listener| ListenerStatus {
                 address: listener.address,
                 bound: world.edge.connected,
-                why: if world.edge.connected { String::new() } else { "the edge is not running".to_owned() },
+                why: if world.edge.connected {
+                    String::new()
+                } else {
+                    "the edge is not running".to_owned()
+                },
             })
             .collect(),
         routes: stack
@@ -58,7 +75,11 @@ pub(crate) fn summary(world: &World, name: &StackName, now: Now) -> Option<Stack
         services: u32::try_from(status.services.len()).unwrap_or(u32::MAX),
         wanted_replicas: status.services.iter().map(|service| service.wanted_replicas).sum(),
         ready_replicas: status.services.iter().map(|service| service.ready_replicas).sum(),
-        urls: status.services.iter().flat_map(|service| service.urls.clone()).collect(),
+        urls: status
+            .services
+            .iter()
+            .flat_map(|service| service.urls.clone())
+            .collect(),
         name: status.name,
         file: status.file,
         revision: status.revision,
@@ -72,7 +93,9 @@ pub(crate) fn warnings(wanted: &Wanted) -> Vec<String> {
         .stack
         .containers()
         .map(|service| {
-            let Workload::Container { image } = &service.workload else { return String::new() };
+            let Workload::Container { image } = &service.workload else {
+                return String::new();
+            };
             format!(
                 "{} is a container ({image}) and was not started: this version of tend runs processes and drives no \
                  container engine yet",
@@ -88,7 +111,11 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
     let mut urls = Vec::new();
     for route in edge.routes.iter().filter(|route| route.service == id.service) {
         let all: Vec<_> = edge.listeners.iter().map(|listener| listener.address).collect();
-        for address in if route.listeners.is_empty() { &all } else { &route.listeners } {
+        for address in if route.listeners.is_empty() {
+            &all
+        } else {
+            &route.listeners
+        } {
             let host = match &route.host {
                 Some(host) => format!("{host}:{}", address.port()),
                 None if address.ip().is_unspecified() => format!("{LOOPBACK}:{}", address.port()),
@@ -104,19 +131,46 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
 pub(crate) fn service_status(world: &World, wanted: &Wanted, id: &ServiceId, now: Now) -> ServiceStatus {
     let service = &wanted.stack.services[&id.service];
     let count = world.replicas_wanted(id);
-    let known = world.replicas_of(id).filter(|(id, replica)| replica.is_up() || world.is_wanted(id)).map(|(id, _)| id.slot);
+    let known = world
+        .replicas_of(id)
+        .filter(|(id, replica)| replica.is_up() || world.is_wanted(id))
+        .map(|(id, _)| id.slot);
     let slots: std::collections::BTreeSet<u32> = known.chain(1..=count).collect();
     let replicas: Vec<ReplicaStatus> = slots
         .into_iter()
-        .map(|slot| replica_status(world, &ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot }, now))
+        .map(|slot| {
+            replica_status(
+                world,
+                &ReplicaId {
+                    stack: id.stack.clone(),
+                    service: id.service.clone(),
+                    slot,
+                },
+                now,
+            )
+        })
         .collect();
-    let ready = replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).count();
+    let ready = replicas
+        .iter()
+        .filter(|replica| replica.state == ReplicaState::Ready)
+        .count();
     let container = matches!(service.workload, Workload::Container { .. });
-    let state = if container { ServiceState::NeedsEngine } else { service_state(&replicas, count, ready) };
-    let why = replicas.iter().find(|replica| replica.state != ReplicaState::Ready).map(|replica| replica.why.clone());
+    let state = if container {
+        ServiceState::NeedsEngine
+    } else {
+        service_state(&replicas, count, ready)
+    };
+    let why = replicas
+        .iter()
+        .find(|replica| replica.state != ReplicaState::Ready)
+        .map(|replica| replica.why.clone());
     ServiceStatus {
         name: id.service.clone(),
-        workload: if container { WorkloadKind::Container } else { WorkloadKind::Process },
+        workload: if container {
+            WorkloadKind::Container
+        } else {
+            WorkloadKind::Process
+        },
         state,
         why: why.unwrap_or_default(),
         wanted_replicas: count,
@@ -136,14 +190,22 @@ fn service_state(replicas: &[ReplicaStatus], wanted: u32, ready: usize) -> Servi
     let any = |state: ReplicaState| replicas.iter().any(|replica| replica.state == state);
     let all = |state: ReplicaState| replicas.iter().all(|replica| replica.state == state);
     if wanted == 0 {
-        return if any(ReplicaState::Stopping) { ServiceState::Stopping } else { ServiceState::Stopped };
+        return if any(ReplicaState::Stopping) {
+            ServiceState::Stopping
+        } else {
+            ServiceState::Stopped
+        };
     }
     if all(ReplicaState::Ready) {
         ServiceState::Running
     } else if all(ReplicaState::Completed) {
         ServiceState::Completed
     } else if any(ReplicaState::Failing) || any(ReplicaState::BackingOff) || any(ReplicaState::Unready) {
-        if ready > 0 { ServiceState::Degraded } else { ServiceState::Down }
+        if ready > 0 {
+            ServiceState::Degraded
+        } else {
+            ServiceState::Down
+        }
     } else if any(ReplicaState::Waiting) {
         ServiceState::Waiting
     } else {
@@ -163,11 +225,17 @@ pub(crate) fn replica_status(world: &World, id: &ReplicaId, now: Now) -> Replica
         pid: replica.pid(),
         port: replica.port.filter(|_| running),
         incarnation: replica.incarnation,
-        uptime_seconds: replica.started_at.filter(|_| running).map(|at| now.mono.since(at).as_secs()),
+        uptime_seconds: replica
+            .started_at
+            .filter(|_| running)
+            .map(|at| now.mono.since(at).as_secs()),
         restarts: replica.restarts,
         last_exit: replica.last_exit.as_ref().map(|last| last.exit.to_string()),
         memory_bytes: replica.memory.filter(|_| running),
-        cpu_percent: replica.cpu_permille.filter(|_| running).map(|permille| f64::from(permille) / 10.0),
+        cpu_percent: replica
+            .cpu_permille
+            .filter(|_| running)
+            .map(|permille| f64::from(permille) / 10.0),
     }
 }
 

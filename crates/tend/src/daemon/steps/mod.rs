@@ -43,7 +43,11 @@ pub(crate) struct Performer {
 
 impl Performer {
     pub(crate) fn new(shared: Arc<Shared>, hub: Hub) -> Self {
-        Self { shared, hub, edge: Mutex::default() }
+        Self {
+            shared,
+            hub,
+            edge: Mutex::default(),
+        }
     }
 
     /// Begins to perform a step and returns at once.
@@ -66,28 +70,74 @@ impl Performer {
             Step::Prepare { service, launch } => {
                 let fingerprint = launch.fingerprint;
                 let result = self.prepare(&launch, service.stack.as_str()).await;
-                Some(Input::Prepared { service, fingerprint, result })
+                Some(Input::Prepared {
+                    service,
+                    fingerprint,
+                    result,
+                })
             }
-            Step::Start { replica, incarnation, launch } => {
+            Step::Start {
+                replica,
+                incarnation,
+                launch,
+            } => {
                 let result = start::start(&self, &replica, incarnation, *launch).await;
-                Some(Input::Started { replica, incarnation, result })
+                Some(Input::Started {
+                    replica,
+                    incarnation,
+                    result,
+                })
             }
-            Step::Probe { replica, incarnation, kind, action, port, timeout } => {
+            Step::Probe {
+                replica,
+                incarnation,
+                kind,
+                action,
+                port,
+                timeout,
+            } => {
                 let result = self.probe(&replica, incarnation, &action, port, timeout).await;
-                Some(Input::Probed { replica, incarnation, kind, result })
+                Some(Input::Probed {
+                    replica,
+                    incarnation,
+                    kind,
+                    result,
+                })
             }
-            Step::Signal { replica, incarnation, signal, .. } => {
-                let command = Command::Signal { number: signal, scope: Scope::Replica };
+            Step::Signal {
+                replica,
+                incarnation,
+                signal,
+                ..
+            } => {
+                let command = Command::Signal {
+                    number: signal,
+                    scope: Scope::Replica,
+                };
                 let result = self.command(&replica, incarnation, command).await;
-                Some(Input::Signalled { replica, incarnation, result })
+                Some(Input::Signalled {
+                    replica,
+                    incarnation,
+                    result,
+                })
             }
-            Step::Kill { replica, incarnation, .. } => {
+            Step::Kill {
+                replica, incarnation, ..
+            } => {
                 let result = self.command(&replica, incarnation, Command::KillTree).await;
-                Some(Input::Killed { replica, incarnation, result })
+                Some(Input::Killed {
+                    replica,
+                    incarnation,
+                    result,
+                })
             }
             Step::ReplaceShim { replica, incarnation } => {
                 let result = self.replace_shim(&replica, incarnation).await;
-                Some(Input::ShimReplaced { replica, incarnation, result })
+                Some(Input::ShimReplaced {
+                    replica,
+                    incarnation,
+                    result,
+                })
             }
             Step::StartEdge => match super::edge_link::start(&self).await {
                 Ok(()) => None,
@@ -97,7 +147,13 @@ impl Performer {
                 let result = super::edge_link::publish(&self, generation, endpoints).await;
                 Some(Input::Published { generation, result })
             }
-            Step::Verify { service, revision, address, host, path } => {
+            Step::Verify {
+                service,
+                revision,
+                address,
+                host,
+                path,
+            } => {
                 let answered = probe::through_edge(address, host.as_deref(), &path).await;
                 let result = answered.and_then(|replica| {
                     if replica.service_id() == service {
@@ -106,7 +162,11 @@ impl Performer {
                         Err(format!("{replica} answered at {path} in place of {service}"))
                     }
                 });
-                Some(Input::Verified { service, revision, result })
+                Some(Input::Verified {
+                    service,
+                    revision,
+                    result,
+                })
             }
         }
     }
@@ -121,14 +181,18 @@ impl Performer {
     ) -> Result<(), String> {
         let no_port = || "it has no port to be asked at".to_owned();
         match action {
-            ProbeAction::Http { path, port: other } => probe::http(other.or(port).ok_or_else(no_port)?, path, timeout).await,
+            ProbeAction::Http { path, port: other } => {
+                probe::http(other.or(port).ok_or_else(no_port)?, path, timeout).await
+            }
             ProbeAction::Tcp { port: other } => probe::tcp(other.or(port).ok_or_else(no_port)?, timeout).await,
             ProbeAction::Command { command } => {
                 let replica_of = replica.clone();
-                let launch = self.hub.ask(move |controller, _| {
-                    super::answer::environment::launch_of(controller.world(), &replica_of)
-                });
-                let Some(mut launch) = launch.await else { return Err("the service is not wanted any more".to_owned()) };
+                let launch = self
+                    .hub
+                    .ask(move |controller, _| super::answer::environment::launch_of(controller.world(), &replica_of));
+                let Some(mut launch) = launch.await else {
+                    return Err("the service is not wanted any more".to_owned());
+                };
                 launch.command.clone_from(command);
                 launch.port = port;
                 let _ = incarnation;
@@ -150,10 +214,15 @@ impl Performer {
         let shared = Arc::clone(&self.shared);
         let run = move || -> Result<(), String> {
             let mut program = identity::program(&command, &directory, &environment, who.as_ref());
-            program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            program
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
             run_to_end(&shared, &mut program, timeout)
         };
-        tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())?
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| error.to_string())?
     }
 
     /// Says something to a replica's shim, waiting for its successor if it was just lost.
@@ -178,22 +247,36 @@ impl Performer {
         let folder = self.shared.replicas.folder(replica, incarnation).ok_or_else(gone)?;
         let of = replica.clone();
         let facts = self.hub.ask(move |controller, _| {
-            controller.world().replicas.get(&of).map(|facts| (facts.fingerprint, facts.port))
+            controller
+                .world()
+                .replicas
+                .get(&of)
+                .map(|facts| (facts.fingerprint, facts.port))
         });
         let (fingerprint, port) = facts.await.ok_or_else(gone)?;
         let shim = tend_linux::spawn_takeover(&self.shared.program, &folder).map_err(|error| error.to_string())?;
-        let life = Life { replica: replica.clone(), incarnation, fingerprint, port };
+        let life = Life {
+            replica: replica.clone(),
+            incarnation,
+            fingerprint,
+            port,
+        };
         super::replicas::watch_new(self, life, folder, shim, None);
         Ok(())
     }
 
     /// Writes down that a replica's output was not all kept.
     pub(crate) fn record_dropped(&self, life: &Life, bytes: u64) {
-        let daemon = Principal::Daemon { pid: std::process::id(), build: self.shared.build.clone() };
+        let daemon = Principal::Daemon {
+            pid: std::process::id(),
+            build: self.shared.build.clone(),
+        };
         let subject = Subject::from(life.replica.clone()).incarnation(life.incarnation);
-        self.shared
-            .store
-            .record(vec![Entry::new(daemon, Kind::LogsDropped).on(subject).with(json!({ "bytes": bytes }))]);
+        self.shared.store.record(vec![
+            Entry::new(daemon, Kind::LogsDropped)
+                .on(subject)
+                .with(json!({ "bytes": bytes })),
+        ]);
     }
 }
 
@@ -206,7 +289,10 @@ const CHILD_AGAIN: Duration = Duration::from_millis(10);
 fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Result<(), String> {
     use std::io::Read;
     let name = program.get_program().to_string_lossy().into_owned();
-    let mut child = shared.replicas.start_child(program).map_err(|error| format!("`{name}` could not be run: {error}"))?;
+    let mut child = shared
+        .replicas
+        .start_child(program)
+        .map_err(|error| format!("`{name}` could not be run: {error}"))?;
     let stderr = child.stderr.take();
     // Read beside the waiting: a command that says much must not wait for us to listen.
     let said = std::thread::spawn(move || {
@@ -229,7 +315,10 @@ fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Resu
                 // Killing and waiting cannot fail for a child that is ours and not waited for.
                 let _ = child.kill();
                 let _ = child.wait();
-                break Err(format!("`{name}` did not end within {}", tend_base::format_duration(timeout)));
+                break Err(format!(
+                    "`{name}` did not end within {}",
+                    tend_base::format_duration(timeout)
+                ));
             }
             Ok(None) => std::thread::sleep(CHILD_AGAIN),
             Err(error) => break Err(format!("`{name}` could not be waited for: {error}")),
@@ -241,7 +330,11 @@ fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Resu
         return Ok(());
     }
     // A grandchild may hold the pipe open; then what it said so far is not waited for.
-    let said = if said.is_finished() { said.join().unwrap_or_default() } else { String::new() };
+    let said = if said.is_finished() {
+        said.join().unwrap_or_default()
+    } else {
+        String::new()
+    };
     let comma = if said.is_empty() { "" } else { ": " };
     Err(format!("`{name}` ended with {status}{comma}{said}"))
 }
@@ -250,21 +343,66 @@ fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Resu
 fn failed(step: &Step, why: &str) -> Input {
     let result = Err(why.to_owned());
     match step.clone() {
-        Step::Prepare { service, launch } => Input::Prepared { service, fingerprint: launch.fingerprint, result },
-        Step::Start { replica, incarnation, .. } => {
-            let failure = StartFailure { why: why.to_owned(), hint: None, permanent: false, port_taken: false };
-            Input::Started { replica, incarnation, result: Err(failure) }
+        Step::Prepare { service, launch } => Input::Prepared {
+            service,
+            fingerprint: launch.fingerprint,
+            result,
+        },
+        Step::Start {
+            replica, incarnation, ..
+        } => {
+            let failure = StartFailure {
+                why: why.to_owned(),
+                hint: None,
+                permanent: false,
+                port_taken: false,
+            };
+            Input::Started {
+                replica,
+                incarnation,
+                result: Err(failure),
+            }
         }
-        Step::Probe { replica, incarnation, kind, .. } => probed(replica, incarnation, kind, result),
-        Step::Signal { replica, incarnation, .. } => Input::Signalled { replica, incarnation, result },
-        Step::Kill { replica, incarnation, .. } => Input::Killed { replica, incarnation, result },
-        Step::ReplaceShim { replica, incarnation } => Input::ShimReplaced { replica, incarnation, result },
+        Step::Probe {
+            replica,
+            incarnation,
+            kind,
+            ..
+        } => probed(replica, incarnation, kind, result),
+        Step::Signal {
+            replica, incarnation, ..
+        } => Input::Signalled {
+            replica,
+            incarnation,
+            result,
+        },
+        Step::Kill {
+            replica, incarnation, ..
+        } => Input::Killed {
+            replica,
+            incarnation,
+            result,
+        },
+        Step::ReplaceShim { replica, incarnation } => Input::ShimReplaced {
+            replica,
+            incarnation,
+            result,
+        },
         Step::StartEdge => Input::EdgeStartFailed { why: why.to_owned() },
         Step::Publish { generation, .. } => Input::Published { generation, result },
-        Step::Verify { service, revision, .. } => Input::Verified { service, revision, result: Err(why.to_owned()) },
+        Step::Verify { service, revision, .. } => Input::Verified {
+            service,
+            revision,
+            result: Err(why.to_owned()),
+        },
     }
 }
 
 fn probed(replica: ReplicaId, incarnation: u64, kind: ProbeKind, result: Result<(), String>) -> Input {
-    Input::Probed { replica, incarnation, kind, result }
+    Input::Probed {
+        replica,
+        incarnation,
+        kind,
+        result,
+    }
 }

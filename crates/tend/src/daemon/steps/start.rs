@@ -31,7 +31,12 @@ pub(super) async fn start(
     let stack = replica.stack.as_str();
     let who = identity::who(shared, &launch, stack)?;
     let environment = identity::environment(shared, &launch, stack, &who);
-    let life = Life { replica: replica.clone(), incarnation, fingerprint: launch.fingerprint, port: launch.port };
+    let life = Life {
+        replica: replica.clone(),
+        incarnation,
+        fingerprint: launch.fingerprint,
+        port: launch.port,
+    };
     let socket = match launch.port {
         Some(port) => listening(port, &launch.port_form)?,
         None => None,
@@ -39,12 +44,18 @@ pub(super) async fn start(
     let cgroup = identity::cgroup(shared, replica, &launch.resources);
     let logs = logs::folder_of(&shared.logs_folder(), replica);
     std::fs::create_dir_all(&logs).map_err(|error| {
-        passing(format!("the folder of its logs, `{}`, could not be made: {error}", logs.display()))
+        passing(format!(
+            "the folder of its logs, `{}`, could not be made: {error}",
+            logs.display()
+        ))
     })?;
     let spec = Spec {
         incarnation: life.text(),
         argv: launch.command.iter().map(OsString::from).collect(),
-        env: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        env: environment
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         directory: launch.directory.clone(),
         user: who,
         cgroup,
@@ -64,20 +75,34 @@ pub(super) async fn start(
         },
     };
     let folder = replicas::folder_of(shared, &life);
-    let shim = tend_linux::spawn_shim(&shared.program, &folder, &spec, socket.as_ref().map(AsFd::as_fd))
-        .map_err(|error| StartFailure { hint: error.hint(), ..passing(error.to_string()) })?;
+    let shim =
+        tend_linux::spawn_shim(&shared.program, &folder, &spec, socket.as_ref().map(AsFd::as_fd)).map_err(|error| {
+            StartFailure {
+                hint: error.hint(),
+                ..passing(error.to_string())
+            }
+        })?;
     let (started, starting) = oneshot::channel();
     replicas::watch_new(performer, life, folder, shim, Some(started));
     match tokio::time::timeout(START_MAX, starting).await {
         Ok(Ok(result)) => result.map_err(|failure| with_user_hint(failure, &spec)),
-        Ok(Err(_)) => Err(passing("its shim ended before it said whether the replica runs".to_owned())),
-        Err(_) => Err(passing("its shim did not say in time whether the replica runs".to_owned())),
+        Ok(Err(_)) => Err(passing(
+            "its shim ended before it said whether the replica runs".to_owned(),
+        )),
+        Err(_) => Err(passing(
+            "its shim did not say in time whether the replica runs".to_owned(),
+        )),
     }
 }
 
 /// A failure that may pass by itself.
 fn passing(why: String) -> StartFailure {
-    StartFailure { why, hint: None, permanent: false, port_taken: false }
+    StartFailure {
+        why,
+        hint: None,
+        permanent: false,
+        port_taken: false,
+    }
 }
 
 /// Makes sure that the port is free, and returns the socket when the replica is to inherit it.
@@ -93,7 +118,10 @@ fn listening(port: u16, form: &Port) -> Result<Option<TcpListener>, StartFailure
 
 /// A program its user may not reach is the commonest first failure of a daemon run by root: says so.
 fn with_user_hint(mut failure: StartFailure, spec: &Spec) -> StartFailure {
-    let reached = |path: &std::path::Path| path.ancestors().all(|part| part.as_os_str().is_empty() || part.exists());
+    let reached = |path: &std::path::Path| {
+        path.ancestors()
+            .all(|part| part.as_os_str().is_empty() || part.exists())
+    };
     if let Some(who) = &spec.user
         && failure.permanent
         && reached(&spec.directory)

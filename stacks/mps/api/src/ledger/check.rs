@@ -127,8 +127,7 @@ pub struct CheckReport {
 
 /// Checks the books as the open read transaction of `db` sees them.
 pub fn check(db: &mut dyn Statements) -> Result<CheckReport, Error> {
-    let mut figures =
-        |sql| Ok::<_, Error>(db.query_one(sql, &[])?.expect("an aggregate has one row"));
+    let mut figures = |sql| Ok::<_, Error>(db.query_one(sql, &[])?.expect("an aggregate has one row"));
     let kinds = figures(
         "SELECT COUNT(*), \
          CAST(COALESCE(SUM(CASE kind WHEN 'payment' THEN 1 ELSE 0 END), 0) AS BIGINT), \
@@ -138,9 +137,7 @@ pub fn check(db: &mut dyn Statements) -> Result<CheckReport, Error> {
          CAST(COALESCE(SUM(CASE kind WHEN 'recharge' THEN 1 ELSE 0 END), 0) AS BIGINT), \
          CAST(COALESCE(SUM(CASE kind WHEN 'recharge' THEN paid ELSE 0 END), 0) AS BIGINT) FROM app.transactions",
     )?;
-    let entries = figures(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM app.ledger_entries",
-    )?;
+    let entries = figures("SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM app.ledger_entries")?;
     let cards = figures(
         "SELECT COUNT(*), CAST(COALESCE(SUM(balance), 0) AS BIGINT), CAST(COALESCE(SUM(points), 0) AS BIGINT) FROM app.member_cards",
     )?;
