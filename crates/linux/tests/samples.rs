@@ -24,12 +24,7 @@ fn compare(name: &str, actual: &str) {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, actual).unwrap();
     }
-    assert_eq!(
-        actual,
-        fs::read_to_string(&path).unwrap(),
-        "{}",
-        path.display()
-    );
+    assert_eq!(actual, fs::read_to_string(&path).unwrap(), "{}", path.display());
 }
 
 #[test]
@@ -65,9 +60,7 @@ fn an_older_daemon_is_obeyed() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    until("the replica said something", || {
-        rig.stdout() == "good day!\n"
-    });
+    until("the replica said something", || rig.stdout() == "good day!\n");
     assert!(
         !rig.folder().join("spec").exists(),
         "the spec holds secrets and must not stay"
@@ -85,10 +78,7 @@ fn an_older_daemon_is_obeyed() {
             answered.is_some()
         });
         let (read, _) = answered.unwrap();
-        answers.push_str(&format!(
-            "{line}\n    {}\n",
-            String::from_utf8_lossy(&bytes[..read])
-        ));
+        answers.push_str(&format!("{line}\n    {}\n", String::from_utf8_lossy(&bytes[..read])));
     }
     compare("commands", &answers);
     drop(socket);

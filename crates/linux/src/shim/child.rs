@@ -102,19 +102,9 @@ pub(super) fn start(
     Err(failed(attempt, &subject(spec, attempt), errno))
 }
 
-fn prepare(
-    spec: &Spec,
-    descriptors: &Descriptors<'_>,
-    umask: u32,
-) -> Result<Prepared, StartFailure> {
+fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Prepared, StartFailure> {
     let no_nul = |bytes: &[u8]| {
-        CString::new(bytes).map_err(|_| {
-            failed(
-                Attempt::Prepare,
-                "an argument or variable holds a NUL byte",
-                0,
-            )
-        })
+        CString::new(bytes).map_err(|_| failed(Attempt::Prepare, "an argument or variable holds a NUL byte", 0))
     };
     let mut texts = Vec::with_capacity(spec.argv.len() + spec.env.len() + 1);
     for argument in &spec.argv {
@@ -127,9 +117,8 @@ fn prepare(
     let listen = match (descriptors.listen, spec.listen_descriptor) {
         (Some(socket), Some(target)) if target >= 3 => {
             texts.push(CString::from(c"LISTEN_FDS=1"));
-            let moved = rustix::io::fcntl_dupfd_cloexec(socket, target + 1).map_err(|errno| {
-                failed(Attempt::Descriptors, "its socket", errno.raw_os_error())
-            })?;
+            let moved = rustix::io::fcntl_dupfd_cloexec(socket, target + 1)
+                .map_err(|errno| failed(Attempt::Descriptors, "its socket", errno.raw_os_error()))?;
             Some((moved, target))
         }
         _ => None,
@@ -148,9 +137,7 @@ fn prepare(
     let cgroup_procs = match &spec.cgroup {
         Some(folder) => {
             let subject = folder.display().to_string();
-            let errno = |error: std::io::Error| {
-                failed(Attempt::Cgroup, &subject, error.raw_os_error().unwrap_or(0))
-            };
+            let errno = |error: std::io::Error| failed(Attempt::Cgroup, &subject, error.raw_os_error().unwrap_or(0));
             std::fs::create_dir_all(folder).map_err(errno)?;
             Some(
                 File::options()
@@ -169,10 +156,7 @@ fn prepare(
         listen_pid,
         directory: no_nul(spec.directory.as_os_str().as_bytes())?,
         cgroup_procs,
-        user: spec
-            .user
-            .as_ref()
-            .map(|user| (user.uid, user.gid, user.groups.clone())),
+        user: spec.user.as_ref().map(|user| (user.uid, user.gid, user.groups.clone())),
         open_files_max: spec.open_files_max,
         listen,
         standard: [
@@ -275,11 +259,7 @@ fn become_replica(prepared: &mut Prepared) -> (Attempt, i32) {
     for candidate in &prepared.candidates {
         // SAFETY: three arrays of C strings ended by null, all owned by `prepared`. Returns only when it failed.
         unsafe {
-            libc::execve(
-                candidate.as_ptr(),
-                prepared.argv.as_ptr(),
-                prepared.envp.as_ptr(),
-            );
+            libc::execve(candidate.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr());
         }
         match last_errno() {
             libc::ENOENT | libc::ENOTDIR => {}

@@ -23,8 +23,7 @@ use tend_base::{Clock as _, SystemClock};
 use crate::cgroup;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
-    Attempt, EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id,
-    replace_file,
+    Attempt, EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, replace_file,
 };
 use crate::{fifo, host};
 use watch::{Replica, Watch};
@@ -111,11 +110,7 @@ impl Inherited {
         let null = rustix::io::fcntl_dupfd_cloexec(&null, 3)?;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stdout(&null)?;
-        Ok(Self {
-            control,
-            listen,
-            null,
-        })
+        Ok(Self { control, listen, null })
     }
 }
 
@@ -131,36 +126,25 @@ fn lock() -> Result<OwnedFd, Errno> {
 }
 
 /// Starts what `spec` says and leaves it to `watch`.
-fn start(
-    watch: &mut Watch,
-    null: OwnedFd,
-    listen: Option<OwnedFd>,
-    umask: u32,
-) -> Result<(), Outcome> {
+fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) -> Result<(), Outcome> {
     let not_started = |failure| Outcome::NotStarted(failure);
-    let prepare = |what: &str, error: io::Error| {
-        child::failed(Attempt::Prepare, what, error.raw_os_error().unwrap_or(0))
-    };
+    let prepare =
+        |what: &str, error: io::Error| child::failed(Attempt::Prepare, what, error.raw_os_error().unwrap_or(0));
     let text = fs::read(SPEC_FILE).map_err(|error| not_started(prepare(SPEC_FILE, error)))?;
     // It holds the replica's secrets and is needed no more, whatever comes of the start.
     let _ = fs::remove_file(SPEC_FILE);
-    let spec = Spec::decode(&text)
-        .map_err(|why| not_started(child::failed(Attempt::Prepare, &format!("spec: {why}"), 0)))?;
+    let spec =
+        Spec::decode(&text).map_err(|why| not_started(child::failed(Attempt::Prepare, &format!("spec: {why}"), 0)))?;
     drop(text);
     watch.incarnation.clone_from(&spec.incarnation);
     let fifos = [fifo::STDOUT, fifo::STDERR].map(|name| {
         fifo::make(Path::new(name), spec.user.as_ref())?;
         // Two open files each: the replica's blocks, the shim's does not.
-        Ok::<_, io::Error>((
-            fifo::open(Path::new(name), true)?,
-            fifo::open(Path::new(name), false)?,
-        ))
+        Ok::<_, io::Error>((fifo::open(Path::new(name), true)?, fifo::open(Path::new(name), false)?))
     });
     let [stdout, stderr] = fifos;
-    let (stdout, replica_stdout) =
-        stdout.map_err(|error| not_started(prepare(fifo::STDOUT, error)))?;
-    let (stderr, replica_stderr) =
-        stderr.map_err(|error| not_started(prepare(fifo::STDERR, error)))?;
+    let (stdout, replica_stdout) = stdout.map_err(|error| not_started(prepare(fifo::STDOUT, error)))?;
+    let (stderr, replica_stderr) = stderr.map_err(|error| not_started(prepare(fifo::STDERR, error)))?;
     watch.log_to(stdout, stderr, &spec.logs);
 
     let shim_pid = own_pid();
@@ -217,15 +201,13 @@ fn take_over(watch: &mut Watch) -> Result<(), Outcome> {
     for name in [fifo::STDOUT, fifo::STDERR] {
         fifo::make(Path::new(name), None).map_err(|error| unknown(&error.to_string()))?;
     }
-    let open =
-        |name| fifo::open(Path::new(name), true).map_err(|error| unknown(&error.to_string()));
+    let open = |name| fifo::open(Path::new(name), true).map_err(|error| unknown(&error.to_string()));
     watch.log_to(open(fifo::STDOUT)?, open(fifo::STDERR)?, &state.logs);
     state.shim_pid = own_pid();
     if boot_id().ok().as_ref() != Some(&state.replica.boot_id) {
         return Err(unknown("the machine was restarted meanwhile"));
     }
-    let recognised =
-        host::recognise(&state.replica, Path::new(".")).map_err(|why| unknown(&why.to_string()))?;
+    let recognised = host::recognise(&state.replica, Path::new(".")).map_err(|why| unknown(&why.to_string()))?;
     state.replica.executable = recognised.executable;
     let _ = replace_file(Path::new(STATE_FILE), &state.encode());
     watch.watch(Replica::Adopted(recognised.pidfd), state);
@@ -237,12 +219,7 @@ fn own_pid() -> i32 {
 }
 
 /// What the shim writes down when the replica is over.
-fn record(
-    incarnation: &str,
-    replica_pid: i32,
-    outcome: Outcome,
-    output: OutputCounters,
-) -> ExitRecord {
+fn record(incarnation: &str, replica_pid: i32, outcome: Outcome, output: OutputCounters) -> ExitRecord {
     ExitRecord {
         incarnation: incarnation.to_owned(),
         replica_pid,
