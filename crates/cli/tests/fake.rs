@@ -56,7 +56,7 @@ impl Fake {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = folder.path().join("tend.sock");
-        let (bound, is_bound) = std::sync::mpsc::channel();
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

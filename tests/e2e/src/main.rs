@@ -69,11 +69,18 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
             _ => {}
         }
         let body = format!("{} {target}\n", std::process::id());
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
     }
 }
 
-#[expect(clippy::exit, reason = "to end at once, from whichever thread, is what is asked of it")]
+#[expect(
+    clippy::exit,
+    reason = "to end at once, from whichever thread, is what is asked of it"
+)]
 fn end(code: i32) {
     std::process::exit(code)
 }

@@ -42,7 +42,10 @@ fn a_port_already_taken_is_refused_before_anything_starts() {
     );
     let said = refused(&machine, &folder, 5);
     assert_says(&said, &[&port.to_string(), "next:"]);
-    assert!(machine.json(&["ls"])["stacks"].as_array().unwrap().is_empty(), "nothing was accepted");
+    assert!(
+        machine.json(&["ls"])["stacks"].as_array().unwrap().is_empty(),
+        "nothing was accepted"
+    );
 }
 
 #[test]
@@ -62,8 +65,10 @@ fn a_command_that_is_not_executable_is_named() {
 #[test]
 fn a_service_that_keeps_crashing_ends_up_with_its_last_lines() {
     let machine = Machine::new("crash-loop");
-    let folder =
-        machine.stack("shop", "services:\n  web: { command: \"sh -c 'echo cannot reach the ledger; exit 3'\" }\n");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  web: { command: \"sh -c 'echo cannot reach the ledger; exit 3'\" }\n",
+    );
     let said = refused(&machine, &folder, 1);
     assert_says(&said, &["exited with code 3", "cannot reach the ledger", "next:"]);
 }
@@ -75,13 +80,19 @@ fn a_failing_prepare_is_told_with_what_it_said() {
         "shop",
         "services:\n  web:\n    prepare: sh -c 'echo no compiler here >&2; exit 9'\n    command: ../e2e-service\n    port: PORT\n",
     );
-    assert_says(&refused(&machine, &folder, 1), &["prepare", "no compiler here", "next:"]);
+    assert_says(
+        &refused(&machine, &folder, 1),
+        &["prepare", "no compiler here", "next:"],
+    );
 }
 
 #[test]
 fn a_second_daemon_on_the_same_state_is_refused() {
     let machine = Machine::new("second-daemon");
-    let folder = machine.stack("shop", "services:\n  web: { command: sleep 1000, start_period: 100ms }\n");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  web: { command: sleep 1000, start_period: 100ms }\n",
+    );
     machine.tend(&["up", &folder]).ok();
     let done = machine.tend(&["daemon"]);
     assert_ne!(done.code, 0);
@@ -118,7 +129,11 @@ fn a_full_disk_is_said_and_nothing_is_accepted() {
     assert!(mounted.success(), "a small file system could not be mounted");
     let folder = machine.stack("shop", "services:\n  web: { command: sleep 1000 }\n");
     let done = machine.tend(&["up", &folder]);
-    let unmounted = std::process::Command::new("umount").arg("--lazy").arg(&state).status().unwrap();
+    let unmounted = std::process::Command::new("umount")
+        .arg("--lazy")
+        .arg(&state)
+        .status()
+        .unwrap();
     assert!(unmounted.success());
     assert_ne!(done.code, 0, "{}", done.said());
     assert_says(&done.said(), &["No space left", "next:"]);
@@ -127,7 +142,10 @@ fn a_full_disk_is_said_and_nothing_is_accepted() {
 #[test]
 fn what_is_not_there_is_named_with_what_is() {
     let machine = Machine::new("unknown");
-    let folder = machine.stack("shop", "services:\n  web: { command: sleep 1000, start_period: 100ms }\n");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  web: { command: sleep 1000, start_period: 100ms }\n",
+    );
     machine.tend(&["up", &folder]).ok();
     for (arguments, code, parts) in [
         (&["status", "shap"][..], 4, &["shap"][..]),

@@ -8,7 +8,10 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
     let port = free_port();
     let folder = machine.mps(port);
     let said = machine.tend(&["up", &folder]).ok();
-    assert!(said.contains("mps is up") && said.contains(&format!("http://127.0.0.1:{port}/")), "{said}");
+    assert!(
+        said.contains("mps is up") && said.contains(&format!("http://127.0.0.1:{port}/")),
+        "{said}"
+    );
 
     let mut answered = std::collections::BTreeSet::new();
     for _ in 0..12 {
@@ -22,7 +25,10 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
     assert!(status.contains("3/3"), "{status}");
     assert!(machine.tend(&["ls"]).ok().contains("mps"));
     assert!(machine.tend(&["describe", "api"]).ok().contains("/ready"));
-    assert!(machine.tend(&["plan", &folder]).ok().to_lowercase().contains("nothing"), "nothing is left to be done");
+    assert!(
+        machine.tend(&["plan", &folder]).ok().to_lowercase().contains("nothing"),
+        "nothing is left to be done"
+    );
 
     let logs = machine.tend(&["logs", "api", "-n", "5"]).ok();
     assert!(logs.contains("mps-api"), "{logs}");
@@ -32,7 +38,9 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
     machine.tend(&["scale", "api=3"]).ok();
     machine.wait_ready("mps", "api", 3);
 
-    let run = machine.tend(&["run", "api", "--", "sh", "-c", "echo in $TEND_STACK at $TEND_DATA_DIR"]).ok();
+    let run = machine
+        .tend(&["run", "api", "--", "sh", "-c", "echo in $TEND_STACK at $TEND_DATA_DIR"])
+        .ok();
     assert!(run.contains("in mps at"), "{run}");
 
     let pids = machine.pids("mps", "api");
@@ -93,9 +101,14 @@ fn services_reach_each_other_at_stable_addresses_and_start_in_order() {
          \x20   depends_on: { api: { condition: service_healthy } }\n",
     );
     machine.tend(&["up", &folder]).ok();
-    wait_until("the job has completed", || machine.states("shop", "job") == ["completed"]);
+    wait_until("the job has completed", || {
+        machine.states("shop", "job") == ["completed"]
+    });
     let said = machine.tend(&["logs", "shop/job"]).ok();
-    let address = said.split("api at http://127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = said
+        .split("api at http://127.0.0.1:")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
     let port: u16 = address.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
     assert_eq!(get(port, "/pid").unwrap().replica.as_deref(), Some("shop/api/1"));
 }

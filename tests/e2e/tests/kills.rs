@@ -10,7 +10,9 @@ use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
 /// Waits until so many more payments were acknowledged than before: the system serves again.
 fn wait_for_payments(progress: &Progress, more: u64) {
     let wanted = progress.acknowledged() + more;
-    wait_until(&format!("{more} more payments are acknowledged"), || progress.acknowledged() >= wanted);
+    wait_until(&format!("{more} more payments are acknowledged"), || {
+        progress.acknowledged() >= wanted
+    });
 }
 
 #[test]
@@ -44,12 +46,24 @@ fn payments_stay_exactly_once_while_everything_is_killed() {
         let failed = progress.failed_requests();
         kill(machine.daemon());
         wait_for_payments(&progress, 60);
-        assert_eq!(progress.failed_requests(), failed, "requests failed because the daemon was dead");
+        assert_eq!(
+            progress.failed_requests(),
+            failed,
+            "requests failed because the daemon was dead"
+        );
         machine.start_daemon();
         machine.wait_ready("mps", "api", 3);
-        assert_eq!(machine.pids("mps", "api"), before, "a daemon that comes back restarts nothing");
+        assert_eq!(
+            machine.pids("mps", "api"),
+            before,
+            "a daemon that comes back restarts nothing"
+        );
         wait_for_payments(&progress, 20);
-        assert_eq!(progress.failed_requests(), failed, "requests failed because the daemon came back");
+        assert_eq!(
+            progress.failed_requests(),
+            failed,
+            "requests failed because the daemon came back"
+        );
 
         // With a shim killed, its replica serves on.
         let shim = machine.roles("shim")[0];
@@ -59,19 +73,29 @@ fn payments_stay_exactly_once_while_everything_is_killed() {
             shims.len() == 3 && !shims.contains(&shim)
         });
         wait_for_payments(&progress, 20);
-        assert_eq!(progress.failed_requests(), failed, "requests failed because a shim was killed");
+        assert_eq!(
+            progress.failed_requests(),
+            failed,
+            "requests failed because a shim was killed"
+        );
         assert_eq!(machine.pids("mps", "api"), before);
 
         let edge = machine.edge();
         kill(edge);
-        wait_until("the edge was replaced", || machine.roles("edge").first().is_some_and(|pid| *pid != edge));
+        wait_until("the edge was replaced", || {
+            machine.roles("edge").first().is_some_and(|pid| *pid != edge)
+        });
         wait_for_payments(&progress, 20);
     }
 
     let report = load.join().unwrap().unwrap();
     assert!(report.books.are_right(), "{:?}", report.books.findings);
     assert_eq!(report.failed.connection_refused, 0, "a connection was refused");
-    assert_eq!(report.acknowledged + report.unknown, report.sent, "every payment came to an end");
+    assert_eq!(
+        report.acknowledged + report.unknown,
+        report.sent,
+        "every payment came to an end"
+    );
     assert!(machine.events("replica.exited").len() >= 2, "each crash has its card");
     machine.tend(&["events", "verify"]).ok();
 }
@@ -94,13 +118,19 @@ fn output_is_complete_although_the_shim_was_killed_in_between() {
     for _ in 0..3 {
         let shims = machine.roles("shim");
         shims.iter().for_each(|shim| kill(*shim));
-        wait_until("another shim took over", || machine.roles("shim").iter().any(|pid| !shims.contains(pid)));
+        wait_until("another shim took over", || {
+            machine.roles("shim").iter().any(|pid| !shims.contains(pid))
+        });
     }
     assert_eq!(printing.join().unwrap().status, 200);
     wait_until("all lines are in the log", || {
         let log = machine.tend(&["logs", "shop/web"]).ok();
-        let seen: std::collections::BTreeSet<&str> = log.lines().filter_map(|line| line.split("line ").nth(1)).collect();
+        let seen: std::collections::BTreeSet<&str> =
+            log.lines().filter_map(|line| line.split("line ").nth(1)).collect();
         seen.len() == lines
     });
-    assert!(is_alive(pid) && machine.pids("shop", "web") == [pid], "the replica served on");
+    assert!(
+        is_alive(pid) && machine.pids("shop", "web") == [pid],
+        "the replica served on"
+    );
 }

@@ -14,6 +14,9 @@ fn no_test_file_was_forgotten() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let module = name.trim_end_matches(".rs");
-        assert!(module == "main" || this.contains(&format!("mod {module};")), "{name} is compiled by nobody");
+        assert!(
+            module == "main" || this.contains(&format!("mod {module};")),
+            "{name} is compiled by nobody"
+        );
     }
 }

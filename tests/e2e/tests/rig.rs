@@ -22,7 +22,9 @@ pub(crate) fn programs() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().unwrap().parent().unwrap().to_path_buf();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .args(["build", "--quiet", "--workspace", "--bins"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         if folder.ends_with("release") {
             build.arg("--release");
         }
@@ -95,7 +97,9 @@ impl Machine {
             Some(uid) => {
                 let mut command = Command::new("setpriv");
                 let uid = uid.to_string();
-                command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups"]).arg(path);
+                command
+                    .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
+                    .arg(path);
                 command
             }
             None => Command::new(path),
@@ -148,9 +152,16 @@ impl Machine {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/stack.yml");
         let text = std::fs::read_to_string(source).unwrap();
         let text = text
-            .replace("${MPS_API:-../../target/release/mps-api}", &self.folder.join("mps-api").display().to_string())
+            .replace(
+                "${MPS_API:-../../target/release/mps-api}",
+                &self.folder.join("mps-api").display().to_string(),
+            )
             .replace("${MPS_LISTEN:-127.0.0.1:8080}", &format!("127.0.0.1:{port}"));
-        self.stack("mps", text.strip_prefix("name: mps").map_or(text.replace("name: mps\n", "").as_str(), |rest| rest))
+        self.stack(
+            "mps",
+            text.strip_prefix("name: mps")
+                .map_or(text.replace("name: mps\n", "").as_str(), |rest| rest),
+        )
     }
 
     /// Returns the daemon's process id.
@@ -180,18 +191,31 @@ impl Machine {
     pub(crate) fn pids(&self, stack: &str, service: &str) -> Vec<i32> {
         let status = self.json(&["status", stack]);
         let services = status["services"].as_array().unwrap();
-        let service = services.iter().find(|candidate| candidate["name"] == service).expect("the service is known");
+        let service = services
+            .iter()
+            .find(|candidate| candidate["name"] == service)
+            .expect("the service is known");
         let replicas = service["replicas"].as_array().unwrap();
-        replicas.iter().filter_map(|replica| replica["pid"].as_i64()).map(|pid| i32::try_from(pid).unwrap()).collect()
+        replicas
+            .iter()
+            .filter_map(|replica| replica["pid"].as_i64())
+            .map(|pid| i32::try_from(pid).unwrap())
+            .collect()
     }
 
     /// Returns the states of a service's replicas, by slot.
     pub(crate) fn states(&self, stack: &str, service: &str) -> Vec<String> {
         let status = self.json(&["status", stack]);
         let services = status["services"].as_array().unwrap();
-        let service = services.iter().find(|candidate| candidate["name"] == service).expect("the service is known");
+        let service = services
+            .iter()
+            .find(|candidate| candidate["name"] == service)
+            .expect("the service is known");
         let replicas = service["replicas"].as_array().unwrap();
-        replicas.iter().map(|replica| replica["state"].as_str().unwrap().to_owned()).collect()
+        replicas
+            .iter()
+            .map(|replica| replica["state"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Waits until all of so many replicas are ready.
@@ -205,7 +229,10 @@ impl Machine {
     /// Returns the events of a kind, oldest first.
     pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
         let printed = self.tend(&["events", "--kind", kind, "--json"]).ok();
-        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        printed
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Starts the daemon in place of one that was killed, and waits until it answers.
@@ -266,7 +293,8 @@ pub(crate) fn kill(pid: i32) {
 /// Returns whether a process is there and no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Waits for a condition.
@@ -303,7 +331,10 @@ pub(crate) struct Answer {
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;

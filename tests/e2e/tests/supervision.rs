@@ -17,12 +17,17 @@ fn a_crash_is_answered_at_once_and_leaves_a_card_with_the_last_lines() {
     );
     machine.tend(&["up", &folder]).ok();
     assert!(get(port, "/exit?7").map_or(true, |answer| answer.status == 502));
-    wait_until("it is back", || get(port, "/pid").is_ok_and(|answer| answer.status == 200));
+    wait_until("it is back", || {
+        get(port, "/pid").is_ok_and(|answer| answer.status == 200)
+    });
     let cards = machine.events("replica.exited");
     let card = &cards.last().expect("a crash card")["data"];
     assert_eq!(card["exit"], "exited with code 7");
     let lines = card["last_lines"].as_array().unwrap();
-    assert!(lines.iter().any(|line| line.as_str().unwrap().contains("listens on")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.as_str().unwrap().contains("listens on")),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -40,7 +45,9 @@ fn a_replica_that_hangs_is_killed_by_its_liveness_and_started_again() {
     machine.tend(&["up", &folder]).ok();
     let before = machine.pids("shop", "web")[0];
     get(port, "/unready").unwrap();
-    wait_until("it was replaced", || !is_alive(before) && machine.states("shop", "web") == ["ready"]);
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
     let cards = machine.events("replica.exited");
     let exit = cards.last().unwrap()["data"]["exit"].as_str().unwrap().to_owned();
     assert!(exit.contains("liveness"), "{exit}");
@@ -62,7 +69,9 @@ fn a_replica_over_its_memory_limit_is_killed_and_told_apart() {
     let before = machine.pids("shop", "web")[0];
     // With a cgroup the kernel kills it while it answers, without one tend does soon after.
     let _ = get(port, "/leak?200");
-    wait_until("it was replaced", || !is_alive(before) && machine.states("shop", "web") == ["ready"]);
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
     let cards = machine.events("replica.exited");
     let exit = cards.last().unwrap()["data"]["exit"].as_str().unwrap().to_owned();
     assert!(exit.contains("memory"), "{exit}");
@@ -78,7 +87,13 @@ fn a_tree_that_ignores_the_stop_signal_is_killed_whole_after_the_grace_period() 
     );
     machine.tend(&["up", &folder]).ok();
     let said = machine.tend(&["logs", "shop/stubborn"]).ok();
-    let child: i32 = said.split("child ").nth(1).unwrap_or_else(|| panic!("{said}")).trim().parse().unwrap();
+    let child: i32 = said
+        .split("child ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{said}"))
+        .trim()
+        .parse()
+        .unwrap();
     assert!(is_alive(child));
     let parent = machine.pids("shop", "stubborn")[0];
     machine.tend(&["down", "shop"]).ok();
@@ -128,7 +143,10 @@ fn a_restart_on_schedule_happens_by_itself() {
     let before = machine.pids("shop", "web");
     wait_until("it was restarted", || machine.pids("shop", "web") != before);
     wait_until("it says why", || {
-        machine.events("replica.stopping").iter().any(|event| event["data"]["reason"] == "its scheduled restart is due")
+        machine
+            .events("replica.stopping")
+            .iter()
+            .any(|event| event["data"]["reason"] == "its scheduled restart is due")
     });
 }
 
@@ -146,10 +164,19 @@ fn a_replica_never_runs_silently_as_root() {
     };
     let of_root = machine.stack("of-root", &text(""));
     machine.tend(&["up", &of_root]).ok();
-    assert!((61_184..65_520).contains(&uid("of-root")), "a user of the stack's own, not {}", uid("of-root"));
+    assert!(
+        (61_184..65_520).contains(&uid("of-root")),
+        "a user of the stack's own, not {}",
+        uid("of-root")
+    );
 
     let of_owner = machine.stack("of-owner", &text(""));
-    std::os::unix::fs::chown(std::path::Path::new(&of_owner).join("stack.yml"), Some(4321), Some(4321)).unwrap();
+    std::os::unix::fs::chown(
+        std::path::Path::new(&of_owner).join("stack.yml"),
+        Some(4321),
+        Some(4321),
+    )
+    .unwrap();
     machine.tend(&["up", &of_owner]).ok();
     assert_eq!(uid("of-owner"), 4321, "the file's owner");
 

@@ -147,7 +147,9 @@ fn module(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
         return;
     }
     // A target of its own, named in the manifest.
-    let manifest = tree.file(&format!("{}/Cargo.toml", package.folder)).and_then(|file| file.text.as_deref());
+    let manifest = tree
+        .file(&format!("{}/Cargo.toml", package.folder))
+        .and_then(|file| file.text.as_deref());
     if manifest.is_some_and(|text| text.contains(&format!("path = \"{inside}\""))) {
         return;
     }
