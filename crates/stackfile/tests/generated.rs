@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tend_stackfile::{Input, load};
+use tend_stackfile::{Input, Loaded, load};
 
 use crate::disk::{Disk, compare, repository};
 
@@ -98,7 +98,9 @@ for path in sys.argv[1:]:
                 profiles: vec!["*".to_owned()],
                 name: Some("any".to_owned()),
             };
-            if load(&input).is_ok() {
+            // A key with nothing after it is taken with a warning; an editor may mark it.
+            let is_clean = |loaded: Loaded| loaded.notes.iter().all(|note| !note.message.contains("has no value"));
+            if load(&input).is_ok_and(is_clean) {
                 accepted.push(path);
             }
         }

@@ -3,6 +3,7 @@
 mod cases;
 mod compose;
 mod disk;
+mod finding;
 mod generated;
 mod guides;
 mod hostile;

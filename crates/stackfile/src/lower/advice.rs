@@ -25,6 +25,7 @@ pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, setti
                 });
             }
         }
+        check_env_files(entry, services, findings);
         for variable in entry.value.get("environment").map_or(&[][..], Node::entries) {
             if let Some(text) = variable.value.as_text() {
                 check_host(entry, text, variable.value.place, process, entries, findings);
@@ -46,6 +47,23 @@ fn for_scalars(node: &Node, visit: &mut impl FnMut(&str, Place)) {
         Value::Scalar(scalar) => visit(&scalar.text, node.place),
         Value::List(items) => items.iter().for_each(|item| for_scalars(item, visit)),
         Value::Map(map) => map.0.iter().for_each(|entry| for_scalars(&entry.value, visit)),
+    }
+}
+
+/// Templates in values that came from files; the file is named, not the line, since values are not shown.
+fn check_env_files(entry: &Entry, services: &BTreeMap<ServiceName, Service>, findings: &mut Findings) {
+    let service = services.iter().find(|(name, _)| name.as_str() == entry.key);
+    let (Some((_, service)), Some(files)) = (service, entry.value.get("env_file")) else {
+        return;
+    };
+    let Workload::Process(process) = &service.workload else {
+        return;
+    };
+    let own = entry.value.get("environment").and_then(Node::as_map);
+    for (name, value) in &process.environment {
+        if own.is_none_or(|own| own.get(name).is_none()) {
+            check_template(value, files.place, services, findings);
+        }
     }
 }
 
