@@ -311,6 +311,14 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         return Ok(());
     }
     let id = replica.service_id();
+    if !context
+        .monitor
+        .known
+        .get(replica)
+        .is_some_and(|known| known.is_ready(service, context.now))
+    {
+        return Ok(());
+    }
     let leaving = context.monitor.wanted_of(context.world, &id).filter(|(other, known)| {
         let on_purpose = known
             .leaving
@@ -579,10 +587,8 @@ fn every_unexpected_exit_has_one_crash_card(context: &Context<'_>) -> Rule {
         let count = |kind| written.get(&(kind, death.incarnation)).copied().unwrap_or(0);
         let cards = count(Kind::ReplicaExited);
         let stopped = count(Kind::ReplicaStopping) > 0 && count(Kind::ReplicaStopped) > 0;
-        // Nobody could know of a process that was started and ended while nothing of it was on the disk and its shim was dead.
-        let traceless = !death.witnessed && !context.store.incarnations.contains(&death.incarnation);
         let unexpected = death.asked.is_none_or(|reason| !is_on_purpose(reason));
-        if cards > 1 || (unexpected && cards == 0 && !stopped && !traceless) {
+        if cards > 1 || (unexpected && cards == 0 && !stopped) {
             let what = format!(
                 "{} ({}), asked {:?}, has {cards} cards",
                 death.replica, death.incarnation, death.asked
