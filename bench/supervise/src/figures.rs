@@ -56,7 +56,10 @@ impl Table {
 
     /// Returns the table as Markdown. A ratio above 1 means that the peer's value is the larger.
     pub(crate) fn to_markdown(&self) -> String {
-        let mut text = format!("| |{}\n", self.columns.iter().map(|name| format!(" {name} |")).collect::<String>());
+        let mut text = format!(
+            "| |{}\n",
+            self.columns.iter().map(|name| format!(" {name} |")).collect::<String>()
+        );
         text += &format!("| --- |{}\n", " ---: |".repeat(self.columns.len()));
         for (name, values, decimals) in &self.rows {
             let ours = values.first().copied().flatten();

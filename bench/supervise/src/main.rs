@@ -143,7 +143,11 @@ impl Bench {
 
     fn tend(&self, form: Form, at: u16, count: usize, keep: Keep) -> Result<Box<dyn Supervisor>> {
         let name = if form == Form::Plain { "tend" } else { "fronted" };
-        Ok(Box::new(Tend::new(self.job(name, at, count, keep)?, self.tend.clone(), form)))
+        Ok(Box::new(Tend::new(
+            self.job(name, at, count, keep)?,
+            self.tend.clone(),
+            form,
+        )))
     }
 
     /// Returns the peers, none when tend is alone.
@@ -202,11 +206,15 @@ impl Bench {
         if wanted(Part::Crash) {
             for supervisor in self.all(FEW, Keep::Default)? {
                 say(&format!("kill -9 of {}", supervisor.name()));
-                report.crashes.push(part::crash::run(&mut Up::new(supervisor)?, Victims::Deciding)?);
+                report
+                    .crashes
+                    .push(part::crash::run(&mut Up::new(supervisor)?, Victims::Deciding)?);
             }
             say("kill -9 of all of tend");
             let tend = self.tend(Form::Plain, 0, FEW, Keep::Default)?;
-            report.crashes.push(part::crash::run(&mut Up::new(tend)?, Victims::All)?);
+            report
+                .crashes
+                .push(part::crash::run(&mut Up::new(tend)?, Victims::All)?);
         }
         report.end();
         let path = self.folder.join("results.json");
@@ -255,7 +263,9 @@ fn install_pm2(folder: &Path) -> Result<PathBuf> {
             source,
         })?;
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(folder).arg(PM2);
+        npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
+            .arg(folder)
+            .arg(PM2);
         supervisor::run(&mut npm)?;
     }
     there(&program, "install it with `npm install pm2`")?;

@@ -40,7 +40,10 @@ pub(crate) fn cpu_time(pids: &[i32]) -> Duration {
 /// The scheduler's own count of each living thread is exact; the process's count has the ended ones too, in ticks. Neither is ever
 /// too high, so the higher one is nearer.
 fn cpu_time_of(pid: i32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let living: u64 = threads
         .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
         .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())

@@ -111,7 +111,11 @@ fn write_loads(loads: &[Load], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     table.row("processes", 0, loads.iter().map(|load| Some(load.processes as f64)));
     let each = |load: &Load| Some(load.memory_of_helpers.pss_kb as f64 / load.services as f64).filter(|kb| *kb > 0.0);
     table.row("PSS of a shim, kB", 0, loads.iter().map(each));
-    table.row("CPU silent, s/min", 2, loads.iter().map(|load| Some(load.cpu_silent_s_per_min)));
+    table.row(
+        "CPU silent, s/min",
+        2,
+        loads.iter().map(|load| Some(load.cpu_silent_s_per_min)),
+    );
     table.row(
         "CPU with a line a second each, s/min",
         2,
@@ -132,17 +136,25 @@ fn write_floods(keep: &str, floods: &[&Flood], f: &mut fmt::Formatter<'_>) -> fm
     };
     row("lines written", 0, &|flood| Some(flood.lines_written as f64));
     row("lost on the way", 0, &|flood| Some(flood.found.lost as f64));
-    row("missing at the end", 0, &|flood| Some(flood.found.missing_at_end as f64));
+    row("missing at the end", 0, &|flood| {
+        Some(flood.found.missing_at_end as f64)
+    });
     row("torn", 0, &|flood| Some(flood.found.torn as f64));
     row("rotated away", 0, &|flood| Some(flood.found.rotated_away as f64));
     row("kept, MB", 0, &|flood| Some(flood.log_mb));
     row("CPU of the supervisor, s", 2, &|flood| Some(flood.cpu_s));
-    row("PSS before, MB", 1, &|flood| Some(flood.memory_before.pss_kb as f64 / 1024.0));
-    row("PSS after, MB", 1, &|flood| Some(flood.memory_after.pss_kb as f64 / 1024.0));
+    row("PSS before, MB", 1, &|flood| {
+        Some(flood.memory_before.pss_kb as f64 / 1024.0)
+    });
+    row("PSS after, MB", 1, &|flood| {
+        Some(flood.memory_after.pss_kb as f64 / 1024.0)
+    });
     row("RSS peak, MB", 1, &|flood| Some(flood.rss_peak_kb as f64 / 1024.0));
     row("writer stalled, ms in all", 1, &|flood| Some(flood.stalled_ms));
     row("writer stalled, longest, ms", 1, &|flood| Some(flood.stall_max_ms));
-    row("flooder answers, p95, ms", 1, &|flood| Some(flood.flooder_answers.p95_ms));
+    row("flooder answers, p95, ms", 1, &|flood| {
+        Some(flood.flooder_answers.p95_ms)
+    });
     row("neighbour killed, back after, ms", 1, &|flood| flood.neighbour_back_ms);
     f.write_str(&table.to_markdown())
 }
@@ -156,9 +168,13 @@ fn write_crashes(crashes: &[Crash], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut table = Table::new(columns);
     let mut row = |name: &str, of: &dyn Fn(&Crash) -> Option<f64>| table.row(name, 0, crashes.iter().map(of));
     row("services", &|crash| Some(crash.services as f64));
-    row("same process serves, without it", &|crash| Some(crash.serving_without as f64));
+    row("same process serves, without it", &|crash| {
+        Some(crash.serving_without as f64)
+    });
     row("all serve after its start, ms", &|crash| crash.all_serve_after_ms);
-    row("same process serves, after it", &|crash| Some(crash.same_process as f64));
+    row("same process serves, after it", &|crash| {
+        Some(crash.same_process as f64)
+    });
     row("serve after it", &|crash| Some(crash.serving as f64));
     row("killed then, back after, ms", &|crash| crash.killed_then_back_ms);
     f.write_str(&table.to_markdown())

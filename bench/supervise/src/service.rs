@@ -66,7 +66,10 @@ fn write_lines(port: u16) -> ExitCode {
         if TALKING.load(Relaxed) && Instant::now() >= next {
             next += Duration::from_secs(1);
             tick += 1;
-            let line = format!("service at {port}, pid {}, line {tick}: all is well\n", std::process::id());
+            let line = format!(
+                "service at {port}, pid {}, line {tick}: all is well\n",
+                std::process::id()
+            );
             if write_line(line.as_bytes()).is_err() {
                 return ExitCode::from(SIGPIPE_CODE);
             }

@@ -203,7 +203,9 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 
 /// Returns the process named in a file, if it lives and its arguments or environment hold the run's folder.
 fn pid_in(file: &Path, folder: &Path) -> Vec<i32> {
-    let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let pid = fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok());
     let of_this_run = process::find(|arguments, environment| {
         process::holds(arguments, folder) || process::holds(environment, folder)
     });

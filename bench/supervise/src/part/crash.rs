@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::supervisor::Up;
 use crate::error::Result;
+use crate::supervisor::Up;
 use crate::{http, process};
 
 /// For how long nobody supervises.
@@ -54,7 +54,12 @@ pub(crate) fn run(up: &mut Up, victims: Victims) -> Result<Crash> {
     std::thread::sleep(Duration::from_secs(3));
     let serving = || -> Vec<Option<i32>> { ports.iter().map(|port| http::serving_pid(*port)).collect() };
     let before = serving();
-    let same = |now: &[Option<i32>]| now.iter().zip(&before).filter(|(now, before)| now.is_some() && now == before).count();
+    let same = |now: &[Option<i32>]| {
+        now.iter()
+            .zip(&before)
+            .filter(|(now, before)| now.is_some() && now == before)
+            .count()
+    };
     let own = match victims {
         Victims::Deciding => up.deciding(),
         Victims::All => up.own(),

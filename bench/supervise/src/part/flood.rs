@@ -60,7 +60,10 @@ pub(crate) fn run(up: &Up, megabytes_a_second: u64, lasts: Duration) -> Flood {
     let memory_before = process::memory(&own);
     let cpu_before = process::cpu_time(&own);
     let begun = Instant::now();
-    http::get(ports[0], &format!("/flood?mb={megabytes_a_second}&secs={}", lasts.as_secs()));
+    http::get(
+        ports[0],
+        &format!("/flood?mb={megabytes_a_second}&secs={}", lasts.as_secs()),
+    );
     let mut answers = Vec::new();
     let mut rss_peak_kb = 0;
     let mut neighbour_back = None;
@@ -108,7 +111,11 @@ pub(crate) fn run(up: &Up, megabytes_a_second: u64, lasts: Duration) -> Flood {
 }
 
 fn size(files: &[PathBuf]) -> u64 {
-    files.iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+    files
+        .iter()
+        .filter_map(|file| file.metadata().ok())
+        .map(|data| data.len())
+        .sum()
 }
 
 /// Waits until files do not grow any more and returns them.
@@ -131,7 +138,10 @@ fn find(files: &[PathBuf], written: u64) -> Found {
     let mut seen = vec![false; usize::try_from(written).unwrap_or(0)];
     let mut found = Found::default();
     for file in files.iter().filter_map(|file| File::open(file).ok()) {
-        for line in BufReader::with_capacity(1 << 20, file).split(b'\n').map_while(Result::ok) {
+        for line in BufReader::with_capacity(1 << 20, file)
+            .split(b'\n')
+            .map_while(Result::ok)
+        {
             match number(&line) {
                 Some(number) if number < seen.len() => seen[number] = true,
                 _ if line.windows(4).any(|window| window == b"xxxx") => found.torn += 1,

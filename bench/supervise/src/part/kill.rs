@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::service::ROLE;
 use crate::error::{Error, Result};
 use crate::figures::Spread;
+use crate::service::ROLE;
 use crate::supervisor::Up;
 use crate::{http, process};
 
@@ -84,7 +84,11 @@ pub(crate) fn bare(service: &Path, port: u16, starts: usize) -> Result<Spread> {
     for _ in 0..starts {
         let begun = Instant::now();
         let mut command = Command::new(service);
-        command.arg(ROLE).arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .arg(ROLE)
+            .arg(port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let mut child = command.spawn().map_err(|source| Error::Run {
             command: format!("{command:?}"),
             source,

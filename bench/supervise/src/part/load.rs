@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::http;
 use crate::process::{self, Memory};
 use crate::supervisor::Up;
-use crate::http;
 
 /// One supervisor's figures.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{Job, RUN_VARIABLE, Supervisor, files, pid_in, run};
-use crate::service::ROLE;
 use crate::error::Result;
+use crate::service::ROLE;
 
 pub(crate) struct Pm2 {
     job: Job,

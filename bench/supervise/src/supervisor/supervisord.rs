@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::{Job, Keep, RUN_VARIABLE, Supervisor, files, pid_in, run};
-use crate::service::ROLE;
 use crate::error::Result;
+use crate::service::ROLE;
 
 /// Debian's package.
 pub(crate) const PROGRAM: &str = "/usr/bin/supervisord";

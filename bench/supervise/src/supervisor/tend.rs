@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::{Job, Keep, RUN_VARIABLE, Supervisor, files, run};
-use crate::service::ROLE;
 use crate::error::{Error, Result};
 use crate::process;
+use crate::service::ROLE;
 
 /// The name of the stack.
 const STACK: &str = "bench";
@@ -90,8 +90,13 @@ impl Tend {
         let text = run(&mut self.tend(&["status", "--json", STACK]))?;
         let status: Value = serde_json::from_str(&text).unwrap_or_default();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let replicas = list(&status["services"]).iter().flat_map(|service| list(&service["replicas"])).collect::<Vec<_>>();
-        let ports = replicas.iter().filter_map(|replica| u16::try_from(replica["port"].as_u64()?).ok());
+        let replicas = list(&status["services"])
+            .iter()
+            .flat_map(|service| list(&service["replicas"]))
+            .collect::<Vec<_>>();
+        let ports = replicas
+            .iter()
+            .filter_map(|replica| u16::try_from(replica["port"].as_u64()?).ok());
         Ok(ports.collect())
     }
 
