@@ -22,11 +22,20 @@ pub enum DocumentKind {
     Plan,
     /// The edge: its process, listeners and the snapshot it was given. Id: `edge`.
     Edge,
+    /// What holds for all stacks of this machine, such as the last number given to a life of a replica. Id: `machine`.
+    Machine,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Stack, Self::Replica, Self::Service, Self::Plan, Self::Edge];
+    pub const ALL: [Self; 6] = [
+        Self::Stack,
+        Self::Replica,
+        Self::Service,
+        Self::Plan,
+        Self::Edge,
+        Self::Machine,
+    ];
 
     /// Returns the name that is kept.
     #[must_use]
@@ -37,6 +46,7 @@ impl DocumentKind {
             Self::Service => "service",
             Self::Plan => "plan",
             Self::Edge => "edge",
+            Self::Machine => "machine",
         }
     }
 }
