@@ -11,9 +11,10 @@ pub(crate) fn path(name: &str) -> PathBuf {
 /// Compares with the sample, or writes it when `UPDATE` is set.
 pub(crate) fn assert_is(name: &str, text: &str) {
     let path = path(name);
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE").is_some() && std::fs::read_to_string(&path).ok().as_deref() != Some(text) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        // Whole at once: another test of this run may be reading it for the reference page.
+        tend_base::write_atomically(&path, text.as_bytes(), 0o644).unwrap();
     }
     let sample =
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; run with UPDATE=1", path.display()));

@@ -56,7 +56,7 @@ impl Fake {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = folder.path().join("tend.sock");
-        let (bound, is_bound) = std::sync::mpsc::channel();
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -436,6 +436,10 @@ fn events() -> Vec<Event> {
         name: "ana".to_owned(),
         via: Via::Socket,
     };
+    let daemon = Principal::Daemon {
+        pid: 812,
+        build: "3f9c2a".to_owned(),
+    };
     let rule = Principal::Rule {
         name: "mps/api restart".to_owned(),
     };
@@ -461,6 +465,10 @@ fn events() -> Vec<Event> {
             .on(replica)
             .with(serde_json::to_value(card).unwrap())
             .caused_by(EventId(1)),
+        Entry::new(daemon, Kind::StepStarted).with(serde_json::json!({
+            "what": "start mps/api/2 on port 20002",
+            "undo": {"by": "stop mps/api/2"},
+        })),
     ];
     let mut previous = GENESIS;
     (1..)

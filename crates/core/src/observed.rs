@@ -163,8 +163,6 @@ impl StopReason {
 pub struct ProbeFacts {
     /// The last question, answered or not.
     pub asked: Option<Mono>,
-    /// How often it was asked.
-    pub count: u32,
     /// A question is on its way.
     pub asking: bool,
     /// Failures since the last success.

@@ -85,7 +85,8 @@ impl World {
         self.stacks.get(&replica.stack)?.stack.services.get(&replica.service)
     }
 
-    /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet.
+    /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet, and never more
+    /// than one of a service with a port of its own.
     #[must_use]
     pub fn replicas_wanted(&self, id: &ServiceId) -> u32 {
         let Some((wanted, service)) = self.service(id) else {
@@ -94,10 +95,17 @@ impl World {
         let adjustment = wanted.adjustments.get(&id.service).cloned().unwrap_or_default();
         match (&service.workload, adjustment.stopped) {
             (Workload::Container { .. }, _) | (_, true) => 0,
-            (Workload::Process(_), false) => adjustment.replicas.unwrap_or(match service.replicas {
-                Replicas::Count(count) => count,
-                Replicas::Max => self.cores.max(1),
-            }),
+            (Workload::Process(_), false) => {
+                let count = adjustment.replicas.unwrap_or(match service.replicas {
+                    Replicas::Count(count) => count,
+                    Replicas::Max => self.cores.max(1),
+                });
+                match service.port {
+                    // Two cannot listen on one port.
+                    Port::Fixed(_) => count.min(1),
+                    _ => count,
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod cgroup;
 mod logs;
 mod rig;
+mod samples;
 mod shim;
 mod takeover;
 mod tree;

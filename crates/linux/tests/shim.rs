@@ -105,3 +105,85 @@ fn what_cannot_be_started_says_why() {
         until("the shim ended", || !is_alive(shim.pid));
     }
 }
+
+#[test]
+fn a_replica_gets_the_environment_of_its_spec_and_nothing_of_the_daemons() {
+    let rig = Rig::new();
+    let mut spec = rig.spec(&["env"]);
+    spec.env.push(("SECRET".into(), "a b=c\nd".into()));
+    let shim = rig.spawn(&spec);
+    assert_eq!(exit(&shim.connection), Exit::Exited(0));
+    assert_eq!(rig.stdout(), "PATH=/usr/bin:/bin\nSECRET=a b=c\nd\n");
+    assert!(
+        !rig.folder().join("spec").exists(),
+        "the spec holds secrets and must not stay"
+    );
+}
+
+#[test]
+fn a_replica_has_three_open_files_default_signals_and_a_session_of_its_own() {
+    let rig = Rig::new();
+    let mut spec = rig.shell(
+        "exec 9</dev/null; echo /proc/$$/fd/*; grep -E '^Sig(Blk|Ign)' /proc/$$/status; ulimit -n; \
+         cut -d' ' -f5,6 /proc/$$/stat; echo $$ $$",
+    );
+    spec.open_files_max = Some(123);
+    let shim = rig.spawn(&spec);
+    assert_eq!(exit(&shim.connection), Exit::Exited(0));
+    let out = rig.stdout();
+    let lines: Vec<&str> = out.lines().collect();
+    let files: Vec<&str> = lines[0]
+        .split(' ')
+        .map(|path| path.rsplit('/').next().unwrap())
+        .collect();
+    // 9 is the test's own. A shell lists the folder through one more, which has gone when the names are printed or not.
+    for file in &files {
+        assert!(["0", "1", "2", "3", "9"].contains(file), "{files:?}");
+    }
+    assert_eq!(lines[1], "SigBlk:\t0000000000000000");
+    assert_eq!(lines[2], "SigIgn:\t0000000000000000");
+    assert_eq!(lines[3], "123");
+    assert_eq!(lines[4], lines[5]);
+}
+
+#[test]
+fn a_listening_socket_is_handed_on_as_systemd_does_it() {
+    let group = tend_linux::listen_group("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    for descriptor in [3, 7] {
+        let rig = Rig::new();
+        let mut spec = rig.shell(&format!(
+            "echo $LISTEN_FDS $LISTEN_PID $$; readlink /proc/$$/fd/{descriptor}"
+        ));
+        spec.listen_descriptor = Some(descriptor);
+        let shim = rig.spawn_with(&spec, Some(std::os::fd::AsFd::as_fd(&group[0])));
+        let record = exited(&shim.connection);
+        let inode = rustix::fs::fstat(&group[0]).unwrap().st_ino;
+        let pid = record.replica_pid;
+        assert_eq!(rig.stdout(), format!("1 {pid} {pid}\nsocket:[{inode}]\n"));
+    }
+}
+
+#[test]
+fn a_replica_runs_as_its_user_where_that_may_be() {
+    let rig = Rig::new();
+    let mut spec = rig.shell("id -u; id -g; id -G; echo said > /dev/stdout");
+    let wanted = tend_linux::Credentials {
+        uid: 54_321,
+        gid: 54_322,
+        groups: vec![54_322, 54_323],
+    };
+    spec.directory = "/".into();
+    spec.user = Some(wanted);
+    let shim = rig.spawn(&spec);
+    match exited(&shim.connection).outcome {
+        Outcome::NotStarted(failure) => {
+            assert!(!tend_linux::may_switch_user(), "{failure}");
+            assert_eq!(failure.attempt, Attempt::User);
+            assert!(failure.hint().is_some());
+        }
+        Outcome::Ended(exit) => {
+            assert_eq!(exit, Exit::Exited(0));
+            assert_eq!(rig.stdout(), "54321\n54322\n54322 54323\nsaid\n");
+        }
+    }
+}

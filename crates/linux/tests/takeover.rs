@@ -196,3 +196,24 @@ fn an_end_without_a_daemon_is_learned_later_and_the_shim_does_not_stay() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn the_daemon_collects_a_replica_whose_shim_was_killed_and_the_new_shim_agrees() {
+    let rig = Rig::new();
+    let shim = rig.spawn(&rig.shell("while [ ! -e go ]; do sleep 0.01; done; exit 6"));
+    let replica = hello(&shim.connection).replica.unwrap();
+    kill(shim.pid);
+    let second = rig.take_over();
+    assert!(!hello(&second.connection).ended);
+    fs::write(rig.home.join("go"), "").unwrap();
+    let mut collected = Vec::new();
+    until("the replica was collected", || {
+        collected = tend_linux::reap_orphans(|pid| pid != replica.pid).unwrap();
+        !collected.is_empty()
+    });
+    assert_eq!(collected, [(replica.pid, Exit::Exited(6))]);
+    match exit(&second.connection) {
+        Exit::Unknown(why) => assert!(!kernel_tells(), "{why}"),
+        exit => assert_eq!(exit, Exit::Exited(6)),
+    }
+}

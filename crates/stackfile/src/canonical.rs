@@ -22,6 +22,11 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             path_at(resource, "file", findings);
         });
     }
+    with(top, "edge", |edge| {
+        if let Value::Map(edge) = &mut edge.value {
+            with(edge, "listen", long_list);
+        }
+    });
     each(top, "services", |service| canonicalise_service(service, findings));
 }
 

@@ -3,11 +3,11 @@
 //! Source: the Compose specification, `extends`; what is merged is everything but `extends` itself, and relative paths of the
 //! other file start from its own folder.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::load::{Session, Setting};
 use crate::merge::merge_service;
-use crate::schema::nearest;
 use crate::source::absolute;
 use crate::yaml::{Node, Value};
 
@@ -51,7 +51,14 @@ const DEPTH_MAX: usize = 64;
 struct Trail {
     chain: Vec<Step>,
     circled: Vec<Step>,
+    /// Other files, read once for all services that extend one of theirs; nothing for one that cannot be used.
+    others: HashMap<PathBuf, Option<Node>>,
+    /// What the services grew by so far.
+    weight: usize,
 }
+
+/// Bytes of text plus 16 for each node that `extends` may add to one file.
+const WEIGHT_MAX: usize = 16 << 20;
 
 fn service(
     session: &mut Session<'_>,
@@ -68,9 +75,8 @@ fn service(
     let Some(extends) = map.remove("extends").map(|entry| entry.value) else {
         return Some(node);
     };
-    let Some(wanted) = extends.get("service") else {
-        return Some(node);
-    };
+    // Without `service` it stays as it is, and is told to need one.
+    let wanted = extends.get("service")?;
     let base_name = wanted.as_text()?.to_owned();
     if trail
         .chain
@@ -117,12 +123,28 @@ fn service(
                 directory: other_path.parent().unwrap_or(Path::new("/")).to_path_buf(),
                 variables: setting.variables.clone(),
             };
-            let other = session.document(&other_path, &other_setting, Some(file.place))?;
+            let other = match trail.others.get(&other_path) {
+                Some(known) => known.clone(),
+                None => {
+                    let read = session.document(&other_path, &other_setting, Some(file.place));
+                    trail.others.insert(other_path.clone(), read.clone());
+                    read
+                }
+            }?;
             base_of(session, &other, &other_path, &other_setting, &base_name, wanted, trail)
         }
     };
     trail.chain.pop();
-    Some(merge_service(base?, node, &mut session.findings))
+    let base = base?;
+    trail.weight += base.weight();
+    if trail.weight > WEIGHT_MAX {
+        session
+            .findings
+            .error(wanted.place, "what services extend adds up to more than 16 MiB")
+            .help("let fewer services extend each other");
+        return None;
+    }
+    Some(merge_service(base, node, &mut session.findings))
 }
 
 fn base_of(
@@ -136,7 +158,9 @@ fn base_of(
 ) -> Option<Node> {
     let services = document.get("services").map_or(&[][..], Node::entries);
     if !services.iter().any(|entry| entry.key == name) {
-        let near = nearest(name, services.iter().map(|entry| entry.key.as_str()));
+        let near = session
+            .findings
+            .nearest(name, services.iter().map(|entry| entry.key.as_str()));
         session
             .findings
             .error(

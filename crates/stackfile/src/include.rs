@@ -50,7 +50,13 @@ fn load_one(session: &mut Session<'_>, item: &Node, setting: &Setting, including
         .into_iter()
         .chain(named.items().iter().filter_map(path_of))
         .collect();
-    let first = paths.first()?;
+    let Some(first) = paths.first() else {
+        session
+            .findings
+            .error(item.place, "this `include` names no file")
+            .help("write the path of a stack file, or `path:` with it");
+        return None;
+    };
     if let Some(again) = paths.iter().find(|path| including.contains(path)) {
         session
             .findings

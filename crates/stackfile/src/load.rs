@@ -4,6 +4,7 @@
 //! earlier one found.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tend_core::model::{ServiceName, Stack};
@@ -12,7 +13,7 @@ use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
-use crate::schema::{FILE, check};
+use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node};
 use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_name};
@@ -20,8 +21,13 @@ use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_
 /// Services of one file; keeps the time of a load in bounds, whatever the file.
 const SERVICES_MAX: usize = 1000;
 
+/// Bytes of one file. A stack file of 1000 services has about 200 KiB.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Files of one load, each counted as often as it is named.
+const FILES_MAX: usize = 500;
+
 /// A stack file, loaded.
-#[derive(Debug)]
 pub struct Loaded {
     /// What it asks for.
     pub stack: Stack,
@@ -36,8 +42,17 @@ pub struct Loaded {
 /// Variables by service.
 pub type Environments = BTreeMap<ServiceName, BTreeMap<String, String>>;
 
+/// Names the stack only: the rest may hold secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("name", &self.stack.name)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The files merged into one.
-#[derive(Debug)]
 pub struct Document(pub(crate) Node);
 
 impl Document {
@@ -111,12 +126,15 @@ impl Session<'_> {
         let paths = self.input.paths.clone();
         let mut tree = self.project(&paths, &setting, &mut Vec::new(), None)?;
         merge::settle(&mut tree);
+        check_required(&tree, &Shape::Keys(&FILE), "", &mut self.findings);
         write_directories(&mut tree, &self.findings);
         let name = stack_name::choose(&mut tree, &setting, self.input, &mut self.findings);
         let active = profiles::active(&self.input.profiles, &setting.variables);
         let disabled = profiles::choose(&mut tree, &active);
         references::check(&tree, &disabled, &mut self.findings);
-        let stack = lower::lower(self, &tree, name?, &setting)?;
+        // A stack without a name is not handed out, but what else is wrong with it is to be told.
+        let name = name.unwrap_or_else(|| "unnamed".parse().expect("it follows the rule"));
+        let stack = lower::lower(self, &tree, name, &setting)?;
         Some((stack, tree))
     }
 
@@ -151,7 +169,7 @@ impl Session<'_> {
         let source = self.read(path, &setting.directory, false, named_at)?;
         let mut document = yaml::read(source, &mut self.findings)?;
         fill_tree(&mut document, &setting.variables, &mut self.findings);
-        check(&document, &crate::schema::Shape::Keys(&FILE), "", &mut self.findings);
+        check(&document, &Shape::Keys(&FILE), "", &mut self.findings);
         let services = document.get("services").map_or(&[][..], Node::entries);
         if let Some(entry) = services.get(SERVICES_MAX) {
             self.findings
@@ -173,6 +191,14 @@ impl Session<'_> {
         named_at: Option<Place>,
     ) -> Option<SourceId> {
         let path = absolute(directory, path);
+        if let Some(place) = named_at
+            && self.findings.sources.len() >= FILES_MAX
+        {
+            self.findings
+                .error(place, format!("more than {FILES_MAX} files are named up to here"))
+                .help("does a file include others that include the same ones?");
+            return None;
+        }
         let bytes = match self.input.files.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -195,6 +221,20 @@ impl Session<'_> {
                 return None;
             }
         };
+        if bytes.len() > BYTES_MAX {
+            let length = bytes.len();
+            let source = self.findings.sources.add(path, String::new(), directory.into(), secret);
+            let place = Place {
+                source,
+                line: 1,
+                column: 1,
+                length: 1,
+            };
+            self.findings
+                .error(place, format!("the file has {length} bytes; it may have 1 MiB"))
+                .help("this does not look like a file for tend");
+            return None;
+        }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Findings;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node};
 
@@ -46,7 +46,7 @@ fn check_service(tree: &Node, service: &Entry, disabled: &BTreeMap<String, Place
         if known.iter().any(|entry| entry.key == what) {
             return;
         }
-        let near = nearest(what, known.iter().map(|entry| entry.key.as_str()));
+        let near = findings.nearest(what, known.iter().map(|entry| entry.key.as_str()));
         findings
             .error(
                 place,
@@ -150,7 +150,7 @@ fn check_dependency(
                 .help("activate one of its profiles with `--profile`, or write `required: false`");
         }
         None => {
-            let near = nearest(on, services.iter().map(|entry| entry.key.as_str()));
+            let near = findings.nearest(on, services.iter().map(|entry| entry.key.as_str()));
             findings
                 .error(
                     dependency.place,

@@ -56,6 +56,11 @@ impl Sources {
         SourceId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 files are read"))
     }
 
+    /// Returns how many files there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the file.
     pub(crate) fn get(&self, id: SourceId) -> &Source {
         &self.0[id.0 as usize]

@@ -3,8 +3,10 @@
 mod cases;
 mod compose;
 mod disk;
+mod finding;
 mod generated;
 mod guides;
+mod hostile;
 mod malformed;
 mod mutation;
 mod replay;

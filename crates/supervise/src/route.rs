@@ -75,6 +75,9 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
 fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now: Now, decision: &mut Decision) {
     let facts = world.services.get(&service);
     let answered = facts.and_then(|facts| facts.answered_revision);
+    if wanted.removing || answered == Some(wanted.revision) {
+        return;
+    }
     let serves = world
         .endpoints()
         .get(&service)
@@ -87,7 +90,7 @@ fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now
     else {
         return;
     };
-    if wanted.removing || !serves || answered == Some(wanted.revision) || is_being_renewed(world, wanted, &service) {
+    if !serves || is_being_renewed(world, wanted, &service) {
         return;
     }
     if let Some((failed, _)) = facts.and_then(|facts| facts.answer_failure.as_ref()) {

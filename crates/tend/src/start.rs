@@ -114,6 +114,18 @@ pub(crate) fn ensure_daemon(paths: &Paths) -> Result<DaemonStart, ApiError> {
 
 /// Returns what the daemon said before it ended, as the error it is.
 fn why_not(log: &std::path::Path, before: u64, otherwise: &str) -> ApiError {
+    // Where the disk is full, the daemon could not even say so.
+    let probe = log.with_extension("probe");
+    let full = std::fs::write(&probe, b"tend").is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull);
+    let _ = std::fs::remove_file(&probe);
+    if full {
+        let folder = log.parent().unwrap_or(log).display();
+        return ApiError::new(
+            Class::Unavailable,
+            format!("No space left for the daemon's state in `{folder}`"),
+        )
+        .hint("free some space there, or name another folder with TEND_STATE");
+    }
     let text = std::fs::read(log).unwrap_or_default();
     let said =
         String::from_utf8_lossy(text.get(usize::try_from(before).unwrap_or(0)..).unwrap_or_default()).into_owned();

@@ -36,14 +36,12 @@ pub(crate) struct End {
     pub(crate) exit: Exit,
 }
 
-/// Every end there ever was, for the invariants.
+/// An end somebody can know of, for the invariants.
 #[derive(Clone, Debug)]
 pub(crate) struct Death {
     pub(crate) replica: ReplicaId,
     pub(crate) incarnation: u64,
     pub(crate) asked: Option<StopReason>,
-    /// Somebody will be able to tell the daemon: a shim that lives, or a daemon that watches.
-    pub(crate) witnessed: bool,
 }
 
 /// The processes of the machine.
@@ -86,8 +84,8 @@ impl Host {
         Ok(self.pid_last)
     }
 
-    /// Ends a process; its shim, if it lives, keeps how.
-    pub(crate) fn end(&mut self, incarnation: u64, exit: Exit, daemon_alive: bool) -> Option<(Process, Exit)> {
+    /// Ends a process; its shim, if it lives, keeps how. One of which nothing is left to know it by (`traced` is false) never was.
+    pub(crate) fn end(&mut self, incarnation: u64, exit: Exit, traced: bool) -> Option<(Process, Exit)> {
         let process = self.processes.remove(&incarnation)?;
         let seen = if process.shim_alive {
             let end = End {
@@ -99,12 +97,15 @@ impl Host {
         } else {
             Exit::Unknown("its shim was killed".to_owned())
         };
-        self.deaths.push(Death {
-            replica: process.replica.clone(),
-            incarnation,
-            asked: process.asked,
-            witnessed: process.shim_alive || daemon_alive,
-        });
+        if process.shim_alive || traced {
+            self.deaths.push(Death {
+                replica: process.replica.clone(),
+                incarnation,
+                asked: process.asked,
+            });
+        } else {
+            self.started.remove(&incarnation);
+        }
         Some((process, seen))
     }
 

@@ -15,7 +15,7 @@ use tend_core::world::World;
 use tend_supervise::{GoalState, ReplicaState, fingerprint, goals, replica_state};
 
 use crate::host::{FakeEdge, Host};
-use crate::monitor::{Monitor, is_on_purpose, replica_of};
+use crate::monitor::{Monitor, is_on_purpose};
 use crate::store::Store;
 use crate::trouble::Acknowledged;
 
@@ -311,6 +311,14 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         return Ok(());
     }
     let id = replica.service_id();
+    if !context
+        .monitor
+        .known
+        .get(replica)
+        .is_some_and(|known| known.is_ready(service, context.now))
+    {
+        return Ok(());
+    }
     let leaving = context.monitor.wanted_of(context.world, &id).filter(|(other, known)| {
         let on_purpose = known
             .leaving
@@ -527,7 +535,7 @@ fn what_is_not_wanted_has_no_process(context: &Context<'_>) -> Rule {
     }
     for (kind, id, _) in context.store.documents() {
         let stack = id.split('/').next().unwrap_or_default().parse();
-        if kind != "edge" && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
+        if kind != "edge" && kind != "machine" && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
             return violation(format!("the {kind} `{id}` is still kept"));
         }
     }
@@ -566,27 +574,25 @@ fn the_edge_serves_exactly_what_is_ready(context: &Context<'_>) -> Rule {
     Ok(())
 }
 
-/// Every process that ended without being asked to, or for its own fault, has exactly one crash card in the journal.
+/// Every process that ended without being asked to, or for its own fault, has exactly one crash card in the journal; one that died
+/// while it was about to be told to go may be written down as stopped.
 fn every_unexpected_exit_has_one_crash_card(context: &Context<'_>) -> Rule {
-    let mut cards: BTreeMap<(String, u64), u32> = BTreeMap::new();
-    for entry in context
-        .store
-        .journal
-        .iter()
-        .filter(|entry| entry.kind == Kind::ReplicaExited)
-    {
-        if let (Some(replica), Some(incarnation)) = (replica_of(entry), entry.subject.incarnation) {
-            *cards.entry((replica.to_string(), incarnation)).or_default() += 1;
+    let mut written: BTreeMap<(Kind, u64), u32> = BTreeMap::new();
+    for entry in &context.store.journal {
+        if let Some(incarnation) = entry.subject.incarnation {
+            *written.entry((entry.kind.clone(), incarnation)).or_default() += 1;
         }
     }
     for death in &context.host.deaths {
-        let key = (death.replica.to_string(), death.incarnation);
-        let count = cards.get(&key).copied().unwrap_or(0);
-        // Nobody could know of a process that was started and ended while nothing of it was on the disk and its shim was dead.
-        let traceless = !death.witnessed && !context.store.incarnations.contains(&death.incarnation);
-        let wanted = death.asked.is_none_or(|reason| !is_on_purpose(reason)) && !traceless;
-        if count > 1 || (wanted && count == 0) {
-            let what = format!("{} ({}), asked {:?}, has {count} cards", key.0, key.1, death.asked);
+        let count = |kind| written.get(&(kind, death.incarnation)).copied().unwrap_or(0);
+        let cards = count(Kind::ReplicaExited);
+        let stopped = count(Kind::ReplicaStopping) > 0 && count(Kind::ReplicaStopped) > 0;
+        let unexpected = death.asked.is_none_or(|reason| !is_on_purpose(reason));
+        if cards > 1 || (unexpected && cards == 0 && !stopped) {
+            let what = format!(
+                "{} ({}), asked {:?}, has {cards} cards",
+                death.replica, death.incarnation, death.asked
+            );
             return Err(Violation::new("every_unexpected_exit_has_one_crash_card", what));
         }
     }

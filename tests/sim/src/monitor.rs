@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tend_base::Mono;
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind};
-use tend_core::model::{ReplicaId, Service, ServiceId};
+use tend_core::model::{Condition, ReplicaId, Service, ServiceId};
 use tend_core::observed::{Endpoint, Exit, StopReason};
 use tend_core::plan::{ProbeKind, Step, StepKey};
 use tend_core::world::World;
@@ -43,6 +43,8 @@ pub(crate) struct Known {
     pub(crate) restart_wished: bool,
     /// Ends in a row.
     pub(crate) failures: u32,
+    /// It ended, whoever was told.
+    pub(crate) over: bool,
     /// When it ended, told to the daemon that lives now.
     pub(crate) ended: Option<Mono>,
     /// It was leaving when the daemon was killed, which that one may not have written down.
@@ -95,6 +97,7 @@ impl Known {
     }
 
     fn lives(&mut self, incarnation: u64, since: Mono) {
+        self.over = false;
         self.since = Some(since);
         self.incarnation = incarnation;
         (self.unready, self.dead, self.memory) = (0, 0, 0);
@@ -130,12 +133,12 @@ impl Monitor {
                 result,
             } => {
                 let known = self.known.entry(replica.clone()).or_default();
-                if known.incarnation == *incarnation && known.ended.is_none() {
+                if known.incarnation == *incarnation && !known.over {
                     match result {
                         Ok(_) => known.lives(*incarnation, now),
                         Err(_) => {
                             known.failures += 1;
-                            known.ended = Some(now);
+                            (known.ended, known.over) = (Some(now), true);
                         }
                     }
                 }
@@ -147,7 +150,7 @@ impl Monitor {
                 ..
             } => {
                 let known = self.known.entry(replica.clone()).or_default();
-                if known.incarnation != *incarnation || known.ended.is_none() {
+                if known.incarnation != *incarnation || !known.over {
                     known.lives(*incarnation, *since);
                 }
                 self.incarnation_last = self.incarnation_last.max(*incarnation);
@@ -194,13 +197,13 @@ impl Monitor {
                 ..
             } => self.exited(replica, *incarnation, exit, world, now),
             Input::Surveyed => {
-                let lost = self
+                for (id, known) in self
                     .known
-                    .iter()
-                    .filter(|(_, known)| known.since.is_none() && known.ended.is_none());
-                let lost: Vec<_> = lost.map(|(id, known)| (id.clone(), known.incarnation)).collect();
-                for (id, incarnation) in lost {
-                    self.exited(&id, incarnation, &Exit::Unknown(String::new()), world, now);
+                    .iter_mut()
+                    .filter(|(_, known)| known.since.is_none() && !known.over)
+                {
+                    let policy = world.definition(id).map(|service| service.restart.condition);
+                    (known.over, known.left) = (true, policy == Some(Condition::Never));
                 }
             }
             _ => {}
@@ -220,7 +223,7 @@ impl Monitor {
 
     fn exited(&mut self, id: &ReplicaId, incarnation: u64, exit: &Exit, world: &World, now: Mono) {
         let known = self.known.entry(id.clone()).or_default();
-        if incarnation < known.incarnation || (incarnation == known.incarnation && known.ended.is_some()) {
+        if incarnation < known.incarnation || (incarnation == known.incarnation && known.over) {
             return;
         }
         self.incarnation_last = self.incarnation_last.max(incarnation);
@@ -232,12 +235,13 @@ impl Monitor {
         if !on_purpose {
             known.failures += u32::from(!std::mem::take(&mut known.uncertain));
             known.left = match policy {
-                Some(tend_core::model::Condition::Never) => true,
-                Some(tend_core::model::Condition::OnFailure) => exit.is_success(),
+                Some(Condition::Never) => true,
+                Some(Condition::OnFailure) => exit.is_success(),
                 _ => false,
             };
         }
         known.incarnation = incarnation;
+        known.over = true;
         known.succeeded = exit.is_success();
         (known.since, known.ended, known.ready_since, known.leaving) = (None, Some(now), None, None);
         known.passed = false;
@@ -312,7 +316,7 @@ impl Monitor {
         self.performing.clear();
         self.incarnation_last = 0;
         for known in self.known.values_mut() {
-            // What had ended is in the documents, or is told again.
+            // What had ended is in the documents, or is told again, and then has waited by another clock.
             (known.since, known.ended) = (None, None);
             // The failures may not have been written down.
             known.failures = 0;
@@ -368,7 +372,7 @@ pub(crate) fn is_on_purpose(reason: StopReason) -> bool {
 }
 
 /// Returns the replica an entry is about.
-pub(crate) fn replica_of(entry: &Entry) -> Option<ReplicaId> {
+fn replica_of(entry: &Entry) -> Option<ReplicaId> {
     let subject = &entry.subject;
     Some(ReplicaId {
         stack: subject.stack.clone()?,

@@ -267,8 +267,9 @@ impl Simulation {
 
     /// Ends a process, and lets the daemon know.
     pub(crate) fn process_ends(&mut self, incarnation: u64, exit: Exit) {
-        let daemon_alive = self.daemon.is_some();
-        let Some((process, exit)) = self.host.end(incarnation, exit, daemon_alive) else {
+        // Started by a daemon that was killed before it wrote that down, and with a dead shim, it leaves nothing to be known by.
+        let traced = self.daemon.is_some() || self.store.incarnations.contains(&incarnation);
+        let Some((process, exit)) = self.host.end(incarnation, exit, traced) else {
             return;
         };
         self.line(&format!("† {} ({incarnation}) {exit}", process.replica));
@@ -319,8 +320,8 @@ impl Simulation {
             return;
         }
         if generation < self.edge.generation {
-            let what = format!("{generation} after {}", self.edge.generation);
-            self.check(Err(Violation::new("generations_only_grow", what)));
+            // Overtaken by a later one, as the real edge would see from its number.
+            return;
         }
         let draining: Vec<_> = endpoints
             .values()

@@ -32,6 +32,10 @@ pub(crate) type Chapters = Arc<[Box<dyn Chapter>]>;
 /// and eight replicas may have to go one after the other.
 const SETTLED_WITHIN: Duration = Duration::from_secs(300);
 
+/// From one look at whether everything is as wanted to the next, and how many in a row are enough.
+const LOOK_EVERY: Duration = Duration::from_secs(7);
+const CALM_LOOKS: u32 = 3;
+
 /// From one measurement of memory to the next.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -119,6 +123,10 @@ pub(crate) struct Simulation {
     pub(crate) people: People,
     pub(crate) spells: Spells,
     pub(crate) trouble: bool,
+    /// When everything must be as wanted.
+    settle_by: Mono,
+    /// Looks in a row at which everything was as wanted.
+    calm: u32,
     pub(crate) monitor: Monitor,
     pub(crate) trace: Trace,
     violation: Option<Violation>,
@@ -144,6 +152,8 @@ pub fn run(seed: u64, whole_trace: bool) -> Outcome {
         edge_channel: Mono(0),
         spells: Spells::default(),
         trouble: true,
+        settle_by: Mono(u64::MAX),
+        calm: 0,
         monitor: Monitor::default(),
         trace: Trace::new(whole_trace),
         violation: None,
@@ -183,9 +193,8 @@ impl Simulation {
                     format!("more than {EVENTS_MAX} events"),
                 )));
             }
-            let over = matches!(event, Event::Settled);
             self.happen(event);
-            if over || self.violation.is_some() {
+            if self.calm == CALM_LOOKS || self.violation.is_some() {
                 break;
             }
         }
@@ -280,7 +289,8 @@ impl Simulation {
             Event::Fault | Event::Wish => {}
             Event::Peace => {
                 self.make_peace();
-                self.after(SETTLED_WITHIN, Event::Settled);
+                self.settle_by = self.now + SETTLED_WITHIN;
+                self.after(LOOK_EVERY, Event::Settled);
             }
             Event::Peaceful => self.last_wish(),
             Event::Settled => self.check_settled(),
@@ -291,7 +301,10 @@ impl Simulation {
     pub(crate) fn handle(&mut self, input: Input, wish: Option<u64>) {
         let now = self.time();
         let Some(mut daemon) = self.daemon.take() else { return };
-        if !matches!(input, Input::Tick | Input::Measured { .. }) {
+        if !matches!(
+            input,
+            Input::Tick | Input::Measured { .. } | Input::Probed { result: Ok(()), .. }
+        ) {
             self.line(&format!("◄ {}", crate::words::input(&input)));
         }
         let waiting = match &input {
@@ -428,23 +441,31 @@ impl Simulation {
         self.connect_edge();
     }
 
+    /// Returns what runs and what ended, in the order of the incarnations.
     fn look_around(&self) -> Vec<Input> {
-        let running = self.host.processes.iter().map(|(incarnation, process)| Input::Adopted {
-            replica: process.replica.clone(),
-            incarnation: *incarnation,
-            pid: process.pid,
-            since: process.started,
-            port: process.port,
-            fingerprint: process.fingerprint,
-            shim_alive: process.shim_alive,
-        });
-        let ended = self.host.ends.iter().map(|(incarnation, end)| Input::Exited {
-            replica: end.replica.clone(),
-            incarnation: *incarnation,
-            exit: end.exit.clone(),
-            last_lines: Vec::new(),
-        });
-        running.chain(ended).collect()
+        let mut found = BTreeMap::new();
+        for (incarnation, process) in &self.host.processes {
+            let input = Input::Adopted {
+                replica: process.replica.clone(),
+                incarnation: *incarnation,
+                pid: process.pid,
+                since: process.started,
+                port: process.port,
+                fingerprint: process.fingerprint,
+                shim_alive: process.shim_alive,
+            };
+            found.insert(*incarnation, input);
+        }
+        for (incarnation, end) in &self.host.ends {
+            let input = Input::Exited {
+                replica: end.replica.clone(),
+                incarnation: *incarnation,
+                exit: end.exit.clone(),
+                last_lines: Vec::new(),
+            };
+            found.insert(*incarnation, input);
+        }
+        found.into_values().collect()
     }
 
     /// Lets the edge, if it lives and has not yet, find the daemon.
@@ -462,7 +483,10 @@ impl Simulation {
     }
 
     fn check_settled(&mut self) {
-        let Some(daemon) = self.daemon.take() else { return };
+        let Some(daemon) = self.daemon.take() else {
+            self.after(LOOK_EVERY, Event::Settled);
+            return;
+        };
         let context = invariants::Context {
             world: daemon.controller.world(),
             monitor: &self.monitor,
@@ -474,7 +498,12 @@ impl Simulation {
         let result = invariants::settled(&context, self.time())
             .and_then(|()| invariants::no_acknowledged_wish_is_lost(&self.people.acknowledged, Some(context.world)));
         self.daemon = Some(daemon);
-        self.check(result);
+        match result {
+            Ok(()) => self.calm += 1,
+            Err(_) if self.now < self.settle_by => self.calm = 0,
+            Err(violation) => self.check(Err(violation)),
+        }
+        self.after(LOOK_EVERY, Event::Settled);
     }
 
     /// Returns the incarnations that live, for a fault to choose from.

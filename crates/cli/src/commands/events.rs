@@ -140,12 +140,13 @@ fn particulars(event: &Event) -> String {
     let Value::Object(fields) = &event.data else {
         return String::new();
     };
+    // What a step does says it all in words; its undo is for `--long` and `tend plan`.
     let fields: Vec<String> = fields
         .iter()
+        .filter(|(name, _)| *name != "undo")
         .map(|(name, value)| match value {
-            Value::String(text) if !text.is_empty() && !text.contains(' ') => {
-                format!("{name}={text}")
-            }
+            Value::String(what) if name == "what" => what.clone(),
+            Value::String(text) if !text.is_empty() && !text.contains(' ') => format!("{name}={text}"),
             other => format!("{name}={other}"),
         })
         .collect();

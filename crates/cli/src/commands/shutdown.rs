@@ -25,16 +25,18 @@ impl Shutdown {
         let deadline = context.now().mono + PATIENCE;
         loop {
             match client.daemon().await {
-                // Gone, or another one is there already: systemd is quick.
-                Err(error) if error.is_transient() => {
+                // It closes its socket before it has written everything, so silence alone is not the end.
+                Err(error) if error.is_transient() && has_ended(before.pid) => {
                     context.line(&text::ended(before.pid))?;
                     return Ok(EXIT_OK);
                 }
+                // Another one is there already: systemd is quick.
                 Ok(now) if now.pid != before.pid => {
                     context.line(&text::replaced(before.pid, now.pid))?;
                     return Ok(EXIT_OK);
                 }
                 Ok(_) => {}
+                Err(error) if error.is_transient() => {}
                 Err(error) => return Err(error.into()),
             }
             if context.now().mono >= deadline {
@@ -46,6 +48,15 @@ impl Shutdown {
     }
 }
 
+/// Returns whether the process is gone, or a zombie that only waits for its parent to notice.
+fn has_ended(pid: u32) -> bool {
+    // The state stands behind the program's name, which is in parentheses and may hold any character (proc_pid_stat(5)).
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| {
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some('Z' | 'X'))
+    })
+}
+
 mod text {
     pub(super) fn ended(pid: u32) -> String {
         format!("the daemon (pid {pid}) has ended; replicas and edge go on")
@@ -55,5 +66,24 @@ mod text {
     }
     pub(super) fn still_there(pid: u32, seconds: u64) -> String {
         format!("the daemon (pid {pid}) is still there after {seconds} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_ended_when_it_is_gone_or_a_zombie() {
+        assert!(!has_ended(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        // Not waited for yet, so it stays as a zombie once it ended.
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !has_ended(child.id()) {
+            assert!(std::time::Instant::now() < deadline, "`true` does not end");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(has_ended(child.id()));
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Dirty {
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) replicas: BTreeSet<ReplicaId>,
     pub(super) edge: bool,
+    pub(super) machine: bool,
 }
 
 /// An edge that was connected for so long has come up well; one that was lost sooner counts as a start that failed.
@@ -299,6 +300,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         facts.port = found.port;
         facts.shim_lost = !found.shim_alive;
         self.world.incarnation_last = self.world.incarnation_last.max(incarnation);
+        self.dirty.machine = true;
         self.dirty.replicas.insert(id.clone());
         reaction
             .entries
@@ -483,8 +485,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return;
         };
         replica.phase = Phase::Ended { at: now.mono };
-        replica.failures += 1;
+        // A port that somebody else took says nothing about the replica: it is given another one, and there are only so many.
         let taken = if failure.port_taken { replica.port.take() } else { None };
+        replica.failures += u32::from(taken.is_none());
         let data = json!({ "error": failure.why, "hint": failure.hint });
         replica.start_failure = Some(failure);
         let failures = replica.failures;
@@ -600,6 +603,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             if replica.incarnation < incarnation {
                 replica.became(incarnation);
                 self.world.incarnation_last = self.world.incarnation_last.max(incarnation);
+                self.dirty.machine = true;
             }
         }
         self.dirty.replicas.insert(id.clone());

@@ -113,6 +113,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 value,
             });
         }
+        if dirty.machine {
+            let value = json!({ "incarnation_last": self.world.incarnation_last });
+            documents.push(Document {
+                kind: "machine",
+                id: "machine".to_owned(),
+                value: Some(value),
+            });
+        }
         if dirty.edge {
             let value = json!({ "generation": self.world.edge.generation });
             documents.push(Document {
@@ -128,7 +136,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 /// Returns the world as it was kept: what is wanted, and what was known of each replica.
 ///
 /// Nothing is decided from it until the host was looked at: the daemon reports each process it finds with
-/// [`super::Input::Adopted`], each end it finds recorded with [`super::Input::Exited`], then [`super::Input::Surveyed`].
+/// [`super::Input::Adopted`] and each end it finds recorded with [`super::Input::Exited`], both together in the order of their
+/// incarnations (a later life makes the end of an earlier one old news), then [`super::Input::Surveyed`]. A recorded end may be
+/// forgotten on the host once what was handed in with [`super::Input::Exited`] is durable.
 ///
 /// # Errors
 /// Names the document that cannot be read, which only another version of tend can have written.
@@ -167,6 +177,10 @@ pub fn restore(
                 let facts = world.services.entry(id).or_default();
                 facts.loopback_port = number("loopback_port").and_then(|port| u16::try_from(port).ok());
                 facts.prepared = number("prepared");
+            }
+            "machine" => {
+                let last = number("incarnation_last").unwrap_or(0);
+                world.incarnation_last = world.incarnation_last.max(last);
             }
             "edge" => world.edge.generation = number("generation").unwrap_or(0),
             _ => {}

@@ -61,7 +61,7 @@ impl Decision {
 /// A value to be kept in the state beside the journal; `None` deletes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// `stack`, `replica`, `service` or `edge`.
+    /// `stack`, `replica`, `service`, `edge` or `machine`.
     pub kind: &'static str,
     /// Which of them.
     pub id: String,
@@ -252,13 +252,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.in_flight = None;
                 (replica.memory, replica.cpu_permille) = (None, None);
                 self.world.incarnation_last = self.world.incarnation_last.max(*incarnation);
+                self.dirty.machine = true;
                 self.dirty.replicas.insert(id.clone());
             }
             Step::Probe { replica: id, kind, .. } => {
                 if let Some(facts) = self.world.replicas.get_mut(id).map(|replica| replica.probe_mut(*kind)) {
                     facts.asking = true;
                     facts.asked = Some(now.mono);
-                    facts.count += 1;
                 }
             }
             Step::Signal { replica: id, why, .. } => {

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use hyper::server::conn::http1::Builder;
@@ -36,6 +36,8 @@ pub(super) struct ConnectionClock {
     /// When writing to the client began to wait; 0 when it does not.
     stalled: AtomicU64,
     draining: AtomicBool,
+    /// The bytes of the head being read, which hyper does not show: see [`super::headers::check`].
+    raw_head: Mutex<Vec<u8>>,
 }
 
 impl ConnectionClock {
@@ -45,6 +47,7 @@ impl ConnectionClock {
             since: AtomicU64::new(SystemClock.now().mono.0),
             stalled: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            raw_head: Mutex::new(Vec::new()),
         }
     }
 
@@ -57,10 +60,21 @@ impl ConnectionClock {
         self.enter(IDLE);
     }
 
-    fn bytes_came(&self) {
-        if self.state.load(Ordering::Relaxed) == IDLE {
-            self.enter(HEAD);
+    fn bytes_came(&self, bytes: &[u8]) {
+        match self.state.load(Ordering::Relaxed) {
+            BUSY => return,
+            IDLE => self.enter(HEAD),
+            _ => {}
         }
+        let mut raw = self.raw_head.lock().unwrap_or_else(PoisonError::into_inner);
+        if raw.len() <= REQUEST_HEAD_BYTES_MAX {
+            raw.extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes the bytes that were read while a head was expected; empty for a request that was pipelined behind another.
+    pub(super) fn take_raw_head(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.raw_head.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns when the connection is to be closed if nothing changes.
@@ -161,7 +175,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.clock.bytes_came();
+            self.clock.bytes_came(&buffer.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }

@@ -37,7 +37,7 @@ pub(super) async fn forward(
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (mut parts, incoming) = request.into_parts();
     let request_id = headers::request_id(&parts.headers, || client.worker.random());
-    let checked = headers::check(&parts).map(str::to_owned);
+    let checked = headers::check(&parts, &client.clock.take_raw_head()).map(str::to_owned);
     let mut exchange = Exchange::begin(
         &client.worker,
         Asked {

@@ -47,7 +47,10 @@ fn stays_though_named(name: &HeaderName) -> bool {
 }
 
 /// Says where a request wants to go, host and path, or why it is not forwarded.
-pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
+///
+/// `raw_head` are the bytes as they came. hyper drops `Content-Length` beside `Transfer-Encoding` without a word; here that is
+/// refused, since whoever wrote both may mean the one that was dropped.
+pub(super) fn check<'a>(parts: &'a Parts, raw_head: &[u8]) -> Result<&'a str, ErrorCode> {
     if parts.method == Method::CONNECT {
         return Err(ErrorCode::MethodNotAllowed);
     }
@@ -64,7 +67,7 @@ pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
     }
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
-        && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || has_length(raw_head))
     {
         return Err(ErrorCode::BadRequest);
     }
@@ -78,6 +81,19 @@ pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
         Some(authority) => Ok(authority.as_str()),
         None => Ok(host),
     }
+}
+
+/// Says whether a line of the head is `Content-Length`. Behind the head may come the body or, pipelined, other requests.
+fn has_length(raw_head: &[u8]) -> bool {
+    raw_head
+        .split(|byte| *byte == b'\n')
+        // hyper skips empty lines before a request, so the head ends at the first empty line after something.
+        .skip_while(|line| line.trim_ascii().is_empty())
+        .take_while(|line| !line.trim_ascii().is_empty())
+        .any(|line| {
+            line.get(..15)
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+        })
 }
 
 /// Says whether the request asks to change the protocol.

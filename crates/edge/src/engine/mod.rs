@@ -6,8 +6,8 @@
 //! `bytes_in` and `bytes_out`; and [`serve`] and [`Pool`] as below. This one stands on hyper; its own tasks carry the bytes.
 //!
 //! Smuggling: hyper parses strictly (no obs-fold, no bare CR, no signed or differing lengths), and the head is always written anew
-//! from what was parsed. Of `Content-Length` beside `Transfer-Encoding` hyper keeps the latter only and closes the connection after
-//! the response, which RFC 9112, 6.3 allows.
+//! from what was parsed. `Content-Length` beside `Transfer-Encoding` is refused with 400; only behind another request in one
+//! packet, where hyper hides it, is the former dropped and the connection closed after the response (RFC 9112, 6.3 allows both).
 
 mod body;
 mod connection;

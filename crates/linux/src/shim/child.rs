@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::spec::Spec;
-use crate::state::{Attempt, StartFailure};
+use crate::state::{Attempt, STATE_FILE, StartFailure};
 
 /// Where a program without a `/` is searched when the replica's environment has no `PATH`.
 const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -49,68 +49,57 @@ struct Prepared {
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 
-/// Forks and executes the replica. `recorded` is called with its pid while it waits, before it executes anything: if the
-/// shim is killed at any instant, the replica either is on record or never runs.
+/// Forks and executes the replica, and returns its pid.
+///
+/// `record` runs in the child before it executes anything, and puts it on record: if the shim is killed at any instant, the
+/// replica either is on record or never runs. That the child does it itself spares two changes of process in a restart.
 pub(super) fn start(
     spec: &Spec,
     descriptors: &Descriptors<'_>,
     umask: u32,
-    recorded: impl FnOnce(i32) -> Result<(), StartFailure>,
+    record: impl FnOnce() -> std::io::Result<()>,
 ) -> Result<i32, StartFailure> {
     let mut prepared = prepare(spec, descriptors, umask)?;
-    let pipe = || {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Out of the way of the number at which the replica expects its socket.
-        Ok((above(spec, &reader)?, above(spec, &writer)?))
-    };
     let no_pipe = |errno: Errno| failed(Attempt::Fork, "", errno.raw_os_error());
-    let (report_reader, report_writer) = pipe().map_err(no_pipe)?;
-    let (go_reader, go_writer) = pipe().map_err(no_pipe)?;
+    let (reader, low_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
+    // Out of the way of the number at which the replica expects its socket.
+    let lowest = spec.listen_descriptor.map_or(3, |target| target.max(2) + 1);
+    let writer = rustix::io::fcntl_dupfd_cloexec(&low_writer, lowest).map_err(no_pipe)?;
+    drop(low_writer);
     // SAFETY: the shim has one thread, so the child may go on as the parent would; it leaves by exec or _exit only.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
         return Err(failed(Attempt::Fork, "", last_errno()));
     }
     if pid == 0 {
-        drop((report_reader, go_writer));
-        let (attempt, errno) = become_replica(&mut prepared, File::from(go_reader));
+        let (attempt, errno) = match record() {
+            Ok(()) => become_replica(&mut prepared),
+            Err(error) => (Attempt::Prepare, error.raw_os_error().unwrap_or(0)),
+        };
         let mut report = [0u8; 5];
         report[0] = attempt as u8;
         report[1..].copy_from_slice(&errno.to_ne_bytes());
         // The parent is the only reader; when it is gone there is nobody to tell.
-        let _ = File::from(report_writer).write_all(&report);
+        let _ = File::from(writer).write_all(&report);
         // SAFETY: ends the process without running anything of the parent's.
         unsafe { libc::_exit(127) }
     }
-    drop((report_writer, go_reader));
-    let on_record = recorded(pid);
-    let mut go = File::from(go_writer);
-    if on_record.is_ok() {
-        // When the child is gone already, the report below says why.
-        let _ = go.write_all(b"g");
-    }
-    drop(go);
+    drop(writer);
     let mut report = [0u8; 5];
-    let reported = File::from(report_reader).read_exact(&mut report).is_ok();
-    if let Err(failure) = on_record {
-        collect(pid);
-        return Err(failure);
-    }
-    if !reported {
+    if File::from(reader).read_exact(&mut report).is_err() {
+        // The pipe closed without a word: the program is being executed.
         return Ok(pid);
     }
-    collect(pid);
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        // It ends within microseconds; its status says nothing that the report does not.
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+    }
     let attempt = Attempt::ALL
         .iter()
         .find(|(attempt, _)| *attempt as u8 == report[0])
         .map_or(Attempt::Execute, |(attempt, _)| *attempt);
     let errno = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
     Err(failed(attempt, &subject(spec, attempt), errno))
-}
-
-fn above(spec: &Spec, descriptor: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let lowest = spec.listen_descriptor.map_or(3, |target| target.max(2) + 1);
-    rustix::io::fcntl_dupfd_cloexec(descriptor, lowest)
 }
 
 fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Prepared, StartFailure> {
@@ -204,18 +193,21 @@ fn candidates(spec: &Spec) -> Result<Vec<CString>, StartFailure> {
 }
 
 /// Runs in the child. Returns only when it failed: the step and the error number.
-fn become_replica(prepared: &mut Prepared, mut go: File) -> (Attempt, i32) {
-    let mut byte = [0u8];
-    if go.read_exact(&mut byte).is_err() {
-        // The shim was killed before it had recorded this process: nobody would know of the replica, so there is none.
-        // SAFETY: ends the process without running anything of the parent's.
-        unsafe { libc::_exit(127) }
-    }
-    // SAFETY: signal, setsid and sigprocmask take numbers and valid pointers to local values. Signals 32 and 33 belong
-    // to the C library, which refuses them; the error is of no consequence.
+fn become_replica(prepared: &mut Prepared) -> (Attempt, i32) {
+    // `struct sigaction` of the kernel, all zero: the default action, no flags, an empty mask.
+    let default = [0u64; 4];
+    // SAFETY: the pointer is to a local value of the kernel's size that outlives the call; setsid and umask take numbers.
     unsafe {
         for number in 1..=64 {
-            libc::signal(number, libc::SIG_DFL);
+            // Not signal(3): the C library refuses its own two, 32 and 33, which a parent may have left ignored. The
+            // kernel refuses SIGKILL and SIGSTOP, which are at their default anyway.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                size_of::<u64>(),
+            );
         }
         libc::setsid();
         libc::umask(prepared.umask);
@@ -313,7 +305,8 @@ fn write_pid(room: &mut [u8]) {
 
 fn subject(spec: &Spec, attempt: Attempt) -> String {
     match attempt {
-        Attempt::Prepare | Attempt::Fork => String::new(),
+        Attempt::Prepare => STATE_FILE.to_owned(),
+        Attempt::Fork => String::new(),
         Attempt::Cgroup => spec
             .cgroup
             .as_deref()
@@ -328,13 +321,6 @@ fn subject(spec: &Spec, attempt: Attempt) -> String {
             .unwrap_or_default(),
         Attempt::Directory => spec.directory.display().to_string(),
         Attempt::Execute => spec.argv[0].to_string_lossy().into_owned(),
-    }
-}
-
-fn collect(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        // It ends within microseconds; its status says nothing that the report does not.
-        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
     }
 }
 

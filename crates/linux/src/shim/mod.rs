@@ -12,7 +12,7 @@ mod watch;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -23,8 +23,7 @@ use tend_base::{Clock as _, SystemClock};
 use crate::cgroup;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
-    Attempt, EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, executable_of,
-    replace_file,
+    Attempt, EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, replace_file,
 };
 use crate::{fifo, host};
 use watch::{Replica, Watch};
@@ -148,44 +147,36 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
     let (stderr, replica_stderr) = stderr.map_err(|error| not_started(prepare(fifo::STDERR, error)))?;
     watch.log_to(stdout, stderr, &spec.logs);
 
+    let shim_pid = own_pid();
     let oom_kills_before = spec.cgroup.as_deref().map_or(0, cgroup::oom_kills);
-    let mut state = None;
+    let state_of = |pid| {
+        Ok::<_, io::Error>(State {
+            incarnation: spec.incarnation.clone(),
+            shim_pid,
+            replica: Evidence::of(pid)?,
+            cgroup: spec.cgroup.clone(),
+            oom_kills_before,
+            logs: spec.logs.clone(),
+        })
+    };
     let pid = child::start(
         &spec,
         &child::Descriptors {
-            null: std::os::fd::AsFd::as_fd(&null),
-            stdout: std::os::fd::AsFd::as_fd(&replica_stdout),
-            stderr: std::os::fd::AsFd::as_fd(&replica_stderr),
-            listen: listen.as_ref().map(std::os::fd::AsFd::as_fd),
+            null: null.as_fd(),
+            stdout: replica_stdout.as_fd(),
+            stderr: replica_stderr.as_fd(),
+            listen: listen.as_ref().map(AsFd::as_fd),
         },
         umask,
-        |pid| {
-            let recorded = Evidence::of(pid)
-                .map(|evidence| State {
-                    incarnation: spec.incarnation.clone(),
-                    shim_pid: own_pid(),
-                    // Until it executes, its executable is the shim's.
-                    replica: Evidence {
-                        executable: None,
-                        ..evidence
-                    },
-                    cgroup: spec.cgroup.clone(),
-                    oom_kills_before,
-                    logs: spec.logs.clone(),
-                })
-                .and_then(|new| {
-                    replace_file(Path::new(STATE_FILE), &new.encode())?;
-                    state = Some(new);
-                    Ok(())
-                });
-            recorded.map_err(|error| prepare(STATE_FILE, error))
+        || {
+            let mut state = state_of(own_pid())?;
+            // Until it executes, its executable is the shim's.
+            state.replica.executable = None;
+            replace_file(Path::new(STATE_FILE), &state.encode())
         },
     )
     .map_err(not_started)?;
-    let Some(mut state) = state else {
-        return Err(Outcome::NotStarted(child::failed(Attempt::Prepare, STATE_FILE, 0)));
-    };
-    state.replica.executable = executable_of(pid);
+    let state = state_of(pid).map_err(|error| not_started(prepare("/proc", error)))?;
     // Without the executable the state on disk still names the process by pid, start time and boot.
     let _ = replace_file(Path::new(STATE_FILE), &state.encode());
     watch.watch(Replica::Child, state);

@@ -111,7 +111,9 @@ impl Stream {
         if self.ended || self.wake_at > now {
             return;
         }
-        let moved = self.move_up_to(PASS_BYTES_MAX);
+        // What waits now and no more: emptying the FIFO under a replica that writes would be one system call a line.
+        // At least 1, for a gap to close also when nothing waits.
+        let moved = self.move_up_to(self.waiting().clamp(1, PASS_BYTES_MAX));
         if moved == 0 || self.wake_at > now {
             return;
         }

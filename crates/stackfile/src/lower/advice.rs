@@ -9,7 +9,7 @@ use super::is_process;
 use crate::error::Findings;
 use crate::interpolate::TEMPLATE;
 use crate::load::Setting;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node, Value};
 
@@ -25,6 +25,7 @@ pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, setti
                 });
             }
         }
+        check_env_files(entry, services, findings);
         for variable in entry.value.get("environment").map_or(&[][..], Node::entries) {
             if let Some(text) = variable.value.as_text() {
                 check_host(entry, text, variable.value.place, process, entries, findings);
@@ -46,6 +47,23 @@ fn for_scalars(node: &Node, visit: &mut impl FnMut(&str, Place)) {
         Value::Scalar(scalar) => visit(&scalar.text, node.place),
         Value::List(items) => items.iter().for_each(|item| for_scalars(item, visit)),
         Value::Map(map) => map.0.iter().for_each(|entry| for_scalars(&entry.value, visit)),
+    }
+}
+
+/// Templates in values that came from files; the file is named, not the line, since values are not shown.
+fn check_env_files(entry: &Entry, services: &BTreeMap<ServiceName, Service>, findings: &mut Findings) {
+    let service = services.iter().find(|(name, _)| name.as_str() == entry.key);
+    let (Some((_, service)), Some(files)) = (service, entry.value.get("env_file")) else {
+        return;
+    };
+    let Workload::Process(process) = &service.workload else {
+        return;
+    };
+    let own = entry.value.get("environment").and_then(Node::as_map);
+    for (name, value) in &process.environment {
+        if own.is_none_or(|own| own.get(name).is_none()) {
+            check_template(value, files.place, services, findings);
+        }
     }
 }
 
@@ -85,7 +103,7 @@ fn check_template(text: &str, place: Place, services: &BTreeMap<ServiceName, Ser
         let found = services.iter().find(|(known, _)| known.as_str() == name);
         match found {
             None => {
-                let near = nearest(name, services.keys().map(ServiceName::as_str));
+                let near = findings.nearest(name, services.keys().map(ServiceName::as_str));
                 findings
                     .error(place, format!("`{whole}` names no service of this stack"))
                     .help_if(near.map(|near| did_you_mean(&format!("${{service.{near}.url}}"))));
@@ -122,7 +140,7 @@ fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: 
     let Some(host) = url_host(text) else {
         return;
     };
-    if host == "localhost" || host.contains(['.', ':', '{', '$']) || host.is_empty() {
+    if host == "localhost" || host.contains('.') || host.is_empty() {
         return;
     }
     let place = findings.sources.narrow(place, host);
@@ -142,7 +160,7 @@ fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: 
             .iter()
             .map(|other| other.key.as_str())
             .find(|name| name.contains(host) || host.contains(name))
-            .or_else(|| nearest(host, services.iter().map(|other| other.key.as_str())));
+            .or_else(|| findings.nearest(host, services.iter().map(|other| other.key.as_str())));
         findings
             .warning(
                 place,
@@ -194,11 +212,10 @@ fn url_host(text: &str) -> Option<&str> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = &rest[..end];
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    // Several hosts, as databases take them, are not looked into.
-    if host.contains(',') || host.contains(char::is_whitespace) {
-        return None;
-    }
-    Some(host.split(':').next().unwrap_or(host))
+    // Several hosts, as databases take them, addresses in brackets and `+` for any are not looked into.
+    let name = host.split(':').next().unwrap_or(host);
+    let is_name = !host.contains(',') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    is_name.then_some(name)
 }
 
 /// The variable of the port is set by tend, whatever the file says.
@@ -329,6 +346,8 @@ mod tests {
             ("unix:///run/x", None),
             ("just text", None),
             ("a b://c", None),
+            ("http://+:80", None),
+            ("http://[::1]:80", None),
         ] {
             assert_eq!(url_host(text), host, "{text}");
         }

@@ -7,7 +7,7 @@ use tend_core::model::{Edge, Listener, Port, Route, Service, ServiceName};
 
 use super::{is_process, is_process_workload};
 use crate::error::Findings;
-use crate::schema::{did_you_mean, nearest, parse_host_port};
+use crate::schema::{did_you_mean, parse_host_port};
 use crate::source::Place;
 use crate::yaml::Node;
 
@@ -109,7 +109,7 @@ fn lower_route(
     let text = named.as_text()?;
     let known = tree.get("services").map_or(&[][..], Node::entries);
     if !known.iter().any(|entry| entry.key == text) {
-        let near = nearest(text, known.iter().map(|entry| entry.key.as_str()));
+        let near = findings.nearest(text, known.iter().map(|entry| entry.key.as_str()));
         findings
             .error(named.place, format!("a route leads to the undefined service `{text}`"))
             .help_if(near.map(did_you_mean));

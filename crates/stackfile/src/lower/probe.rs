@@ -137,18 +137,16 @@ pub(super) fn healthcheck(node: &Node, service: &str, findings: &mut Findings) -
             Some(_) => return None,
         }
     };
-    Some(checked(
-        Probe {
-            action: ProbeAction::Command { command },
-            interval: duration(node, "interval").unwrap_or(INTERVAL),
-            timeout: duration(node, "timeout").unwrap_or(HEALTHCHECK_TIMEOUT),
-            retries: count(node, "retries").filter(|count| *count > 0).unwrap_or(RETRIES),
-            start_period: duration(node, "start_period").unwrap_or(HEALTHCHECK_START_PERIOD),
-            start_interval: duration(node, "start_interval").unwrap_or(START_INTERVAL),
-        },
-        node,
-        findings,
-    ))
+    // To the engine 0 is the default.
+    let time = |key, default| duration(node, key).filter(|time| !time.is_zero()).unwrap_or(default);
+    Some(Probe {
+        action: ProbeAction::Command { command },
+        interval: time("interval", INTERVAL),
+        timeout: time("timeout", HEALTHCHECK_TIMEOUT),
+        retries: count(node, "retries").filter(|count| *count > 0).unwrap_or(RETRIES),
+        start_period: time("start_period", HEALTHCHECK_START_PERIOD),
+        start_interval: time("start_interval", START_INTERVAL),
+    })
 }
 
 /// Notes a `test` list that starts with none of Compose's words.

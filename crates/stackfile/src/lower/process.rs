@@ -8,6 +8,7 @@ use tend_core::model::{Process, Replicas};
 use crate::dotenv;
 use crate::error::Findings;
 use crate::load::{Session, Setting};
+use crate::schema::SERVICE;
 use crate::words;
 use crate::yaml::{Entry, Node, Value};
 
@@ -93,8 +94,11 @@ fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>>
     let entrypoint = words("entrypoint", findings)?;
     let command = words("command", findings)?;
     let whole = [entrypoint, command].concat();
-    // What has another form, or extends what could not be had, was noted.
-    if whole.is_empty() && (node.as_map().is_none() || node.get("extends").is_some()) {
+    // What has another form, extends what could not be had, or has a slip in a key, was noted.
+    let misspelt = |entry: &Entry| !entry.key.starts_with("x-") && SERVICE.key(&entry.key).is_none();
+    if whole.is_empty()
+        && (node.as_map().is_none() || node.get("extends").is_some() || node.entries().iter().any(misspelt))
+    {
         return None;
     }
     if whole.is_empty() {

@@ -28,6 +28,9 @@ const LOG_FILES: u32 = 5;
 const DELAY: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 const ATTEMPTS_MAX: u32 = 10;
+/// Below this the machine would do little else than start replicas.
+const DELAY_MAX_MIN: Duration = Duration::from_millis(100);
+const EVERY_MIN: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Makes the model of one service.
@@ -79,6 +82,13 @@ pub(super) fn lower(
             }
         }
         check_fixed_port(entry, &port, replicas, findings);
+    }
+    if let Some(every) = node.get("restart_every")
+        && duration(node, "restart_every").is_some_and(|time| time < EVERY_MIN)
+    {
+        findings
+            .error(every.place, "`restart_every` must be 1s or more")
+            .help("such as `restart_every: 12h`");
     }
     let restart = restart(entry, is_process, role.job, findings);
     let resources = resources(node, &entry.key, findings);
@@ -262,9 +272,12 @@ fn restart(entry: &Entry, is_process: bool, job: bool, findings: &mut Findings) 
             "on-failure" => Condition::OnFailure,
             _ => Condition::Never,
         };
-        if let Ok(attempts) = attempts.parse() {
-            policy.max_attempts = attempts;
-        }
+        // To the engine 0 is no limit; here it is the default, since no replica is given up.
+        policy.max_attempts = attempts
+            .parse()
+            .ok()
+            .filter(|attempts| *attempts > 0)
+            .unwrap_or(ATTEMPTS_MAX);
     }
     for written in [node.at(&["deploy", "restart_policy"]), node.get("restart_policy")]
         .into_iter()
@@ -277,8 +290,17 @@ fn restart(entry: &Entry, is_process: bool, job: bool, findings: &mut Findings) 
         }
         policy.delay = duration(written, "delay").unwrap_or(policy.delay);
         policy.delay_max = duration(written, "delay_max").unwrap_or(policy.delay_max.max(policy.delay));
-        policy.max_attempts = count(written, "max_attempts").unwrap_or(policy.max_attempts);
+        policy.max_attempts = count(written, "max_attempts")
+            .filter(|attempts| *attempts > 0)
+            .unwrap_or(policy.max_attempts);
         policy.window = duration(written, "window").unwrap_or(policy.window);
+        if let Some(written) = written.get("delay_max")
+            && policy.delay_max < DELAY_MAX_MIN
+        {
+            findings
+                .error(written.place, "`delay_max` must be 100ms or more")
+                .help("a replica that keeps failing is tried this often, for ever");
+        }
         if policy.delay > policy.delay_max {
             let place = written.get("delay_max").unwrap_or(written).place;
             findings

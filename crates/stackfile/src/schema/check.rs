@@ -20,21 +20,12 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Names(inner), Value::Map(map)) => {
             for entry in &map.0 {
-                if !entry.key.starts_with("x-") {
-                    check(&entry.value, inner, &join(path, &entry.key), findings);
-                }
+                check(&entry.value, inner, &join(path, &entry.key), findings);
             }
         }
         (Shape::Keys(record), Value::Map(map)) => {
             for entry in &map.0 {
                 check_key(entry, record, path, findings);
-            }
-            for required in record.required {
-                if map.get(required).is_none() {
-                    findings
-                        .error(node.place, format!("`{path}` needs the key `{required}`"))
-                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
-                }
             }
         }
         (Shape::One(form), Value::Scalar(scalar)) => {
@@ -42,12 +33,50 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Words(words), Value::Scalar(scalar)) => {
             if !words.contains(&scalar.text.as_str()) {
-                wrong(scalar, node.place, path, &listed(words), None, findings)
-                    .help_if(nearest(&scalar.text, words.iter().copied()).map(did_you_mean));
+                let near = findings.nearest(&scalar.text, words.iter().copied());
+                wrong(scalar, node.place, path, &listed(words), None, findings).help_if(near.map(did_you_mean));
             }
         }
         (Shape::Nothing, Value::Scalar(_)) if node.is_null() => {}
         _ => wrong_kind(node, &[shape], path, findings),
+    }
+}
+
+/// Notes the keys that are missing; of the merged file, since one file may leave out what another says.
+pub(crate) fn check_required(node: &Node, shape: &Shape, path: &str, findings: &mut Findings) {
+    match (shape, &node.value) {
+        (Shape::Either(shapes), _) => {
+            let mut flat = Vec::new();
+            flatten(shapes, &mut flat);
+            if let Some(shape) = same_kind(node, &flat) {
+                check_required(node, shape, path, findings);
+            }
+        }
+        (Shape::List(inner), Value::List(items)) => {
+            for item in items {
+                check_required(item, inner, path, findings);
+            }
+        }
+        (Shape::Names(inner), Value::Map(map)) => {
+            for entry in &map.0 {
+                check_required(&entry.value, inner, &join(path, &entry.key), findings);
+            }
+        }
+        (Shape::Keys(record), Value::Map(map)) => {
+            for entry in &map.0 {
+                if let Some(key) = record.key(&entry.key) {
+                    check_required(&entry.value, &key.shape, &join(path, &entry.key), findings);
+                }
+            }
+            for required in record.required {
+                if map.get(required).is_none_or(Node::is_null) {
+                    findings
+                        .error(node.place, format!("`{path}` needs the key `{required}`"))
+                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -83,15 +112,19 @@ fn check_either(node: &Node, shapes: &'static [Shape], path: &str, findings: &mu
         }
         return;
     }
-    let same_kind = flat.iter().find(|shape| match &node.value {
-        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
-        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
-        Value::Scalar(_) => false,
-    });
-    match same_kind {
+    match same_kind(node, &flat) {
         Some(shape) => check(node, shape, path, findings),
         None => wrong_kind(node, &flat, path, findings),
     }
+}
+
+/// Returns the shape for a list or a mapping, whichever the node is.
+fn same_kind(node: &Node, flat: &[&'static Shape]) -> Option<&'static Shape> {
+    flat.iter().copied().find(|shape| match &node.value {
+        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
+        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
+        Value::Scalar(_) => false,
+    })
 }
 
 fn flatten(shapes: &'static [Shape], flat: &mut Vec<&'static Shape>) {
@@ -110,8 +143,8 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     }
     if let Some(key) = record.key(name) {
         let inner = join(path, name);
-        // A key with nothing after it counts as not written, as in Compose, but for a list item or an only key it is a slip.
-        if entry.value.is_null() && !takes_nothing(&key.shape) {
+        // As in Compose a key with nothing after it counts as not written; most often it is a slip, so it is said.
+        if entry.value.is_null() && entry.value.tag.is_none() && !takes_nothing(&key.shape) {
             findings
                 .warning(entry.place, format!("`{inner}` has no value; it counts as not written"))
                 .help(format!("`{name}`: {}", key.about));
@@ -134,10 +167,10 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     } else {
         format!("in `{path}`")
     };
-    let names = record.all().map(|key| key.name);
+    let near = findings.nearest(name, record.all().map(|key| key.name));
     findings
         .error(entry.place, format!("unknown key `{name}` {place}"))
-        .help(match nearest(name, names) {
+        .help(match near {
             Some(near) => did_you_mean(near),
             None if record.all().count() <= 12 => format!(
                 "the keys here are {}",

@@ -1,6 +1,9 @@
 //! The keys that are Compose's, from the Compose specification and its JSON schema (compose-spec, mid-2026).
 
-use super::resources::{CONFIG, GRANTS, MODEL, MOUNT, NETWORK, SECRET, SERVICE_NETWORK, VOLUME};
+use super::resources::{
+    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
+    SERVICE_MODEL, SERVICE_NETWORK, VOLUME,
+};
 use super::{Form, Record, Shape, container, key, ours, remark};
 
 pub(super) const TEXT: Shape = Shape::One(Form::Text);
@@ -194,7 +197,7 @@ pub(crate) static SERVICE: Record = Record {
         remark("attach", BOOL, "whether `up` shows its output"),
         remark(
             "develop",
-            Shape::Either(&[Shape::Any, Shape::Nothing]),
+            Shape::Either(&[Shape::Keys(&DEVELOP), Shape::Nothing]),
             "what a developer's watcher does",
         ),
         remark("platform", TEXT, "the image's platform"),
@@ -222,7 +225,10 @@ pub(crate) static SERVICE: Record = Record {
         container("configs", GRANTS, "configuration files it sees"),
         container(
             "models",
-            Shape::Either(&[Shape::Names(&Shape::Any), TEXTS]),
+            Shape::Either(&[
+                Shape::Names(&Shape::Either(&[Shape::Keys(&SERVICE_MODEL), Shape::Nothing])),
+                TEXTS,
+            ]),
             "models it uses",
         ),
         container("hostname", TEXT, "its host name"),
@@ -244,20 +250,24 @@ pub(crate) static SERVICE: Record = Record {
         container("security_opt", TEXTS, "security options"),
         container("userns_mode", TEXT, "user namespace"),
         container("group_add", TEXTS, "further groups"),
-        container("credential_spec", Shape::Any, "credentials on Windows"),
+        container("credential_spec", Shape::Keys(&CREDENTIALS), "credentials on Windows"),
         container("read_only", BOOL, "its file system cannot be written"),
         container("shm_size", BYTES, "size of /dev/shm"),
-        container("storage_opt", Shape::Any, "storage options"),
+        container("storage_opt", Shape::Names(&VALUE), "storage options"),
         container("sysctls", NAMES_OR_LIST, "settings of the kernel"),
         container(
             "devices",
-            Shape::List(&Shape::Either(&[TEXT, Shape::Any])),
+            Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&DEVICE)])),
             "devices it sees",
         ),
         container("device_cgroup_rules", TEXTS, "rules for devices"),
-        container("gpus", Shape::Any, "graphics processors it sees"),
-        container("blkio_config", Shape::Any, "limits of disks"),
-        container("cgroup", Shape::Words(&["host", "private"]), "cgroup namespace"),
+        container(
+            "gpus",
+            Shape::Either(&[Shape::Words(&["all"]), Shape::List(&Shape::Keys(&GPU))]),
+            "graphics processors it sees",
+        ),
+        container("blkio_config", Shape::Keys(&BLKIO), "limits of disks"),
+        container("cgroup", TEXT, "cgroup namespace"),
         container("cgroup_parent", TEXT, "parent cgroup"),
         container("cpu_count", INTEGER, "processors, on Windows"),
         container("cpu_percent", NUMBER, "share of the processors, on Windows"),
@@ -282,9 +292,9 @@ pub(crate) static SERVICE: Record = Record {
         container("runtime", TEXT, "runtime"),
         container("stdin_open", BOOL, "keep the input open"),
         container("tty", BOOL, "give it a terminal"),
-        container("pre_start", Shape::Any, "run before it starts"),
-        container("post_start", Shape::Any, "run after it started"),
-        container("pre_stop", Shape::Any, "run before it stops"),
+        container("pre_start", Shape::List(&Shape::Keys(&HOOK)), "run before it starts"),
+        container("post_start", Shape::List(&Shape::Keys(&HOOK)), "run after it started"),
+        container("pre_stop", Shape::List(&Shape::Keys(&HOOK)), "run before it stops"),
         container("use_api_socket", BOOL, "may use the engine"),
     ],
 };
@@ -480,8 +490,12 @@ static RESERVATIONS: Record = Record {
     keys: &[
         key("cpus", NUMBER, "processors under contention"),
         key("memory", BYTES, "memory the kernel tries to leave it"),
-        key("generic_resources", Shape::Any, "read and kept"),
-        key("devices", Shape::Any, "read and kept"),
+        key(
+            "generic_resources",
+            Shape::List(&Shape::Keys(&GENERIC)),
+            "read and kept",
+        ),
+        key("devices", Shape::List(&Shape::Keys(&GPU)), "read and kept"),
     ],
 };
 

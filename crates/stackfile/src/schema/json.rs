@@ -79,7 +79,7 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             value
         }
         Shape::Keys(inner) => {
-            let name = definition_name(inner, definitions);
+            let name = definition_name(inner);
             if !definitions.contains_key(&name) {
                 // Entered before it is made, so that a record within itself ends.
                 definitions.insert(name.clone(), Value::Null);
@@ -92,7 +92,7 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
 }
 
 /// Returns the record's name; two records of one name are told apart by their first key.
-fn definition_name(record: &'static Record, _definitions: &Map<String, Value>) -> String {
+fn definition_name(record: &Record) -> String {
     let first = record.keys.first().map_or("", |key| key.name);
     format!("{}-{first}", record.name)
 }

@@ -206,3 +206,157 @@ static GRANT: Record = Record {
         key("mode", TEXT, "its permissions"),
     ],
 };
+
+/// `pre_start`, `post_start` and `pre_stop`.
+pub(super) static HOOK: Record = Record {
+    name: "hook",
+    required: &[],
+    more: &[],
+    keys: &[
+        key(
+            "command",
+            Shape::Either(&[Shape::One(Form::Command), TEXTS]),
+            "what is run",
+        ),
+        key("image", TEXT, "in which image"),
+        key("user", TEXT, "as whom"),
+        key("privileged", BOOL, "with all capabilities"),
+        key("working_dir", TEXT, "in which folder"),
+        key("environment", NAMES_OR_LIST, "with which variables"),
+        key("per_replica", BOOL, "for each replica"),
+    ],
+};
+
+/// `devices` in their long form.
+pub(super) static DEVICE: Record = Record {
+    name: "device",
+    required: &["source"],
+    more: &[],
+    keys: &[
+        key("source", TEXT, "the device"),
+        key("target", TEXT, "where it is seen"),
+        key("permissions", TEXT, "what may be done with it"),
+    ],
+};
+
+/// `gpus` and `deploy.resources.reservations.devices`.
+pub(super) static GPU: Record = Record {
+    name: "device request",
+    required: &[],
+    more: &[],
+    keys: &[
+        key("capabilities", TEXTS, "what it can do"),
+        key("count", TEXT, "how many"),
+        key("device_ids", TEXTS, "which"),
+        key("driver", TEXT, "its driver"),
+        key("options", NAMES_OR_LIST, "the driver's options"),
+    ],
+};
+
+/// `deploy.resources.reservations.generic_resources`.
+pub(super) static GENERIC: Record = Record {
+    name: "generic resource",
+    required: &[],
+    more: &[],
+    keys: &[key(
+        "discrete_resource_spec",
+        Shape::Keys(&DISCRETE),
+        "a thing that can be counted",
+    )],
+};
+
+static DISCRETE: Record = Record {
+    name: "discrete resource",
+    required: &[],
+    more: &[],
+    keys: &[key("kind", TEXT, "which thing"), key("value", VALUE, "how many")],
+};
+
+/// `blkio_config`.
+pub(super) static BLKIO: Record = Record {
+    name: "blkio_config",
+    required: &[],
+    more: &[],
+    keys: &[
+        key("weight", COUNT, "share under contention"),
+        key(
+            "weight_device",
+            Shape::List(&Shape::Keys(&BLKIO_WEIGHT)),
+            "share of one device",
+        ),
+        key("device_read_bps", BLKIO_RATES, "bytes read a second"),
+        key("device_read_iops", BLKIO_RATES, "reads a second"),
+        key("device_write_bps", BLKIO_RATES, "bytes written a second"),
+        key("device_write_iops", BLKIO_RATES, "writes a second"),
+    ],
+};
+
+const BLKIO_RATES: Shape = Shape::List(&Shape::Keys(&BLKIO_RATE));
+
+static BLKIO_RATE: Record = Record {
+    name: "rate",
+    required: &["path"],
+    more: &[],
+    keys: &[key("path", TEXT, "the device"), key("rate", BYTES, "no more than this")],
+};
+
+static BLKIO_WEIGHT: Record = Record {
+    name: "weight",
+    required: &["path"],
+    more: &[],
+    keys: &[key("path", TEXT, "the device"), key("weight", COUNT, "its share")],
+};
+
+/// `develop`.
+pub(super) static DEVELOP: Record = Record {
+    name: "develop",
+    required: &[],
+    more: &[],
+    keys: &[key(
+        "watch",
+        Shape::List(&Shape::Keys(&WATCH)),
+        "what is done when files change",
+    )],
+};
+
+static WATCH: Record = Record {
+    name: "watch",
+    required: &["path", "action"],
+    more: &[],
+    keys: &[
+        key("path", TEXT, "which folder"),
+        key(
+            "action",
+            Shape::Words(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]),
+            "what is done",
+        ),
+        key("target", TEXT, "where to"),
+        key("ignore", Shape::Either(&[TEXT, TEXTS]), "files left out"),
+        key("include", Shape::Either(&[TEXT, TEXTS]), "files taken"),
+        key("exec", Shape::Keys(&HOOK), "what is run"),
+        key("initial_sync", BOOL, "once at the start"),
+    ],
+};
+
+/// `models` of a service.
+pub(super) static SERVICE_MODEL: Record = Record {
+    name: "model use",
+    required: &[],
+    more: &[],
+    keys: &[
+        key("endpoint_var", TEXT, "the variable of its address"),
+        key("model_var", TEXT, "the variable of its name"),
+    ],
+};
+
+/// `credential_spec`.
+pub(super) static CREDENTIALS: Record = Record {
+    name: "credential_spec",
+    required: &[],
+    more: &[],
+    keys: &[
+        key("config", TEXT, "the config it is in"),
+        key("file", TEXT, "the file it is in"),
+        key("registry", TEXT, "the registry it is in"),
+    ],
+};

@@ -151,6 +151,15 @@ impl Node {
         }
     }
 
+    /// Returns about how much memory it takes: bytes of text plus 16 for each node.
+    pub(crate) fn weight(&self) -> usize {
+        16 + match &self.value {
+            Value::Scalar(scalar) => scalar.text.len(),
+            Value::List(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(map) => map.0.iter().map(|entry| entry.key.len() + entry.value.weight()).sum(),
+        }
+    }
+
     /// Returns whether it is nothing.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.kind == Kind::Null)

@@ -15,21 +15,13 @@ const DEPTH_MAX: usize = 64;
 /// Bytes of text plus 16 for each node that aliases may expand to in one document. Real files with anchors need a few thousand;
 /// the known attack ("billion laughs") wants thousands of millions.
 const WEIGHT_MAX: usize = 4 << 20;
-/// How far a key may be from its colon, in the parser's own limit, is 1024; ours on a whole file in bytes.
-const BYTES_MAX: usize = 4 << 20;
+/// Entries of one list or mapping. What compares each with each stays quick with so many, and the largest file known to us has a
+/// few hundred.
+const ENTRIES_MAX: usize = 2000;
 
 /// Reads the one document of a file; notes what is wrong and returns nothing if it is not YAML.
 pub(crate) fn read(source: SourceId, findings: &mut Findings) -> Option<Node> {
     let text = findings.sources.get(source).text.clone();
-    if text.len() > BYTES_MAX {
-        findings
-            .error(
-                findings.whole(source),
-                format!("the file has {} bytes; a stack file may have 4 MiB", text.len()),
-            )
-            .help("this does not look like a stack file");
-        return None;
-    }
     if let Some(place) = control_character(source, &text) {
         findings
             .error(place, "a control character is not allowed in YAML")
@@ -129,7 +121,7 @@ impl Reader<'_> {
                         return Err(Stop::Said);
                     };
                     let node = node.clone();
-                    self.weight += weight(&node);
+                    self.weight += node.weight();
                     if self.weight > WEIGHT_MAX {
                         self.findings
                             .error(place, "the aliases up to here expand to more than 4 MiB")
@@ -188,6 +180,13 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn too_many(&mut self, place: Place) -> Stop {
+        self.findings
+            .error(place, format!("more than {ENTRIES_MAX} entries in one list or mapping"))
+            .help("no part of a stack file has that many");
+        Stop::Said
+    }
+
     fn deeper(&mut self, place: Place) -> Result<(), Stop> {
         if self.open.len() < DEPTH_MAX {
             return Ok(());
@@ -208,6 +207,9 @@ impl Reader<'_> {
             Some(Open::List { node: list, .. }) => {
                 if let Value::List(items) = &mut list.value {
                     items.push(node);
+                    if items.len() > ENTRIES_MAX {
+                        return Err(self.too_many(place));
+                    }
                 }
                 Ok(())
             }
@@ -258,6 +260,9 @@ impl Reader<'_> {
                                 place: key_place,
                                 value: node,
                             });
+                            if map.0.len() > ENTRIES_MAX {
+                                return Err(self.too_many(place));
+                            }
                         }
                     }
                     Ok(())
@@ -386,14 +391,6 @@ impl Reader<'_> {
 
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-fn weight(node: &Node) -> usize {
-    16 + match &node.value {
-        Value::Scalar(scalar) => scalar.text.len(),
-        Value::List(items) => items.iter().map(weight).sum(),
-        Value::Map(map) => map.0.iter().map(|entry| entry.key.len() + weight(&entry.value)).sum(),
-    }
 }
 
 fn control_character(source: SourceId, text: &str) -> Option<Place> {

@@ -225,7 +225,19 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
             return lost(&performer, &link).await;
         };
         match message {
-            FromEdge::Serving { generation, .. } => performer.hub.input(Input::EdgeServing { generation }).await,
+            FromEdge::Serving { generation, unbound } => {
+                for unbound in unbound {
+                    let what = format!("{} is not listened on: {}", unbound.address, unbound.why);
+                    refused(&performer.shared, &what);
+                }
+                performer.hub.input(Input::EdgeServing { generation }).await;
+            }
+            FromEdge::Refused { what, why, .. } => {
+                refused(&performer.shared, &format!("{what}: {why}"));
+                // It goes on with what it had. Publishing anew, under a higher number, is what can mend that.
+                let (generation, result) = (performer.generation().await, Err(format!("the edge refused it: {why}")));
+                performer.hub.input(Input::Published { generation, result }).await;
+            }
             FromEdge::InFlight { replica, n, .. } => {
                 performer
                     .hub
@@ -250,6 +262,18 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
             _ => {}
         }
     }
+}
+
+/// Writes down what the edge did not do.
+fn refused(shared: &Shared, what: &str) {
+    let daemon = Principal::Daemon {
+        pid: std::process::id(),
+        build: shared.build.clone(),
+    };
+    let data = json!({ "refused": what });
+    shared
+        .store
+        .record(vec![Entry::new(daemon, Kind::EdgeServing).with(data)]);
 }
 
 fn record(

@@ -243,7 +243,9 @@ impl Calls {
                 },
                 now,
             );
-            let steps = plan.steps.into_iter().map(|planned| {
+            // To look whether it answers is no change: alone it is no plan.
+            let changes = plan.steps.iter().any(|planned| planned.undo != Undo::NotNeeded);
+            let steps = plan.steps.into_iter().filter(|_| changes).map(|planned| {
                 let text = planned.step.to_string();
                 let (action, detail) = text.split_once(' ').map_or((text.as_str(), ""), |parts| parts);
                 let undo = match planned.undo {

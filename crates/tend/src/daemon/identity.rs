@@ -11,7 +11,7 @@ use tend_api::messages::{Enforcement, LimitsReport};
 use tend_core::model::{ReplicaId, Resources};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
-use tend_linux::Credentials;
+use tend_linux::{Credentials, GroupLimits, Hierarchy, Means};
 
 use super::shared::Shared;
 
@@ -144,17 +144,57 @@ pub(crate) fn program(
     program
 }
 
-/// Returns what of a service's limits this machine can enforce.
-pub(crate) fn limits() -> LimitsReport {
-    LimitsReport {
-        memory: Enforcement::Measured,
-        cpus: Enforcement::None,
-        pids: Enforcement::None,
-        why: "no control groups".to_owned(),
-    }
+/// Prepares the control groups of this machine, and returns what of a service's limits can be enforced.
+pub(crate) fn limits() -> (Option<Hierarchy>, LimitsReport) {
+    let (hierarchy, limits) = Hierarchy::prepare();
+    let by = |means: Means| match means {
+        Means::Cgroup => Enforcement::Cgroup,
+        Means::Polling => Enforcement::Measured,
+        Means::None => Enforcement::None,
+    };
+    let report = LimitsReport {
+        memory: by(limits.memory),
+        cpus: by(limits.cpu),
+        pids: by(limits.pids),
+        why: limits.reason.unwrap_or_default(),
+    };
+    (hierarchy, report)
 }
 
-/// Returns the control group for a replica, made with its limits.
-pub(crate) fn cgroup(_shared: &Shared, _replica: &ReplicaId, _resources: &Resources) -> Option<PathBuf> {
-    None
+/// Processors that `cpu.weight` 100, everybody's, stands for when a service reserves some.
+const CPU_WEIGHT_PER_PROCESSOR: f64 = 100.0;
+
+/// Returns the control group for a replica, made with its limits; none where the machine has none to give.
+///
+/// The name carries the daemon's state folder: two daemons of one machine must never put replicas into one group, because
+/// a group is killed as a whole.
+///
+/// # Errors
+/// When there are groups and this one cannot be made: a limit that was asked for and is not there would be a lie.
+pub(crate) fn cgroup(
+    shared: &Shared,
+    replica: &ReplicaId,
+    resources: &Resources,
+) -> Result<Option<PathBuf>, StartFailure> {
+    let Some(hierarchy) = &shared.cgroups else {
+        return Ok(None);
+    };
+    let limits = GroupLimits {
+        memory_max: resources.memory_max,
+        memory_low: resources.memory_reserved,
+        cpus_max: resources.cpus_max,
+        cpu_weight: resources
+            .cpus_reserved
+            .map(|processors| (processors * CPU_WEIGHT_PER_PROCESSOR).clamp(1.0, 10_000.0) as u64),
+        pids_max: resources.pids_max,
+    };
+    hierarchy
+        .make_group(&format!("{}.{replica}", shared.name), &limits)
+        .map(Some)
+        .map_err(|error| StartFailure {
+            hint: error.hint(),
+            why: error.to_string(),
+            permanent: false,
+            port_taken: false,
+        })
 }

@@ -137,6 +137,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let program = program::keep_copy(&this, &paths.state).map_err(|error| {
         unusable(&error).hint("free some space where the state folder is, or name another with TEND_STATE")
     })?;
+    if !program::is_this(&program) {
+        // Daemon, edge and shims of one file share its pages in memory: as many megabytes as the daemon uses of its code.
+        return Ok(Ending::GoOnAs(program));
+    }
     let build = program::build_id(&program).map_err(|error| unusable(&error))?;
     let principal = Principal::Daemon {
         pid: std::process::id(),

@@ -64,6 +64,17 @@ pub(crate) fn build_id(program: &Path) -> Result<String, ProgramError> {
     Ok(text[..BUILD_DIGITS].to_owned())
 }
 
+/// Returns whether this very process runs that file, by whatever name.
+pub(crate) fn is_this(program: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = || -> io::Result<bool> {
+        let (this, other) = (std::fs::metadata("/proc/self/exe")?, std::fs::metadata(program)?);
+        Ok((this.dev(), this.ino()) == (other.dev(), other.ino()))
+    };
+    // Where that cannot be told, going on as it is works, and going on as the other might never end.
+    same().unwrap_or(true)
+}
+
 /// Keeps a copy of `program` as `STATE/bin/BUILD/tend` and returns where; a copy that is there is left as it is.
 pub(crate) fn keep_copy(program: &Path, state: &Path) -> Result<PathBuf, ProgramError> {
     let folder = state.join("bin").join(build_id(program)?);

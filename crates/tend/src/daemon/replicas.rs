@@ -290,7 +290,8 @@ fn watch(
             lost(&performer, &life, &folder).await;
             return;
         }
-        // Its shim writes out what the FIFOs still hold and ends; then nothing needs the folder.
+        // What it left behind in its group goes with it; then its shim writes out what the FIFOs still hold and ends.
+        let _ = connection.send(Command::KillTree);
         let _ = connection.send(Command::Release);
         let _ = tokio::time::timeout(RELEASE_MAX, until_closed(&connection)).await;
         forget(&performer.shared, &life);

@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tend_api::Paths;
 use tend_api::messages::LimitsReport;
 use tend_base::Mono;
+use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
 use super::listeners::Listeners;
 use super::replicas::Replicas;
+
+/// A daemon has at least so many ports to give, wherever it begins.
+const PORTS_MIN: u16 = 1000;
 
 /// Shared by all parts; lives as long as the process.
 pub(crate) struct Shared {
@@ -33,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) started: Mono,
     /// What the machine can enforce.
     pub(crate) limits: LimitsReport,
+    /// The control groups of replicas, where the machine has any to give.
+    pub(crate) cgroups: Option<Hierarchy>,
+    /// Names this daemon among others of the machine: the hash of its state folder.
+    pub(crate) name: String,
     /// Journal and state.
     pub(crate) store: Store,
     /// Woken by each commit, with the number of the newest event.
@@ -56,13 +64,26 @@ impl Shared {
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let ports = tend_linux::replica_ports();
-        let limits = super::identity::limits();
+        let (cgroups, limits) = super::identity::limits();
+        let hash = paths
+            .state
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            });
+        // Daemons of one machine begin at different ports, so that they rarely meet; where they do, the later one moves on.
+        let spread = u32::from(ports.end().saturating_sub(*ports.start()).saturating_sub(PORTS_MIN)).max(1);
+        let first = ports.start() + u16::try_from(hash % spread).unwrap_or(0);
         Self {
             uid: rustix::process::geteuid().as_raw(),
             cores,
-            ports: *ports.start()..*ports.end(),
+            ports: first..*ports.end(),
             started: super::now().mono,
             limits,
+            cgroups,
+            name: format!("{hash:08x}"),
             store,
             commits,
             listeners: Listeners::new(cores as usize),

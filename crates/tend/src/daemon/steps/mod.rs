@@ -265,6 +265,11 @@ impl Performer {
         Ok(())
     }
 
+    /// Returns the generation last given out.
+    pub(crate) async fn generation(&self) -> u64 {
+        self.hub.ask(|controller, _| controller.world().edge.generation).await
+    }
+
     /// Writes down that a replica's output was not all kept.
     pub(crate) fn record_dropped(&self, life: &Life, bytes: u64) {
         let daemon = Principal::Daemon {
