@@ -239,7 +239,7 @@ impl Script {
             wake_at,
         } = reaction;
         for document in documents {
-            let key = (document.kind.to_owned(), document.id);
+            let key = (document.kind.as_str().to_owned(), document.id);
             match document.value {
                 Some(value) => self.documents.insert(key, value),
                 None => self.documents.remove(&key),

@@ -39,7 +39,10 @@ fn the_session_in_the_readme_is_true() {
         write!(live, "{blank}$ {command}\n{printed}").unwrap();
         if std::env::var_os("UPDATE").is_none() {
             let (stands, is) = (comparable(&expected), comparable(&printed));
-            assert_eq!(stands, is, "`{command}` printed\n{printed}\nUPDATE=1 rewrites the README");
+            assert_eq!(
+                stands, is,
+                "`{command}` printed\n{printed}\nUPDATE=1 rewrites the README"
+            );
         }
     }
     assert!(
@@ -90,11 +93,15 @@ impl Terminal {
         // Said once where there is no terminal; on one it stands in the line that is drawn again and again.
         let mut lines: Vec<&str> = printed.lines().filter(|line| !line.starts_with("  waits ")).collect();
         // The replicas come up, or end, in any order.
-        lines.chunk_by_mut(|a, b| is_progress(a) && is_progress(b)).for_each(|chunk| {
-            chunk.sort_by_key(|line| line.split_whitespace().skip(1).take(2).collect::<Vec<_>>());
-            chunk.sort_by_key(|line| line.split_whitespace().nth(1) == Some("answered"));
-        });
-        lines.iter().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+        lines
+            .chunk_by_mut(|a, b| is_progress(a) && is_progress(b))
+            .for_each(|chunk| {
+                chunk.sort_by_key(|line| line.split_whitespace().skip(1).take(2).collect::<Vec<_>>());
+                chunk.sort_by_key(|line| line.split_whitespace().nth(1) == Some("answered"));
+            });
+        lines
+            .iter()
+            .fold(String::new(), |text, line| text + line.trim_end() + "\n")
     }
 
     /// Returns the README's command with this run's address, code and process in place of the README's.
@@ -177,7 +184,11 @@ fn comparable(printed: &str) -> Vec<String> {
             let separators = |c: char| c.is_whitespace() || "\"(),{}".contains(c);
             let mut words: Vec<&str> = Vec::new();
             for word in line.split(separators).filter(|word| !word.is_empty()) {
-                let word = if json { without_codes(word) } else { without_figures(word) };
+                let word = if json {
+                    without_codes(word)
+                } else {
+                    without_figures(word)
+                };
                 let unit = matches!(word, "ms" | "s") && words.last() == Some(&"#");
                 // «1m 05s» is as «3 s», and a time that was not measured is as one that was.
                 if !unit && !(word == "#" && words.last() == Some(&"#")) {
