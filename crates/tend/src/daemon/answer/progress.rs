@@ -95,6 +95,12 @@ fn timed_out(view: &View) -> Finished {
 
 /// Returns how it ended, if it did.
 fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<Finished> {
+    let edge = &world.edge;
+    let routed = edge.published_revision == world.revisions() && edge.serving >= edge.generation;
+    if matches!(until, Until::Gone) && edge.connected && !routed {
+        // Its listeners are still open.
+        return None;
+    }
     let Some(wanted) = world.stacks.get(stack) else {
         return Some(match until {
             Until::Gone => Finished {
