@@ -95,16 +95,25 @@ pub(crate) async fn judge(client: &mut Client, merchants: &[String], payments: &
 
 async fn read<T: for<'de> Deserialize<'de>>(client: &mut Client, path: &str) -> Result<T, Error> {
     let parse = |body: &Bytes| serde_json::from_slice::<T>(body).ok();
-    let answer = insist(client, &Method::GET, path, Bytes::new(), |answer| answer.status == 200 && parse(&answer.body).is_some()).await?;
+    let answer = insist(client, &Method::GET, path, Bytes::new(), |answer| {
+        answer.status == 200 && parse(&answer.body).is_some()
+    })
+    .await?;
     Ok(parse(&answer.body).expect("parsed just now"))
 }
 
 /// Compares the statements' lines with what the driver knows of each payment.
 pub(crate) fn compare(lines: &[Line], payments: &[Payment]) -> Books {
-    let mut books = Books { payments: lines.len() as u64, ..Books::default() };
+    let mut books = Books {
+        payments: lines.len() as u64,
+        ..Books::default()
+    };
     let mut by_key: HashMap<&str, Vec<&Line>> = HashMap::new();
     for line in lines {
-        by_key.entry(line.idempotency_key.as_deref().unwrap_or_default()).or_default().push(line);
+        by_key
+            .entry(line.idempotency_key.as_deref().unwrap_or_default())
+            .or_default()
+            .push(line);
     }
     for payment in payments {
         let found = by_key.remove(payment.key.as_str()).unwrap_or_default();
@@ -122,7 +131,10 @@ pub(crate) fn compare(lines: &[Line], payments: &[Payment]) -> Books {
             (Outcome::Acknowledged { transaction_id }, Some(line)) => {
                 if line.amount != payment.amount || line.transaction_id != *transaction_id {
                     books.altered += 1;
-                    books.find(format!("{key} was acknowledged as {transaction_id} of {} and is {line:?}", payment.amount));
+                    books.find(format!(
+                        "{key} was acknowledged as {transaction_id} of {} and is {line:?}",
+                        payment.amount
+                    ));
                 }
             }
             (Outcome::Unknown, Some(line)) => {
@@ -151,25 +163,46 @@ mod tests {
     use super::*;
 
     fn payment(key: &str, outcome: Outcome) -> Payment {
-        Payment { key: key.to_owned(), amount: 100, outcome }
+        Payment {
+            key: key.to_owned(),
+            amount: 100,
+            outcome,
+        }
     }
 
     fn acknowledged(key: &str) -> Payment {
-        payment(key, Outcome::Acknowledged { transaction_id: format!("tx_{key}") })
+        payment(
+            key,
+            Outcome::Acknowledged {
+                transaction_id: format!("tx_{key}"),
+            },
+        )
     }
 
     fn line(key: &str, amount: i64) -> Line {
-        Line { transaction_id: format!("tx_{key}"), amount, idempotency_key: Some(key.to_owned()) }
+        Line {
+            transaction_id: format!("tx_{key}"),
+            amount,
+            idempotency_key: Some(key.to_owned()),
+        }
     }
 
     fn judged(lines: &[Line], payments: &[Payment]) -> (bool, Books) {
-        let books = Books { balanced: true, ..compare(lines, payments) };
+        let books = Books {
+            balanced: true,
+            ..compare(lines, payments)
+        };
         (books.are_right(), books)
     }
 
     #[test]
     fn books_are_right_when_each_acknowledged_payment_is_there_once() {
-        let payments = [acknowledged("a"), payment("b", Outcome::Unknown), payment("c", Outcome::Unknown), payment("d", Outcome::NotSent)];
+        let payments = [
+            acknowledged("a"),
+            payment("b", Outcome::Unknown),
+            payment("c", Outcome::Unknown),
+            payment("d", Outcome::NotSent),
+        ];
         let (right, books) = judged(&[line("a", 100), line("b", 100)], &payments);
         assert!(right, "{books:?}");
         assert_eq!((books.payments, books.unknown_found), (2, 1));
@@ -193,7 +226,10 @@ mod tests {
 
     #[test]
     fn books_are_wrong_when_a_payment_is_there_that_was_refused_or_never_sent() {
-        let (right, books) = judged(&[line("a", 100)], &[payment("a", Outcome::Refused("qr_used".to_owned()))]);
+        let (right, books) = judged(
+            &[line("a", 100)],
+            &[payment("a", Outcome::Refused("qr_used".to_owned()))],
+        );
         assert_eq!((right, books.unasked), (false, 1));
         let (right, books) = judged(&[line("a", 100)], &[]);
         assert_eq!((right, books.unasked), (false, 1));

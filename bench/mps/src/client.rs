@@ -27,8 +27,14 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let valid = authority.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-        if valid { Ok(Address(authority.to_owned())) } else { Err(Error::Address(text.to_owned())) }
+        let valid = authority
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok());
+        if valid {
+            Ok(Address(authority.to_owned()))
+        } else {
+            Err(Error::Address(text.to_owned()))
+        }
     }
 }
 
@@ -82,11 +88,22 @@ pub(crate) struct Client {
 impl Client {
     /// Makes a client that begins with the address `first`, counted around.
     pub(crate) fn new(addresses: Arc<[Address]>, first: usize, timeout: Duration) -> Client {
-        Client { at: first % addresses.len(), addresses, timeout, connection: None }
+        Client {
+            at: first % addresses.len(),
+            addresses,
+            timeout,
+            connection: None,
+        }
     }
 
     /// Sends a request once and returns its answer. After a failure it is unknown whether the request took effect.
-    pub(crate) async fn send(&mut self, method: &Method, path: &str, key: Option<&str>, body: Bytes) -> Result<Answer, Failure> {
+    pub(crate) async fn send(
+        &mut self,
+        method: &Method,
+        path: &str,
+        key: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
         let sent = tokio::time::timeout(self.timeout, self.exchange(method, path, key, body)).await;
         let answer = sent.unwrap_or(Err(Failure::TimedOut));
         if answer.is_err() {
@@ -96,15 +113,26 @@ impl Client {
         answer
     }
 
-    async fn exchange(&mut self, method: &Method, path: &str, key: Option<&str>, body: Bytes) -> Result<Answer, Failure> {
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.addresses[self.at].0);
+    async fn exchange(
+        &mut self,
+        method: &Method,
+        path: &str,
+        key: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.addresses[self.at].0);
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let mut request = request.body(Full::new(body)).expect("paths and keys made here are valid");
+        let mut request = request
+            .body(Full::new(body))
+            .expect("paths and keys made here are valid");
         loop {
             let kept = self.connection.take().filter(|connection| !connection.is_closed());
             let fresh = kept.is_none();
@@ -121,9 +149,18 @@ impl Client {
             match connection.try_send_request(request).await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    let body = response.into_body().collect().await.map_err(|_| Failure::ConnectionLost)?.to_bytes();
+                    let body = response
+                        .into_body()
+                        .collect()
+                        .await
+                        .map_err(|_| Failure::ConnectionLost)?
+                        .to_bytes();
                     self.connection = Some(connection);
-                    return if status >= 500 { Err(Failure::ServerError(status)) } else { Ok(Answer { status, body }) };
+                    return if status >= 500 {
+                        Err(Failure::ServerError(status))
+                    } else {
+                        Ok(Answer { status, body })
+                    };
                 }
                 Err(mut error) => match error.take_message() {
                     // Closed under us before a byte of the request left: it is sent on a fresh connection.
@@ -135,13 +172,17 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let stream = TcpStream::connect(&self.addresses[self.at].0).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
-            _ => Failure::ConnectionLost,
-        })?;
+        let stream = TcpStream::connect(&self.addresses[self.at].0)
+            .await
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
+                _ => Failure::ConnectionLost,
+            })?;
         // Small requests, each answered before the next: nothing to gather.
         drop(stream.set_nodelay(true));
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Failure::ConnectionLost)?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| Failure::ConnectionLost)?;
         // Ends with its connection; what went wrong on it is told to the sender.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
@@ -161,7 +202,11 @@ mod tests {
             (":80", None),
             ("https://pay.example:443", None),
         ] {
-            assert_eq!(text.parse::<Address>().ok().map(|found| found.to_string()).as_deref(), address, "{text}");
+            assert_eq!(
+                text.parse::<Address>().ok().map(|found| found.to_string()).as_deref(),
+                address,
+                "{text}"
+            );
         }
     }
 }

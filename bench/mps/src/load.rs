@@ -19,6 +19,8 @@ use crate::{Error, books};
 
 /// How long a request outside the load (setting up, checking) is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one request of the judging may take: the ledger's check reads every transaction there is.
+const JUDGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// First pause before something is sent again; doubled each time up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause before something is sent again.
@@ -138,17 +140,29 @@ impl Tally {
 
 /// Makes one run and judges it. Blocks until the books are checked; runs on the calling thread.
 pub fn run(config: &Config) -> Result<Report, Error> {
-    if config.addresses.is_empty() || config.rate == 0 || config.cards == 0 || config.concurrency == 0 || config.merchants == 0 {
-        return Err(Error::Setting("a run needs an address, a rate, cards, merchants and a concurrency above zero"));
+    if config.addresses.is_empty()
+        || config.rate == 0
+        || config.cards == 0
+        || config.concurrency == 0
+        || config.merchants == 0
+    {
+        return Err(Error::Setting(
+            "a run needs an address, a rate, cards, merchants and a concurrency above zero",
+        ));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
     LocalSet::new().block_on(&runtime, drive(config))
 }
 
 async fn drive(config: &Config) -> Result<Report, Error> {
     let addresses: Arc<[Address]> = config.addresses.clone().into();
     let run_id = format!("bench-{:016x}", RandomState::new().build_hasher().finish());
-    let merchants: Vec<String> = (1..=config.merchants).map(|number| format!("{run_id}-{number}")).collect();
+    let merchants: Vec<String> = (1..=config.merchants)
+        .map(|number| format!("{run_id}-{number}"))
+        .collect();
     let mut control = Client::new(Arc::clone(&addresses), 0, config.timeout);
     set_up(&mut control, config, &merchants).await?;
 
@@ -159,7 +173,10 @@ async fn drive(config: &Config) -> Result<Report, Error> {
         merchants,
         begin,
         next: RefCell::new(0),
-        tally: RefCell::new(Tally { last_success: Some(begin), ..Tally::default() }),
+        tally: RefCell::new(Tally {
+            last_success: Some(begin),
+            ..Tally::default()
+        }),
     });
     let concurrency = config.concurrency.min(config.cards);
     let payers: Vec<_> = (0..concurrency)
@@ -173,6 +190,7 @@ async fn drive(config: &Config) -> Result<Report, Error> {
     }
     let took = begin.elapsed();
     let tally = shared.tally.take();
+    let mut control = Client::new(addresses, 0, JUDGE_TIMEOUT);
     let books = books::judge(&mut control, &shared.merchants, &tally.payments).await?;
     Ok(Report::new(config.rate, config.total(), took, tally, books))
 }
@@ -182,11 +200,17 @@ async fn set_up(client: &mut Client, config: &Config, merchants: &[String]) -> R
     for merchant in merchants {
         let body = json!({ "merchant_id": merchant, "name": "Load driver" }).to_string();
         // 409: an earlier try got through without an answer.
-        insist(client, &Method::POST, "/api/merchants", body.into(), |answer| matches!(answer.status, 201 | 409)).await?;
+        insist(client, &Method::POST, "/api/merchants", body.into(), |answer| {
+            matches!(answer.status, 201 | 409)
+        })
+        .await?;
     }
     for card in [card_id(0), card_id(config.cards - 1)] {
         let path = format!("/api/cards/{card}");
-        let answer = insist(client, &Method::GET, &path, Bytes::new(), |answer| matches!(answer.status, 200 | 404)).await?;
+        let answer = insist(client, &Method::GET, &path, Bytes::new(), |answer| {
+            matches!(answer.status, 200 | 404)
+        })
+        .await?;
         if answer.status == 404 {
             return Err(Error::CardMissing(card));
         }
@@ -215,7 +239,11 @@ pub(crate) async fn insist(
             Err(failure) => failure.to_string(),
         };
         if begin.elapsed() > PATIENCE {
-            return Err(Error::Unanswered { what: format!("{method} {path}"), seconds: PATIENCE.as_secs(), last });
+            return Err(Error::Unanswered {
+                what: format!("{method} {path}"),
+                seconds: PATIENCE.as_secs(),
+                last,
+            });
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -274,14 +302,19 @@ impl Shared {
 
     async fn pay(&self, client: &mut Client, card: &str, number: u64, key: &str, amount: i64) -> Outcome {
         let body = json!({ "card_id": card, "ttl_seconds": 300 }).to_string();
-        let Some(rotated) = self.until_known(client, "/api/qr/rotate", None, body.into()).await else { return Outcome::NotSent };
+        let Some(rotated) = self.until_known(client, "/api/qr/rotate", None, body.into()).await else {
+            return Outcome::NotSent;
+        };
         let qr = match field(&rotated, "qr_plain") {
             Ok(qr) => qr,
             Err(code) => return Outcome::Refused(code),
         };
         let merchant = &self.merchants[number as usize % self.merchants.len()];
         let body = json!({ "merchant_id": merchant, "qr_plain": qr, "amount": amount }).to_string();
-        match self.until_known(client, "/api/payment/pay", Some(key), body.into()).await {
+        match self
+            .until_known(client, "/api/payment/pay", Some(key), body.into())
+            .await
+        {
             None => Outcome::Unknown,
             Some(paid) => match field(&paid, "transaction_id") {
                 Ok(transaction_id) => Outcome::Acknowledged { transaction_id },
@@ -296,7 +329,9 @@ fn field(answer: &Answer, name: &str) -> Result<String, String> {
     let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
     match (answer.status, body[name].as_str()) {
         (200..300, Some(text)) => Ok(text.to_owned()),
-        _ => Err(body["error"]["code"].as_str().map_or_else(|| format!("status_{}", answer.status), str::to_owned)),
+        _ => Err(body["error"]["code"]
+            .as_str()
+            .map_or_else(|| format!("status_{}", answer.status), str::to_owned)),
     }
 }
 

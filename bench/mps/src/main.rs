@@ -59,10 +59,16 @@ fn main() -> ExitCode {
             };
             // A reader that has gone away has had enough; the verdict is the exit status.
             drop(std::io::stdout().write_all(text.as_bytes()));
-            if report.books.are_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if report.books.are_right() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
             drop(writeln!(std::io::stderr(), "bench-mps: {error}{cause}"));
             ExitCode::from(2)
         }

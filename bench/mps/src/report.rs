@@ -115,18 +115,36 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<26} {value}");
         let latency = |latency: &Latency| {
-            let Latency { p50_ms, p95_ms, p99_ms, max_ms } = latency;
+            let Latency {
+                p50_ms,
+                p95_ms,
+                p99_ms,
+                max_ms,
+            } = latency;
             format!("p50 {p50_ms:.1} ms, p95 {p95_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms")
         };
         let by_kind = |counts: Vec<(String, u64)>| {
-            let met: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{kind} {count}")).collect();
+            let met: Vec<_> = counts
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(kind, count)| format!("{kind} {count}"))
+                .collect();
             if met.is_empty() { "0".to_owned() } else { met.join(", ") }
         };
-        row("payments a second", format!("{:.1} of {} wanted, over {:.1} s", self.rate, self.rate_wanted, self.seconds))?;
+        row(
+            "payments a second",
+            format!(
+                "{:.1} of {} wanted, over {:.1} s",
+                self.rate, self.rate_wanted, self.seconds
+            ),
+        )?;
         row("payments sent", format!("{} of {} due", self.sent, self.due))?;
         row("payments acknowledged", self.acknowledged.to_string())?;
         row("payments refused", by_kind(self.refused.clone().into_iter().collect()))?;
-        row("outcome unknown", format!("{} ({} of them in the ledger)", self.unknown, self.books.unknown_found))?;
+        row(
+            "outcome unknown",
+            format!("{} ({} of them in the ledger)", self.unknown, self.books.unknown_found),
+        )?;
         row("not sent, no code", self.not_sent.to_string())?;
         row("requests sent again", self.resent.to_string())?;
         row("connections refused", self.failed.connection_refused.to_string())?;
@@ -134,17 +152,38 @@ impl fmt::Display for Report {
             ("connection lost".to_owned(), self.failed.connection_lost),
             ("timed out".to_owned(), self.failed.timed_out),
         ];
-        others.extend(self.failed.server_error.iter().map(|(status, count)| (format!("status {status}"), *count)));
+        others.extend(
+            self.failed
+                .server_error
+                .iter()
+                .map(|(status, count)| (format!("status {status}"), *count)),
+        );
         row("other failed requests", by_kind(others))?;
         row("payment latency", latency(&self.payment_latency))?;
         row("request latency", latency(&self.request_latency))?;
-        row("longest gap", format!("{:.1} ms without a request that succeeded", self.longest_gap_ms))?;
-        let Books { payments, missing, repeated, altered, unasked, .. } = &self.books;
+        row(
+            "longest gap",
+            format!("{:.1} ms without a request that succeeded", self.longest_gap_ms),
+        )?;
+        let Books {
+            payments,
+            missing,
+            repeated,
+            altered,
+            unasked,
+            ..
+        } = &self.books;
         let verdict = if self.books.are_right() { "right" } else { "WRONG" };
-        let balanced = if self.books.balanced { "balanced" } else { "NOT balanced" };
+        let balanced = if self.books.balanced {
+            "balanced"
+        } else {
+            "NOT balanced"
+        };
         row(
             "books",
-            format!("{verdict}: {payments} payments, {missing} missing, {repeated} repeated, {altered} altered, {unasked} unasked, {balanced}"),
+            format!(
+                "{verdict}: {payments} payments, {missing} missing, {repeated} repeated, {altered} altered, {unasked} unasked, {balanced}"
+            ),
         )?;
         for finding in &self.books.findings {
             row("  finding", finding.clone())?;

@@ -41,11 +41,7 @@ mod tests {
 
     #[test]
     fn only_the_user_himself_and_root_act_for_a_user() {
-        let caller = |uid| Caller {
-            uid,
-            gid: 0,
-            pid: None,
-        };
+        let caller = |uid| Caller { uid, gid: 0, pid: None };
         assert!(caller(1000).is_user_or_root(1000));
         assert!(caller(0).is_user_or_root(1000));
         assert!(!caller(1001).is_user_or_root(1000));

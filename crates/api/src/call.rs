@@ -281,9 +281,7 @@ impl Call {
             }
             Call::Scale(Scale { service, replicas }) => (
                 path(&[service.stack.as_str(), service.service.as_str()]),
-                json(&ScaleBody {
-                    replicas: *replicas,
-                }),
+                json(&ScaleBody { replicas: *replicas }),
             ),
             Call::Events(query) => (query.address(path(&[])), Vec::new()),
             Call::Logs(query) => (query.address(path(&[])), Vec::new()),
@@ -359,14 +357,12 @@ impl Call {
 }
 
 fn json<T: Serialize>(body: &T) -> Vec<u8> {
-    serde_json::to_vec(body)
-        .expect("invariant: a body is made of named fields and texts, which JSON can hold")
+    serde_json::to_vec(body).expect("invariant: a body is made of named fields and texts, which JSON can hold")
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
-        ApiError::new(Class::Usage, "the body of the request is not understood")
-            .detail(error.to_string())
+        ApiError::new(Class::Usage, "the body of the request is not understood").detail(error.to_string())
     })
 }
 
@@ -410,10 +406,7 @@ fn target(names: &[&str], body: &[u8]) -> Result<Target, ApiError> {
 
 fn checked(target: Target) -> Result<Target, ApiError> {
     match (&target.service, target.slot) {
-        (None, Some(_)) => Err(ApiError::new(
-            Class::Usage,
-            "`slot` needs `service` beside it",
-        )),
+        (None, Some(_)) => Err(ApiError::new(Class::Usage, "`slot` needs `service` beside it")),
         (_, Some(0)) => Err(ApiError::new(Class::Usage, "slots count from 1")),
         _ => Ok(target),
     }
@@ -448,18 +441,12 @@ impl EventsQuery {
             filter: Filter {
                 since: query.get("since")?.map(Wall),
                 until: query.get("until")?.map(Wall),
-                kinds: query
-                    .all("kind")
-                    .into_iter()
-                    .map(KindPattern::from)
-                    .collect(),
+                kinds: query.all("kind").into_iter().map(KindPattern::from).collect(),
                 stack: query.get("stack")?,
                 service: query.get("service")?,
                 slot: query.get("slot")?,
                 story_of: query.get("story_of")?.map(EventId),
-                principal: query
-                    .get::<String>("principal")?
-                    .map(|text| principal(&text)),
+                principal: query.get::<String>("principal")?.map(|text| principal(&text)),
                 after: query.get("after")?.map(EventId),
                 before: query.get("before")?.map(EventId),
                 limit: query.get("limit")?,
@@ -469,10 +456,7 @@ impl EventsQuery {
             follow: query.get("follow")?.unwrap_or(false),
         };
         if parsed.follow && parsed.filter.newest_first {
-            return Err(ApiError::new(
-                Class::Usage,
-                "`newest_first` does not go with `follow`",
-            ));
+            return Err(ApiError::new(Class::Usage, "`newest_first` does not go with `follow`"));
         }
         Ok(parsed)
     }

@@ -125,9 +125,6 @@ mod tests {
             assert_eq!(text, format!("\"{}\"", class.as_str()));
             assert_eq!(serde_json::from_str::<Class>(&text).unwrap(), class);
         }
-        assert_eq!(
-            serde_json::from_str::<Class>("\"teapot\"").unwrap(),
-            Class::Bug
-        );
+        assert_eq!(serde_json::from_str::<Class>("\"teapot\"").unwrap(), Class::Bug);
     }
 }

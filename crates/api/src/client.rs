@@ -20,12 +20,12 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine,
-    ServiceDescription, StackList, StackStatus, VersionReport,
+    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, ServiceDescription, StackList,
+    StackStatus, VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Result, Scale, Target, Upgrade,
+    ApiError, Apply, BODY_BYTES_MAX, Call, EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER,
+    PROTOCOL_VERSION, PlanBody, Result, Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -189,27 +189,31 @@ impl Client {
         self.json(&Call::Upgrade(Upgrade { program })).await
     }
 
-    /// Makes any call that answers one value, for one who passes the answer on as it is.
+    /// Makes any call that answers one value and returns it with the text it was written as, for one who passes it on.
     ///
     /// # Errors
     /// As every call.
-    pub async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    pub async fn json_with_text<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, String)> {
         let answer = self.send(call).await?;
-        let body = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(|source| Error::Broken {
-                call: name(call),
-                source,
-            })?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
+        let body = answer.into_body().collect().await.map_err(|source| Error::Broken {
             call: name(call),
             source,
-        })
+        })?;
+        let body = body.to_bytes();
+        let value = serde_json::from_slice(&body).map_err(|source| Error::Answer {
+            call: name(call),
+            source,
+        })?;
+        // JSON that was understood is UTF-8.
+        let text = String::from_utf8_lossy(&body).trim_end().to_owned();
+        Ok((value, text))
     }
 
-    /// Makes any call that answers in lines, for one who passes the lines on as they are.
+    async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+        Ok(self.json_with_text(call).await?.0)
+    }
+
+    /// Makes any call that answers in lines of `T`; [`LineReader::next_with_text`] gives them as they were written.
     ///
     /// # Errors
     /// As every call.
@@ -229,18 +233,9 @@ impl Client {
         UnixStream::connect(&self.socket)
             .await
             .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoDaemon {
-                    path: path(),
-                    source,
-                },
-                io::ErrorKind::PermissionDenied => Error::NotForThisUser {
-                    path: path(),
-                    source,
-                },
-                _ => Error::Connect {
-                    path: path(),
-                    source,
-                },
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoDaemon { path: path(), source },
+                io::ErrorKind::PermissionDenied => Error::NotForThisUser { path: path(), source },
+                _ => Error::Connect { path: path(), source },
             })
     }
 
@@ -272,9 +267,7 @@ impl Client {
         headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL_VERSION));
 
         let stream = TokioIo::new(self.open().await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(broken)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(broken)?;
         // Ends by itself when the answer was read, or dropped; its error reaches the one who reads the answer.
         tokio::spawn(connection);
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request))
@@ -287,9 +280,7 @@ impl Client {
 
         let protocol = answer.headers().get(PROTOCOL_HEADER);
         if protocol != Some(&HeaderValue::from(PROTOCOL_VERSION)) {
-            let found = protocol
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("none");
+            let found = protocol.and_then(|value| value.to_str().ok()).unwrap_or("none");
             return Err(Error::OtherProtocol {
                 found: found.to_owned(),
             });
@@ -298,11 +289,10 @@ impl Client {
             return Ok(answer);
         }
         let body = answer.into_body().collect().await.map_err(broken)?;
-        let refused: ApiError =
-            serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
-                call: name(call),
-                source,
-            })?;
+        let refused: ApiError = serde_json::from_slice(&body.to_bytes()).map_err(|source| Error::Answer {
+            call: name(call),
+            source,
+        })?;
         Err(Error::Refused(refused))
     }
 }
@@ -331,6 +321,14 @@ impl<T: DeserializeOwned> LineReader<T> {
     /// # Errors
     /// When the daemon ends the answer with an error, the connection breaks, or the line is not of this type; none come after it.
     pub async fn next(&mut self) -> Result<Option<T>> {
+        Ok(self.next_with_text().await?.map(|(line, _)| line))
+    }
+
+    /// Returns the next line with the text it was written as, without line end. Otherwise as [`LineReader::next`].
+    ///
+    /// # Errors
+    /// As [`LineReader::next`].
+    pub async fn next_with_text(&mut self) -> Result<Option<(T, Bytes)>> {
         let Some(line) = self.next_text().await? else {
             return Ok(None);
         };
@@ -340,13 +338,16 @@ impl<T: DeserializeOwned> LineReader<T> {
             self.ended = true;
             return Err(Error::Refused(refused));
         }
-        serde_json::from_slice(&line).map(Some).map_err(|source| {
-            self.ended = true;
-            Error::Answer {
-                call: self.call.clone(),
-                source,
+        match serde_json::from_slice(&line) {
+            Ok(value) => Ok(Some((value, line))),
+            Err(source) => {
+                self.ended = true;
+                Err(Error::Answer {
+                    call: self.call.clone(),
+                    source,
+                })
             }
-        })
+        }
     }
 
     /// Returns the next line as the daemon wrote it, without line end.

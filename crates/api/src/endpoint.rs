@@ -254,9 +254,7 @@ impl CallName {
         ENDPOINTS
             .iter()
             .find(|endpoint| endpoint.name == self)
-            .expect(
-                "invariant: each CallName stands in ENDPOINTS (test the_list_of_calls_is_closed)",
-            )
+            .expect("invariant: each CallName stands in ENDPOINTS (test the_list_of_calls_is_closed)")
     }
 }
 
@@ -304,11 +302,7 @@ mod tests {
         let path = endpoint.path_for(&["mps", "api"]);
         assert_eq!(path, "/v1/stacks/mps/services/api/scale");
         assert_eq!(endpoint.matches(&path), Some(vec!["mps", "api"]));
-        for other in [
-            "/v1/stacks/mps/services/api",
-            "/v1/stacks/mps/services/api/scale/",
-            "/",
-        ] {
+        for other in ["/v1/stacks/mps/services/api", "/v1/stacks/mps/services/api/scale/", "/"] {
             assert_eq!(endpoint.matches(other), None, "{other}");
         }
     }

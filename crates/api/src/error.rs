@@ -113,10 +113,9 @@ impl Error {
             | Error::RelativeFolder { .. }
             | Error::SocketPathTooLong { .. }
             | Error::RequestTooLarge { .. } => Class::Usage,
-            Error::NoDaemon { .. }
-            | Error::Connect { .. }
-            | Error::Broken { .. }
-            | Error::NoAnswer { .. } => Class::Unavailable,
+            Error::NoDaemon { .. } | Error::Connect { .. } | Error::Broken { .. } | Error::NoAnswer { .. } => {
+                Class::Unavailable
+            }
             Error::NotForThisUser { .. } => Class::Denied,
             Error::OtherProtocol { .. } => Class::Conflict,
             Error::Answer { .. } | Error::LineTooLong { .. } => Class::Bug,
@@ -131,24 +130,14 @@ impl Error {
             Error::NoHome | Error::RelativeFolder { .. } => {
                 "set TEND_STATE to an absolute path of a folder this user may write"
             }
-            Error::SocketPathTooLong { .. } => {
-                "set TEND_RUN to the path of a folder nearer the root"
-            }
-            Error::NoDaemon { .. } => {
-                "`tend up` starts the daemon, `tend install` keeps it started"
-            }
-            Error::NotForThisUser { .. } => {
-                "run the command as the user who started the daemon, or as root"
-            }
+            Error::SocketPathTooLong { .. } => "set TEND_RUN to the path of a folder nearer the root",
+            Error::NoDaemon { .. } => "`tend up` starts the daemon, `tend install` keeps it started",
+            Error::NotForThisUser { .. } => "run the command as the user who started the daemon, or as root",
             Error::Connect { .. } | Error::NoAnswer { .. } => {
                 "see whether the daemon is alive and what it says: its log is `daemon.log` in the state folder"
             }
-            Error::RequestTooLarge { .. } => {
-                "make the stack file smaller: put large values into files"
-            }
-            Error::Broken { .. } => {
-                "the daemon may have been restarted: replicas go on meanwhile; try again"
-            }
+            Error::RequestTooLarge { .. } => "make the stack file smaller: put large values into files",
+            Error::Broken { .. } => "the daemon may have been restarted: replicas go on meanwhile; try again",
             Error::Answer { .. } | Error::LineTooLong { .. } | Error::OtherProtocol { .. } => {
                 "use the same version of tend for both: `tend upgrade` brings the daemon to this program's"
             }
@@ -161,10 +150,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Error::NoDaemon { .. }
-                | Error::Connect { .. }
-                | Error::Broken { .. }
-                | Error::NoAnswer { .. }
+            Error::NoDaemon { .. } | Error::Connect { .. } | Error::Broken { .. } | Error::NoAnswer { .. }
         )
     }
 

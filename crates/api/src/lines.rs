@@ -65,10 +65,7 @@ impl<T: Serialize> LineSender<T> {
     /// # Errors
     /// When the client is gone; there is no point in going on.
     pub async fn send(&self, line: &T) -> Result<(), ClientGone> {
-        self.sender
-            .send(json_line(line))
-            .await
-            .map_err(|_| ClientGone)
+        self.sender.send(json_line(line)).await.map_err(|_| ClientGone)
     }
 
     /// Sends a line if there is room, and returns whether it was sent. For a writer that must not wait.
@@ -86,10 +83,7 @@ impl<T: Serialize> LineSender<T> {
     /// Ends the answer with an error; the client reports it as if the call had been refused.
     pub async fn refuse(self, error: ApiError) {
         // A client that is gone does not need to be told.
-        let _ = self
-            .sender
-            .send(json_line(&RefusedLine { refused: error }))
-            .await;
+        let _ = self.sender.send(json_line(&RefusedLine { refused: error })).await;
     }
 
     /// Returns once the client is gone, for a writer that waits for something else to happen.

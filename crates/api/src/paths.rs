@@ -37,11 +37,7 @@ impl Paths {
     /// As [`Paths::of_this_user`].
     pub fn resolve(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         // The XDG specification has relative paths ignored.
-        let folder = |name: &str| {
-            variable(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let folder = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let chosen = |name: &str| -> Result<Option<PathBuf>> {
             match variable(name).map(PathBuf::from) {
                 Some(path) if path.is_relative() => Err(Error::RelativeFolder {
@@ -65,8 +61,7 @@ impl Paths {
             Some(path) => path,
             None if state_chosen.is_some() => state.join("run"),
             None if is_root => PathBuf::from("/run/tend"),
-            None => folder("XDG_RUNTIME_DIR")
-                .map_or_else(|| state.join("run"), |runtime| runtime.join("tend")),
+            None => folder("XDG_RUNTIME_DIR").map_or_else(|| state.join("run"), |runtime| runtime.join("tend")),
         };
         let paths = Self { state, run };
         let socket = paths.socket();
@@ -130,17 +125,9 @@ mod tests {
             ),
             (true, vec![("TEND_STATE", "/t")], both("/t", "/t/run")),
             (true, vec![("TEND_RUN", "/r")], both("/var/lib/tend", "/r")),
-            (
-                false,
-                vec![("TEND_STATE", "/t"), ("TEND_RUN", "/r")],
-                both("/t", "/r"),
-            ),
+            (false, vec![("TEND_STATE", "/t"), ("TEND_RUN", "/r")], both("/t", "/r")),
         ] {
-            assert_eq!(
-                resolve(is_root, &variables).unwrap(),
-                expected,
-                "{variables:?}"
-            );
+            assert_eq!(resolve(is_root, &variables).unwrap(), expected, "{variables:?}");
         }
     }
 

@@ -9,11 +9,7 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(crate) fn parse(text: &str) -> Self {
-        Self(
-            form_urlencoded::parse(text.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// Returns the value of `name`, `None` when it is not there.
@@ -26,8 +22,7 @@ impl Query {
             return Ok(None);
         };
         value.parse().map(Some).map_err(|error: T::Err| {
-            ApiError::new(Class::Usage, format!("`{name}={value}` is not understood"))
-                .detail(error.to_string())
+            ApiError::new(Class::Usage, format!("`{name}={value}` is not understood")).detail(error.to_string())
         })
     }
 

@@ -7,8 +7,8 @@ use crate::{Class, Lines};
 /// The daemon's answer to one call.
 #[derive(Debug)]
 pub enum Reply {
-    /// One value.
-    Json(serde_json::Value),
+    /// One value, as JSON text; [`Reply::json`] makes it of a message.
+    Json(Vec<u8>),
     /// Lines that come as they come.
     Lines(Lines),
     /// No.
@@ -20,8 +20,8 @@ impl Reply {
     ///
     /// A message that cannot be written as JSON (a map with keys that are no text) is a bug and answered as one.
     pub fn json<T: Serialize>(message: &T) -> Self {
-        match serde_json::to_value(message) {
-            Ok(value) => Reply::Json(value),
+        match serde_json::to_vec(message) {
+            Ok(text) => Reply::Json(text),
             Err(error) => Reply::Refused(ApiError::new(
                 Class::Bug,
                 format!("an answer could not be written as JSON: {error}"),

@@ -57,11 +57,7 @@ pub trait Handler: Send + Sync + 'static {
 ///
 /// Who may connect at all is decided by the socket's permissions. Dropping the future ends every connection at once; calls that were
 /// accepted are still carried through.
-pub async fn serve<H: Handler>(
-    listener: UnixListener,
-    handler: Arc<H>,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn serve<H: Handler>(listener: UnixListener, handler: Arc<H>, stop: impl Future<Output = ()>) {
     let mut connections = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
     tokio::pin!(stop);
@@ -81,17 +77,10 @@ pub async fn serve<H: Handler>(
     drop(listener);
     // Fails only when no connection is left to hear it.
     let _ = stopping.send(true);
-    let _ = tokio::time::timeout(STOP_TIMEOUT, async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn serve_connection<H: Handler>(
-    stream: UnixStream,
-    handler: Arc<H>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn serve_connection<H: Handler>(stream: UnixStream, handler: Arc<H>, mut stopped: watch::Receiver<bool>) {
     // A client whose identity the kernel does not tell is nobody: it is not served.
     let Ok(credentials) = stream.peer_cred() else {
         return;
@@ -125,11 +114,7 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn answer<H: Handler>(
-    caller: Caller,
-    request: Request<Incoming>,
-    handler: Arc<H>,
-) -> Response<ReplyBody> {
+async fn answer<H: Handler>(caller: Caller, request: Request<Incoming>, handler: Arc<H>) -> Response<ReplyBody> {
     let call = match read(request).await {
         Ok(call) => call,
         Err(refused) => return response(Reply::Refused(refused)),
@@ -163,9 +148,7 @@ async fn read(request: Request<Incoming>) -> Result<Call, ApiError> {
             ));
         }
         Err(error) => {
-            return Err(
-                ApiError::new(Class::Usage, "the request ended early").detail(error.to_string())
-            );
+            return Err(ApiError::new(Class::Usage, "the request ended early").detail(error.to_string()));
         }
     };
     Call::decode(
@@ -178,21 +161,15 @@ async fn read(request: Request<Incoming>) -> Result<Call, ApiError> {
 
 fn response(reply: Reply) -> Response<ReplyBody> {
     let (status, kind, body) = match reply {
-        Reply::Json(value) => (200, "application/json", ReplyBody::once(&value)),
-        Reply::Lines(lines) => (
-            200,
-            "application/x-ndjson",
-            ReplyBody::Lines(lines.receiver),
-        ),
-        Reply::Refused(error) => (
-            error.class.http_status(),
-            "application/json",
-            ReplyBody::once(&error),
-        ),
+        Reply::Json(text) => (200, "application/json", ReplyBody::once(text)),
+        Reply::Lines(lines) => (200, "application/x-ndjson", ReplyBody::Lines(lines.receiver)),
+        Reply::Refused(error) => {
+            let text = serde_json::to_vec(&error).expect("invariant: an error is made of texts, which JSON can hold");
+            (error.class.http_status(), "application/json", ReplyBody::once(text))
+        }
     };
     let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL_VERSION));
@@ -206,9 +183,8 @@ enum ReplyBody {
 }
 
 impl ReplyBody {
-    fn once<T: serde::Serialize>(value: &T) -> Self {
-        let mut text = serde_json::to_vec(value)
-            .expect("invariant: a message is made of named fields and texts, which JSON can hold");
+    fn once(mut text: Vec<u8>) -> Self {
+        // For a person who asks with curl.
         text.push(b'\n');
         Self::Once(Some(Bytes::from(text)))
     }

@@ -163,8 +163,6 @@ impl StopReason {
 pub struct ProbeFacts {
     /// The last question, answered or not.
     pub asked: Option<Mono>,
-    /// How often it was asked.
-    pub count: u32,
     /// A question is on its way.
     pub asking: bool,
     /// Failures since the last success.
@@ -336,7 +334,7 @@ pub struct EdgeFacts {
     pub generation: u64,
     /// What was published under that generation.
     pub published: Option<Endpoints>,
-    /// The stack revisions it was made for, see [`crate::world::World::revisions`]: a changed route table needs a new generation too.
+    /// [`crate::world::World::revisions`] when it was made: a changed route table needs a new generation too.
     pub published_revision: u64,
     /// The generation the edge says it serves.
     pub serving: u64,

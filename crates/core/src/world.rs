@@ -157,13 +157,12 @@ impl World {
         endpoints
     }
 
-    /// Returns a number that changes with the stacks and their revisions: then the routes may have changed.
+    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
     #[must_use]
     pub fn revisions(&self) -> u64 {
-        // A sum would not do: with one stack gone and another applied twice it would be as before.
         let mut hasher = DefaultHasher::new();
         for (name, wanted) in &self.stacks {
-            (name, wanted.revision).hash(&mut hasher);
+            (name, wanted.revision, wanted.removing).hash(&mut hasher);
         }
         hasher.finish()
     }

@@ -1,1 +1,51 @@
 //! Processes, cgroups, pidfds, FIFOs and sockets of one Linux host, and the shim that owns a replica.
+//!
+//! The only crate with unsafe code. It knows no stack and no service: the daemon tells it what to run, in which group, with
+//! which numbers, and gets back facts. No runtime: descriptors are handed out non-blocking, to be waited on elsewhere.
+//!
+//! - `shim` runs in a process of its own, one for each replica; `host` is the daemon's side of it.
+//! - `spec`, `state`, `wire`, `replica_log` are the formats between the two (docs/reference/format-shim-protocol.md and
+//!   format-replica-log.md).
+//! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs.
+//!
+//! Invariant: a replica is recognised by boot, pid, start time and executable, never by pid alone (test
+//! `a_process_with_another_start_time_is_foreign`).
+
+mod cgroup;
+mod error;
+mod exit;
+mod fifo;
+mod frames;
+mod host;
+mod instance;
+mod listen;
+mod process;
+mod reaper;
+mod replica_log;
+mod shim;
+mod spec;
+mod state;
+mod tree;
+mod users;
+mod wire;
+
+pub use cgroup::{GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits, usage as group_usage};
+pub use error::Error;
+pub use exit::{Exit, signal_name};
+pub use frames::{
+    FRAME_DESCRIPTORS_MAX, Peer, ReceivedFrame, frame_pair, listen_frames, peer_of, recv_frame, send_frame,
+};
+pub use host::{
+    Adopted, Adoption, Command, Hello, OutputHold, Report, Scope, ShimConnection, ShimHandle, adopt, connect_shim,
+    has_shim, is_replica_folder, spawn_shim, spawn_takeover,
+};
+pub use instance::SingleInstance;
+pub use listen::{PortHolder, free_port, listen_group, port_holder, replica_ports};
+pub use process::{ProcStat, all_processes, cpu_time, memory_pss, memory_rss, pidfd_open, pidfd_send_signal};
+pub use reaper::{become_subreaper, reap_orphans};
+pub use replica_log::{LogFile, StreamKind, TimeIndex, log_files};
+pub use shim::shim_main;
+pub use spec::{Credentials, LogSettings, Spec, WhenBehind};
+pub use state::{Attempt, Evidence, ExitRecord, Outcome, OutputCounters, StartFailure};
+pub use tree::{Tree, kill_tree, process_tree};
+pub use users::{User, may_switch_user, owner_of, resolve_user, user_of_uid};

@@ -14,11 +14,7 @@ pub struct Candidate {
 /// `candidates(i)` describes the i-th of `count`, or says that it must not be picked. Among equals the turn goes round by
 /// `rotation`, a number the caller raises by one for each request, in proportion to the weights: with all idle, weights 3 and 1 get
 /// three requests and one. Without it the first replica would get nearly everything at low load.
-pub fn pick(
-    count: usize,
-    candidates: impl Fn(usize) -> Option<Candidate>,
-    rotation: u64,
-) -> Option<usize> {
+pub fn pick(count: usize, candidates: impl Fn(usize) -> Option<Candidate>, rotation: u64) -> Option<usize> {
     let mut least: Option<Candidate> = None;
     let mut weights = 0u64;
     for candidate in (0..count).filter_map(&candidates) {

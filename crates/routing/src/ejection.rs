@@ -93,8 +93,8 @@ pub enum Availability {
     Ejected,
 }
 
-/// Given out with each request sent to a replica and handed back with its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Given out with each request sent to a replica and handed back with its outcome; the default is that of a replica nothing is held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Ticket {
     trial: bool,

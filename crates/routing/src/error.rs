@@ -47,9 +47,9 @@ pub enum SnapshotError {
         /// As written in the second route.
         path_prefix: String,
         /// Who claimed it first.
-        first: ServiceId,
+        first: Box<ServiceId>,
         /// Who claimed it again.
-        second: ServiceId,
+        second: Box<ServiceId>,
     },
     /// One address is to be listened on for two purposes.
     #[error("address {address} is listed twice among the listeners")]
@@ -101,9 +101,7 @@ impl SnapshotError {
             Self::Read { .. } | Self::Format { .. } => {
                 "the daemon that wrote it is of another version: `tend upgrade` brings both to one"
             }
-            Self::Ambiguous { .. } => {
-                "give one of the two routes another host or path; `tend check` names the lines"
-            }
+            Self::Ambiguous { .. } => "give one of the two routes another host or path; `tend check` names the lines",
             Self::Host { .. } | Self::PathPrefix { .. } => {
                 "correct the route in the stack file; `tend check` names the line"
             }

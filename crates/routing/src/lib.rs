@@ -17,7 +17,5 @@ pub use balance::{Candidate, pick};
 pub use ejection::{Availability, EjectionPolicy, Failure, Health, Ticket, Verdict};
 pub use error::SnapshotError;
 pub use retry::{RETRY_TIME_MAX, Refusal, RetryPolicy, TRIES_MAX, Try, is_idempotent, may_retry};
-pub use snapshot::{
-    FORMAT_VERSION, Listener, Replica, ReplicaState, Route, Service, Snapshot, WEIGHT_MAX,
-};
+pub use snapshot::{FORMAT_VERSION, Listener, Replica, ReplicaState, Route, Service, Snapshot, WEIGHT_MAX};
 pub use table::{Match, RouteTable};

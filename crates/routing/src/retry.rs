@@ -50,10 +50,7 @@ pub enum Refusal {
 /// Says whether HTTP defines that doing it twice is doing it once (RFC 9110, 9.2.2).
 #[must_use]
 pub fn is_idempotent(method: &str) -> bool {
-    matches!(
-        method,
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
-    )
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 
 /// Decides whether a request goes to the next replica.

@@ -182,9 +182,7 @@ impl Snapshot {
                         weight: replica.weight,
                     });
                 }
-                if replica.id.service_id() != service.id
-                    || !lives.insert((&replica.id, replica.incarnation))
-                {
+                if replica.id.service_id() != service.id || !lives.insert((&replica.id, replica.incarnation)) {
                     return Err(SnapshotError::Misplaced {
                         replica: replica.id.clone(),
                         service: service.id.clone(),

@@ -87,13 +87,12 @@ impl RouteTable {
                 if !route.listeners.is_empty() && !route.listeners.contains(&listener.address) {
                     continue;
                 }
-                let service =
-                    *numbers
-                        .get(&route.service)
-                        .ok_or_else(|| SnapshotError::UnknownService {
-                            service: route.service.clone(),
-                            path_prefix: route.path_prefix.clone(),
-                        })?;
+                let service = *numbers
+                    .get(&route.service)
+                    .ok_or_else(|| SnapshotError::UnknownService {
+                        service: route.service.clone(),
+                        path_prefix: route.path_prefix.clone(),
+                    })?;
                 let paths = match route.host.as_deref() {
                     None => &mut hosts.any,
                     Some(host) => match host.strip_prefix("*.") {
@@ -112,8 +111,8 @@ impl RouteTable {
                         listener: listener.address,
                         host: route.host.clone().unwrap_or_else(|| "any".to_owned()),
                         path_prefix: route.path_prefix.clone(),
-                        first: snapshot.services[first.service].id.clone(),
-                        second: route.service.clone(),
+                        first: Box::new(snapshot.services[first.service].id.clone()),
+                        second: Box::new(route.service.clone()),
                     });
                 }
             }
@@ -137,17 +136,13 @@ impl RouteTable {
             lower.copy_from_slice(host.as_bytes());
             lower.make_ascii_lowercase();
             let host = std::str::from_utf8(lower).unwrap_or("");
-            let by_name = hosts
-                .exact
-                .get(host)
-                .and_then(|paths| paths.find(path))
-                .or_else(|| {
-                    let (label, rest) = host.split_once('.')?;
-                    (!label.is_empty())
-                        .then(|| hosts.wildcard.get(rest))
-                        .flatten()?
-                        .find(path)
-                });
+            let by_name = hosts.exact.get(host).and_then(|paths| paths.find(path)).or_else(|| {
+                let (label, rest) = host.split_once('.')?;
+                (!label.is_empty())
+                    .then(|| hosts.wildcard.get(rest))
+                    .flatten()?
+                    .find(path)
+            });
             if by_name.is_some() {
                 return by_name;
             }

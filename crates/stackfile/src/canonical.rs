@@ -3,6 +3,7 @@
 //! Source: the Compose specification's short and long syntaxes. Shapes were checked before; whatever did not fit is left alone.
 
 use crate::error::Findings;
+use crate::lower::is_process;
 use crate::schema::{parse_port_spec, parse_volume_spec};
 use crate::source::Place;
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
@@ -21,9 +22,44 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             path_at(resource, "file", findings);
         });
     }
-    each(top, "services", |service| {
-        canonicalise_service(service, findings)
+    with(top, "edge", |edge| {
+        if let Value::Map(edge) = &mut edge.value {
+            with(edge, "listen", long_list);
+        }
     });
+    each(top, "services", |service| canonicalise_service(service, findings));
+}
+
+/// Writes out the folder each process runs in: of the merged file, nothing tells any more which file a service came from.
+pub(crate) fn write_directories(file: &mut Node, findings: &Findings) {
+    let Value::Map(top) = &mut file.value else {
+        return;
+    };
+    let Some(at) = top.position("services") else {
+        return;
+    };
+    let Value::Map(services) = &mut top.0[at].value.value else {
+        return;
+    };
+    for service in &mut services.0 {
+        if !is_process(&service.value) {
+            continue;
+        }
+        let place = service.value.place;
+        let Value::Map(keys) = &mut service.value.value else {
+            continue;
+        };
+        match keys.position("working_dir") {
+            Some(at) if !keys.0[at].value.is_null() => {
+                make_absolute(&mut keys.0[at].value, findings);
+            }
+            _ => {
+                let directory = findings.sources.resolve(place, ".");
+                let directory = Node::text(place, directory.to_string_lossy());
+                keys.set(entry("working_dir", place, directory));
+            }
+        }
+    }
 }
 
 fn each(top: &mut Map, section: &str, mut change: impl FnMut(&mut Map)) {
@@ -88,10 +124,7 @@ fn canonicalise_service(service: &mut Map, findings: &Findings) {
     with(service, "depends_on", |node| {
         list_to_map(node, |place| {
             let started = Node::text(place, "service_started");
-            Node::new(
-                place,
-                Value::Map(Map(vec![entry("condition", place, started)])),
-            )
+            Node::new(place, Value::Map(Map(vec![entry("condition", place, started)])))
         });
     });
     with(service, "networks", |node| list_to_map(node, Node::null));
@@ -140,9 +173,7 @@ fn names_at(map: &mut Map, key: &str) {
                 let (name, value) = match scalar.text.split_once('=') {
                     Some((name, value)) => {
                         let mut value = Node::text(item.place, value);
-                        if let (Value::Scalar(inner), Some(written)) =
-                            (&mut value.value, &scalar.written)
-                        {
+                        if let (Value::Scalar(inner), Some(written)) = (&mut value.value, &scalar.written) {
                             let written = written.split_once('=').map_or(written.as_str(), |w| w.1);
                             inner.written = Some(written.to_owned());
                         }
@@ -231,11 +262,8 @@ fn long_ports(node: &mut Node) {
                 map.0.push(text("host_ip", ip.to_string()));
             }
             let target = (spec.target.0 + offset).to_string();
-            map.0.push(entry(
-                "target",
-                place,
-                Node::scalar(place, target, Kind::Integer),
-            ));
+            map.0
+                .push(entry("target", place, Node::scalar(place, target, Kind::Integer)));
             if let Some((first, last)) = spec.published {
                 // One port of the service and a range outside: the engine takes one that is free.
                 let published = if spec.target.0 == spec.target.1 && first != last {
@@ -254,8 +282,7 @@ fn long_ports(node: &mut Node) {
 
 fn long_volume(node: &mut Node, findings: &Findings) {
     let place = node.place;
-    let Some((source, target, mode)) = node.as_text().and_then(|text| parse_volume_spec(text).ok())
-    else {
+    let Some((source, target, mode)) = node.as_text().and_then(|text| parse_volume_spec(text).ok()) else {
         if let Value::Map(map) = &mut node.value
             && map.get("type").and_then(Node::as_text) == Some("bind")
         {
@@ -301,7 +328,6 @@ fn make_absolute(node: &mut Node, findings: &Findings) {
 
 /// A build's folder may be a repository.
 fn is_remote(node: &Node) -> bool {
-    node.as_text().is_some_and(|text| {
-        text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/")
-    })
+    node.as_text()
+        .is_some_and(|text| text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/"))
 }

@@ -26,10 +26,13 @@ pub(crate) fn read_defaults(
     let Some(source) = session.read(path, directory, true, named_at) else {
         return;
     };
-    for (name, value) in parse(source, variables, &mut session.findings) {
-        if let Some(value) = value {
-            variables.entry(name).or_insert(value);
-        }
+    // Of two lines with one name the later counts.
+    let file: BTreeMap<String, String> = parse(source, variables, &mut session.findings)
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    for (name, value) in file {
+        variables.entry(name).or_insert(value);
     }
 }
 
@@ -72,17 +75,13 @@ fn line_place(source: SourceId, line: usize, column: usize) -> Place {
 }
 
 /// Reads a file of variables; notes every line that is none.
-pub(crate) fn parse(
-    source: SourceId,
-    outside: &BTreeMap<String, String>,
-    findings: &mut Findings,
-) -> Vec<Variable> {
+pub(crate) fn parse(source: SourceId, outside: &BTreeMap<String, String>, findings: &mut Findings) -> Vec<Variable> {
     let text = findings.sources.get(source).text.replace("\r\n", "\n");
     let mut reader = Reader {
         rest: &text,
         line: 1,
         source,
-        // What is known to later lines: outside wins over the file.
+        outside,
         known: outside.clone(),
         found: Vec::new(),
     };
@@ -94,6 +93,8 @@ struct Reader<'a> {
     rest: &'a str,
     line: usize,
     source: SourceId,
+    outside: &'a BTreeMap<String, String>,
+    /// What later lines may refer to: outside wins over the file.
     known: BTreeMap<String, String>,
     found: Vec<Variable>,
 }
@@ -119,10 +120,7 @@ impl Reader<'_> {
         let place = line_place(self.source, self.line, 1);
         let end = self.rest.find(['=', ':', '\n']).unwrap_or(self.rest.len());
         let name = self.rest[..end].trim_end().to_owned();
-        let is_name = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_alphanumeric() || "_.-[]".contains(c));
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_.-[]".contains(c));
         if !is_name {
             findings
                 .error(place, "this line is not of the form NAME=value")
@@ -151,19 +149,13 @@ impl Reader<'_> {
                 Ok(filled) => {
                     for unset in filled.unset {
                         findings
-                            .warning(
-                                place,
-                                format!("the variable `{unset}` is not set; it counts as empty"),
-                            )
+                            .warning(place, format!("the variable `{unset}` is not set; it counts as empty"))
                             .help("for a dollar sign as such use single quotes or write `$$`");
                     }
                     filled.text
                 }
                 Err(Fault::Required(variable, message)) => {
-                    findings.error(
-                        place,
-                        format!("the variable `{variable}` must be set: {message}"),
-                    );
+                    findings.error(place, format!("the variable `{variable}` must be set: {message}"));
                     return true;
                 }
                 Err(Fault::Syntax(_)) => {
@@ -176,9 +168,9 @@ impl Reader<'_> {
         } else {
             value
         };
-        self.known
-            .entry(name.clone())
-            .or_insert_with(|| value.clone());
+        if !self.outside.contains_key(&name) {
+            self.known.insert(name.clone(), value.clone());
+        }
         self.found.push((name, Some(value)));
         true
     }
@@ -206,12 +198,7 @@ impl Reader<'_> {
         (value, true)
     }
 
-    fn quoted(
-        &mut self,
-        quote: char,
-        place: Place,
-        findings: &mut Findings,
-    ) -> Option<(String, bool)> {
+    fn quoted(&mut self, quote: char, place: Place, findings: &mut Findings) -> Option<(String, bool)> {
         let double = quote == '"';
         let mut value = String::new();
         let mut chars = self.rest.char_indices().skip(1);
@@ -264,9 +251,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<Variable>, usize) {
         let mut findings = Findings::default();
-        let source = findings
-            .sources
-            .add("/.env".into(), text.into(), "/".into(), true);
+        let source = findings.sources.add("/.env".into(), text.into(), "/".into(), true);
         let outside = [("OUT".to_owned(), "side".to_owned())].into();
         let found = parse(source, &outside, &mut findings);
         (found, findings.error_count())
@@ -285,11 +270,7 @@ mod tests {
             ("A=b#c", "A", Some("b#c")),
             ("A= # remark", "A", Some("")),
             ("A='$OUT \\n # x'", "A", Some("$OUT \\n # x")),
-            (
-                "A=\"$OUT\\n\\$x \\\"q\\\"\" # r",
-                "A",
-                Some("side\n$x \"q\""),
-            ),
+            ("A=\"$OUT\\n\\$x \\\"q\\\"\" # r", "A", Some("side\n$x \"q\"")),
             ("A=\"two\nlines\"", "A", Some("two\nlines")),
             ("A=${NOPE:-d}", "A", Some("d")),
             ("A=$OUT", "A", Some("side")),
@@ -305,12 +286,9 @@ mod tests {
 
     #[test]
     fn later_lines_know_earlier_ones_and_outside_wins() {
-        let (found, errors) = read("A=1\nB=$A\nOUT=in\nC=$OUT");
-        let values: Vec<_> = found
-            .iter()
-            .map(|(_, value)| value.as_deref().unwrap())
-            .collect();
-        assert_eq!((values, errors), (vec!["1", "1", "in", "side"], 0));
+        let (found, errors) = read("A=0\nA=1\nB=$A\nOUT=in\nC=$OUT");
+        let values: Vec<_> = found.iter().map(|(_, value)| value.as_deref().unwrap()).collect();
+        assert_eq!((values, errors), (vec!["0", "1", "1", "in", "side"], 0));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::mask::masked;
+use crate::schema::nearest;
 use crate::source::{Place, SourceId, Sources};
 
 /// Whether the stack can be used in spite of it.
@@ -44,8 +46,10 @@ pub struct Location {
     pub column: u32,
     /// How many characters are meant.
     pub length: u32,
-    /// The line as it is written; values of environment files are left out.
+    /// The line as it is written; values of environment files and what looks like a secret are hidden.
     pub text: String,
+    /// How many characters of a long line stand before `text`.
+    pub before: u32,
 }
 
 /// Everything that is wrong with a stack: at least one error, and the warnings found besides.
@@ -72,9 +76,15 @@ fn sentence(all: &[Diagnostic]) -> String {
         text.push_str(&one.to_string());
         text.push('\n');
     }
-    match count(all, Severity::Error) {
-        1 => text.push_str("1 error; nothing was started"),
-        many => text.push_str(&format!("{many} errors; nothing was started")),
+    let of = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    };
+    text.push_str(&of(count(all, Severity::Error), "error"));
+    let warnings = count(all, Severity::Warning);
+    if warnings > 0 {
+        text.push_str(", ");
+        text.push_str(&of(warnings, "warning"));
     }
     text
 }
@@ -105,52 +115,33 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Location {
-    fn show(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        arrow: &str,
-        width: usize,
-        label: &str,
-    ) -> fmt::Result {
+    fn show(&self, f: &mut fmt::Formatter<'_>, arrow: &str, width: usize, label: &str) -> fmt::Result {
         let file = self.file.display();
         if self.line == 0 {
             return writeln!(f, "{:width$}{arrow} {file}", "");
         }
-        writeln!(
-            f,
-            "{:width$}{arrow} {file}:{}:{}",
-            "", self.line, self.column
-        )?;
+        writeln!(f, "{:width$}{arrow} {file}:{}:{}", "", self.line, self.column)?;
         // A tab is shown as one blank so that the caret stands under what it means.
         let text: String = self
             .text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        let (text, column) = window(&text, self.column as usize);
+        let text = text.trim_end();
+        let shown = (self.column.saturating_sub(self.before) as usize).max(1);
+        let column = shown.min(text.chars().count() + 1);
         let length = (self.length as usize)
             .min(text.chars().count().saturating_sub(column - 1))
             .max(1);
         writeln!(f, "{:width$} |", "")?;
-        writeln!(f, "{:width$} | {text}", self.line)?;
+        writeln!(f, "{}", format!("{:width$} | {text}", self.line).trim_end())?;
         let carets = format!("{}{} {label}", " ".repeat(column - 1), "^".repeat(length));
         writeln!(f, "{:width$} | {}", "", carets.trim_end())
     }
 }
 
-/// Returns the part of a long line around `column` and the column in that part.
-fn window(text: &str, column: usize) -> (String, usize) {
-    /// Columns of a line that are shown.
-    const WIDE: usize = 160;
-    let column = column.max(1);
-    let count = text.chars().count();
-    if count <= WIDE {
-        return (text.to_owned(), column.min(count + 1));
-    }
-    let from = column.saturating_sub(WIDE / 2).min(count - WIDE);
-    let part: String = text.chars().skip(from).take(WIDE).collect();
-    (part, (column - from).min(WIDE + 1))
-}
+/// Diagnostics of one severity that are kept; nobody reads more, and a hostile file has millions.
+const KEPT_MAX: usize = 200;
 
 /// The files of one load and what was found in them so far.
 #[derive(Debug, Default)]
@@ -159,39 +150,55 @@ pub(crate) struct Findings {
     pub(crate) sources: Sources,
     /// What was found, in the order of finding.
     found: Vec<(Place, Diagnostic)>,
+    /// How many errors and warnings were found, kept or not.
+    errors: usize,
+    warnings: usize,
+    /// The last one that was not kept.
+    spare: Option<Diagnostic>,
 }
 
 impl Findings {
     /// Notes an error; the result takes the help and the second place.
     pub(crate) fn error(&mut self, place: Place, message: impl Into<String>) -> Noted<'_> {
-        self.note(Severity::Error, place, message.into())
+        self.errors += 1;
+        let keep = self.errors <= KEPT_MAX;
+        self.note(Severity::Error, place, message.into(), keep)
     }
 
     /// Notes a warning; the result takes the help and the second place.
     pub(crate) fn warning(&mut self, place: Place, message: impl Into<String>) -> Noted<'_> {
-        self.note(Severity::Warning, place, message.into())
+        self.warnings += 1;
+        let keep = self.warnings <= KEPT_MAX;
+        self.note(Severity::Warning, place, message.into(), keep)
     }
 
-    fn note(&mut self, severity: Severity, place: Place, message: String) -> Noted<'_> {
-        let location = self.location(place);
-        self.found.push((
-            place,
-            Diagnostic {
-                severity,
-                message,
-                location,
-                also: None,
-                help: None,
-            },
-        ));
+    fn note(&mut self, severity: Severity, place: Place, message: String, keep: bool) -> Noted<'_> {
+        let diagnostic = Diagnostic {
+            severity,
+            message,
+            location: location(&self.sources, place, keep),
+            also: None,
+            help: None,
+        };
+        let diagnostic = if keep {
+            self.found.push((place, diagnostic));
+            &mut self.found.last_mut().expect("just pushed").1
+        } else {
+            self.spare.insert(diagnostic)
+        };
         Noted {
             sources: &self.sources,
-            diagnostic: &mut self.found.last_mut().expect("just pushed").1,
+            diagnostic,
         }
     }
 
-    fn location(&self, place: Place) -> Location {
-        location(&self.sources, place)
+    /// Returns the known word that `word` is most likely a slip of, while that may still be shown.
+    pub(crate) fn nearest<'a>(&self, word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        if self.errors < KEPT_MAX {
+            nearest(word, known)
+        } else {
+            None
+        }
     }
 
     /// Returns the place that means the file as a whole.
@@ -206,17 +213,12 @@ impl Findings {
 
     /// Returns whether an error was noted.
     pub(crate) fn failed(&self) -> bool {
-        self.found
-            .iter()
-            .any(|(_, one)| one.severity == Severity::Error)
+        self.errors > 0
     }
 
-    /// Returns how many were noted, to see later whether more came.
+    /// Returns how many errors were noted, to see later whether more came.
     pub(crate) fn error_count(&self) -> usize {
-        self.found
-            .iter()
-            .filter(|(_, one)| one.severity == Severity::Error)
-            .count()
+        self.errors
     }
 
     /// Returns the diagnostics in the order of the files and lines, each once: a file that is extended twice is read twice.
@@ -232,22 +234,32 @@ impl Findings {
     }
 }
 
-fn location(sources: &Sources, place: Place) -> Location {
+/// Characters of a line that are shown.
+const WIDE: usize = 160;
+
+fn location(sources: &Sources, place: Place, with_text: bool) -> Location {
     let source = sources.get(place.source);
-    let text = source.line(place.line).unwrap_or_default();
+    let line = source.line(place.line).filter(|_| with_text).unwrap_or_default();
+    let text = match line.split_once('=') {
+        Some((name, _)) if source.secret => format!("{name}=…"),
+        _ if source.secret => line.to_owned(),
+        _ => masked(line),
+    };
+    // Of a long line the part around the place is kept.
+    let column = (place.column as usize).saturating_sub(1);
+    let count = text.chars().count();
+    let before = if count <= WIDE {
+        0
+    } else {
+        column.saturating_sub(WIDE / 2).min(count - WIDE)
+    };
     Location {
         file: source.path.clone(),
         line: place.line,
         column: place.column,
         length: place.length,
-        text: if source.secret {
-            match text.split_once('=') {
-                Some((name, _)) => format!("{name}=…"),
-                None => text.to_owned(),
-            }
-        } else {
-            text.to_owned()
-        },
+        text: text.chars().skip(before).take(WIDE).collect(),
+        before: u32::try_from(before).unwrap_or(u32::MAX),
     }
 }
 
@@ -274,7 +286,7 @@ impl Noted<'_> {
 
     /// Names the second place that belongs to it.
     pub(crate) fn also(self, place: Place, label: impl Into<String>) -> Self {
-        self.diagnostic.also = Some((location(self.sources, place), label.into()));
+        self.diagnostic.also = Some((location(self.sources, place, true), label.into()));
         self
     }
 }

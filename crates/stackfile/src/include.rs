@@ -42,32 +42,25 @@ pub(crate) fn resolve(
     tree
 }
 
-fn load_one(
-    session: &mut Session<'_>,
-    item: &Node,
-    setting: &Setting,
-    including: &mut Vec<PathBuf>,
-) -> Option<Node> {
+fn load_one(session: &mut Session<'_>, item: &Node, setting: &Setting, including: &mut Vec<PathBuf>) -> Option<Node> {
     let named = item.get("path").unwrap_or(item);
-    let base = session
-        .findings
-        .sources
-        .get(item.place.source)
-        .directory
-        .clone();
+    let base = session.findings.sources.get(item.place.source).directory.clone();
     let path_of = |node: &Node| node.as_text().map(|text| absolute(&base, Path::new(text)));
     let paths: Vec<PathBuf> = path_of(named)
         .into_iter()
         .chain(named.items().iter().filter_map(path_of))
         .collect();
-    let first = paths.first()?;
+    let Some(first) = paths.first() else {
+        session
+            .findings
+            .error(item.place, "this `include` names no file")
+            .help("write the path of a stack file, or `path:` with it");
+        return None;
+    };
     if let Some(again) = paths.iter().find(|path| including.contains(path)) {
         session
             .findings
-            .error(
-                named.place,
-                format!("`{}` includes itself", again.display()),
-            )
+            .error(named.place, format!("`{}` includes itself", again.display()))
             .help("put what both files need into a third one that includes neither");
         return None;
     }
@@ -83,13 +76,7 @@ fn load_one(
         None => {
             let dot_env = directory.join(".env");
             if session.input.files.is_file(&dot_env) {
-                dotenv::read_defaults(
-                    session,
-                    &dot_env,
-                    &directory,
-                    Some(named.place),
-                    &mut inner.variables,
-                );
+                dotenv::read_defaults(session, &dot_env, &directory, Some(named.place), &mut inner.variables);
             }
         }
         Some(files) => {
@@ -102,13 +89,7 @@ fn load_one(
                 .collect();
             for file in list {
                 if let Some(path) = path_of(file) {
-                    dotenv::read_defaults(
-                        session,
-                        &path,
-                        &directory,
-                        Some(file.place),
-                        &mut inner.variables,
-                    );
+                    dotenv::read_defaults(session, &path, &directory, Some(file.place), &mut inner.variables);
                 }
             }
         }
@@ -136,7 +117,10 @@ fn warn_of_doubles(session: &mut Session<'_>, included: &Node, tree: &Node) {
                     .findings
                     .warning(
                         entry.place,
-                        format!("`{section}.{}` is also in an included file; what is here is laid over it", entry.key),
+                        format!(
+                            "`{section}.{}` is also in an included file; what is here is laid over it",
+                            entry.key
+                        ),
                     )
                     .also(other.place, "included from here")
                     .help("give one of the two another name if they are different things");

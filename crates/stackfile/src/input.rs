@@ -63,10 +63,7 @@ pub const FILE_NAMES: [&str; 6] = [
 /// `docker-compose.override.yml` or `.yaml`; `stack.yml` has no such silent companion.
 #[must_use]
 pub fn find(files: &dyn Files, directory: &Path) -> Vec<PathBuf> {
-    let Some(name) = FILE_NAMES
-        .iter()
-        .find(|name| files.is_file(&directory.join(name)))
-    else {
+    let Some(name) = FILE_NAMES.iter().find(|name| files.is_file(&directory.join(name))) else {
         return Vec::new();
     };
     let mut found = vec![directory.join(name)];

@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Findings;
 use crate::source::Place;
-use crate::yaml::{Node, Tag, Value};
+use crate::yaml::{Node, Scalar, Tag, Value};
 
 /// How deep defaults may stand in defaults.
 const DEPTH_MAX: usize = 16;
+
+/// Bytes that the values of one file may have once their variables are replaced.
+const BYTES_MAX: usize = 16 << 20;
 
 /// What stands at the start of a template that is filled in when a replica starts.
 pub(crate) const TEMPLATE: &str = "${service.";
@@ -118,11 +121,7 @@ fn closing(body: &str) -> Option<usize> {
     None
 }
 
-fn lookup<'a>(
-    name: &str,
-    variables: &'a BTreeMap<String, String>,
-    unset: &mut BTreeSet<String>,
-) -> &'a str {
+fn lookup<'a>(name: &str, variables: &'a BTreeMap<String, String>, unset: &mut BTreeSet<String>) -> &'a str {
     match variables.get(name) {
         Some(value) => value,
         None => {
@@ -174,42 +173,60 @@ fn braced(
 }
 
 /// Replaces the variables in all values of a tree, never in keys; notes faults and variables that are not set.
-pub(crate) fn fill_tree(
-    node: &mut Node,
-    variables: &BTreeMap<String, String>,
-    findings: &mut Findings,
-) {
+pub(crate) fn fill_tree(node: &mut Node, variables: &BTreeMap<String, String>, findings: &mut Findings) {
+    let mut left = BYTES_MAX;
+    fill_node(node, variables, &mut left, findings);
+}
+
+fn fill_node(node: &mut Node, variables: &BTreeMap<String, String>, left: &mut usize, findings: &mut Findings) {
     if node.tag == Some(Tag::Reset) {
         return;
     }
     match &mut node.value {
         Value::List(items) => {
             for item in items {
-                fill_tree(item, variables, findings);
+                fill_node(item, variables, left, findings);
             }
         }
         Value::Map(map) => {
             for entry in &mut map.0 {
-                fill_tree(&mut entry.value, variables, findings);
+                fill_node(&mut entry.value, variables, left, findings);
             }
         }
-        Value::Scalar(scalar) if scalar.text.contains('$') => match fill(&scalar.text, variables) {
-            Ok(filled) => {
-                if filled.text != scalar.text {
-                    scalar.written = Some(std::mem::replace(&mut scalar.text, filled.text));
-                }
-                for name in filled.unset {
-                    let place = narrowed(findings, node.place, &name);
-                    findings
-                            .warning(place, format!("the variable `{name}` is not set; it counts as empty"))
-                            .help(format!(
-                                "set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"
-                            ));
-                }
-            }
-            Err(fault) => say_fault(fault, node.place, findings),
-        },
+        Value::Scalar(scalar) if scalar.text.contains('$') && *left > 0 => {
+            fill_scalar(scalar, node.place, variables, left, findings);
+        }
         Value::Scalar(_) => {}
+    }
+}
+
+fn fill_scalar(
+    scalar: &mut Scalar,
+    place: Place,
+    variables: &BTreeMap<String, String>,
+    left: &mut usize,
+    findings: &mut Findings,
+) {
+    let filled = match fill(&scalar.text, variables) {
+        Ok(filled) => filled,
+        Err(fault) => return say_fault(fault, place, findings),
+    };
+    *left = left.saturating_sub(filled.text.len());
+    if *left == 0 {
+        findings
+            .error(place, "what the variables stand for has more than 16 MiB")
+            .help("look at the variables up to here, and at `.env`");
+    }
+    if filled.text != scalar.text {
+        scalar.written = Some(std::mem::replace(&mut scalar.text, filled.text));
+    }
+    for name in filled.unset {
+        let place = narrowed(findings, place, &name);
+        findings
+            .warning(place, format!("the variable `{name}` is not set; it counts as empty"))
+            .help(format!(
+                "set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"
+            ));
     }
 }
 
@@ -231,9 +248,7 @@ fn say_fault(fault: Fault, place: Place, findings: &mut Findings) {
             let place = findings.sources.narrow(place, line);
             findings
                 .error(place, format!("`{line}` is not a variable"))
-                .help(
-                    "write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`",
-                );
+                .help("write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`");
         }
         Fault::Required(name, message) => {
             let place = narrowed(findings, place, &name);
@@ -303,14 +318,8 @@ mod tests {
         ] {
             assert!(matches!(with(text), Err(Fault::Syntax(_))), "{text}");
         }
-        assert_eq!(
-            with("${U:?set $A}"),
-            Err(Fault::Required("U".into(), "set a".into()))
-        );
-        assert_eq!(
-            with("${EMPTY:?}"),
-            Err(Fault::Required("EMPTY".into(), String::new()))
-        );
+        assert_eq!(with("${U:?set $A}"), Err(Fault::Required("U".into(), "set a".into())));
+        assert_eq!(with("${EMPTY:?}"), Err(Fault::Required("EMPTY".into(), String::new())));
         let deep = "${U:-".repeat(40) + &"}".repeat(40);
         assert!(matches!(with(&deep), Err(Fault::Syntax(_))));
     }

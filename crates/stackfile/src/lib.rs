@@ -18,6 +18,7 @@ mod input;
 mod interpolate;
 mod load;
 mod lower;
+mod mask;
 mod merge;
 mod profiles;
 mod references;
@@ -29,5 +30,5 @@ mod yaml;
 
 pub use error::{Diagnostic, Location, Report, Severity};
 pub use input::{FILE_NAMES, Files, Input, Owner, find};
-pub use load::{Document, Loaded, load};
+pub use load::{Document, Environments, Loaded, load};
 pub use schema::{page, schema};

@@ -4,21 +4,30 @@
 //! earlier one found.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use tend_core::model::Stack;
+use tend_core::model::{ServiceName, Stack};
 
-use crate::canonical::canonicalise;
+use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
-use crate::schema::{FILE, check};
+use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node};
 use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_name};
 
+/// Services of one file; keeps the time of a load in bounds, whatever the file.
+const SERVICES_MAX: usize = 1000;
+
+/// Bytes of one file. A stack file of 1000 services has about 200 KiB.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Files of one load, each counted as often as it is named.
+const FILES_MAX: usize = 500;
+
 /// A stack file, loaded.
-#[derive(Debug)]
 pub struct Loaded {
     /// What it asks for.
     pub stack: Stack,
@@ -26,10 +35,24 @@ pub struct Loaded {
     pub notes: Vec<Diagnostic>,
     /// The files merged into one, variables replaced and short forms written out.
     pub document: Document,
+    /// The whole environment of each service, its files read; for a process it is in the stack too. Holds secrets: not for printing.
+    pub environments: Environments,
+}
+
+/// Variables by service.
+pub type Environments = BTreeMap<ServiceName, BTreeMap<String, String>>;
+
+/// Names the stack only: the rest may hold secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("name", &self.stack.name)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The files merged into one.
-#[derive(Debug)]
 pub struct Document(pub(crate) Node);
 
 impl Document {
@@ -54,14 +77,12 @@ impl Document {
 /// # Panics
 /// When `input.paths` is empty.
 pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
-    let main = input
-        .paths
-        .first()
-        .expect("a caller names at least one file");
+    let main = input.paths.first().expect("a caller names at least one file");
     let directory = main.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut session = Session {
         input,
         findings: Findings::default(),
+        environments: Environments::new(),
     };
     let outcome = session.run(&directory);
     let failed = session.findings.failed();
@@ -71,6 +92,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
             stack,
             notes: diagnostics,
             document: Document(tree),
+            environments: session.environments,
         }),
         _ => Err(Report(diagnostics)),
     }
@@ -80,6 +102,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
 pub(crate) struct Session<'a> {
     pub(crate) input: &'a Input<'a>,
     pub(crate) findings: Findings,
+    pub(crate) environments: Environments,
 }
 
 /// What the variables of a set of files stand for and where its paths start from.
@@ -103,11 +126,15 @@ impl Session<'_> {
         let paths = self.input.paths.clone();
         let mut tree = self.project(&paths, &setting, &mut Vec::new(), None)?;
         merge::settle(&mut tree);
+        check_required(&tree, &Shape::Keys(&FILE), "", &mut self.findings);
+        write_directories(&mut tree, &self.findings);
         let name = stack_name::choose(&mut tree, &setting, self.input, &mut self.findings);
         let active = profiles::active(&self.input.profiles, &setting.variables);
         let disabled = profiles::choose(&mut tree, &active);
         references::check(&tree, &disabled, &mut self.findings);
-        let stack = lower::lower(self, &tree, name?, &setting)?;
+        // A stack without a name is not handed out, but what else is wrong with it is to be told.
+        let name = name.unwrap_or_else(|| "unnamed".parse().expect("it follows the rule"));
+        let stack = lower::lower(self, &tree, name, &setting)?;
         Some((stack, tree))
     }
 
@@ -138,21 +165,18 @@ impl Session<'_> {
     }
 
     /// Loads one file by itself; `named_at` is where another file names it.
-    pub(crate) fn document(
-        &mut self,
-        path: &Path,
-        setting: &Setting,
-        named_at: Option<Place>,
-    ) -> Option<Node> {
+    pub(crate) fn document(&mut self, path: &Path, setting: &Setting, named_at: Option<Place>) -> Option<Node> {
         let source = self.read(path, &setting.directory, false, named_at)?;
         let mut document = yaml::read(source, &mut self.findings)?;
         fill_tree(&mut document, &setting.variables, &mut self.findings);
-        check(
-            &document,
-            &crate::schema::Shape::Keys(&FILE),
-            "",
-            &mut self.findings,
-        );
+        check(&document, &Shape::Keys(&FILE), "", &mut self.findings);
+        let services = document.get("services").map_or(&[][..], Node::entries);
+        if let Some(entry) = services.get(SERVICES_MAX) {
+            self.findings
+                .error(entry.place, format!("a stack file may have {SERVICES_MAX} services"))
+                .help("make several stacks of it; they share one daemon and one edge");
+            return None;
+        }
         document.as_map()?;
         canonicalise(&mut document, &self.findings);
         Some(document)
@@ -167,16 +191,22 @@ impl Session<'_> {
         named_at: Option<Place>,
     ) -> Option<SourceId> {
         let path = absolute(directory, path);
+        if let Some(place) = named_at
+            && self.findings.sources.len() >= FILES_MAX
+        {
+            self.findings
+                .error(place, format!("more than {FILES_MAX} files are named up to here"))
+                .help("does a file include others that include the same ones?");
+            return None;
+        }
         let bytes = match self.input.files.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let add = |text: &str, session: &mut Self| {
-                    session.findings.sources.add(
-                        path.clone(),
-                        text.to_owned(),
-                        directory.into(),
-                        secret,
-                    )
+                    session
+                        .findings
+                        .sources
+                        .add(path.clone(), text.to_owned(), directory.into(), secret)
                 };
                 let place = match named_at {
                     Some(place) => place,
@@ -186,14 +216,25 @@ impl Session<'_> {
                     }
                 };
                 self.findings
-                    .error(
-                        place,
-                        format!("`{}` could not be read: {error}", path.display()),
-                    )
+                    .error(place, format!("`{}` could not be read: {error}", path.display()))
                     .help("check the path and who may read the file");
                 return None;
             }
         };
+        if bytes.len() > BYTES_MAX {
+            let length = bytes.len();
+            let source = self.findings.sources.add(path, String::new(), directory.into(), secret);
+            let place = Place {
+                source,
+                line: 1,
+                column: 1,
+                length: 1,
+            };
+            self.findings
+                .error(place, format!("the file has {length} bytes; it may have 1 MiB"))
+                .help("this does not look like a file for tend");
+            return None;
+        }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -202,15 +243,9 @@ impl Session<'_> {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let before = &bytes[..good];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let start = before
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |at| at + 1);
+                let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-                let source = self
-                    .findings
-                    .sources
-                    .add(path, text, directory.into(), secret);
+                let source = self.findings.sources.add(path, text, directory.into(), secret);
                 let place = Place {
                     source,
                     line: u32::try_from(line).unwrap_or(u32::MAX),
@@ -227,10 +262,6 @@ impl Session<'_> {
             Some(rest) => rest.to_owned(),
             None => text,
         };
-        Some(
-            self.findings
-                .sources
-                .add(path, text, directory.into(), secret),
-        )
+        Some(self.findings.sources.add(path, text, directory.into(), secret))
     }
 }

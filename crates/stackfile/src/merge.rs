@@ -27,12 +27,13 @@ fn merge_at(base: Node, mut over: Node, path: &mut Vec<String>, findings: &mut F
         // Nothing said is nothing changed, but a variable without a value is a statement: take it from outside.
         return if in_names(path) { over } else { base };
     }
-    if replaced(path) {
+    if base.is_null() || replaced(path) {
         return over;
     }
     match (base.value, over.value) {
         (Value::Map(first), Value::Map(second)) => {
-            let other_driver = path_ends(path, &["logging"])
+            let other_driver = path.len() == 3
+                && path[2] == "logging"
                 && matches!(
                     (first.get("driver").and_then(Node::as_text), second.get("driver").and_then(Node::as_text)),
                     (Some(first), Some(second)) if first != second
@@ -50,20 +51,15 @@ fn merge_at(base: Node, mut over: Node, path: &mut Vec<String>, findings: &mut F
             list
         }
         (Value::Scalar(_), value @ Value::Scalar(_)) => Node::new(over.place, value),
-        (Value::Scalar(_), value) if base.tag.is_none() && path_ends(path, &["ulimits", "*"]) => {
+        // A number or a pair of them; a switch or a name.
+        (_, value) if is_ulimit(path) || path.last().is_some_and(|key| key == "external") => {
             Node::new(over.place, value)
         }
         (_, value) => {
-            if path_ends(path, &["ulimits", "*"]) || path_ends(path, &["external"]) {
-                return Node::new(over.place, value);
-            }
             findings
                 .error(
                     over.place,
-                    format!(
-                        "`{}` has another form here than in the file before",
-                        path.join(".")
-                    ),
+                    format!("`{}` has another form here than in the file before", path.join(".")),
                 )
                 .also(base.place, "as this")
                 .help("write it in the same form, or replace the other with `!override`");
@@ -124,22 +120,15 @@ fn settle_at(node: &mut Node, path: &mut Vec<String>) {
     }
 }
 
-fn path_ends(path: &[String], pattern: &[&str]) -> bool {
-    path.len() >= pattern.len()
-        && path[path.len() - pattern.len()..]
-            .iter()
-            .zip(pattern)
-            .all(|(part, wanted)| *wanted == "*" || part == wanted)
+fn is_ulimit(path: &[String]) -> bool {
+    path.len() == 4 && path[2] == "ulimits"
 }
 
 /// Values a later file replaces as a whole.
 fn replaced(path: &[String]) -> bool {
     path.first().is_some_and(|top| top == "services")
         && match path.len() {
-            3 => matches!(
-                path[2].as_str(),
-                "command" | "entrypoint" | "prepare" | "port"
-            ),
+            3 => matches!(path[2].as_str(), "command" | "entrypoint" | "prepare" | "port"),
             4 => matches!(
                 (path[2].as_str(), path[3].as_str()),
                 ("healthcheck", "test") | ("readiness" | "liveness", "command")
@@ -148,9 +137,10 @@ fn replaced(path: &[String]) -> bool {
         }
 }
 
-/// Mappings of names to values, where nothing is a value too.
+/// Mappings of names to values, where nothing is a value too: the environment and the arguments of a build.
 fn in_names(path: &[String]) -> bool {
-    path_ends(path, &["environment", "*"]) || path_ends(path, &["args", "*"])
+    path.first().is_some_and(|top| top == "services")
+        && (path.len() == 4 && path[2] == "environment" || path.len() == 5 && path[3] == "args")
 }
 
 fn unify(node: &mut Node, path: &[String]) {
@@ -194,10 +184,8 @@ fn identity(list: &str, item: &Node) -> Option<String> {
             target => target.to_owned(),
         }),
         "env_file" => Some(text("path").to_owned()),
-        "dns" | "dns_opt" | "dns_search" | "expose" | "links" | "profiles" | "tmpfs"
-        | "cap_add" | "cap_drop" | "extra_hosts" | "label_file" => {
-            item.as_text().map(str::to_owned)
-        }
+        "dns" | "dns_opt" | "dns_search" | "expose" | "links" | "profiles" | "tmpfs" | "cap_add" | "cap_drop"
+        | "extra_hosts" | "label_file" => item.as_text().map(str::to_owned),
         _ => None,
     }
 }

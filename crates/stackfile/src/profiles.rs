@@ -44,6 +44,22 @@ pub(crate) fn choose(tree: &mut Node, active: &BTreeSet<String>) -> BTreeMap<Str
             }
             taken
         });
+        for service in &mut services.0 {
+            drop_optional(&mut service.value, &disabled);
+        }
     }
     disabled
+}
+
+/// Takes out what a service would wait for if it were there, and is not.
+fn drop_optional(service: &mut Node, disabled: &BTreeMap<String, Place>) {
+    if let Value::Map(keys) = &mut service.value
+        && let Some(at) = keys.position("depends_on")
+        && let Value::Map(dependencies) = &mut keys.0[at].value.value
+    {
+        dependencies.0.retain(|on| {
+            let optional = on.value.get("required").and_then(Node::as_bool) == Some(false);
+            !(optional && disabled.contains_key(&on.key))
+        });
+    }
 }

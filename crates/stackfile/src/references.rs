@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Findings;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node};
 
@@ -17,24 +17,15 @@ pub(crate) fn check(tree: &Node, disabled: &BTreeMap<String, Place>, findings: &
     }
     for secret in entries(tree, "secrets") {
         let has = |key: &str| secret.value.get(key).is_some();
-        if !["file", "environment", "external", "driver"]
-            .into_iter()
-            .any(has)
-        {
+        if !["file", "environment", "external", "driver"].into_iter().any(has) {
             findings
-                .error(
-                    secret.place,
-                    format!("the secret `{}` comes from nowhere", secret.key),
-                )
+                .error(secret.place, format!("the secret `{}` comes from nowhere", secret.key))
                 .help("say where it is: `file: PATH`, `environment: NAME` or `external: true`");
         }
     }
     for config in entries(tree, "configs") {
         let has = |key: &str| config.value.get(key).is_some();
-        if !["file", "environment", "external", "content"]
-            .into_iter()
-            .any(has)
-        {
+        if !["file", "environment", "external", "content"].into_iter().any(has) {
             findings
                 .error(config.place, format!("the config `{}` comes from nowhere", config.key))
                 .help("say where it is: `file: PATH`, `content: …`, `environment: NAME` or `external: true`");
@@ -47,33 +38,27 @@ fn entries<'a>(tree: &'a Node, section: &str) -> &'a [Entry] {
     tree.get(section).map_or(&[], Node::entries)
 }
 
-fn check_service(
-    tree: &Node,
-    service: &Entry,
-    disabled: &BTreeMap<String, Place>,
-    findings: &mut Findings,
-) {
+fn check_service(tree: &Node, service: &Entry, disabled: &BTreeMap<String, Place>, findings: &mut Findings) {
     let name = &service.key;
     let node = &service.value;
-    let undefined =
-        |kind: &str, what: &str, section: &str, place: Place, findings: &mut Findings| {
-            let known = entries(tree, section);
-            if known.iter().any(|entry| entry.key == what) {
-                return;
-            }
-            let near = nearest(what, known.iter().map(|entry| entry.key.as_str()));
-            findings
-                .error(
-                    place,
-                    format!("service `{name}` refers to the undefined {kind} `{what}`"),
-                )
-                .help(match near {
-                    Some(near) => did_you_mean(near),
-                    None => {
-                        format!("define it at the top level: `{section}:` with `{what}:` below it")
-                    }
-                });
-        };
+    let undefined = |kind: &str, what: &str, section: &str, place: Place, findings: &mut Findings| {
+        let known = entries(tree, section);
+        if known.iter().any(|entry| entry.key == what) {
+            return;
+        }
+        let near = findings.nearest(what, known.iter().map(|entry| entry.key.as_str()));
+        findings
+            .error(
+                place,
+                format!("service `{name}` refers to the undefined {kind} `{what}`"),
+            )
+            .help(match near {
+                Some(near) => did_you_mean(near),
+                None => {
+                    format!("define it at the top level: `{section}:` with `{what}:` below it")
+                }
+            });
+    };
     for network in node.get("networks").map_or(&[][..], Node::entries) {
         // `default` is there without being defined.
         if network.key != "default" {
@@ -116,9 +101,7 @@ fn check_service(
     }
     for key in ["network_mode", "ipc", "pid", "uts"] {
         if let Some(value) = node.get(key)
-            && let Some(other) = value
-                .as_text()
-                .and_then(|text| text.strip_prefix("service:"))
+            && let Some(other) = value.as_text().and_then(|text| text.strip_prefix("service:"))
         {
             undefined("service", other, "services", value.place, findings);
         }
@@ -148,10 +131,7 @@ fn check_dependency(
     let on = &dependency.key;
     if on == name {
         findings
-            .error(
-                dependency.place,
-                format!("service `{name}` depends on itself"),
-            )
+            .error(dependency.place, format!("service `{name}` depends on itself"))
             .help("delete the line");
         return;
     }
@@ -159,9 +139,7 @@ fn check_dependency(
     if services.iter().any(|entry| entry.key == *on) {
         return;
     }
-    let required = dependency.value.get("required").and_then(Node::as_bool) != Some(false);
     match disabled.get(on) {
-        Some(_) if !required => {}
         Some(profiles) => {
             findings
                 .error(
@@ -172,7 +150,7 @@ fn check_dependency(
                 .help("activate one of its profiles with `--profile`, or write `required: false`");
         }
         None => {
-            let near = nearest(on, services.iter().map(|entry| entry.key.as_str()));
+            let near = findings.nearest(on, services.iter().map(|entry| entry.key.as_str()));
             findings
                 .error(
                     dependency.place,
@@ -193,10 +171,7 @@ fn check_circle(services: &[Entry], findings: &mut Findings) {
         let mut way = Vec::new();
         if let Some((place, circle)) = walk(services, &service.key, &mut way, &mut done) {
             findings
-                .error(
-                    place,
-                    format!("services wait for each other: {}", circle.join(" → ")),
-                )
+                .error(place, format!("services wait for each other: {}", circle.join(" → ")))
                 .help("one of them has to start without the other");
             return;
         }
@@ -214,11 +189,7 @@ fn walk<'a>(
     }
     way.push(name);
     let service = services.iter().find(|entry| entry.key == name)?;
-    for dependency in service
-        .value
-        .get("depends_on")
-        .map_or(&[][..], Node::entries)
-    {
+    for dependency in service.value.get("depends_on").map_or(&[][..], Node::entries) {
         let on = dependency.key.as_str();
         if on == name || !services.iter().any(|entry| entry.key == on) {
             continue;

@@ -42,13 +42,7 @@ pub(crate) struct Sources(Vec<Source>);
 
 impl Sources {
     /// Takes in a text and returns its number.
-    pub(crate) fn add(
-        &mut self,
-        path: PathBuf,
-        text: String,
-        directory: PathBuf,
-        secret: bool,
-    ) -> SourceId {
+    pub(crate) fn add(&mut self, path: PathBuf, text: String, directory: PathBuf, secret: bool) -> SourceId {
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
@@ -60,6 +54,11 @@ impl Sources {
             line_starts,
         });
         SourceId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 files are read"))
+    }
+
+    /// Returns how many files there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Returns the file.
@@ -80,10 +79,7 @@ impl Sources {
         // A block scalar starts at its `|`, its text is on the lines below it.
         for line in place.line..place.line.saturating_add(64) {
             let Some(text) = source.line(line) else { break };
-            let from = text
-                .char_indices()
-                .nth(skip)
-                .map_or(text.len(), |(at, _)| at);
+            let from = text.char_indices().nth(skip).map_or(text.len(), |(at, _)| at);
             if let Some(at) = text[from..].find(part) {
                 let column = text[..from + at].chars().count() + 1;
                 return Place {
@@ -104,10 +100,7 @@ impl Source {
     pub(crate) fn line(&self, number: u32) -> Option<&str> {
         let index = (number as usize).checked_sub(1)?;
         let start = *self.line_starts.get(index)?;
-        let end = self
-            .line_starts
-            .get(index + 1)
-            .map_or(self.text.len(), |next| next - 1);
+        let end = self.line_starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
         Some(self.text[start..end].trim_end_matches('\r'))
     }
 

@@ -5,7 +5,7 @@ use tend_core::model::StackName;
 use crate::error::Findings;
 use crate::input::Input;
 use crate::load::Setting;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Entry, Node, Value};
 
 /// Chooses the name, and takes `version` out of the tree with a word about it.
 pub(crate) fn choose(
@@ -43,16 +43,24 @@ pub(crate) fn choose(
         }
     };
     match name.parse::<StackName>() {
-        Ok(parsed) => Some(parsed),
+        Ok(parsed) => {
+            let at = top.position("name");
+            let entry = Entry {
+                key: "name".to_owned(),
+                place,
+                value: Node::text(place, parsed.as_str()),
+            };
+            match at {
+                Some(at) => top.0[at] = entry,
+                None => top.0.insert(0, entry),
+            }
+            Some(parsed)
+        }
         Err(error) => {
-            findings
-                .error(place, error.to_string())
-                .help(match normalise(&name) {
-                    near if near.is_empty() => {
-                        "give the stack a name: `name: …` at the top of the file".to_owned()
-                    }
-                    near => format!("write `name: {near}`"),
-                });
+            findings.error(place, error.to_string()).help(match normalise(&name) {
+                near if near.is_empty() => "give the stack a name: `name: …` at the top of the file".to_owned(),
+                near => format!("write `name: {near}`"),
+            });
             None
         }
     }
@@ -65,10 +73,7 @@ fn normalise(text: &str) -> String {
         .chars()
         .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c))
         .collect();
-    kept.trim_start_matches(['-', '_'])
-        .chars()
-        .take(63)
-        .collect()
+    kept.trim_start_matches(['-', '_']).chars().take(63).collect()
 }
 
 #[cfg(test)]
@@ -77,12 +82,7 @@ mod tests {
 
     #[test]
     fn folders_become_names_as_in_compose() {
-        for (folder, name) in [
-            ("mps", "mps"),
-            ("My Shop.v2", "myshopv2"),
-            ("_-x_", "x_"),
-            ("支付", ""),
-        ] {
+        for (folder, name) in [("mps", "mps"), ("My Shop.v2", "myshopv2"), ("_-x_", "x_"), ("支付", "")] {
             assert_eq!(normalise(folder), name, "{folder}");
         }
     }

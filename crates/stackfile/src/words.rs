@@ -51,12 +51,8 @@ pub(crate) fn operator(text: &str) -> Option<&str> {
         // Quoted operators are meant as text; whoever quotes knows the difference.
         return None;
     }
-    text.split_whitespace().find(|word| {
-        matches!(
-            *word,
-            "&&" | "||" | "|" | ";" | ">" | ">>" | "<" | "2>&1" | "&"
-        )
-    })
+    text.split_whitespace()
+        .find(|word| matches!(*word, "&&" | "||" | "|" | ";" | ">" | ">>" | "<" | "2>&1" | "&"))
 }
 
 #[cfg(test)]
@@ -69,10 +65,7 @@ mod tests {
             ("a b  c", vec!["a", "b", "c"]),
             ("a 'b c' \"d e\"", vec!["a", "b c", "d e"]),
             ("a'b'\"c\"d", vec!["abcd"]),
-            (
-                r#"a\ b "c\"d" "e\f" 'g\h'"#,
-                vec!["a b", "c\"d", "e\\f", "g\\h"],
-            ),
+            (r#"a\ b "c\"d" "e\f" 'g\h'"#, vec!["a b", "c\"d", "e\\f", "g\\h"]),
             ("a \\\n b", vec!["a", "b"]),
             ("'' \"\"", vec!["", ""]),
             ("", vec![]),

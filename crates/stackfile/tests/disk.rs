@@ -52,10 +52,7 @@ impl Files for Memory {
     }
 
     fn owner(&self, _: &Path) -> io::Result<Owner> {
-        Ok(Owner {
-            uid: 1000,
-            gid: 1000,
-        })
+        Ok(Owner { uid: 1000, gid: 1000 })
     }
 }
 
@@ -87,16 +84,7 @@ pub(crate) fn compare(path: &Path, text: &str) -> Result<(), String> {
         "{} differs from line {} on (UPDATE=1 rewrites it)\n--- wanted\n{}\n--- got\n{}",
         path.display(),
         line + 1,
-        wanted
-            .lines()
-            .skip(line)
-            .take(12)
-            .collect::<Vec<_>>()
-            .join("\n"),
-        text.lines()
-            .skip(line)
-            .take(12)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        wanted.lines().skip(line).take(12).collect::<Vec<_>>().join("\n"),
+        text.lines().skip(line).take(12).collect::<Vec<_>>().join("\n"),
     ))
 }

@@ -1,7 +1,15 @@
 //! Tests of the stack file as a whole: each module below proves one promise.
 
 mod cases;
+mod compose;
 mod disk;
+mod finding;
+mod generated;
+mod guides;
+mod hostile;
+mod malformed;
+mod mutation;
+mod replay;
 
 #[test]
 fn every_file_of_this_folder_is_a_module_here() {
@@ -10,10 +18,7 @@ fn every_file_of_this_folder_is_a_module_here() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
-            assert!(
-                main.contains(&format!("mod {module};")),
-                "tests/{name} is forgotten"
-            );
+            assert!(main.contains(&format!("mod {module};")), "tests/{name} is forgotten");
         }
     }
 }

@@ -146,6 +146,13 @@ fn module(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
     if !matches!(top, "src" | "tests") || is_root || inside.starts_with("src/bin/") {
         return;
     }
+    // A target of its own, named in the manifest.
+    let manifest = tree
+        .file(&format!("{}/Cargo.toml", package.folder))
+        .and_then(|file| file.text.as_deref());
+    if manifest.is_some_and(|text| text.contains(&format!("path = \"{inside}\""))) {
+        return;
+    }
     let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
     // `a/mod.rs` is declared by what is beside the folder `a`; any other file by what is beside itself, or by `folder.rs`.
     let (folder, module) = match name {

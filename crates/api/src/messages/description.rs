@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tend_base::{format_bytes, format_duration};
 use tend_core::model::{
-    Condition, DependencyCondition, Port, Probe, ProbeAction, Replicas, Schedule, Service,
-    StackName, WhenBehind, Workload,
+    Condition, DependencyCondition, Port, Probe, ProbeAction, Replicas, Schedule, Service, StackName, WhenBehind,
+    Workload,
 };
 
 use super::ServiceStatus;
@@ -105,9 +105,7 @@ impl From<&Service> for Definition {
             directory: process.map(|process| process.directory.clone()),
             user: process.and_then(|process| process.user.clone()),
             prepare: process.and_then(|process| process.prepare.clone()),
-            environment: process.map_or_else(Vec::new, |process| {
-                process.environment.keys().cloned().collect()
-            }),
+            environment: process.map_or_else(Vec::new, |process| process.environment.keys().cloned().collect()),
             replicas: match service.replicas {
                 Replicas::Count(count) => count.to_string(),
                 Replicas::Max => "one per core".to_owned(),
@@ -121,11 +119,7 @@ impl From<&Service> for Definition {
                         DependencyCondition::Healthy => "is ready",
                         DependencyCondition::CompletedSuccessfully => "has completed",
                     };
-                    let optional = if dependency.required {
-                        ""
-                    } else {
-                        ", if it is there"
-                    };
+                    let optional = if dependency.required { "" } else { ", if it is there" };
                     format!("{} {condition}{optional}", dependency.service)
                 })
                 .collect(),
@@ -143,12 +137,9 @@ impl From<&Service> for Definition {
                     Condition::Never => "never".to_owned(),
                 }
             },
-            restart_schedule: service
-                .restart_schedule
-                .as_ref()
-                .map(|schedule| match schedule {
-                    Schedule::Every(every) => format!("every {}", format_duration(*every)),
-                }),
+            restart_schedule: service.restart_schedule.as_ref().map(|schedule| match schedule {
+                Schedule::Every(every) => format!("every {}", format_duration(*every)),
+            }),
             liveness: service.liveness.as_ref().map(probe),
             readiness: service.readiness.as_ref().map(probe),
             limits,

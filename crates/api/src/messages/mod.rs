@@ -8,15 +8,13 @@ mod plan;
 mod progress;
 mod status;
 
-pub use daemon::{
-    Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
-};
+pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport};
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{Finished, Progress, ProgressLine, Stage, StageState};
 pub use status::{
-    ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus,
-    StackList, StackStatus, StackSummary, WorkloadKind,
+    ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackList, StackStatus,
+    StackSummary, WorkloadKind,
 };

@@ -485,8 +485,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return;
         };
         replica.phase = Phase::Ended { at: now.mono };
-        replica.failures += 1;
+        // A port that somebody else took says nothing about the replica: it is given another one, and there are only so many.
         let taken = if failure.port_taken { replica.port.take() } else { None };
+        replica.failures += u32::from(taken.is_none());
         let data = json!({ "error": failure.why, "hint": failure.hint });
         replica.start_failure = Some(failure);
         let failures = replica.failures;

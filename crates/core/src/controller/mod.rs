@@ -259,7 +259,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 if let Some(facts) = self.world.replicas.get_mut(id).map(|replica| replica.probe_mut(*kind)) {
                     facts.asking = true;
                     facts.asked = Some(now.mono);
-                    facts.count += 1;
                 }
             }
             Step::Signal { replica: id, why, .. } => {

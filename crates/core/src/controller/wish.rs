@@ -30,7 +30,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     pub(super) fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
         let name = stack.name.clone();
         let before = self.world.stacks.get(&name);
-        let revision = before.map_or(0, |wanted| wanted.revision) + 1;
+        // The same definition again is the same revision: nothing is routed anew, but that it answers is looked at again.
+        let same = before.is_some_and(|wanted| wanted.stack == stack && !wanted.removing);
+        let revision = before.map_or(0, |wanted| wanted.revision) + u64::from(!same);
         for service in stack
             .services
             .values()
@@ -43,6 +45,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             let facts = self.world.services.entry(id.clone()).or_default();
             (facts.prepare_failure, facts.prepare_failed_for) = (None, None);
             facts.answer_failures = 0;
+            facts.answered_revision = None;
             if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
                 let port = self.world.free_ports().next();
                 self.world.services.entry(id.clone()).or_default().loopback_port = port;
@@ -66,7 +69,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             },
         );
         self.dirty.stacks.insert(name.clone());
-        self.change(&name, &by, format!("stack applied, revision {revision}"), now);
+        if !same {
+            self.change(&name, &by, format!("stack applied, revision {revision}"), now);
+        }
         let entry = Entry::new(by, Kind::StackApplied).on(name);
         reaction.entries.push(entry.with(json!({ "revision": revision })));
     }

@@ -279,8 +279,8 @@ mod tests {
     #[test]
     fn changing_any_field_changes_the_hash() {
         let row = Row::chained(GENESIS, &entry(), EventId(7), now());
-        type Change = fn(&mut Row);
-        let changes: [(&str, Change); 9] = [
+        type Edit = fn(&mut Row);
+        let changes: [(&str, Edit); 9] = [
             ("seq", |row| row.seq += 1),
             ("at", |row| row.at += 1),
             ("mono", |row| row.mono += 1),

@@ -16,6 +16,7 @@ mod kind;
 mod principal;
 mod statement;
 mod subject;
+mod verify;
 
 pub use canonical::canonical_json;
 pub use chain::{GENESIS, Hash, HashError, Row, RowError, chain};
@@ -26,3 +27,4 @@ pub use kind::Kind;
 pub use principal::{Principal, Via};
 pub use statement::{Statement, StatementError, StatementKind};
 pub use subject::Subject;
+pub use verify::{Finding, Verifier, VerifyReport};

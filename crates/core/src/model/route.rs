@@ -11,7 +11,7 @@ use super::ServiceName;
 pub struct Edge {
     /// Where it listens for clients.
     pub listeners: Vec<Listener>,
-    /// Tried in order of the longest path, a named host before any host.
+    /// A route for the named host before one for a pattern before one for any host, and among them the longest path first.
     pub routes: Vec<Route>,
 }
 

@@ -9,17 +9,12 @@ use super::is_process;
 use crate::error::Findings;
 use crate::interpolate::TEMPLATE;
 use crate::load::Setting;
-use crate::schema::{did_you_mean, nearest};
+use crate::schema::did_you_mean;
 use crate::source::Place;
 use crate::yaml::{Entry, Node, Value};
 
 /// Looks through all services.
-pub(super) fn give(
-    tree: &Node,
-    services: &BTreeMap<ServiceName, Service>,
-    setting: &Setting,
-    findings: &mut Findings,
-) {
+pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, setting: &Setting, findings: &mut Findings) {
     let entries = tree.get("services").map_or(&[][..], Node::entries);
     for entry in entries {
         let process = is_process(&entry.value);
@@ -30,21 +25,14 @@ pub(super) fn give(
                 });
             }
         }
-        for variable in entry
-            .value
-            .get("environment")
-            .map_or(&[][..], Node::entries)
-        {
+        check_env_files(entry, services, findings);
+        for variable in entry.value.get("environment").map_or(&[][..], Node::entries) {
             if let Some(text) = variable.value.as_text() {
-                check_host(
-                    entry,
-                    text,
-                    variable.value.place,
-                    process,
-                    entries,
-                    findings,
-                );
+                check_host(entry, text, variable.value.place, process, entries, findings);
             }
+        }
+        if process {
+            check_waiting(entry, entries, findings);
         }
         check_port_variable(entry, services, setting, findings);
         if !process {
@@ -58,28 +46,54 @@ fn for_scalars(node: &Node, visit: &mut impl FnMut(&str, Place)) {
     match &node.value {
         Value::Scalar(scalar) => visit(&scalar.text, node.place),
         Value::List(items) => items.iter().for_each(|item| for_scalars(item, visit)),
-        Value::Map(map) => map
-            .0
+        Value::Map(map) => map.0.iter().for_each(|entry| for_scalars(&entry.value, visit)),
+    }
+}
+
+/// Templates in values that came from files; the file is named, not the line, since values are not shown.
+fn check_env_files(entry: &Entry, services: &BTreeMap<ServiceName, Service>, findings: &mut Findings) {
+    let service = services.iter().find(|(name, _)| name.as_str() == entry.key);
+    let (Some((_, service)), Some(files)) = (service, entry.value.get("env_file")) else {
+        return;
+    };
+    let Workload::Process(process) = &service.workload else {
+        return;
+    };
+    let own = entry.value.get("environment").and_then(Node::as_map);
+    for (name, value) in &process.environment {
+        if own.is_none_or(|own| own.get(name).is_none()) {
+            check_template(value, files.place, services, findings);
+        }
+    }
+}
+
+/// A process that waits for a container waits for what is not started.
+fn check_waiting(entry: &Entry, entries: &[Entry], findings: &mut Findings) {
+    for on in entry.value.get("depends_on").map_or(&[][..], Node::entries) {
+        let is_container = entries
             .iter()
-            .for_each(|entry| for_scalars(&entry.value, visit)),
+            .any(|other| other.key == on.key && !is_process(&other.value));
+        let required = on.value.get("required").and_then(Node::as_bool) != Some(false);
+        if is_container && required {
+            findings
+                .warning(
+                    on.place,
+                    format!(
+                        "`{}` waits for `{}`, which is a container and is not started in this version of tend",
+                        entry.key, on.key
+                    ),
+                )
+                .help("start it by other means and write `required: false`, or run it as a process");
+        }
     }
 }
 
 /// `${service.NAME.url}` must name a service that listens.
-fn check_template(
-    text: &str,
-    place: Place,
-    services: &BTreeMap<ServiceName, Service>,
-    findings: &mut Findings,
-) {
+fn check_template(text: &str, place: Place, services: &BTreeMap<ServiceName, Service>, findings: &mut Findings) {
     for (at, _) in text.match_indices(TEMPLATE) {
-        let whole = text[at..]
-            .find('}')
-            .map_or(&text[at..], |end| &text[at..=at + end]);
+        let whole = text[at..].find('}').map_or(&text[at..], |end| &text[at..=at + end]);
         let place = findings.sources.narrow(place, whole);
-        let name = whole
-            .strip_prefix(TEMPLATE)
-            .and_then(|rest| rest.strip_suffix(".url}"));
+        let name = whole.strip_prefix(TEMPLATE).and_then(|rest| rest.strip_suffix(".url}"));
         let Some(name) = name else {
             findings
                 .error(place, format!("`{whole}` stands for nothing"))
@@ -89,7 +103,7 @@ fn check_template(
         let found = services.iter().find(|(known, _)| known.as_str() == name);
         match found {
             None => {
-                let near = nearest(name, services.keys().map(ServiceName::as_str));
+                let near = findings.nearest(name, services.keys().map(ServiceName::as_str));
                 findings
                     .error(place, format!("`{whole}` names no service of this stack"))
                     .help_if(near.map(|near| did_you_mean(&format!("${{service.{near}.url}}"))));
@@ -98,10 +112,7 @@ fn check_template(
                 let process = matches!(service.workload, Workload::Process(_));
                 if process && service.port == Port::None {
                     findings
-                        .error(
-                            place,
-                            format!("`{name}` does not listen, so it has no address"),
-                        )
+                        .error(place, format!("`{name}` does not listen, so it has no address"))
                         .help(format!("say how `{name}` learns its port: `port: PORT`"));
                 }
             }
@@ -125,18 +136,11 @@ fn check_template(
 }
 
 /// The host of an address in a variable is a service, or a name with a dot, or this machine; anything else will not be found.
-fn check_host(
-    entry: &Entry,
-    text: &str,
-    place: Place,
-    process: bool,
-    services: &[Entry],
-    findings: &mut Findings,
-) {
+fn check_host(entry: &Entry, text: &str, place: Place, process: bool, services: &[Entry], findings: &mut Findings) {
     let Some(host) = url_host(text) else {
         return;
     };
-    if host == "localhost" || host.contains(['.', ':', '{', '$']) || host.is_empty() {
+    if host == "localhost" || host.contains('.') || host.is_empty() {
         return;
     }
     let place = findings.sources.narrow(place, host);
@@ -156,7 +160,7 @@ fn check_host(
             .iter()
             .map(|other| other.key.as_str())
             .find(|name| name.contains(host) || host.contains(name))
-            .or_else(|| nearest(host, services.iter().map(|other| other.key.as_str())));
+            .or_else(|| findings.nearest(host, services.iter().map(|other| other.key.as_str())));
         findings
             .warning(
                 place,
@@ -201,22 +205,17 @@ fn other_names(service: &Node) -> impl Iterator<Item = &str> {
 fn url_host(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if !is_scheme || scheme == "file" || scheme == "unix" || scheme.starts_with("sqlite") {
         return None;
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = &rest[..end];
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    // Several hosts, as databases take them, are not looked into.
-    if host.contains(',') || host.contains(char::is_whitespace) {
-        return None;
-    }
-    Some(host.split(':').next().unwrap_or(host))
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // Several hosts, as databases take them, addresses in brackets and `+` for any are not looked into.
+    let name = host.split(':').next().unwrap_or(host);
+    let is_name = !host.contains(',') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    is_name.then_some(name)
 }
 
 /// The variable of the port is set by tend, whatever the file says.
@@ -245,7 +244,13 @@ fn check_port_variable(
         && (!written.value.is_null() || setting.variables.contains_key(variable))
     {
         findings
-            .warning(written.place, format!("`{variable}` is set by tend: each replica of `{}` gets a port of its own", entry.key))
+            .warning(
+                written.place,
+                format!(
+                    "`{variable}` is set by tend: each replica of `{}` gets a port of its own",
+                    entry.key
+                ),
+            )
             .help("delete the line; or, for one replica at a port of your choice, write `port: 3000` on the service");
     }
 }
@@ -267,7 +272,13 @@ fn check_published(entry: &Entry, findings: &mut Findings) {
             && !published.contains('-')
         {
             findings
-                .warning(port.place, format!("port {published} of the machine can go to one of the replicas of `{}` only", entry.key))
+                .warning(
+                    port.place,
+                    format!(
+                        "port {published} of the machine can go to one of the replicas of `{}` only",
+                        entry.key
+                    ),
+                )
                 .help("publish it on one service in front of them, or leave the first number out");
         }
     }
@@ -275,10 +286,7 @@ fn check_published(entry: &Entry, findings: &mut Findings) {
         findings
             .error(
                 name.place,
-                format!(
-                    "the replicas of `{}` cannot all have one `container_name`",
-                    entry.key
-                ),
+                format!("the replicas of `{}` cannot all have one `container_name`", entry.key),
             )
             .help("delete `container_name`");
     }
@@ -290,30 +298,29 @@ fn check_taken_twice(entries: &[Entry], findings: &mut Findings) {
     for entry in entries {
         for port in entry.value.get("ports").map_or(&[][..], Node::items) {
             let text = |key: &str| port.get(key).and_then(Node::as_text);
-            let Some(published) = text("published").filter(|published| !published.contains('-'))
-            else {
+            let Some(published) = text("published").filter(|published| !published.contains('-')) else {
                 continue;
             };
             let any = |ip: &str| matches!(ip, "0.0.0.0" | "::" | "");
             let ip = text("host_ip").unwrap_or_default();
             let protocol = text("protocol").unwrap_or("tcp");
-            let other = taken
-                .iter()
-                .find(|(other_ip, other, other_protocol, _, _)| {
-                    *other == published
-                        && *other_protocol == protocol
-                        && (*other_ip == ip || any(other_ip) || any(ip))
-                });
+            let other = taken.iter().find(|(other_ip, other, other_protocol, _, _)| {
+                *other == published && *other_protocol == protocol && (*other_ip == ip || any(other_ip) || any(ip))
+            });
             if let Some((_, _, _, first, place)) = other {
                 // Two processes were told by the edge.
-                let both_processes = is_process(&entry.value)
-                    && entries
-                        .iter()
-                        .any(|one| one.key == **first && is_process(&one.value));
+                let both_processes =
+                    is_process(&entry.value) && entries.iter().any(|one| one.key == **first && is_process(&one.value));
                 if !both_processes {
                     let (first, place) = ((*first).to_owned(), *place);
                     findings
-                        .warning(port.place, format!("port {published} of the machine is published by `{}` and by `{first}`", entry.key))
+                        .warning(
+                            port.place,
+                            format!(
+                                "port {published} of the machine is published by `{}` and by `{first}`",
+                                entry.key
+                            ),
+                        )
                         .also(place, "taken here")
                         .help("only one of them will start; choose another port");
                 }
@@ -339,6 +346,8 @@ mod tests {
             ("unix:///run/x", None),
             ("just text", None),
             ("a b://c", None),
+            ("http://+:80", None),
+            ("http://[::1]:80", None),
         ] {
             assert_eq!(url_host(text), host, "{text}");
         }

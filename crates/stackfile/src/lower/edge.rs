@@ -7,7 +7,7 @@ use tend_core::model::{Edge, Listener, Port, Route, Service, ServiceName};
 
 use super::{is_process, is_process_workload};
 use crate::error::Findings;
-use crate::schema::{did_you_mean, nearest, parse_host_port};
+use crate::schema::{did_you_mean, parse_host_port};
 use crate::source::Place;
 use crate::yaml::Node;
 
@@ -44,11 +44,7 @@ struct Draft {
 }
 
 /// Makes the model of the edge.
-pub(super) fn lower(
-    tree: &Node,
-    services: &BTreeMap<ServiceName, Service>,
-    findings: &mut Findings,
-) -> Edge {
+pub(super) fn lower(tree: &Node, services: &BTreeMap<ServiceName, Service>, findings: &mut Findings) -> Edge {
     let mut draft = Draft {
         listeners: Vec::new(),
         routes: Vec::new(),
@@ -64,11 +60,7 @@ pub(super) fn lower(
             None => draft.listeners.push((address, place)),
         }
     }
-    let common: Vec<SocketAddr> = draft
-        .listeners
-        .iter()
-        .map(|(address, _)| *address)
-        .collect();
+    let common: Vec<SocketAddr> = draft.listeners.iter().map(|(address, _)| *address).collect();
     published_ports(tree, &mut draft, findings);
     // A route without `listen` means the addresses of the chapter, not those that single services publish.
     let all = if draft.listeners.len() == common.len() {
@@ -81,12 +73,9 @@ pub(super) fn lower(
             draft.routes.push((lowered, route.place));
         }
     }
-    let edge_place = tree
-        .as_map()
-        .and_then(|map| map.entry("edge"))
-        .map(|entry| entry.place);
+    let edge_place = tree.as_map().and_then(|map| map.entry("edge")).map(|entry| entry.place);
     if let Some(place) = edge_place {
-        if common.is_empty() && !routes(tree).is_empty() {
+        if tree.at(&["edge", "listen"]).is_none() && !routes(tree).is_empty() {
             findings
                 .error(place, "the edge has routes and listens nowhere")
                 .help("write where: `listen: [8080]` beside `routes`");
@@ -120,12 +109,9 @@ fn lower_route(
     let text = named.as_text()?;
     let known = tree.get("services").map_or(&[][..], Node::entries);
     if !known.iter().any(|entry| entry.key == text) {
-        let near = nearest(text, known.iter().map(|entry| entry.key.as_str()));
+        let near = findings.nearest(text, known.iter().map(|entry| entry.key.as_str()));
         findings
-            .error(
-                named.place,
-                format!("a route leads to the undefined service `{text}`"),
-            )
+            .error(named.place, format!("a route leads to the undefined service `{text}`"))
             .help_if(near.map(did_you_mean));
         return None;
     }
@@ -162,15 +148,8 @@ fn lower_route(
     }
     Some(Route {
         listeners,
-        host: route
-            .get("host")
-            .and_then(Node::as_text)
-            .map(str::to_ascii_lowercase),
-        path_prefix: route
-            .get("path")
-            .and_then(Node::as_text)
-            .unwrap_or("/")
-            .to_owned(),
+        host: route.get("host").and_then(Node::as_text).map(str::to_ascii_lowercase),
+        path_prefix: route.get("path").and_then(Node::as_text).unwrap_or("/").to_owned(),
         service,
     })
 }
@@ -185,6 +164,10 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
             continue;
         };
         for port in entry.value.get("ports").map_or(&[][..], Node::items) {
+            if port.as_map().is_none() {
+                // Not a port; that was noted.
+                continue;
+            }
             let text = |key: &str| port.get(key).and_then(Node::as_text);
             if text("protocol").is_some_and(|protocol| protocol != "tcp") {
                 findings
@@ -205,10 +188,7 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
                 findings
                     .error(
                         port.place,
-                        format!(
-                            "`{}` publishes a range of ports for one of its own",
-                            entry.key
-                        ),
+                        format!("`{}` publishes a range of ports for one of its own", entry.key),
                     )
                     .help("write one port: all replicas are behind it");
                 continue;
@@ -224,16 +204,11 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
                 findings
                     .error(
                         port.place,
-                        format!(
-                            "`{}` publishes its port {target} and listens at {fixed}",
-                            entry.key
-                        ),
+                        format!("`{}` publishes its port {target} and listens at {fixed}", entry.key),
                     )
                     .help(format!("write \"{number}:{fixed}\""));
             }
-            let ip = text("host_ip").map_or(Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |ip| {
-                ip.parse().ok()
-            });
+            let ip = text("host_ip").map_or(Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |ip| ip.parse().ok());
             let Some(ip) = ip.filter(|_| number > 0) else {
                 findings
                     .error(
@@ -271,14 +246,10 @@ fn check_routes(draft: &Draft, findings: &mut Findings) {
         let same = draft.routes[..index].iter().find(|(other, _)| {
             let overlap = other.listeners.is_empty()
                 || route.listeners.is_empty()
-                || other
-                    .listeners
-                    .iter()
-                    .any(|address| route.listeners.contains(address));
+                || other.listeners.iter().any(|address| route.listeners.contains(address));
             overlap
                 && other.host == route.host
-                && other.path_prefix.trim_end_matches('/')
-                    == route.path_prefix.trim_end_matches('/')
+                && other.path_prefix.trim_end_matches('/') == route.path_prefix.trim_end_matches('/')
         });
         if let Some((_, first)) = same {
             findings

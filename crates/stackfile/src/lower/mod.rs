@@ -19,15 +19,11 @@ use crate::source::absolute;
 use crate::yaml::Node;
 
 /// Makes the model of a merged tree; nothing when something in it is wrong.
-pub(crate) fn lower(
-    session: &mut Session<'_>,
-    tree: &Node,
-    name: StackName,
-    setting: &Setting,
-) -> Option<Stack> {
+pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, setting: &Setting) -> Option<Stack> {
     let mut services = BTreeMap::new();
     let entries = tree.get("services").map_or(&[][..], Node::entries);
-    if entries.is_empty() {
+    let has_another_form = tree.get("services").is_some_and(|node| node.as_map().is_none());
+    if entries.is_empty() && !has_another_form {
         let place = tree
             .as_map()
             .and_then(|map| map.entry("services"))
@@ -38,12 +34,15 @@ pub(crate) fn lower(
             .help("write below `services:` what runs, each with a `command:` or an `image:`; a service may be waiting for its profile");
     }
     let routed = edge::routed_services(tree);
+    let jobs = service::jobs(entries);
     for entry in entries {
         match entry.key.parse::<ServiceName>() {
             Ok(name) => {
-                let routed = routed.contains(&entry.key);
-                if let Some(service) = service::lower(session, entry, name.clone(), routed, setting)
-                {
+                let role = Role {
+                    routed: routed.contains(&entry.key),
+                    job: jobs.contains(&entry.key),
+                };
+                if let Some(service) = service::lower(session, entry, name.clone(), role, setting) {
                     services.insert(name, service);
                 }
             }
@@ -66,10 +65,7 @@ pub(crate) fn lower(
             let place = session.findings.whole(tree.place.source);
             session.findings.error(
                 place,
-                format!(
-                    "the owner of `{}` could not be read: {error}",
-                    files[0].display()
-                ),
+                format!("the owner of `{}` could not be read: {error}", files[0].display()),
             );
             return None;
         }
@@ -89,6 +85,15 @@ pub(crate) fn lower(
         services,
         edge,
     })
+}
+
+/// What the rest of the stack has to do with a service.
+#[derive(Clone, Copy)]
+struct Role {
+    /// A route leads to it.
+    routed: bool,
+    /// Another service waits for its successful end.
+    job: bool,
 }
 
 /// Returns whether a service runs as a process.

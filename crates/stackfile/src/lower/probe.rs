@@ -29,16 +29,12 @@ pub(super) fn duration(node: &Node, key: &str) -> Option<Duration> {
 
 /// Returns the number at a key.
 pub(super) fn count(node: &Node, key: &str) -> Option<u32> {
-    node.get(key)
-        .and_then(Node::as_text)
-        .and_then(|text| text.parse().ok())
+    node.get(key).and_then(Node::as_text).and_then(|text| text.parse().ok())
 }
 
 /// Returns whether a probe asks on the service's own port.
 pub(super) fn asks_own_port(node: &Node) -> bool {
-    let own_tcp = node
-        .get("tcp")
-        .is_some_and(|tcp| tcp.as_text() == Some("true"));
+    let own_tcp = node.get("tcp").is_some_and(|tcp| tcp.as_text() == Some("true"));
     own_tcp || (node.get("http").is_some() && node.get("port").is_none())
 }
 
@@ -51,9 +47,7 @@ pub(super) fn probe(node: &Node, what: &str, findings: &mut Findings) -> Option<
     let action = match actions[..] {
         ["http"] => ProbeAction::Http {
             path: node.get("http")?.as_text()?.to_owned(),
-            port: node
-                .get("port")
-                .and_then(|port| port.as_text()?.parse().ok()),
+            port: node.get("port").and_then(|port| port.as_text()?.parse().ok()),
         },
         ["tcp"] => {
             let tcp = node.get("tcp")?;
@@ -66,10 +60,7 @@ pub(super) fn probe(node: &Node, what: &str, findings: &mut Findings) -> Option<
                 return None;
             }
             ProbeAction::Tcp {
-                port: number.or_else(|| {
-                    node.get("port")
-                        .and_then(|port| port.as_text()?.parse().ok())
-                }),
+                port: number.or_else(|| node.get("port").and_then(|port| port.as_text()?.parse().ok())),
             }
         }
         ["command"] => ProbeAction::Command {
@@ -77,10 +68,7 @@ pub(super) fn probe(node: &Node, what: &str, findings: &mut Findings) -> Option<
         },
         _ => {
             findings
-                .error(
-                    node.place,
-                    format!("`{what}` needs one of `http`, `tcp` and `command`"),
-                )
+                .error(node.place, format!("`{what}` needs one of `http`, `tcp` and `command`"))
                 .help("such as `readiness: {http: /ready}`");
             return None;
         }
@@ -126,10 +114,7 @@ pub(super) fn healthcheck(node: &Node, service: &str, findings: &mut Findings) -
     }
     let Some(test) = node.get("test") else {
         findings
-            .error(
-                node.place,
-                format!("the healthcheck of `{service}` has no `test`"),
-            )
+            .error(node.place, format!("the healthcheck of `{service}` has no `test`"))
             .help("a process has no image that could bring one: write `test: [\"CMD\", …]`");
         return None;
     };
@@ -152,20 +137,16 @@ pub(super) fn healthcheck(node: &Node, service: &str, findings: &mut Findings) -
             Some(_) => return None,
         }
     };
-    Some(checked(
-        Probe {
-            action: ProbeAction::Command { command },
-            interval: duration(node, "interval").unwrap_or(INTERVAL),
-            timeout: duration(node, "timeout").unwrap_or(HEALTHCHECK_TIMEOUT),
-            retries: count(node, "retries")
-                .filter(|count| *count > 0)
-                .unwrap_or(RETRIES),
-            start_period: duration(node, "start_period").unwrap_or(HEALTHCHECK_START_PERIOD),
-            start_interval: duration(node, "start_interval").unwrap_or(START_INTERVAL),
-        },
-        node,
-        findings,
-    ))
+    // To the engine 0 is the default.
+    let time = |key, default| duration(node, key).filter(|time| !time.is_zero()).unwrap_or(default);
+    Some(Probe {
+        action: ProbeAction::Command { command },
+        interval: time("interval", INTERVAL),
+        timeout: time("timeout", HEALTHCHECK_TIMEOUT),
+        retries: count(node, "retries").filter(|count| *count > 0).unwrap_or(RETRIES),
+        start_period: time("start_period", HEALTHCHECK_START_PERIOD),
+        start_interval: time("start_interval", START_INTERVAL),
+    })
 }
 
 /// Notes a `test` list that starts with none of Compose's words.

@@ -8,15 +8,12 @@ use tend_core::model::{Process, Replicas};
 use crate::dotenv;
 use crate::error::Findings;
 use crate::load::{Session, Setting};
+use crate::schema::SERVICE;
 use crate::words;
 use crate::yaml::{Entry, Node, Value};
 
 /// Reads a command: a text is split as a shell does, a list is taken as it is.
-pub(super) fn command_words(
-    node: &Node,
-    what: &str,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
+pub(super) fn command_words(node: &Node, what: &str, findings: &mut Findings) -> Option<Vec<String>> {
     let words = match &node.value {
         Value::Scalar(scalar) => {
             if let Some(operator) = words::operator(&scalar.text) {
@@ -24,9 +21,7 @@ pub(super) fn command_words(
                 findings
                     .warning(
                         place,
-                        format!(
-                            "`{operator}` in `{what}` is passed on as a word, since no shell is run"
-                        ),
+                        format!("`{operator}` in `{what}` is passed on as a word, since no shell is run"),
                     )
                     .help("for a shell write [\"sh\", \"-c\", \"…\"]");
             }
@@ -51,25 +46,15 @@ pub(super) fn command_words(
 pub(super) fn lower(
     session: &mut Session<'_>,
     entry: &Entry,
-    setting: &Setting,
+    environment: BTreeMap<String, String>,
 ) -> Option<Process> {
     let node = &entry.value;
     let name = &entry.key;
     let command = full_command(session, entry)?;
-    let base = session
-        .findings
-        .sources
-        .get(node.place.source)
-        .directory
-        .clone();
-    let directory = node
-        .get("working_dir")
-        .and_then(|dir| Some(session.findings.sources.resolve(dir.place, dir.as_text()?)))
-        .unwrap_or(base);
+    let directory = PathBuf::from(node.get("working_dir").and_then(Node::as_text)?);
     let prepare = node
         .get("prepare")
         .and_then(|prepare| command_words(prepare, "prepare", &mut session.findings));
-    let environment = environment(session, node, name, setting);
     let open_files_max = node.at(&["ulimits", "nofile"]).and_then(|limit| {
         let number = limit.get("hard").unwrap_or(limit);
         number.as_text()?.parse().ok()
@@ -77,8 +62,8 @@ pub(super) fn lower(
     let user = node.get("user").and_then(|user| {
         let text = user.as_text()?;
         let mut parts = text.split(':');
-        let good = parts.clone().count() <= 2
-            && parts.all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
+        let good =
+            parts.clone().count() <= 2 && parts.all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
         if !good {
             session
                 .findings
@@ -103,20 +88,22 @@ fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>>
     let words = |key: &str, findings: &mut Findings| match node.get(key) {
         None => Some(Vec::new()),
         Some(value) if value.as_list().is_some_and(<[Node]>::is_empty) => Some(Vec::new()),
-        Some(value) if key == "command" && node.get("entrypoint").is_some() => {
-            Some(arguments(value))
-        }
+        Some(value) if key == "command" && node.get("entrypoint").is_some() => Some(arguments(value)),
         Some(value) => command_words(value, key, findings),
     };
     let entrypoint = words("entrypoint", findings)?;
     let command = words("command", findings)?;
     let whole = [entrypoint, command].concat();
+    // What has another form, extends what could not be had, or has a slip in a key, was noted.
+    let misspelt = |entry: &Entry| !entry.key.starts_with("x-") && SERVICE.key(&entry.key).is_none();
+    if whole.is_empty()
+        && (node.as_map().is_none() || node.get("extends").is_some() || node.entries().iter().any(misspelt))
+    {
+        return None;
+    }
     if whole.is_empty() {
         findings
-            .error(
-                entry.place,
-                format!("service `{}` has nothing to run", entry.key),
-            )
+            .error(entry.place, format!("service `{}` has nothing to run", entry.key))
             .help("write `command:` for a process, or `image:` or `build:` for a container");
         return None;
     }
@@ -151,10 +138,7 @@ pub(super) fn environment(
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
             session
                 .findings
-                .error(
-                    entry.place,
-                    format!("`{service}` has a variable whose name is none"),
-                )
+                .error(entry.place, format!("`{service}` has a variable whose name is none"))
                 .help("a name has no `=` and is not empty");
         }
         match entry.value.as_scalar() {
@@ -209,15 +193,10 @@ pub(super) fn replicas(node: &Node, service: &str, findings: &mut Findings) -> R
     .filter_map(|(key, value)| Some((key, value?)))
     .collect();
     if let [(first, one), .., (second, other)] = said[..]
-        && said
-            .iter()
-            .any(|(_, value)| value.as_text() != one.as_text())
+        && said.iter().any(|(_, value)| value.as_text() != one.as_text())
     {
         findings
-            .error(
-                other.place,
-                format!("`{first}` and `{second}` of `{service}` differ"),
-            )
+            .error(other.place, format!("`{first}` and `{second}` of `{service}` differ"))
             .also(one.place, "the other")
             .help("keep one of them");
     }

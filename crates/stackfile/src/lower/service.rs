@@ -1,15 +1,16 @@
 //! One service: everything a process and a container have in common.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tend_base::parse_bytes;
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy,
-    Schedule, Service, ServiceName, Stop, WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy, Schedule, Service,
+    ServiceName, Stop, WhenBehind, Workload,
 };
 
 use super::probe::{self, count, duration};
-use super::{is_process, process};
+use super::{Role, is_process, process};
 use crate::error::Findings;
 use crate::load::{Session, Setting};
 use crate::schema::{Reach, SERVICE, parse_signal};
@@ -27,6 +28,9 @@ const LOG_FILES: u32 = 5;
 const DELAY: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 const ATTEMPTS_MAX: u32 = 10;
+/// Below this the machine would do little else than start replicas.
+const DELAY_MAX_MIN: Duration = Duration::from_millis(100);
+const EVERY_MIN: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Makes the model of one service.
@@ -34,7 +38,7 @@ pub(super) fn lower(
     session: &mut Session<'_>,
     entry: &Entry,
     name: ServiceName,
-    routed: bool,
+    role: Role,
     setting: &Setting,
 ) -> Option<Service> {
     let node = &entry.value;
@@ -43,11 +47,12 @@ pub(super) fn lower(
     if let Some(check) = node.get("healthcheck") {
         probe::check_test(check, &mut session.findings);
     }
+    // For a container too the files of variables are read: Compose refuses one whose file is missing.
+    let environment = process::environment(session, node, &entry.key, setting);
+    session.environments.insert(name.clone(), environment.clone());
     let workload = if is_process {
-        process::lower(session, entry, setting).map(Workload::Process)
+        process::lower(session, entry, environment).map(Workload::Process)
     } else {
-        // The files of variables are read for their errors: Compose refuses a container whose file is missing.
-        process::environment(session, node, &entry.key, setting);
         Some(Workload::Container { image: image(node) })
     };
     let findings = &mut session.findings;
@@ -64,11 +69,9 @@ pub(super) fn lower(
         .into_iter()
         .flatten()
         .any(probe::asks_own_port);
-    let published = node
-        .get("ports")
-        .is_some_and(|ports| !ports.items().is_empty());
+    let published = node.get("ports").is_some_and(|ports| !ports.items().is_empty());
     let port = if is_process {
-        port(node, routed || asked || published)
+        port(node, role.routed || asked || published)
     } else {
         Port::None
     };
@@ -80,7 +83,14 @@ pub(super) fn lower(
         }
         check_fixed_port(entry, &port, replicas, findings);
     }
-    let restart = restart(node, is_process, findings);
+    if let Some(every) = node.get("restart_every")
+        && duration(node, "restart_every").is_some_and(|time| time < EVERY_MIN)
+    {
+        findings
+            .error(every.place, "`restart_every` must be 1s or more")
+            .help("such as `restart_every: 12h`");
+    }
+    let restart = restart(entry, is_process, role.job, findings);
     let resources = resources(node, &entry.key, findings);
     let logs = logs(node, findings);
     Some(Service {
@@ -116,24 +126,27 @@ fn warn_of_reach(entry: &Entry, is_process: bool, findings: &mut Findings) {
         match key.reach {
             Reach::Container if is_process && !inner.value.is_null() => {
                 findings
-                    .warning(inner.place, format!("`{}` has no effect on `{name}`, which is a process", inner.key))
+                    .warning(
+                        inner.place,
+                        format!("`{}` has no effect on `{name}`, which is a process", inner.key),
+                    )
                     .help(match inner.key.as_str() {
-                        "volumes" | "tmpfs" => "a process sees the files of the machine; name them by their paths".to_owned(),
-                        "networks" | "network_mode" | "hostname" | "extra_hosts" | "dns" | "links" => "a process uses the network of the machine; others are reached as ${service.NAME.url}".to_owned(),
+                        "volumes" | "tmpfs" => {
+                            "a process sees the files of the machine; name them by their paths".to_owned()
+                        }
+                        "networks" | "network_mode" | "hostname" | "extra_hosts" | "dns" | "links" => {
+                            "a process uses the network of the machine; others are reached as ${service.NAME.url}"
+                                .to_owned()
+                        }
                         "secrets" | "configs" => "a process gets such values by `environment` or `env_file`".to_owned(),
                         _ => "delete it, or run the service as a container with `image:`".to_owned(),
                     });
             }
-            Reach::Ours
-                if !is_process && !matches!(inner.key.as_str(), "replicas" | "restart_policy") =>
-            {
+            Reach::Ours if !is_process && !matches!(inner.key.as_str(), "replicas" | "restart_policy") => {
                 findings
                     .warning(
                         inner.place,
-                        format!(
-                            "`{}` has no effect on `{name}`, which is a container",
-                            inner.key
-                        ),
+                        format!("`{}` has no effect on `{name}`, which is a container", inner.key),
                     )
                     .help("it is for services that run as processes");
             }
@@ -146,14 +159,9 @@ fn warn_of_reach(entry: &Entry, is_process: bool, findings: &mut Findings) {
                 findings
                     .warning(
                         limit.place,
-                        format!(
-                            "`ulimits.{}` has no effect on `{name}`, which is a process",
-                            limit.key
-                        ),
+                        format!("`ulimits.{}` has no effect on `{name}`, which is a process", limit.key),
                     )
-                    .help(
-                        "of the limits of the kernel only `nofile` is set in this version of tend",
-                    );
+                    .help("of the limits of the kernel only `nofile` is set in this version of tend");
             }
         }
     }
@@ -215,10 +223,7 @@ fn check_fixed_port(entry: &Entry, port: &Port, replicas: Replicas, findings: &m
         findings
             .error(
                 written.place,
-                format!(
-                    "several replicas of `{}` cannot all listen at port {number}",
-                    entry.key
-                ),
+                format!("several replicas of `{}` cannot all listen at port {number}", entry.key),
             )
             .help("write `port: PORT`: each replica gets a port of its own in that variable");
     }
@@ -234,9 +239,7 @@ fn dependencies(node: &Node) -> Vec<Dependency> {
                 service: entry.key.parse().ok()?,
                 condition: match entry.value.get("condition").and_then(Node::as_text) {
                     Some("service_healthy") => DependencyCondition::Healthy,
-                    Some("service_completed_successfully") => {
-                        DependencyCondition::CompletedSuccessfully
-                    }
+                    Some("service_completed_successfully") => DependencyCondition::CompletedSuccessfully,
                     _ => DependencyCondition::Started,
                 },
                 restart: flag("restart").unwrap_or(false),
@@ -247,12 +250,15 @@ fn dependencies(node: &Node) -> Vec<Dependency> {
 }
 
 /// Reads `restart` and `restart_policy`; the policy wins, as in Compose.
-fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPolicy {
+///
+/// A process whose end another service waits for is a job: unless said otherwise it runs until it succeeded once.
+fn restart(entry: &Entry, is_process: bool, job: bool, findings: &mut Findings) -> RestartPolicy {
+    let node = &entry.value;
     let mut policy = RestartPolicy {
-        condition: if is_process {
-            Condition::Always
-        } else {
-            Condition::Never
+        condition: match (is_process, job) {
+            (false, _) => Condition::Never,
+            (true, true) => Condition::OnFailure,
+            (true, false) => Condition::Always,
         },
         delay: DELAY,
         delay_max: DELAY_MAX,
@@ -266,16 +272,16 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
             "on-failure" => Condition::OnFailure,
             _ => Condition::Never,
         };
-        if let Ok(attempts) = attempts.parse() {
-            policy.max_attempts = attempts;
-        }
+        // To the engine 0 is no limit; here it is the default, since no replica is given up.
+        policy.max_attempts = attempts
+            .parse()
+            .ok()
+            .filter(|attempts| *attempts > 0)
+            .unwrap_or(ATTEMPTS_MAX);
     }
-    for written in [
-        node.at(&["deploy", "restart_policy"]),
-        node.get("restart_policy"),
-    ]
-    .into_iter()
-    .flatten()
+    for written in [node.at(&["deploy", "restart_policy"]), node.get("restart_policy")]
+        .into_iter()
+        .flatten()
     {
         match written.get("condition").and_then(Node::as_text) {
             Some("none") => policy.condition = Condition::Never,
@@ -283,10 +289,18 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
             _ => policy.condition = Condition::Always,
         }
         policy.delay = duration(written, "delay").unwrap_or(policy.delay);
-        policy.delay_max =
-            duration(written, "delay_max").unwrap_or(policy.delay_max.max(policy.delay));
-        policy.max_attempts = count(written, "max_attempts").unwrap_or(policy.max_attempts);
+        policy.delay_max = duration(written, "delay_max").unwrap_or(policy.delay_max.max(policy.delay));
+        policy.max_attempts = count(written, "max_attempts")
+            .filter(|attempts| *attempts > 0)
+            .unwrap_or(policy.max_attempts);
         policy.window = duration(written, "window").unwrap_or(policy.window);
+        if let Some(written) = written.get("delay_max")
+            && policy.delay_max < DELAY_MAX_MIN
+        {
+            findings
+                .error(written.place, "`delay_max` must be 100ms or more")
+                .help("a replica that keeps failing is tried this often, for ever");
+        }
         if policy.delay > policy.delay_max {
             let place = written.get("delay_max").unwrap_or(written).place;
             findings
@@ -294,7 +308,33 @@ fn restart(node: &Node, is_process: bool, findings: &mut Findings) -> RestartPol
                 .help("the delay grows from `delay` to `delay_max`");
         }
     }
+    if job && is_process && policy.condition == Condition::Always {
+        let written = ["restart", "restart_policy"]
+            .into_iter()
+            .find_map(|key| node.get(key))
+            .or_else(|| node.at(&["deploy", "restart_policy"]))
+            .map_or(entry.place, |written| written.place);
+        findings
+            .warning(
+                written,
+                format!(
+                    "another service waits for `{}` to end, and it is always started again",
+                    entry.key
+                ),
+            )
+            .help("write `restart: on-failure`, or leave it out: that is the default of such a service");
+    }
     policy
+}
+
+/// Returns the services whose successful end another one waits for.
+pub(super) fn jobs(services: &[Entry]) -> BTreeSet<String> {
+    services
+        .iter()
+        .flat_map(|service| service.value.get("depends_on").map_or(&[][..], Node::entries))
+        .filter(|on| on.value.get("condition").and_then(Node::as_text) == Some("service_completed_successfully"))
+        .map(|on| on.key.clone())
+        .collect()
 }
 
 fn bytes(node: &Node) -> Option<u64> {
@@ -311,10 +351,7 @@ fn resources(node: &Node, service: &str, findings: &mut Findings) -> Resources {
         {
             let path = path.join(".");
             findings
-                .error(
-                    one.place,
-                    format!("`{legacy}` and `{path}` of `{service}` differ"),
-                )
+                .error(one.place, format!("`{legacy}` and `{path}` of `{service}` differ"))
                 .also(other.place, "the other")
                 .help(format!("keep `{path}`"));
         }
@@ -327,12 +364,7 @@ fn resources(node: &Node, service: &str, findings: &mut Findings) -> Resources {
     let pids_max = both("pids_limit", &limit("pids"));
     let memory_reserved = both("mem_reservation", &reserved("memory"));
     let cpus_reserved = node.at(&reserved("cpus"));
-    let number = |node: &Node| {
-        node.as_text()?
-            .parse::<f64>()
-            .ok()
-            .filter(|number| *number > 0.0)
-    };
+    let number = |node: &Node| node.as_text()?.parse::<f64>().ok().filter(|number| *number > 0.0);
     Resources {
         // Compose: 0 is no limit.
         memory_max: memory_max.and_then(bytes).filter(|bytes| *bytes > 0),

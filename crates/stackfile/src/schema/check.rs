@@ -3,7 +3,7 @@
 use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use crate::error::Findings;
 use crate::source::Place;
-use crate::yaml::{Entry, Node, Scalar, Tag, Value};
+use crate::yaml::{Entry, Kind, Node, Scalar, Tag, Value};
 
 /// Checks a value; `path` is where it stands, such as `services.api.ports`.
 pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findings) {
@@ -20,25 +20,12 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Names(inner), Value::Map(map)) => {
             for entry in &map.0 {
-                if !entry.key.starts_with("x-") {
-                    check(&entry.value, inner, &join(path, &entry.key), findings);
-                }
+                check(&entry.value, inner, &join(path, &entry.key), findings);
             }
         }
         (Shape::Keys(record), Value::Map(map)) => {
             for entry in &map.0 {
                 check_key(entry, record, path, findings);
-            }
-            for required in record.required {
-                if map.get(required).is_none() {
-                    findings
-                        .error(node.place, format!("`{path}` needs the key `{required}`"))
-                        .help_if(
-                            record
-                                .key(required)
-                                .map(|key| format!("`{required}`: {}", key.about)),
-                        );
-                }
             }
         }
         (Shape::One(form), Value::Scalar(scalar)) => {
@@ -46,12 +33,50 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, findings: &mut Findi
         }
         (Shape::Words(words), Value::Scalar(scalar)) => {
             if !words.contains(&scalar.text.as_str()) {
-                wrong(scalar, node.place, path, &listed(words), None, findings)
-                    .help_if(nearest(&scalar.text, words.iter().copied()).map(did_you_mean));
+                let near = findings.nearest(&scalar.text, words.iter().copied());
+                wrong(scalar, node.place, path, &listed(words), None, findings).help_if(near.map(did_you_mean));
             }
         }
         (Shape::Nothing, Value::Scalar(_)) if node.is_null() => {}
         _ => wrong_kind(node, &[shape], path, findings),
+    }
+}
+
+/// Notes the keys that are missing; of the merged file, since one file may leave out what another says.
+pub(crate) fn check_required(node: &Node, shape: &Shape, path: &str, findings: &mut Findings) {
+    match (shape, &node.value) {
+        (Shape::Either(shapes), _) => {
+            let mut flat = Vec::new();
+            flatten(shapes, &mut flat);
+            if let Some(shape) = same_kind(node, &flat) {
+                check_required(node, shape, path, findings);
+            }
+        }
+        (Shape::List(inner), Value::List(items)) => {
+            for item in items {
+                check_required(item, inner, path, findings);
+            }
+        }
+        (Shape::Names(inner), Value::Map(map)) => {
+            for entry in &map.0 {
+                check_required(&entry.value, inner, &join(path, &entry.key), findings);
+            }
+        }
+        (Shape::Keys(record), Value::Map(map)) => {
+            for entry in &map.0 {
+                if let Some(key) = record.key(&entry.key) {
+                    check_required(&entry.value, &key.shape, &join(path, &entry.key), findings);
+                }
+            }
+            for required in record.required {
+                if map.get(required).is_none_or(Node::is_null) {
+                    findings
+                        .error(node.place, format!("`{path}` needs the key `{required}`"))
+                        .help_if(record.key(required).map(|key| format!("`{required}`: {}", key.about)));
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -71,9 +96,7 @@ fn check_either(node: &Node, shapes: &'static [Shape], path: &str, findings: &mu
         let fits = flat.iter().any(|shape| match shape {
             Shape::Any => true,
             Shape::Nothing => node.is_null(),
-            Shape::One(form) => {
-                (!node.is_null() || *form == Form::Value) && form.check(scalar).is_ok()
-            }
+            Shape::One(form) => (!node.is_null() || *form == Form::Value) && form.check(scalar).is_ok(),
             Shape::Words(words) => words.contains(&scalar.text.as_str()),
             _ => false,
         });
@@ -89,15 +112,19 @@ fn check_either(node: &Node, shapes: &'static [Shape], path: &str, findings: &mu
         }
         return;
     }
-    let same_kind = flat.iter().find(|shape| match &node.value {
-        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
-        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
-        Value::Scalar(_) => false,
-    });
-    match same_kind {
+    match same_kind(node, &flat) {
         Some(shape) => check(node, shape, path, findings),
         None => wrong_kind(node, &flat, path, findings),
     }
+}
+
+/// Returns the shape for a list or a mapping, whichever the node is.
+fn same_kind(node: &Node, flat: &[&'static Shape]) -> Option<&'static Shape> {
+    flat.iter().copied().find(|shape| match &node.value {
+        Value::List(_) => matches!(shape, Shape::List(_) | Shape::Any),
+        Value::Map(_) => matches!(shape, Shape::Names(_) | Shape::Keys(_) | Shape::Any),
+        Value::Scalar(_) => false,
+    })
 }
 
 fn flatten(shapes: &'static [Shape], flat: &mut Vec<&'static Shape>) {
@@ -116,13 +143,10 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     }
     if let Some(key) = record.key(name) {
         let inner = join(path, name);
-        // A key with nothing after it counts as not written, as in Compose, but for a list item or an only key it is a slip.
-        if entry.value.is_null() && !takes_nothing(&key.shape) {
+        // As in Compose a key with nothing after it counts as not written; most often it is a slip, so it is said.
+        if entry.value.is_null() && entry.value.tag.is_none() && !takes_nothing(&key.shape) {
             findings
-                .warning(
-                    entry.place,
-                    format!("`{inner}` has no value; it counts as not written"),
-                )
+                .warning(entry.place, format!("`{inner}` has no value; it counts as not written"))
                 .help(format!("`{name}`: {}", key.about));
             return;
         }
@@ -143,10 +167,10 @@ fn check_key(entry: &Entry, record: &'static Record, path: &str, findings: &mut 
     } else {
         format!("in `{path}`")
     };
-    let names = record.all().map(|key| key.name);
+    let near = findings.nearest(name, record.all().map(|key| key.name));
     findings
         .error(entry.place, format!("unknown key `{name}` {place}"))
-        .help(match nearest(name, names) {
+        .help(match near {
             Some(near) => did_you_mean(near),
             None if record.all().count() <= 12 => format!(
                 "the keys here are {}",
@@ -165,26 +189,34 @@ fn takes_nothing(shape: &Shape) -> bool {
 }
 
 fn check_form(form: Form, scalar: &Scalar, place: Place, path: &str, findings: &mut Findings) {
-    if let Some(at) = scalar.text.find('\0') {
-        let _ = at;
-        findings
-            .error(place, format!("`{path}` has a zero byte in it"))
-            .help("no program can be given a zero byte in a text");
-        return;
-    }
-    if scalar.kind == crate::yaml::Kind::Null && form != Form::Value {
+    if scalar.kind == Kind::Null && form != Form::Value {
         findings.error(
             place,
             format!("`{path}` has an empty value; it takes {}", form.expects()),
         );
         return;
     }
+    if form == Form::Value && scalar.kind == Kind::Integer && is_octal(&scalar.text) {
+        findings
+            .warning(
+                place,
+                format!(
+                    "Compose takes `{}` for a number in base 8; here it stays as it is written",
+                    scalar.shown()
+                ),
+            )
+            .help(format!("put it in quotes to be read alike: \"{}\"", scalar.shown()));
+    }
     if let Err(detail) = form.check(scalar) {
-        let help = (scalar.kind == crate::yaml::Kind::Bool
-            && matches!(form, Form::Text | Form::Command))
-        .then(|| format!("put it in quotes: \"{}\"", scalar.text));
+        let help = (scalar.kind == Kind::Bool && matches!(form, Form::Text | Form::Command))
+            .then(|| format!("put it in quotes: \"{}\"", scalar.text));
         wrong(scalar, place, path, form.expects(), detail, findings).help_if(help);
     }
+}
+
+/// Returns whether readers of YAML 1.1 take a number for octal.
+fn is_octal(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| (b'0'..b'8').contains(&byte))
 }
 
 fn wrong<'a>(
@@ -230,7 +262,11 @@ fn wrong_kind(node: &Node, shapes: &[&Shape], path: &str, findings: &mut Finding
             expected.push(one);
         }
     }
-    let path = if path.is_empty() { "the file" } else { path };
+    let path = if path.is_empty() {
+        "the file".to_owned()
+    } else {
+        format!("`{path}`")
+    };
     let keys = shapes.iter().find_map(|shape| match shape {
         Shape::Keys(record) if !matches!(node.value, Value::Map(_)) => Some(*record),
         _ => None,
@@ -238,7 +274,7 @@ fn wrong_kind(node: &Node, shapes: &[&Shape], path: &str, findings: &mut Finding
     findings
         .error(
             node.place,
-            format!("`{path}` takes {}, and this is {is}", expected.join(" or ")),
+            format!("{path} takes {}, and this is {is}", expected.join(" or ")),
         )
         .help_if(keys.map(|record| {
             let some: Vec<&str> = record.all().map(|key| key.name).take(4).collect();
@@ -271,7 +307,10 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
                 candidate,
             )
         })
-        .filter(|(distance, _, candidate)| *distance <= 1 + candidate.len().min(lower.len()) / 4)
+        .filter(|(distance, _, candidate)| {
+            let shorter = candidate.len().min(lower.len());
+            *distance <= 1 + shorter / 4 && *distance * 2 <= shorter.max(1)
+        })
         .min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)))
         .map(|(_, _, candidate)| candidate)
 }

@@ -1,27 +1,23 @@
 //! The keys that are Compose's, from the Compose specification and its JSON schema (compose-spec, mid-2026).
 
+use super::resources::{
+    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
+    SERVICE_MODEL, SERVICE_NETWORK, VOLUME,
+};
 use super::{Form, Record, Shape, container, key, ours, remark};
 
-const TEXT: Shape = Shape::One(Form::Text);
-const VALUE: Shape = Shape::One(Form::Value);
+pub(super) const TEXT: Shape = Shape::One(Form::Text);
+pub(super) const VALUE: Shape = Shape::One(Form::Value);
 const BOOL: Shape = Shape::One(Form::Bool);
 const COUNT: Shape = Shape::One(Form::Count);
 const INTEGER: Shape = Shape::One(Form::Integer);
 const NUMBER: Shape = Shape::One(Form::Number);
 const BYTES: Shape = Shape::One(Form::Bytes);
 const DURATION: Shape = Shape::One(Form::Duration);
-const TEXTS: Shape = Shape::List(&TEXT);
+pub(super) const TEXTS: Shape = Shape::List(&TEXT);
 const TEXT_OR_TEXTS: Shape = Shape::Either(&[TEXT, TEXTS]);
-const NAMES_OR_LIST: Shape = Shape::Either(&[Shape::Names(&VALUE), TEXTS]);
+pub(super) const NAMES_OR_LIST: Shape = Shape::Either(&[Shape::Names(&VALUE), TEXTS]);
 const COMMAND: Shape = Shape::Either(&[Shape::One(Form::Command), TEXTS, Shape::Nothing]);
-const EXTERNAL: Shape = Shape::Either(&[BOOL, Shape::Keys(&EXTERNAL_NAME)]);
-
-static EXTERNAL_NAME: Record = Record {
-    name: "external",
-    required: &[],
-    more: &[],
-    keys: &[key("name", TEXT, "the name it has outside")],
-};
 
 /// The whole file.
 pub(crate) static FILE: Record = Record {
@@ -36,11 +32,7 @@ pub(crate) static FILE: Record = Record {
             Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&INCLUDE)])),
             "other stack files whose services join this stack",
         ),
-        key(
-            "services",
-            Shape::Names(&Shape::Keys(&SERVICE)),
-            "what runs",
-        ),
+        key("services", Shape::Names(&Shape::Keys(&SERVICE)), "what runs"),
         ours(
             "edge",
             Shape::Keys(&super::ours::EDGE),
@@ -56,21 +48,13 @@ pub(crate) static FILE: Record = Record {
             Shape::Names(&Shape::Either(&[Shape::Keys(&VOLUME), Shape::Nothing])),
             "volumes of containers",
         ),
-        container(
-            "secrets",
-            Shape::Names(&Shape::Keys(&SECRET)),
-            "secrets of containers",
-        ),
+        container("secrets", Shape::Names(&Shape::Keys(&SECRET)), "secrets of containers"),
         container(
             "configs",
             Shape::Names(&Shape::Keys(&CONFIG)),
             "configuration files of containers",
         ),
-        container(
-            "models",
-            Shape::Names(&Shape::Keys(&MODEL)),
-            "models of containers",
-        ),
+        container("models", Shape::Names(&Shape::Keys(&MODEL)), "models of containers"),
     ],
 };
 
@@ -79,11 +63,7 @@ static INCLUDE: Record = Record {
     required: &["path"],
     more: &[],
     keys: &[
-        key(
-            "path",
-            TEXT_OR_TEXTS,
-            "the file, or several that override each other",
-        ),
+        key("path", TEXT_OR_TEXTS, "the file, or several that override each other"),
         key(
             "project_directory",
             TEXT,
@@ -94,111 +74,6 @@ static INCLUDE: Record = Record {
             TEXT_OR_TEXTS,
             "where its variables come from; default `.env` in that folder",
         ),
-    ],
-};
-
-static NETWORK: Record = Record {
-    name: "network",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("name", TEXT, "its name in the engine"),
-        key("driver", TEXT, "its driver"),
-        key("driver_opts", Shape::Names(&VALUE), "the driver's options"),
-        key("ipam", Shape::Keys(&IPAM), "addresses"),
-        key("external", EXTERNAL, "it is there already"),
-        key("internal", BOOL, "no way out"),
-        key("enable_ipv4", BOOL, "with IPv4"),
-        key("enable_ipv6", BOOL, "with IPv6"),
-        key("attachable", BOOL, "others may join"),
-        remark("labels", NAMES_OR_LIST, "remarks"),
-    ],
-};
-
-static IPAM: Record = Record {
-    name: "ipam",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("driver", TEXT, "its driver"),
-        key(
-            "config",
-            Shape::List(&Shape::Keys(&IPAM_CONFIG)),
-            "its blocks",
-        ),
-        key("options", Shape::Names(&VALUE), "the driver's options"),
-    ],
-};
-
-static IPAM_CONFIG: Record = Record {
-    name: "ipam.config",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("subnet", TEXT, "the block"),
-        key("ip_range", TEXT, "where addresses are taken from"),
-        key("gateway", TEXT, "the gateway"),
-        key(
-            "aux_addresses",
-            Shape::Names(&TEXT),
-            "addresses taken already",
-        ),
-    ],
-};
-
-static VOLUME: Record = Record {
-    name: "volume",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("name", TEXT, "its name in the engine"),
-        key("driver", TEXT, "its driver"),
-        key("driver_opts", Shape::Names(&VALUE), "the driver's options"),
-        key("external", EXTERNAL, "it is there already"),
-        remark("labels", NAMES_OR_LIST, "remarks"),
-    ],
-};
-
-static SECRET: Record = Record {
-    name: "secret",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("name", TEXT, "its name in the engine"),
-        key("file", TEXT, "the file it is in"),
-        key("environment", TEXT, "the variable it is in"),
-        key("external", EXTERNAL, "it is there already"),
-        remark("labels", NAMES_OR_LIST, "remarks"),
-        key("driver", TEXT, "its driver"),
-        key("driver_opts", Shape::Names(&VALUE), "the driver's options"),
-        key("template_driver", TEXT, "its template driver"),
-    ],
-};
-
-static CONFIG: Record = Record {
-    name: "config",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("name", TEXT, "its name in the engine"),
-        key("file", TEXT, "the file it is in"),
-        key("content", TEXT, "what it says"),
-        key("environment", TEXT, "the variable it is in"),
-        key("external", EXTERNAL, "it is there already"),
-        remark("labels", NAMES_OR_LIST, "remarks"),
-        key("template_driver", TEXT, "its template driver"),
-    ],
-};
-
-static MODEL: Record = Record {
-    name: "model",
-    required: &["model"],
-    more: &[],
-    keys: &[
-        key("name", TEXT, "its name in the engine"),
-        key("model", TEXT, "the model"),
-        key("context_size", COUNT, "its context"),
-        key("runtime_flags", TEXTS, "its flags"),
     ],
 };
 
@@ -221,11 +96,7 @@ pub(crate) static SERVICE: Record = Record {
             "program and arguments; without `image` and `build` the service is a process",
         ),
         key("entrypoint", COMMAND, "put before `command`"),
-        key(
-            "working_dir",
-            TEXT,
-            "the folder it runs in; default the stack file's",
-        ),
+        key("working_dir", TEXT, "the folder it runs in; default the stack file's"),
         key(
             "user",
             TEXT,
@@ -238,11 +109,8 @@ pub(crate) static SERVICE: Record = Record {
         ),
         key(
             "env_file",
-            Shape::Either(&[
-                TEXT,
-                Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&ENV_FILE)])),
-            ]),
-            "files of variables, later ones first",
+            Shape::Either(&[TEXT, Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&ENV_FILE)]))]),
+            "files of variables, the later winning",
         ),
         key(
             "extends",
@@ -266,11 +134,7 @@ pub(crate) static SERVICE: Record = Record {
             Shape::Either(&[Shape::Keys(&DEPLOY), Shape::Nothing]),
             "how many, within which limits, restarted when",
         ),
-        key(
-            "scale",
-            Shape::One(Form::Replicas),
-            "the same as `deploy.replicas`",
-        ),
+        key("scale", Shape::One(Form::Replicas), "the same as `deploy.replicas`"),
         key(
             "restart",
             Shape::One(Form::Restart),
@@ -291,17 +155,9 @@ pub(crate) static SERVICE: Record = Record {
             DURATION,
             "from that signal to SIGKILL; default 10s",
         ),
-        key(
-            "init",
-            BOOL,
-            "reap orphans; a process always has that from its shim",
-        ),
+        key("init", BOOL, "reap orphans; a process always has that from its shim"),
         // Limits.
-        key(
-            "mem_limit",
-            BYTES,
-            "the same as `deploy.resources.limits.memory`",
-        ),
+        key("mem_limit", BYTES, "the same as `deploy.resources.limits.memory`"),
         key(
             "mem_reservation",
             BYTES,
@@ -321,10 +177,7 @@ pub(crate) static SERVICE: Record = Record {
         // Where it is reached and what it says.
         key(
             "ports",
-            Shape::List(&Shape::Either(&[
-                Shape::One(Form::PortSpec),
-                Shape::Keys(&PORTS),
-            ])),
+            Shape::List(&Shape::Either(&[Shape::One(Form::PortSpec), Shape::Keys(&PORTS)])),
             "published ports; for a process, where the edge listens for it",
         ),
         key(
@@ -344,25 +197,18 @@ pub(crate) static SERVICE: Record = Record {
         remark("attach", BOOL, "whether `up` shows its output"),
         remark(
             "develop",
-            Shape::Either(&[Shape::Any, Shape::Nothing]),
+            Shape::Either(&[Shape::Keys(&DEVELOP), Shape::Nothing]),
             "what a developer's watcher does",
         ),
         remark("platform", TEXT, "the image's platform"),
         remark("pull_policy", TEXT, "when the image is fetched"),
-        remark(
-            "pull_refresh_after",
-            TEXT,
-            "when the image is fetched again",
-        ),
+        remark("pull_refresh_after", TEXT, "when the image is fetched again"),
         // What only a container has.
         container("container_name", TEXT, "its name in the engine"),
         container(
             "networks",
             Shape::Either(&[
-                Shape::Names(&Shape::Either(&[
-                    Shape::Keys(&SERVICE_NETWORK),
-                    Shape::Nothing,
-                ])),
+                Shape::Names(&Shape::Either(&[Shape::Keys(&SERVICE_NETWORK), Shape::Nothing])),
                 TEXTS,
             ]),
             "networks it joins",
@@ -370,10 +216,7 @@ pub(crate) static SERVICE: Record = Record {
         container("network_mode", TEXT, "instead of networks"),
         container(
             "volumes",
-            Shape::List(&Shape::Either(&[
-                Shape::One(Form::VolumeSpec),
-                Shape::Keys(&MOUNT),
-            ])),
+            Shape::List(&Shape::Either(&[Shape::One(Form::VolumeSpec), Shape::Keys(&MOUNT)])),
             "volumes it sees",
         ),
         container("volumes_from", TEXTS, "services whose volumes it sees"),
@@ -382,7 +225,10 @@ pub(crate) static SERVICE: Record = Record {
         container("configs", GRANTS, "configuration files it sees"),
         container(
             "models",
-            Shape::Either(&[Shape::Names(&Shape::Any), TEXTS]),
+            Shape::Either(&[
+                Shape::Names(&Shape::Either(&[Shape::Keys(&SERVICE_MODEL), Shape::Nothing])),
+                TEXTS,
+            ]),
             "models it uses",
         ),
         container("hostname", TEXT, "its host name"),
@@ -404,24 +250,24 @@ pub(crate) static SERVICE: Record = Record {
         container("security_opt", TEXTS, "security options"),
         container("userns_mode", TEXT, "user namespace"),
         container("group_add", TEXTS, "further groups"),
-        container("credential_spec", Shape::Any, "credentials on Windows"),
+        container("credential_spec", Shape::Keys(&CREDENTIALS), "credentials on Windows"),
         container("read_only", BOOL, "its file system cannot be written"),
         container("shm_size", BYTES, "size of /dev/shm"),
-        container("storage_opt", Shape::Any, "storage options"),
+        container("storage_opt", Shape::Names(&VALUE), "storage options"),
         container("sysctls", NAMES_OR_LIST, "settings of the kernel"),
         container(
             "devices",
-            Shape::List(&Shape::Either(&[TEXT, Shape::Any])),
+            Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&DEVICE)])),
             "devices it sees",
         ),
         container("device_cgroup_rules", TEXTS, "rules for devices"),
-        container("gpus", Shape::Any, "graphics processors it sees"),
-        container("blkio_config", Shape::Any, "limits of disks"),
         container(
-            "cgroup",
-            Shape::Words(&["host", "private"]),
-            "cgroup namespace",
+            "gpus",
+            Shape::Either(&[Shape::Words(&["all"]), Shape::List(&Shape::Keys(&GPU))]),
+            "graphics processors it sees",
         ),
+        container("blkio_config", Shape::Keys(&BLKIO), "limits of disks"),
+        container("cgroup", TEXT, "cgroup namespace"),
         container("cgroup_parent", TEXT, "parent cgroup"),
         container("cpu_count", INTEGER, "processors, on Windows"),
         container("cpu_percent", NUMBER, "share of the processors, on Windows"),
@@ -438,41 +284,18 @@ pub(crate) static SERVICE: Record = Record {
             "memory and swap together",
         ),
         container("oom_kill_disable", BOOL, "not killed when memory is short"),
-        container(
-            "oom_score_adj",
-            INTEGER,
-            "who is killed first when memory is short",
-        ),
+        container("oom_score_adj", INTEGER, "who is killed first when memory is short"),
         container("ipc", TEXT, "IPC namespace"),
-        container(
-            "pid",
-            Shape::Either(&[TEXT, Shape::Nothing]),
-            "process namespace",
-        ),
+        container("pid", Shape::Either(&[TEXT, Shape::Nothing]), "process namespace"),
         container("uts", TEXT, "UTS namespace"),
         container("isolation", TEXT, "isolation"),
         container("runtime", TEXT, "runtime"),
         container("stdin_open", BOOL, "keep the input open"),
         container("tty", BOOL, "give it a terminal"),
-        container("pre_start", Shape::Any, "run before it starts"),
-        container("post_start", Shape::Any, "run after it started"),
-        container("pre_stop", Shape::Any, "run before it stops"),
+        container("pre_start", Shape::List(&Shape::Keys(&HOOK)), "run before it starts"),
+        container("post_start", Shape::List(&Shape::Keys(&HOOK)), "run after it started"),
+        container("pre_stop", Shape::List(&Shape::Keys(&HOOK)), "run before it stops"),
         container("use_api_socket", BOOL, "may use the engine"),
-    ],
-};
-
-const GRANTS: Shape = Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&GRANT)]));
-
-static GRANT: Record = Record {
-    name: "grant",
-    required: &["source"],
-    more: &[],
-    keys: &[
-        key("source", TEXT, "which"),
-        key("target", TEXT, "where it is seen"),
-        key("uid", TEXT, "its owner"),
-        key("gid", TEXT, "its group"),
-        key("mode", TEXT, "its permissions"),
     ],
 };
 
@@ -559,19 +382,11 @@ static DEPENDENCY: Record = Record {
     keys: &[
         key(
             "condition",
-            Shape::Words(&[
-                "service_started",
-                "service_healthy",
-                "service_completed_successfully",
-            ]),
+            Shape::Words(&["service_started", "service_healthy", "service_completed_successfully"]),
             "what has to be true of it",
         ),
         key("restart", BOOL, "restart this one after that one was"),
-        key(
-            "required",
-            BOOL,
-            "when false, start anyway if it is not there",
-        ),
+        key("required", BOOL, "when false, start anyway if it is not there"),
     ],
 };
 
@@ -585,21 +400,13 @@ static HEALTHCHECK: Record = Record {
             TEXT_OR_TEXTS,
             "a text for a shell, or a list that starts with CMD, CMD-SHELL or NONE",
         ),
-        key(
-            "interval",
-            DURATION,
-            "from one question to the next; default 30s",
-        ),
+        key("interval", DURATION, "from one question to the next; default 30s"),
         key(
             "timeout",
             DURATION,
             "an answer later than this is a failure; default 30s",
         ),
-        key(
-            "retries",
-            COUNT,
-            "so many failures in a row count; default 3",
-        ),
+        key("retries", COUNT, "so many failures in a row count; default 3"),
         key(
             "start_period",
             DURATION,
@@ -631,11 +438,7 @@ static DEPLOY: Record = Record {
         ),
         key("endpoint_mode", TEXT, "read and kept"),
         key("labels", NAMES_OR_LIST, "remarks"),
-        key(
-            "resources",
-            Shape::Keys(&RESOURCES),
-            "limits and reservations",
-        ),
+        key("resources", Shape::Keys(&RESOURCES), "limits and reservations"),
         key(
             "restart_policy",
             Shape::Keys(&RESTART_POLICY),
@@ -687,8 +490,12 @@ static RESERVATIONS: Record = Record {
     keys: &[
         key("cpus", NUMBER, "processors under contention"),
         key("memory", BYTES, "memory the kernel tries to leave it"),
-        key("generic_resources", Shape::Any, "read and kept"),
-        key("devices", Shape::Any, "read and kept"),
+        key(
+            "generic_resources",
+            Shape::List(&Shape::Keys(&GENERIC)),
+            "read and kept",
+        ),
+        key("devices", Shape::List(&Shape::Keys(&GPU)), "read and kept"),
     ],
 };
 
@@ -736,11 +543,7 @@ static UPDATE: Record = Record {
         ),
         key("monitor", DURATION, "how long each is watched"),
         key("max_failure_ratio", NUMBER, "failures that are borne"),
-        key(
-            "order",
-            Shape::Words(&["start-first", "stop-first"]),
-            "which first",
-        ),
+        key("order", Shape::Words(&["start-first", "stop-first"]), "which first"),
     ],
 };
 
@@ -750,11 +553,7 @@ static PLACEMENT: Record = Record {
     more: &[],
     keys: &[
         key("constraints", TEXTS, "where"),
-        key(
-            "preferences",
-            Shape::List(&Shape::Keys(&SPREAD)),
-            "preferably where",
-        ),
+        key("preferences", Shape::List(&Shape::Keys(&SPREAD)), "preferably where"),
         key("max_replicas_per_node", COUNT, "so many on one machine"),
     ],
 };
@@ -807,90 +606,4 @@ static LOGGING: Record = Record {
             "for a process, `max-size` (default 10m) and `max-file` (default 5)",
         ),
     ],
-};
-
-static SERVICE_NETWORK: Record = Record {
-    name: "network",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("aliases", TEXTS, "further names"),
-        key("interface_name", TEXT, "name of the interface"),
-        key("ipv4_address", TEXT, "fixed address"),
-        key("ipv6_address", TEXT, "fixed address"),
-        key("link_local_ips", TEXTS, "further addresses"),
-        key("mac_address", TEXT, "hardware address"),
-        key("driver_opts", Shape::Names(&VALUE), "the driver's options"),
-        key("priority", INTEGER, "which is joined first"),
-        key("gw_priority", INTEGER, "whose gateway is used"),
-    ],
-};
-
-static MOUNT: Record = Record {
-    name: "volume",
-    required: &["type"],
-    more: &[],
-    keys: &[
-        key(
-            "type",
-            Shape::Words(&["volume", "bind", "tmpfs", "cluster", "npipe", "image"]),
-            "what kind",
-        ),
-        key(
-            "source",
-            TEXT,
-            "which volume, or which folder of the machine",
-        ),
-        key("target", TEXT, "where it is seen"),
-        key("read_only", BOOL, "cannot be written"),
-        key("consistency", TEXT, "read and kept"),
-        key("bind", Shape::Keys(&MOUNT_BIND), "for a folder"),
-        key("volume", Shape::Keys(&MOUNT_VOLUME), "for a volume"),
-        key("tmpfs", Shape::Keys(&MOUNT_TMPFS), "for a folder in memory"),
-        key("image", Shape::Keys(&MOUNT_IMAGE), "for an image"),
-    ],
-};
-
-static MOUNT_BIND: Record = Record {
-    name: "bind",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("propagation", TEXT, "how mounts below it spread"),
-        key("create_host_path", BOOL, "make the folder"),
-        key(
-            "recursive",
-            Shape::Words(&["enabled", "disabled", "writable", "readonly"]),
-            "with mounts below it",
-        ),
-        key("selinux", Shape::Words(&["z", "Z"]), "label"),
-    ],
-};
-
-static MOUNT_VOLUME: Record = Record {
-    name: "volume",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("nocopy", BOOL, "starts empty"),
-        key("subpath", TEXT, "a folder of it"),
-        key("labels", NAMES_OR_LIST, "remarks"),
-    ],
-};
-
-static MOUNT_TMPFS: Record = Record {
-    name: "tmpfs",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("size", BYTES, "its size"),
-        key("mode", TEXT, "its permissions"),
-    ],
-};
-
-static MOUNT_IMAGE: Record = Record {
-    name: "image",
-    required: &[],
-    more: &[],
-    keys: &[key("subpath", TEXT, "a folder of it")],
 };

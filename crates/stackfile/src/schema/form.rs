@@ -97,12 +97,10 @@ impl Form {
     /// Returns a JSON Schema type list and pattern.
     pub(crate) fn json(self) -> (&'static [&'static str], Option<&'static str>) {
         match self {
-            Self::Text | Self::Command => (&["string"], None),
+            Self::Text | Self::Command => (&["string", "number"], None),
             Self::Value => (&["string", "number", "boolean", "null"], None),
             Self::Bool => (&["boolean", "string"], None),
-            Self::Count | Self::Integer | Self::PortNumber | Self::Descriptor => {
-                (&["integer", "string"], None)
-            }
+            Self::Count | Self::Integer | Self::PortNumber | Self::Descriptor => (&["integer", "string"], None),
             Self::Number | Self::Bytes => (&["number", "string"], None),
             Self::Replicas => (&["integer", "string"], Some("^(max|[0-9]+|.*\\$.*)$")),
             Self::Duration | Self::VolumeSpec => (&["string"], None),
@@ -146,10 +144,7 @@ impl Form {
             Self::Signal => if_true(parse_signal(text).is_some()),
             Self::Restart => if_true(match text.split_once(':') {
                 Some((word, count)) => word == "on-failure" && count.parse::<u32>().is_ok(),
-                None => matches!(
-                    text,
-                    "no" | "false" | "always" | "on-failure" | "unless-stopped"
-                ),
+                None => matches!(text, "no" | "false" | "always" | "on-failure" | "unless-stopped"),
             }),
             Self::Command => {
                 if crate::words::split(text).is_none() {
@@ -158,18 +153,12 @@ impl Form {
                     if_true(scalar.kind != Kind::Bool)
                 }
             }
-            Self::HttpPath => if_true(
-                text.starts_with('/')
-                    && !text.contains(|c: char| c.is_whitespace() || c.is_control()),
-            ),
-            Self::PortSource => {
-                if_true(text == "none" || parse_port(text).is_some() || is_variable_name(text))
+            Self::HttpPath => {
+                if_true(text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || c.is_control()))
             }
+            Self::PortSource => if_true(text == "none" || parse_port(text).is_some() || is_variable_name(text)),
             Self::VariableName => if_true(is_variable_name(text)),
-            Self::Descriptor => if_true(
-                text.parse::<i32>()
-                    .is_ok_and(|number| (3..1024).contains(&number)),
-            ),
+            Self::Descriptor => if_true(text.parse::<i32>().is_ok_and(|number| (3..1024).contains(&number))),
             Self::Host => if_true(is_host(text)),
         }
     }
@@ -193,9 +182,7 @@ fn is_host(text: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         })
 }
 
@@ -243,9 +230,8 @@ pub(crate) fn parse_port_spec(text: &str) -> Result<PortSpec, String> {
         return Err(format!("`{protocol}` is not a protocol: tcp, udp or sctp"));
     }
     let range = |text: &str| {
-        parse_range(text).ok_or_else(|| {
-            format!("`{text}` is not a port from 1 to 65535, nor a range such as 8000-8010")
-        })
+        parse_range(text)
+            .ok_or_else(|| format!("`{text}` is not a port from 1 to 65535, nor a range such as 8000-8010"))
     };
     let (host, target) = match rest.rsplit_once(':') {
         None => (None, range(rest)?),
@@ -268,10 +254,7 @@ pub(crate) fn parse_port_spec(text: &str) -> Result<PortSpec, String> {
         })
         .transpose()?;
     // `127.0.0.1::80` asks for any free port.
-    let published = published
-        .filter(|text| !text.is_empty())
-        .map(range)
-        .transpose()?;
+    let published = published.filter(|text| !text.is_empty()).map(range).transpose()?;
     if let Some((first, last)) = published {
         let (width, wanted) = (last - first, target.1 - target.0);
         if width != wanted && wanted != 0 {
@@ -408,20 +391,9 @@ mod tests {
             ("[::]:80", "[::]:80"),
             ("localhost:80", "127.0.0.1:80"),
         ] {
-            assert_eq!(
-                parse_host_port(text),
-                Ok(address.parse().unwrap()),
-                "{text}"
-            );
+            assert_eq!(parse_host_port(text), Ok(address.parse().unwrap()), "{text}");
         }
-        for text in [
-            "",
-            "0",
-            "127.0.0.1:0",
-            "example.com:80",
-            "127.0.0.1",
-            "1:2:3",
-        ] {
+        for text in ["", "0", "127.0.0.1:0", "example.com:80", "127.0.0.1", "1:2:3"] {
             assert!(parse_host_port(text).is_err(), "{text}");
         }
     }

@@ -10,15 +10,11 @@ pub fn schema() -> Value {
     let mut definitions = Map::new();
     let mut root = record(&FILE, &mut definitions);
     let root_keys = root.as_object_mut().expect("a record is an object");
-    root_keys.insert(
-        "$schema".into(),
-        "http://json-schema.org/draft-07/schema#".into(),
-    );
+    root_keys.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
     root_keys.insert("title".into(), "tend stack file".into());
     root_keys.insert(
         "description".into(),
-        "A superset of the Compose file. Generated from the table in crates/stackfile/src/schema."
-            .into(),
+        "A superset of the Compose file. Generated from the table in crates/stackfile/src/schema.".into(),
     );
     root_keys.insert("definitions".into(), definitions.into());
     root
@@ -83,7 +79,7 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             value
         }
         Shape::Keys(inner) => {
-            let name = definition_name(inner, definitions);
+            let name = definition_name(inner);
             if !definitions.contains_key(&name) {
                 // Entered before it is made, so that a record within itself ends.
                 definitions.insert(name.clone(), Value::Null);
@@ -96,7 +92,7 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
 }
 
 /// Returns the record's name; two records of one name are told apart by their first key.
-fn definition_name(record: &'static Record, _definitions: &Map<String, Value>) -> String {
+fn definition_name(record: &Record) -> String {
     let first = record.keys.first().map_or("", |key| key.name);
     format!("{}-{first}", record.name)
 }

@@ -8,8 +8,9 @@ mod form;
 mod json;
 mod ours;
 mod page;
+mod resources;
 
-pub(crate) use check::{check, did_you_mean, nearest};
+pub(crate) use check::{check, check_required, did_you_mean, nearest};
 pub(crate) use compose::{FILE, SERVICE};
 pub(crate) use form::{Form, parse_host_port, parse_port_spec, parse_signal, parse_volume_spec};
 pub use json::schema;

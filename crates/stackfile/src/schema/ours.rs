@@ -18,10 +18,7 @@ pub(crate) const CHAPTERS_TO_COME: [&str; 11] = [
 ];
 
 const DURATION: Shape = Shape::One(Form::Duration);
-const COMMAND: Shape = Shape::Either(&[
-    Shape::One(Form::Command),
-    Shape::List(&Shape::One(Form::Text)),
-]);
+const COMMAND: Shape = Shape::Either(&[Shape::One(Form::Command), Shape::List(&Shape::One(Form::Text))]);
 
 /// `readiness` and `liveness`.
 pub(crate) static PROBE: Record = Record {
@@ -169,10 +166,7 @@ static ROUTE: Record = Record {
         key("service", Shape::One(Form::Text), "who answers"),
         key(
             "listen",
-            Shape::Either(&[
-                Shape::One(Form::Listen),
-                Shape::List(&Shape::One(Form::Listen)),
-            ]),
+            Shape::Either(&[Shape::One(Form::Listen), Shape::List(&Shape::One(Form::Listen))]),
             "only at these of the addresses in `edge.listen`; default all",
         ),
     ],
@@ -186,10 +180,7 @@ pub(crate) static EDGE: Record = Record {
     keys: &[
         key(
             "listen",
-            Shape::Either(&[
-                Shape::List(&Shape::One(Form::Listen)),
-                Shape::One(Form::Listen),
-            ]),
+            Shape::Either(&[Shape::List(&Shape::One(Form::Listen)), Shape::One(Form::Listen)]),
             "where the edge accepts connections: a port, or an address with a port",
         ),
         key(

@@ -14,21 +14,13 @@ pub fn page() -> String {
     out
 }
 
-const INTRODUCTION: &str = include_str!("page.md");
+const INTRODUCTION: &str = include_str!("page.md.in");
 
-fn table(
-    title: &str,
-    record: &'static Record,
-    seen: &mut HashSet<*const Record>,
-    out: &mut String,
-) {
+fn table(title: &str, record: &'static Record, seen: &mut HashSet<*const Record>, out: &mut String) {
     if !seen.insert(std::ptr::from_ref(record)) {
         return;
     }
-    let _ = writeln!(
-        out,
-        "\n## {title}\n\n| key | takes | |\n| --- | --- | --- |"
-    );
+    let _ = writeln!(out, "\n## {title}\n\n| key | takes | |\n| --- | --- | --- |");
     for key in record.all() {
         let reach = match key.reach {
             Reach::Both | Reach::Remark => "",
@@ -41,24 +33,14 @@ fn table(
             ""
         };
         let takes = takes(&key.shape);
-        let _ = writeln!(
-            out,
-            "| `{}` | {takes}{required} | {}{reach} |",
-            key.name, key.about
-        );
+        let _ = writeln!(out, "| `{}` | {takes}{required} | {}{reach} |", key.name, key.about);
     }
     for key in record.all() {
         below(title, key.name, &key.shape, seen, out);
     }
 }
 
-fn below(
-    title: &str,
-    name: &str,
-    shape: &'static Shape,
-    seen: &mut HashSet<*const Record>,
-    out: &mut String,
-) {
+fn below(title: &str, name: &str, shape: &'static Shape, seen: &mut HashSet<*const Record>, out: &mut String) {
     let path = if title == "The file" {
         format!("`{name}`")
     } else {

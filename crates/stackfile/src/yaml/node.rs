@@ -103,10 +103,7 @@ impl Kind {
         }
         if unsigned.chars().all(|c| c.is_ascii_digit()) {
             Self::Integer
-        } else if unsigned
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
-            && unsigned.parse::<f64>().is_ok()
+        } else if unsigned.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && unsigned.parse::<f64>().is_ok()
         {
             Self::Float
         } else {
@@ -151,6 +148,15 @@ impl Node {
             place,
             value,
             tag: None,
+        }
+    }
+
+    /// Returns about how much memory it takes: bytes of text plus 16 for each node.
+    pub(crate) fn weight(&self) -> usize {
+        16 + match &self.value {
+            Value::Scalar(scalar) => scalar.text.len(),
+            Value::List(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(map) => map.0.iter().map(|entry| entry.key.len() + entry.value.weight()).sum(),
         }
     }
 

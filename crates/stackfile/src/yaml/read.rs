@@ -15,24 +15,13 @@ const DEPTH_MAX: usize = 64;
 /// Bytes of text plus 16 for each node that aliases may expand to in one document. Real files with anchors need a few thousand;
 /// the known attack ("billion laughs") wants thousands of millions.
 const WEIGHT_MAX: usize = 4 << 20;
-/// How far a key may be from its colon, in the parser's own limit, is 1024; ours on a whole file in bytes.
-const BYTES_MAX: usize = 4 << 20;
+/// Entries of one list or mapping. What compares each with each stays quick with so many, and the largest file known to us has a
+/// few hundred.
+const ENTRIES_MAX: usize = 2000;
 
 /// Reads the one document of a file; notes what is wrong and returns nothing if it is not YAML.
 pub(crate) fn read(source: SourceId, findings: &mut Findings) -> Option<Node> {
     let text = findings.sources.get(source).text.clone();
-    if text.len() > BYTES_MAX {
-        findings
-            .error(
-                findings.whole(source),
-                format!(
-                    "the file has {} bytes; a stack file may have 4 MiB",
-                    text.len()
-                ),
-            )
-            .help("this does not look like a stack file");
-        return None;
-    }
     if let Some(place) = control_character(source, &text) {
         findings
             .error(place, "a control character is not allowed in YAML")
@@ -115,10 +104,7 @@ impl Reader<'_> {
             match event {
                 Event::DocumentStart(_) if self.root.is_some() => {
                     self.findings
-                        .error(
-                            place,
-                            "a second document starts here; a stack file is one document",
-                        )
+                        .error(place, "a second document starts here; a stack file is one document")
                         .help("put it into a file of its own and name both: -f a.yml -f b.yml");
                     return Err(Stop::Said);
                 }
@@ -135,7 +121,7 @@ impl Reader<'_> {
                         return Err(Stop::Said);
                     };
                     let node = node.clone();
-                    self.weight += weight(&node);
+                    self.weight += node.weight();
                     if self.weight > WEIGHT_MAX {
                         self.findings
                             .error(place, "the aliases up to here expand to more than 4 MiB")
@@ -145,6 +131,11 @@ impl Reader<'_> {
                     self.take(node, place)?;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
+                    if text.contains('\0') {
+                        self.findings
+                            .error(place, "this text has a zero byte in it")
+                            .help("no program can be given a zero byte; leave it out");
+                    }
                     let (tag, kind) = self.tag(tag.as_deref(), place)?;
                     let kind = match (kind, style) {
                         (Some(kind), _) => kind,
@@ -189,6 +180,13 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn too_many(&mut self, place: Place) -> Stop {
+        self.findings
+            .error(place, format!("more than {ENTRIES_MAX} entries in one list or mapping"))
+            .help("no part of a stack file has that many");
+        Stop::Said
+    }
+
     fn deeper(&mut self, place: Place) -> Result<(), Stop> {
         if self.open.len() < DEPTH_MAX {
             return Ok(());
@@ -209,6 +207,9 @@ impl Reader<'_> {
             Some(Open::List { node: list, .. }) => {
                 if let Value::List(items) = &mut list.value {
                     items.push(node);
+                    if items.len() > ENTRIES_MAX {
+                        return Err(self.too_many(place));
+                    }
                 }
                 Ok(())
             }
@@ -259,6 +260,9 @@ impl Reader<'_> {
                                 place: key_place,
                                 value: node,
                             });
+                            if map.0.len() > ENTRIES_MAX {
+                                return Err(self.too_many(place));
+                            }
                         }
                     }
                     Ok(())
@@ -327,11 +331,7 @@ impl Reader<'_> {
         }
     }
 
-    fn tag(
-        &mut self,
-        tag: Option<&saphyr_parser::Tag>,
-        place: Place,
-    ) -> Result<(Option<Tag>, Option<Kind>), Stop> {
+    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, place: Place) -> Result<(Option<Tag>, Option<Kind>), Stop> {
         let Some(tag) = tag else {
             return Ok((None, None));
         };
@@ -363,13 +363,8 @@ impl Reader<'_> {
             format!("{}{}", tag.handle, tag.suffix)
         };
         self.findings
-            .error(
-                place,
-                format!("the tag `{name}` means nothing in a stack file"),
-            )
-            .help(
-                "the tags are `!reset` and `!override`; put a text that starts with `!` in quotes",
-            );
+            .error(place, format!("the tag `{name}` means nothing in a stack file"))
+            .help("the tags are `!reset` and `!override`; put a text that starts with `!` in quotes");
         Err(Stop::Said)
     }
 
@@ -396,18 +391,6 @@ impl Reader<'_> {
 
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-fn weight(node: &Node) -> usize {
-    16 + match &node.value {
-        Value::Scalar(scalar) => scalar.text.len(),
-        Value::List(items) => items.iter().map(weight).sum(),
-        Value::Map(map) => map
-            .0
-            .iter()
-            .map(|entry| entry.key.len() + weight(&entry.value))
-            .sum(),
-    }
 }
 
 fn control_character(source: SourceId, text: &str) -> Option<Place> {
@@ -437,28 +420,29 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
         line -= 1;
         column = number(file.line(line).unwrap_or_default().chars().count().max(1));
     }
-    let text = file.line(line).unwrap_or_default().to_owned();
-    let previous = file
-        .line(line.saturating_sub(1))
-        .unwrap_or_default()
-        .to_owned();
-    let indent = |line: &str| line[..line.len() - line.trim_start().len()].contains('\t');
-    let help = if indent(&text) || indent(&previous) {
-        Some("indent with blanks; YAML does not allow tabs there".to_owned())
-    } else if text.contains(": ") && text.matches(": ").count() > 1 {
-        Some("put a value that has `: ` in it in quotes".to_owned())
-    } else if text.trim_start().starts_with(['@', '`', '%'])
-        || text.contains(": @")
-        || text.contains(": `")
-    {
-        Some("put a value that starts with `@`, `` ` `` or `%` in quotes".to_owned())
+    let tab = |line: u32| {
+        let text = file.line(line).unwrap_or_default();
+        let indentation = &text[..text.len() - text.trim_start().len()];
+        indentation.find('\t').map(|at| (line, number(at + 1)))
+    };
+    // A tab is noticed where the value before it ends.
+    let tab = tab(line).or_else(|| tab(line + 1)).or_else(|| tab(line - 1));
+    if let Some((at_line, at_column)) = tab {
+        (line, column) = (at_line, at_column);
+    }
+    let text = file.line(line).unwrap_or_default();
+    let help = if tab.is_some() {
+        "indent with blanks; YAML does not allow tabs there"
+    } else if text.starts_with('%') {
+        "only `%YAML 1.2` may stand there; put a value that starts with `%` in quotes"
+    } else if [": @", ": `", ": %"].into_iter().any(|start| text.contains(start)) {
+        "put a value that starts with `@`, `` ` `` or `%` in quotes"
+    } else if text.matches(": ").count() > 1 && !text.contains(['{', '}']) {
+        "put a value that has `: ` in it in quotes"
     } else if text.matches('"').count() % 2 == 1 || text.matches('\'').count() % 2 == 1 {
-        Some("a quote is opened and not closed".to_owned())
+        "a quote is opened and not closed"
     } else {
-        Some(
-            "look at the indentation, the quotes and the brackets of this line and the one before"
-                .to_owned(),
-        )
+        "look at the indentation, the quotes and the brackets of this line and the one before"
     };
     let place = Place {
         source,
@@ -468,5 +452,5 @@ fn say_scan_error(source: SourceId, error: &ScanError, findings: &mut Findings) 
     };
     findings
         .error(place, format!("this is not YAML: {}", error.info()))
-        .help_if(help);
+        .help(help);
 }

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::node::{Kind, Node, Scalar, Value};
+use crate::interpolate::TEMPLATE;
 
 /// Returns the tree as JSON; numbers that JSON cannot hold stay text.
 pub(crate) fn to_json(node: &Node) -> Json {
@@ -23,7 +24,11 @@ fn scalar_to_json(scalar: &Scalar) -> Json {
     match scalar.kind {
         Kind::Null => Json::Null,
         Kind::Bool => Json::Bool(text.eq_ignore_ascii_case("true")),
-        Kind::Integer => text.parse::<i64>().map_or_else(|_| text.into(), Json::from),
+        // `0440` stays as it is: whether it is octal depends on the reader.
+        Kind::Integer => match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => number.into(),
+            _ => text.into(),
+        },
         Kind::Float => text
             .parse::<f64>()
             .ok()
@@ -65,7 +70,7 @@ fn write_value(node: &Node, indent: usize, out: &mut String) {
     match &node.value {
         Value::Scalar(scalar) => {
             out.push(' ');
-            out.push_str(&quoted(&scalar.text, scalar.kind));
+            out.push_str(&quoted(&escaped(&scalar.text), scalar.kind));
             out.push('\n');
         }
         Value::List(items) if items.is_empty() => out.push_str(" []\n"),
@@ -75,6 +80,18 @@ fn write_value(node: &Node, indent: usize, out: &mut String) {
             write_block(node, indent + 2, out);
         }
     }
+}
+
+/// Doubles dollar signs, so that no variable is seen where there was none; templates stay.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, part) in text.split('$').enumerate() {
+        if at > 0 {
+            out.push_str(if part.starts_with(&TEMPLATE[1..]) { "$" } else { "$$" });
+        }
+        out.push_str(part);
+    }
+    out
 }
 
 /// Returns a scalar as YAML: bare where that reads back as the same, else in double quotes, which JSON's are too.

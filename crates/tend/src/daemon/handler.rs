@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tend_api::messages::{Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport};
+use tend_api::messages::{
+    Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
+};
 use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, Reply, Target, Upgrade};
 use tend_core::controller::Input;
 use tend_core::journal::{Principal, Via};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
-use tend_core::plan::Undo;
+use tend_core::plan::{Step, Undo};
 use tend_core::world::World;
 use tokio::sync::mpsc;
 
@@ -48,13 +50,20 @@ impl Calls {
             Call::Stacks => {
                 let stacks = self.hub.ask(|controller, now| {
                     let world = controller.world();
-                    world.stacks.keys().filter_map(|name| status::summary(world, name, now)).collect()
+                    world
+                        .stacks
+                        .keys()
+                        .filter_map(|name| status::summary(world, name, now))
+                        .collect()
                 });
                 Ok(Reply::json(&StackList { stacks: stacks.await }))
             }
             Call::StackStatus(name) => {
+                self.shared.look();
                 let wanted = name.clone();
-                let status = self.hub.ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
+                let status = self
+                    .hub
+                    .ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
                 Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -62,25 +71,43 @@ impl Calls {
             Call::Apply(apply) => self.apply(*apply, caller).await,
             Call::Remove(name) => {
                 self.known(&name).await?;
-                self.durable(Input::Remove { stack: name.clone(), by: by() }).await?;
+                self.durable(Input::Remove {
+                    stack: name.clone(),
+                    by: by(),
+                })
+                .await?;
                 Ok(Reply::Lines(progress::tell(self.hub.clone(), name, Until::Gone)))
             }
             Call::Restart(target) => {
                 for service in self.services(&target).await? {
-                    self.durable(Input::Restart { service, slot: target.slot, by: by() }).await?;
+                    self.durable(Input::Restart {
+                        service,
+                        slot: target.slot,
+                        by: by(),
+                    })
+                    .await?;
                 }
                 Ok(self.tell(target.stack))
             }
             Call::Stop(target) => self.stop(target, true, caller).await,
             Call::Start(target) => self.stop(target, false, caller).await,
             Call::Scale(scale) => {
-                let target = Target { stack: scale.service.stack.clone(), service: Some(scale.service.service), slot: None };
+                let target = Target {
+                    stack: scale.service.stack.clone(),
+                    service: Some(scale.service.service),
+                    slot: None,
+                };
                 for service in self.services(&target).await? {
                     let replicas = match scale.replicas {
                         Replicas::Count(count) => count,
                         Replicas::Max => self.shared.cores,
                     };
-                    self.durable(Input::Scale { service, replicas, by: by() }).await?;
+                    self.durable(Input::Scale {
+                        service,
+                        replicas,
+                        by: by(),
+                    })
+                    .await?;
                 }
                 Ok(self.tell(target.stack))
             }
@@ -90,7 +117,8 @@ impl Calls {
             Call::Shutdown => {
                 let _ = self.end.try_send(Ending::Stop);
                 Ok(Reply::json(&Accepted {
-                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again".to_owned(),
+                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again"
+                        .to_owned(),
                 }))
             }
             Call::Upgrade(Upgrade { program }) => self.upgrade(program),
@@ -120,14 +148,23 @@ impl Calls {
                 let Some(stack) = stack else { return Ok(()) };
                 let name = stack.clone();
                 let known = self.hub.ask(move |controller, _| {
-                    controller.world().stacks.get(&stack).map(|wanted| wanted.stack.source.owner_uid)
+                    controller
+                        .world()
+                        .stacks
+                        .get(&stack)
+                        .map(|wanted| wanted.stack.source.owner_uid)
                 });
                 // A new stack belongs to the owner of its file: nobody may have his file run as somebody else.
                 let new = match call {
                     Call::Apply(apply) => Some(apply.stack.source.owner_uid),
                     _ => None,
                 };
-                match known.await.into_iter().chain(new).find(|owner| !caller.is_user_or_root(*owner)) {
+                match known
+                    .await
+                    .into_iter()
+                    .chain(new)
+                    .find(|owner| !caller.is_user_or_root(*owner))
+                {
                     Some(owner) => Err(denied(&format!("the stack {name} belongs to user {owner}"))),
                     None => Ok(()),
                 }
@@ -137,8 +174,11 @@ impl Calls {
 
     async fn durable(&self, input: Input) -> Result<(), ApiError> {
         self.hub.input_durable(input).await.map_err(|why| {
-            ApiError::new(Class::Unavailable, format!("it was not written down, so it was not accepted: {why}"))
-                .hint("free some space where tend keeps its state (`tend status` of the daemon names it), then try again")
+            ApiError::new(
+                Class::Unavailable,
+                format!("it was not written down, so it was not accepted: {why}"),
+            )
+            .hint("free some space where tend keeps its state (`tend status` of the daemon names it), then try again")
         })
     }
 
@@ -148,23 +188,36 @@ impl Calls {
 
     async fn known(&self, name: &StackName) -> Result<(), ApiError> {
         let wanted = name.clone();
-        let known = self.hub.ask(move |controller, _| controller.world().stacks.contains_key(&wanted)).await;
+        let known = self
+            .hub
+            .ask(move |controller, _| controller.world().stacks.contains_key(&wanted))
+            .await;
         if known { Ok(()) } else { Err(no_stack(name)) }
     }
 
     /// Returns the services a target means.
     async fn services(&self, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
         let wanted = target.clone();
-        self.hub.ask(move |controller, _| services(controller.world(), &wanted)).await
+        self.hub
+            .ask(move |controller, _| services(controller.world(), &wanted))
+            .await
     }
 
     async fn stop(&self, target: Target, stopped: bool, caller: Caller) -> Result<Reply, ApiError> {
         if target.slot.is_some() {
-            return Err(ApiError::new(Class::Usage, format!("{target} is one replica, and stop and start take a service"))
-                .hint("use `tend scale` to run fewer replicas, or `tend restart` to restart this one"));
+            return Err(ApiError::new(
+                Class::Usage,
+                format!("{target} is one replica, and stop and start take a service"),
+            )
+            .hint("use `tend scale` to run fewer replicas, or `tend restart` to restart this one"));
         }
         for service in self.services(&target).await? {
-            self.durable(Input::Stop { service, stopped, by: principal(caller) }).await?;
+            self.durable(Input::Stop {
+                service,
+                stopped,
+                by: principal(caller),
+            })
+            .await?;
         }
         Ok(self.tell(target.stack))
     }
@@ -174,21 +227,43 @@ impl Calls {
             let name = stack.name.clone();
             let mut warnings = Vec::new();
             for service in stack.containers() {
-                let Workload::Container { image } = &service.workload else { continue };
-                warnings.push(format!("{} is a container ({image}) and needs an engine: it is not started", service.name));
+                let Workload::Container { image } = &service.workload else {
+                    continue;
+                };
+                warnings.push(format!(
+                    "{} is a container ({image}) and needs an engine: it is not started",
+                    service.name
+                ));
             }
-            let plan = controller.rehearse(&name, Input::Apply { stack: Box::new(stack), by }, now);
-            let steps = plan.steps.into_iter().map(|planned| {
-                let text = planned.step.to_string();
-                let (action, detail) = text.split_once(' ').map_or((text.as_str(), ""), |parts| parts);
+            let plan = controller.rehearse(
+                &name,
+                Input::Apply {
+                    stack: Box::new(stack),
+                    by,
+                },
+                now,
+            );
+            // To look whether it answers is no change: alone it is no plan.
+            let changes = plan.steps.iter().any(|planned| planned.undo != Undo::NotNeeded);
+            let steps = plan.steps.into_iter().filter(|_| changes).map(|planned| {
+                let (action, subject, detail) = in_columns(&planned.step);
                 let undo = match planned.undo {
                     Undo::By(how) => Some(how),
                     Undo::NotNeeded => None,
                     Undo::None(why) => Some(format!("none: {why}")),
                 };
-                PlannedStep { subject: String::new(), action: action.to_owned(), detail: detail.to_owned(), undo }
+                PlannedStep {
+                    subject,
+                    action,
+                    detail,
+                    undo,
+                }
             });
-            PlanReport { stack: name, steps: steps.collect(), warnings }
+            PlanReport {
+                stack: name,
+                steps: steps.collect(),
+                warnings,
+            }
         });
         Ok(Reply::json(&report.await))
     }
@@ -196,18 +271,36 @@ impl Calls {
     async fn apply(&self, apply: Apply, caller: Caller) -> Result<Reply, ApiError> {
         let Apply { stack, wait } = apply;
         // Before anything is accepted: every address must be ours to listen on.
-        let addresses = stack.edge.listeners.iter().map(|listener| listener.address).collect::<Vec<_>>();
+        let addresses = stack
+            .edge
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect::<Vec<_>>();
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
-            ApiError::new(Class::Conflict, format!("the stack {name} cannot be brought up: {error}"))
-                .hint(error.hint().unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()))
+            ApiError::new(
+                Class::Conflict,
+                format!("the stack {name} cannot be brought up: {error}"),
+            )
+            .hint(
+                error
+                    .hint()
+                    .unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()),
+            )
         })?;
-        let input = Input::Apply { stack: Box::new(stack), by: principal(caller) };
+        let input = Input::Apply {
+            stack: Box::new(stack),
+            by: principal(caller),
+        };
         self.durable(input).await?;
         if wait {
             return Ok(self.tell(name));
         }
-        let finished = tend_api::messages::Finished { ok: true, ..Default::default() };
+        let finished = tend_api::messages::Finished {
+            ok: true,
+            ..Default::default()
+        };
         let (sender, lines) = tend_api::lines(1);
         let _ = sender.try_send(&tend_api::messages::ProgressLine::Finished(finished));
         Ok(Reply::Lines(lines))
@@ -217,7 +310,10 @@ impl Calls {
         let wanted_id = id.clone();
         let description = self.hub.ask(move |controller, now| {
             let world = controller.world();
-            let wanted = world.stacks.get(&wanted_id.stack).ok_or_else(|| no_stack(&wanted_id.stack))?;
+            let wanted = world
+                .stacks
+                .get(&wanted_id.stack)
+                .ok_or_else(|| no_stack(&wanted_id.stack))?;
             let service = wanted.stack.services.get(&wanted_id.service);
             let service = service.ok_or_else(|| no_service(&wanted.stack, &wanted_id.service))?;
             Ok(ServiceDescription {
@@ -250,8 +346,14 @@ impl Calls {
                     edge: status::edge(world, edge_pid, edge_pid.and_then(|pid| shared.memory_of(pid))),
                     limits: shared.limits.clone(),
                     stacks: u32::try_from(world.stacks.len()).unwrap_or(u32::MAX),
-                    replicas: u32::try_from(world.replicas.values().filter(|replica| replica.pid().is_some()).count())
-                        .unwrap_or(u32::MAX),
+                    replicas: u32::try_from(
+                        world
+                            .replicas
+                            .values()
+                            .filter(|replica| replica.pid().is_some())
+                            .count(),
+                    )
+                    .unwrap_or(u32::MAX),
                 }
             })
             .await
@@ -268,28 +370,65 @@ impl Calls {
 }
 
 fn principal(caller: Caller) -> Principal {
-    let name = tend_linux::user_name(caller.uid).unwrap_or_else(|| format!("uid {}", caller.uid));
-    Principal::Person { uid: Some(caller.uid), name, via: Via::Socket }
+    let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
+    let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
+    Principal::Person {
+        uid: Some(caller.uid),
+        name,
+        via: Via::Socket,
+    }
 }
 
 fn services(world: &World, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
     let wanted = world.stacks.get(&target.stack).ok_or_else(|| no_stack(&target.stack))?;
-    let id = |service: &ServiceName| ServiceId { stack: target.stack.clone(), service: service.clone() };
+    let id = |service: &ServiceName| ServiceId {
+        stack: target.stack.clone(),
+        service: service.clone(),
+    };
     let Some(name) = &target.service else {
         return Ok(wanted.stack.services.keys().map(id).collect());
     };
-    let service = wanted.stack.services.get(name).ok_or_else(|| no_service(&wanted.stack, name))?;
+    let service = wanted
+        .stack
+        .services
+        .get(name)
+        .ok_or_else(|| no_service(&wanted.stack, name))?;
     if let Workload::Container { .. } = service.workload {
-        return Err(ApiError::new(Class::Unavailable, format!("{target} is a container, and no engine is driven yet"))
-            .hint("this version of tend runs processes; give the service a `command:` without `image:` to run it as one"));
+        return Err(ApiError::new(
+            Class::Unavailable,
+            format!("{target} is a container, and no engine is driven yet"),
+        )
+        .hint("this version of tend runs processes; give the service a `command:` without `image:` to run it as one"));
     }
     let slots = world.replicas_wanted(&id(name));
     match target.slot {
-        Some(slot) if slot > slots => {
-            Err(ApiError::new(Class::NotFound, format!("{target} does not exist: {name} has {slots} replicas")))
-        }
+        Some(slot) if slot > slots => Err(ApiError::new(
+            Class::NotFound,
+            format!("{target} does not exist: {name} has {slots} replicas"),
+        )),
         _ => Ok(vec![id(name)]),
     }
+}
+
+/// Returns a step as three columns: what is done, to what, and how. Together they are the step's own words.
+fn in_columns(step: &Step) -> (String, String, String) {
+    let subject = match step {
+        Step::Prepare { service, .. } | Step::Verify { service, .. } => service.to_string(),
+        Step::Start { replica, .. }
+        | Step::Probe { replica, .. }
+        | Step::Signal { replica, .. }
+        | Step::Kill { replica, .. }
+        | Step::ReplaceShim { replica, .. } => replica.to_string(),
+        Step::StartEdge | Step::Publish { .. } => "edge".to_owned(),
+    };
+    let text = step.to_string();
+    let (action, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    let detail = match step {
+        Step::StartEdge => "",
+        _ => rest.strip_prefix(&subject).unwrap_or(rest),
+    };
+    let detail = detail.trim_start_matches([' ', ':']).to_owned();
+    (action.to_owned(), subject, detail)
 }
 
 /// Says that there is no such stack.
@@ -301,6 +440,25 @@ pub(crate) fn no_stack(name: &StackName) -> ApiError {
 /// Says that there is no such service.
 pub(crate) fn no_service(stack: &Stack, name: &ServiceName) -> ApiError {
     let known: Vec<&str> = stack.services.keys().map(ServiceName::as_str).collect();
-    ApiError::new(Class::NotFound, format!("the stack {} has no service `{name}`", stack.name))
-        .hint(format!("its services are {}", known.join(", ")))
+    ApiError::new(
+        Class::NotFound,
+        format!("the stack {} has no service `{name}`", stack.name),
+    )
+    .hint(format!("its services are {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_in_columns() {
+        let shim = Step::ReplaceShim {
+            replica: "mps/api/2".parse().unwrap(),
+            incarnation: 1,
+        };
+        let own = |text: &str| text.to_owned();
+        assert_eq!(in_columns(&shim), (own("give"), own("mps/api/2"), own("a new shim")));
+        assert_eq!(in_columns(&Step::StartEdge), (own("start"), own("edge"), String::new()));
+    }
 }

@@ -107,7 +107,12 @@ async fn run(
             },
             () = sleep => (Input::Tick, None),
         };
-        let Reaction { steps, entries, documents, wake_at: next } = controller.handle(input, SystemClock.now());
+        let Reaction {
+            steps,
+            entries,
+            documents,
+            wake_at: next,
+        } = controller.handle(input, SystemClock.now());
         wake_at = next;
         recorder.record(entries, documents, durable);
         for step in steps {

@@ -98,11 +98,7 @@ mod tests {
                 r#"{"mode":"slow","delay_ms":500}"#,
                 Breakage::Slow { delay_ms: 500 },
             ),
-            (
-                "error",
-                r#"{"mode":"error"}"#,
-                Breakage::Error { percent: 100 },
-            ),
+            ("error", r#"{"mode":"error"}"#, Breakage::Error { percent: 100 }),
             (
                 "error:5",
                 r#"{"mode":"error","percent":5}"#,
@@ -119,10 +115,7 @@ mod tests {
         ];
         for (text, json, breakage) in cases {
             assert_eq!(Breakage::parse(text), Some(breakage));
-            assert_eq!(
-                serde_json::from_str::<Breakage>(json).expect(json),
-                breakage
-            );
+            assert_eq!(serde_json::from_str::<Breakage>(json).expect(json), breakage);
         }
         assert_eq!(Breakage::parse("crash:5"), None);
         assert_eq!(Breakage::parse("slow:soon"), None);

@@ -55,20 +55,14 @@ impl Config {
     /// Reads the settings through `var`, which looks up one environment variable. Empty counts as unset, as in Compose files.
     pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
-        let number = |name: &'static str,
-                      default: u64,
-                      range: std::ops::RangeInclusive<u64>,
-                      expected: &'static str| {
-            let Some(value) = var(name) else {
-                return Ok(default);
+        let number =
+            |name: &'static str, default: u64, range: std::ops::RangeInclusive<u64>, expected: &'static str| {
+                let Some(value) = var(name) else {
+                    return Ok(default);
+                };
+                let number = value.parse().ok().filter(|number| range.contains(number));
+                number.ok_or(Error::Setting { name, value, expected })
             };
-            let number = value.parse().ok().filter(|number| range.contains(number));
-            number.ok_or(Error::Setting {
-                name,
-                value,
-                expected,
-            })
-        };
         let port = number("PORT", 3000, 0..=65_535, "a port, 0 to 65535")?;
         let log_level = var("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
         Ok(Config {
@@ -80,7 +74,11 @@ impl Config {
                 None | Some("none") => false,
                 Some("demo") => true,
                 Some(other) => {
-                    return Err(Error::Setting { name: "MPS_SEED", value: other.to_owned(), expected: "`demo` or `none`" });
+                    return Err(Error::Setting {
+                        name: "MPS_SEED",
+                        value: other.to_owned(),
+                        expected: "`demo` or `none`",
+                    });
                 }
             },
             breakable: var("MPS_BREAKABLE").is_some_and(|value| value == "1"),
@@ -150,25 +148,16 @@ mod tests {
     fn the_database_is_a_file_in_the_data_folder_unless_a_url_says_otherwise() {
         let cases: [(&[(&str, &str)], &str); 5] = [
             (&[], "sqlite:data/mps.sqlite"),
-            (
-                &[("TEND_DATA_DIR", "/srv/mps")],
-                "sqlite:/srv/mps/mps.sqlite",
-            ),
+            (&[("TEND_DATA_DIR", "/srv/mps")], "sqlite:/srv/mps/mps.sqlite"),
             (
                 &[("TEND_DATA_DIR", "/srv/mps"), ("DATABASE_URL", "")],
                 "sqlite:/srv/mps/mps.sqlite",
             ),
             (&[("DATABASE_URL", "sqlite:books.db")], "sqlite:books.db"),
-            (
-                &[("DATABASE_URL", "postgresql://mps:secret@db/mps")],
-                "postgresql://…",
-            ),
+            (&[("DATABASE_URL", "postgresql://mps:secret@db/mps")], "postgresql://…"),
         ];
         for (vars, database) in cases {
-            assert_eq!(
-                format!("{:?}", read(vars).expect("valid").database),
-                database
-            );
+            assert_eq!(format!("{:?}", read(vars).expect("valid").database), database);
         }
     }
 
@@ -186,9 +175,6 @@ mod tests {
         let error = read(&[("DATABASE_URL", "mysql://mps:secret@db/mps")])
             .expect_err("invalid")
             .to_string();
-        assert!(
-            error.contains("mysql:…") && !error.contains("secret"),
-            "{error}"
-        );
+        assert!(error.contains("mysql:…") && !error.contains("secret"), "{error}");
     }
 }

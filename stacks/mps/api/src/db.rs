@@ -104,11 +104,7 @@ pub trait Statements {
     fn query(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<Vec<Row>, crate::Error>;
 
     /// Runs a query for one row and returns it, or none where there is none.
-    fn query_one(
-        &mut self,
-        sql: &'static str,
-        params: &[Value<'_>],
-    ) -> Result<Option<Row>, crate::Error> {
+    fn query_one(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<Option<Row>, crate::Error> {
         Ok(self.query(sql, params)?.pop())
     }
 }

@@ -119,9 +119,7 @@ impl Error {
     /// Returns what the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Error::Setting { .. } => {
-                "correct the variable in the stack file or in .env and start again"
-            }
+            Error::Setting { .. } => "correct the variable in the stack file or in .env and start again",
             Error::CreateFolder { .. } | Error::OpenSqlite { .. } | Error::WritersLock { .. } => {
                 "check that the folder may be written by this user and the disk is not full, or name another file: DATABASE_URL=sqlite:PATH"
             }

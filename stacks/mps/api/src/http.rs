@@ -29,22 +29,16 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT, then drains: not ready but still serving for `config.drain`, each answer closing its
 /// connection; then no new connections; then until the last request in flight is answered.
-pub async fn run(
-    config: &Config,
-    database: Database,
-    metrics: Arc<Metrics>,
-    log: Log,
-) -> Result<(), Error> {
+pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let signal =
-        |kind| tokio::signal::unix::signal(kind).map_err(|source| Error::Runtime { source });
+    let signal = |kind| tokio::signal::unix::signal(kind).map_err(|source| Error::Runtime { source });
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
 
-    log.info("lifecycle", "listening", |line| {
+    log.lifecycle("listening", |line| {
         line.insert("address".into(), address.to_string().into());
         line.insert("database".into(), format!("{:?}", config.database).into());
     });
@@ -58,7 +52,7 @@ pub async fn run(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            log.info("lifecycle", "draining", |_| {});
+            log.lifecycle("draining", |_| {});
             api.drain();
             tokio::time::sleep(config.drain).await;
         });
@@ -79,21 +73,14 @@ pub async fn run(
     drop(listener);
     closing.send_replace(true);
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed)
-        .await
-        .is_ok();
-    log.info("lifecycle", "stopped", |line| {
+    let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed).await.is_ok();
+    log.lifecycle("stopped", |line| {
         line.insert("in_flight_finished".into(), finished.into());
     });
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    api: Arc<Api>,
-    mut closed: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, mut closed: watch::Receiver<bool>) {
     // An answer is one write, so there is nothing to gather; failing to say so costs only latency.
     drop(stream.set_nodelay(true));
     let service = service_fn(|request| Arc::clone(&api).serve(request, peer));

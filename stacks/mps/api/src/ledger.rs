@@ -20,13 +20,11 @@ mod seed;
 
 pub use check::{CheckReport, Violation, check};
 pub use command::{
-    Command, Context, CreateCard, CreateMember, CreateMerchant, Facts, Key, Outcome, Pay, Recharge,
-    Refund, RotateQr, Write, apply,
+    Command, Context, CreateCard, CreateMember, CreateMerchant, Facts, Key, Outcome, Pay, Recharge, Refund, RotateQr,
+    Write, apply,
 };
 pub use query::{PAGE_LIMIT_MAX, Page, Query, StatementOf, answer};
 pub use refusal::Refusal;
-pub use seed::{
-    DEMO_BALANCE, DEMO_CARDS, DEMO_MERCHANTS, demo_card_id, demo_merchant_id, seed_demo,
-};
+pub use seed::{DEMO_BALANCE, DEMO_CARDS, DEMO_MERCHANTS, demo_card_id, demo_merchant_id, seed_demo};
 
 use crate::db::Statements;

@@ -49,11 +49,7 @@ impl Log {
             .spawn(move || write_lines(&queue))
             .map_err(|source| Error::StartThread { name, source })?;
         let mut base = Map::new();
-        for (key, value) in [
-            ("service", "mps-api"),
-            ("version", version),
-            ("replica", replica),
-        ] {
+        for (key, value) in [("service", "mps-api"), ("version", version), ("replica", replica)] {
             base.insert(key.to_owned(), value.into());
         }
         Ok((
@@ -68,34 +64,24 @@ impl Log {
     }
 
     /// Writes a line of level `info`.
-    pub fn info(
-        &self,
-        category: &'static str,
-        message: &'static str,
-        fields: impl FnOnce(&mut Map<String, Json>),
-    ) {
+    pub fn info(&self, category: &'static str, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
         if self.info {
             self.write("info", category, message, fields);
         }
     }
 
+    /// Writes a line about this replica's own life, at whatever level is asked for: there are few, and they say where it listens.
+    pub fn lifecycle(&self, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
+        self.write("info", "lifecycle", message, fields);
+    }
+
     /// Writes a line of level `warn`.
-    pub fn warn(
-        &self,
-        category: &'static str,
-        message: &'static str,
-        fields: impl FnOnce(&mut Map<String, Json>),
-    ) {
+    pub fn warn(&self, category: &'static str, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
         self.write("warn", category, message, fields);
     }
 
     /// Writes a line of level `error`.
-    pub fn error(
-        &self,
-        category: &'static str,
-        message: &'static str,
-        fields: impl FnOnce(&mut Map<String, Json>),
-    ) {
+    pub fn error(&self, category: &'static str, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
         self.write("error", category, message, fields);
     }
 
@@ -112,18 +98,11 @@ impl Log {
         fields: impl FnOnce(&mut Map<String, Json>),
     ) {
         let mut line = Map::new();
-        line.insert(
-            "timestamp".to_owned(),
-            clock::rfc3339(clock::now_ms()).into(),
-        );
+        line.insert("timestamp".to_owned(), clock::rfc3339(clock::now_ms()).into());
         line.insert("level".to_owned(), level.into());
         line.insert("category".to_owned(), category.into());
         line.insert("message".to_owned(), message.into());
-        line.extend(
-            self.base
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone())),
-        );
+        line.extend(self.base.iter().map(|(key, value)| (key.clone(), value.clone())));
         fields(&mut line);
         if self.lines.try_send(Json::Object(line).to_string()).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);

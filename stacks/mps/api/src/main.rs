@@ -19,12 +19,7 @@ Settings come from the environment: PORT, DATABASE_URL, TEND_DATA_DIR, MPS_SEED 
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => serve().map(|()| ExitCode::SUCCESS),
         ["--check-ledger"] => check_ledger(),
         ["--help" | "-h"] => {
@@ -73,8 +68,7 @@ fn serve() -> Result<(), Error> {
 
 fn check_ledger() -> Result<ExitCode, Error> {
     let report = worker::check_now(&config()?.database)?;
-    let json =
-        serde_json::to_string_pretty(&report).expect("a report of texts and numbers is valid JSON");
+    let json = serde_json::to_string_pretty(&report).expect("a report of texts and numbers is valid JSON");
     print(&format!("{json}\n"));
     Ok(if report.balanced {
         ExitCode::SUCCESS

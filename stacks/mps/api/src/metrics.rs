@@ -47,18 +47,9 @@ impl Metrics {
     }
 
     /// Counts one answered request; `endpoint` is the route's pattern, not the path.
-    pub fn request(
-        &self,
-        method: &'static str,
-        endpoint: &'static str,
-        status: u16,
-        took: Duration,
-    ) {
+    pub fn request(&self, method: &'static str, endpoint: &'static str, status: u16, took: Duration) {
         let mut counts = self.counts();
-        *counts
-            .requests
-            .entry((method, endpoint, status))
-            .or_default() += 1;
+        *counts.requests.entry((method, endpoint, status)).or_default() += 1;
         let histogram = counts.durations.entry((method, endpoint)).or_default();
         let seconds = took.as_secs_f64();
         if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
@@ -113,15 +104,13 @@ impl Metrics {
             .requests
             .iter()
             .map(|((method, endpoint, status), count)| {
-                (format!("http_requests_total{{method=\"{method}\",endpoint=\"{endpoint}\",status=\"{status}\"}}"), *count as f64)
+                (
+                    format!("http_requests_total{{method=\"{method}\",endpoint=\"{endpoint}\",status=\"{status}\"}}"),
+                    *count as f64,
+                )
             })
             .collect();
-        family(
-            "http_requests_total",
-            "counter",
-            "Requests answered.",
-            &requests,
-        );
+        family("http_requests_total", "counter", "Requests answered.", &requests);
         let durations: Vec<_> = counts
             .durations
             .iter()
@@ -212,16 +201,10 @@ fn duration_samples((method, endpoint): (&str, &str), histogram: &Histogram) -> 
         .zip(histogram.buckets)
         .map(|(bound, count)| {
             below += count;
-            (
-                format!("{name}_bucket{{{labels},le=\"{bound}\"}}"),
-                below as f64,
-            )
+            (format!("{name}_bucket{{{labels},le=\"{bound}\"}}"), below as f64)
         })
         .collect();
-    samples.push((
-        format!("{name}_bucket{{{labels},le=\"+Inf\"}}"),
-        histogram.count as f64,
-    ));
+    samples.push((format!("{name}_bucket{{{labels},le=\"+Inf\"}}"), histogram.count as f64));
     samples.push((format!("{name}_sum{{{labels}}}"), histogram.seconds));
     samples.push((format!("{name}_count{{{labels}}}"), histogram.count as f64));
     samples

@@ -49,9 +49,7 @@ mod tests {
     #[test]
     fn refunds_in_parts_take_back_what_one_refund_takes() {
         for paid in [99, 100, 250, 1001] {
-            let in_cents: i64 = (0..paid)
-                .map(|before| points_taken_back(paid, before, 1))
-                .sum();
+            let in_cents: i64 = (0..paid).map(|before| points_taken_back(paid, before, 1)).sum();
             assert_eq!(in_cents, points_taken_back(paid, 0, paid));
             assert_eq!(in_cents, points_for(paid));
         }

@@ -14,6 +14,7 @@ mod sqlite;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -65,18 +66,21 @@ impl BusySince {
     fn elapsed(&self) -> Duration {
         match self.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            since => self
-                .start
-                .elapsed()
-                .saturating_sub(Duration::from_millis(since - 1)),
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
         }
     }
 }
 
-/// A handle to the database threads.
-pub struct Database {
+/// Both queues and the threads behind them.
+struct Threads {
     writes: SyncSender<WriteJob>,
     reads: SyncSender<ReadJob>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+/// A handle to the database threads.
+pub struct Database {
+    threads: Threads,
     busy: BusySince,
     timeout: Duration,
     url: DatabaseUrl,
@@ -88,13 +92,12 @@ impl Database {
     /// Opens the database, applies the schema, writes demo data where asked for, and starts the threads.
     pub fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Database, Error> {
         let busy = BusySince::new();
-        let (writes, reads) = match &config.database {
+        let threads = match &config.database {
             DatabaseUrl::Sqlite(path) => sqlite::start(path, config, metrics, &busy)?,
             DatabaseUrl::Postgres(url) => postgres::start(url, config, metrics)?,
         };
         Ok(Database {
-            writes,
-            reads,
+            threads,
             busy,
             timeout: config.database_timeout,
             url: config.database.clone(),
@@ -105,17 +108,24 @@ impl Database {
     /// Carries out a command and returns when it is durable. On an error it may or may not have taken effect; sending it
     /// again with the same key finds out. Dropping the future leaves it to take effect or not.
     pub async fn write(&self, write: Write) -> Answer {
-        ask(&self.writes, write, self.timeout).await
+        ask(&self.threads.writes, write, self.timeout).await
     }
 
     /// Answers a question from one snapshot.
     pub async fn read(&self, query: Query) -> Answer {
-        ask(&self.reads, query, self.timeout).await
+        ask(&self.threads.reads, query, self.timeout).await
     }
 
     /// Tells within `patience` whether the database answers questions.
     pub async fn answers(&self, patience: Duration) -> bool {
-        matches!(ask(&self.reads, Query::Ping, patience).await, Ok(outcome) if outcome.status == 200)
+        matches!(ask(&self.threads.reads, Query::Ping, patience).await, Ok(outcome) if outcome.status == 200)
+    }
+
+    /// Tells within `patience` whether every database thread lives and one answers, be it that the database does not.
+    pub async fn threads_answer(&self, patience: Duration) -> bool {
+        let answer = ask(&self.threads.reads, Query::Ping, patience).await;
+        let silent = answer.is_err_and(|error| matches!(*error, Error::Busy | Error::TimedOut | Error::ThreadEnded));
+        !silent && !self.threads.handles.iter().any(JoinHandle::is_finished)
     }
 
     /// Returns for how long the writer has been at its present transaction; zero while it waits for work.
@@ -134,14 +144,13 @@ impl Database {
             .name(name.clone())
             .spawn(move || {
                 let _one_at_a_time = checking.lock();
-                // Nobody waits any more where the send fails.
-                drop(reply.send(check_now(&url)));
+                // Nobody may wait any more by the time it is this check's turn, or when it is done.
+                if !reply.is_closed() {
+                    drop(reply.send(check_now(&url)));
+                }
             })
             .map_err(|source| Error::StartThread { name, source })?;
-        answer
-            .await
-            .map_err(|_| Error::ThreadEnded)?
-            .map_err(Arc::new)
+        answer.await.map_err(|_| Error::ThreadEnded)?.map_err(Arc::new)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The state of stacks, services and replicas as messages. Decides nothing: `tend-supervise` says what state is which.
 
 use tend_api::messages::{
-    ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackStatus, StackSummary,
-    WorkloadKind,
+    EdgeReport, EdgeState, ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus,
+    StackStatus, StackSummary, WorkloadKind,
 };
 use tend_base::Now;
-use tend_core::model::{Port, ReplicaId, ServiceId, StackName, Workload};
+use tend_core::model::{Port, ProbeAction, ReplicaId, ServiceId, StackName, Workload};
 use tend_core::observed::Phase;
 use tend_core::world::{Wanted, World};
 use tend_supervise::{LOOPBACK, replica_state};
@@ -17,13 +17,27 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
     let services: Vec<ServiceStatus> = stack
         .services
         .keys()
-        .map(|service| service_status(world, wanted, &ServiceId { stack: name.clone(), service: service.clone() }, now))
+        .map(|service| {
+            service_status(
+                world,
+                wanted,
+                &ServiceId {
+                    stack: name.clone(),
+                    service: service.clone(),
+                },
+                now,
+            )
+        })
         .collect();
     Some(StackStatus {
         name: name.clone(),
         file: stack.source.files.first().cloned().unwrap_or_default(),
         revision: wanted.revision,
-        state: services.iter().map(|service| service.state).max().unwrap_or(ServiceState::Stopped),
+        state: services
+            .iter()
+            .map(|service| service.state)
+            .max()
+            .unwrap_or(ServiceState::Stopped),
         listeners: stack
             .edge
             .listeners
@@ -31,7 +45,11 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
             .map(|listener| ListenerStatus {
                 address: listener.address,
                 bound: world.edge.connected,
-                why: if world.edge.connected { String::new() } else { "the edge is not running".to_owned() },
+                why: if world.edge.connected {
+                    String::new()
+                } else {
+                    "the edge is not running".to_owned()
+                },
             })
             .collect(),
         routes: stack
@@ -57,7 +75,11 @@ pub(crate) fn summary(world: &World, name: &StackName, now: Now) -> Option<Stack
         services: u32::try_from(status.services.len()).unwrap_or(u32::MAX),
         wanted_replicas: status.services.iter().map(|service| service.wanted_replicas).sum(),
         ready_replicas: status.services.iter().map(|service| service.ready_replicas).sum(),
-        urls: status.services.iter().flat_map(|service| service.urls.clone()).collect(),
+        urls: status
+            .services
+            .iter()
+            .flat_map(|service| service.urls.clone())
+            .collect(),
         name: status.name,
         file: status.file,
         revision: status.revision,
@@ -71,7 +93,9 @@ pub(crate) fn warnings(wanted: &Wanted) -> Vec<String> {
         .stack
         .containers()
         .map(|service| {
-            let Workload::Container { image } = &service.workload else { return String::new() };
+            let Workload::Container { image } = &service.workload else {
+                return String::new();
+            };
             format!(
                 "{} is a container ({image}) and was not started: this version of tend runs processes and drives no \
                  container engine yet",
@@ -87,7 +111,11 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
     let mut urls = Vec::new();
     for route in edge.routes.iter().filter(|route| route.service == id.service) {
         let all: Vec<_> = edge.listeners.iter().map(|listener| listener.address).collect();
-        for address in if route.listeners.is_empty() { &all } else { &route.listeners } {
+        for address in if route.listeners.is_empty() {
+            &all
+        } else {
+            &route.listeners
+        } {
             let host = match &route.host {
                 Some(host) => format!("{host}:{}", address.port()),
                 None if address.ip().is_unspecified() => format!("{LOOPBACK}:{}", address.port()),
@@ -99,23 +127,65 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
     urls
 }
 
+/// Returns where a client gets an answer that means something: the path asked for readiness where clients reach it, else the
+/// route's own, at which a service need not have anything.
+pub(crate) fn url_to_ask(wanted: &Wanted, id: &ServiceId) -> Option<String> {
+    let url = urls(wanted, id).into_iter().next()?;
+    let edge = &wanted.stack.edge;
+    let route = edge.routes.iter().find(|route| route.service == id.service)?;
+    let readiness = wanted.stack.services.get(&id.service)?.readiness.as_ref();
+    let known = readiness.and_then(|probe| match &probe.action {
+        ProbeAction::Http { path, port: None } if path.starts_with(&route.path_prefix) => Some(path),
+        _ => None,
+    });
+    let server = url.strip_suffix(&route.path_prefix)?;
+    Some(known.map_or_else(|| url.clone(), |path| format!("{server}{path}")))
+}
+
 /// Returns one service's state.
 pub(crate) fn service_status(world: &World, wanted: &Wanted, id: &ServiceId, now: Now) -> ServiceStatus {
     let service = &wanted.stack.services[&id.service];
     let count = world.replicas_wanted(id);
-    let known = world.replicas_of(id).filter(|(id, replica)| replica.is_up() || world.is_wanted(id)).map(|(id, _)| id.slot);
+    let known = world
+        .replicas_of(id)
+        .filter(|(id, replica)| replica.is_up() || world.is_wanted(id))
+        .map(|(id, _)| id.slot);
     let slots: std::collections::BTreeSet<u32> = known.chain(1..=count).collect();
     let replicas: Vec<ReplicaStatus> = slots
         .into_iter()
-        .map(|slot| replica_status(world, &ReplicaId { stack: id.stack.clone(), service: id.service.clone(), slot }, now))
+        .map(|slot| {
+            replica_status(
+                world,
+                &ReplicaId {
+                    stack: id.stack.clone(),
+                    service: id.service.clone(),
+                    slot,
+                },
+                now,
+            )
+        })
         .collect();
-    let ready = replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).count();
+    let ready = replicas
+        .iter()
+        .filter(|replica| replica.state == ReplicaState::Ready)
+        .count();
     let container = matches!(service.workload, Workload::Container { .. });
-    let state = if container { ServiceState::NeedsEngine } else { service_state(&replicas, count, ready) };
-    let why = replicas.iter().find(|replica| replica.state != ReplicaState::Ready).map(|replica| replica.why.clone());
+    let state = if container {
+        ServiceState::NeedsEngine
+    } else {
+        service_state(&replicas, count, ready)
+    };
+    let why = replicas
+        .iter()
+        .find(|replica| replica.state != ReplicaState::Ready)
+        .map(|replica| replica.why.clone());
     ServiceStatus {
         name: id.service.clone(),
-        workload: if container { WorkloadKind::Container } else { WorkloadKind::Process },
+        workload: if container {
+            WorkloadKind::Container
+        } else {
+            WorkloadKind::Process
+        },
         state,
         why: why.unwrap_or_default(),
         wanted_replicas: count,
@@ -135,14 +205,22 @@ fn service_state(replicas: &[ReplicaStatus], wanted: u32, ready: usize) -> Servi
     let any = |state: ReplicaState| replicas.iter().any(|replica| replica.state == state);
     let all = |state: ReplicaState| replicas.iter().all(|replica| replica.state == state);
     if wanted == 0 {
-        return if any(ReplicaState::Stopping) { ServiceState::Stopping } else { ServiceState::Stopped };
+        return if any(ReplicaState::Stopping) {
+            ServiceState::Stopping
+        } else {
+            ServiceState::Stopped
+        };
     }
     if all(ReplicaState::Ready) {
         ServiceState::Running
     } else if all(ReplicaState::Completed) {
         ServiceState::Completed
     } else if any(ReplicaState::Failing) || any(ReplicaState::BackingOff) || any(ReplicaState::Unready) {
-        if ready > 0 { ServiceState::Degraded } else { ServiceState::Down }
+        if ready > 0 {
+            ServiceState::Degraded
+        } else {
+            ServiceState::Down
+        }
     } else if any(ReplicaState::Waiting) {
         ServiceState::Waiting
     } else {
@@ -162,11 +240,17 @@ pub(crate) fn replica_status(world: &World, id: &ReplicaId, now: Now) -> Replica
         pid: replica.pid(),
         port: replica.port.filter(|_| running),
         incarnation: replica.incarnation,
-        uptime_seconds: replica.started_at.filter(|_| running).map(|at| now.mono.since(at).as_secs()),
+        uptime_seconds: replica
+            .started_at
+            .filter(|_| running)
+            .map(|at| now.mono.since(at).as_secs()),
         restarts: replica.restarts,
         last_exit: replica.last_exit.as_ref().map(|last| last.exit.to_string()),
         memory_bytes: replica.memory.filter(|_| running),
-        cpu_percent: replica.cpu_permille.filter(|_| running).map(|permille| f64::from(permille) / 10.0),
+        cpu_percent: replica
+            .cpu_permille
+            .filter(|_| running)
+            .map(|permille| f64::from(permille) / 10.0),
     }
 }
 
@@ -182,5 +266,23 @@ fn word(state: tend_supervise::ReplicaState) -> ReplicaState {
         Known::Completed => ReplicaState::Completed,
         Known::BackingOff => ReplicaState::BackingOff,
         Known::Failing => ReplicaState::Failing,
+    }
+}
+
+/// Returns how the edge is.
+pub(crate) fn edge(world: &World, pid: Option<u32>, memory_bytes: Option<u64>) -> EdgeReport {
+    let edge = &world.edge;
+    let state = match (edge.connected, &edge.failed) {
+        (true, _) if edge.serving > 0 => EdgeState::Running,
+        (false, Some(_)) => EdgeState::BackingOff,
+        (false, None) if world.stacks.is_empty() => EdgeState::NotNeeded,
+        _ => EdgeState::Starting,
+    };
+    EdgeReport {
+        state,
+        pid: pid.filter(|_| edge.connected),
+        snapshot: edge.generation,
+        attested: Some(edge.serving).filter(|serving| *serving > 0),
+        memory_bytes,
     }
 }

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tend_base::without_os_numbers;
 use tend_core::model::ReplicaId;
 use tokio::net::TcpStream;
 
@@ -25,31 +26,47 @@ pub(super) async fn http(port: u16, path: &str, timeout: Duration) -> Result<(),
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let response = within(timeout, get(address, &format!("127.0.0.1:{port}"), path)).await?;
     let status = response.status();
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("GET {path} answered {status}")) }
+    if status.is_success() || status.is_redirection() {
+        Ok(())
+    } else {
+        Err(format!("GET {path} answered {status}"))
+    }
 }
 
 /// Asks for a connection.
 pub(super) async fn tcp(port: u16, timeout: Duration) -> Result<(), String> {
     let connect = async {
-        TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| format!("port {port}: {error}"))
+        TcpStream::connect(("127.0.0.1", port))
+            .await
+            .map_err(|error| format!("port {port}: {error}"))
     };
     within(timeout, connect).await.map(drop)
 }
 
 /// Asks through the edge as a client would, and returns the replica that answered.
 pub(super) async fn through_edge(address: SocketAddr, host: Option<&str>, path: &str) -> Result<ReplicaId, String> {
-    let reached = if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+    let reached = if address.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], address.port()))
+    } else {
+        address
+    };
     let host = host.map_or_else(|| reached.to_string(), str::to_owned);
     let response = within(VERIFY_TIMEOUT, get(reached, &host, path)).await?;
-    let replica = response.headers().get(REPLICA_HEADER).and_then(|value| value.to_str().ok());
+    let replica = response
+        .headers()
+        .get(REPLICA_HEADER)
+        .and_then(|value| value.to_str().ok());
     let parsed = replica.and_then(|text| text.parse().ok());
     parsed.ok_or_else(|| format!("the edge answered {} and no replica did", response.status()))
 }
 
 async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Response<()>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     // The connection is driven beside the request and ends with it.
     let driver = tokio::spawn(connection);
     let request = Request::get(path)
@@ -59,7 +76,10 @@ async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Response<()>
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| format!("GET {path}: {error}"))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| format!("GET {path}: {error}"))?;
         let (parts, mut body) = response.into_parts();
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -77,5 +97,8 @@ async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Response<()>
 
 async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let late = || format!("no answer within {}", tend_base::format_duration(timeout));
-    tokio::time::timeout(timeout, what).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(timeout, what)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+        .map_err(|why| without_os_numbers(&why))
 }

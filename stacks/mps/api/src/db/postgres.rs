@@ -3,12 +3,16 @@
 //! Connections are in the clear (`NoTls`): the database is reached over loopback, a unix socket or a private network.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ::postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use ::postgres::{Client, NoTls, Statement, Transaction};
+use ::postgres::{Client, Config, NoTls, Statement, Transaction};
 
 use super::{Row, Statements, Value};
 use crate::Error;
+
+/// How long a server may take to accept a connection; one that is down refuses at once, one that is cut off says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A PostgreSQL connection with the statements it has prepared.
 pub struct Postgres {
@@ -19,8 +23,11 @@ pub struct Postgres {
 impl Postgres {
     /// Connects to `url` (`postgresql://user:password@host:port/database` or libpq's `host=… dbname=…`).
     pub fn connect(url: &str) -> Result<Self, Error> {
-        let client =
-            Client::connect(url, NoTls).map_err(|source| Error::ConnectPostgres { source })?;
+        let client = url.parse::<Config>().and_then(|mut config| {
+            config.connect_timeout(CONNECT_TIMEOUT).application_name("mps-api");
+            config.connect(NoTls)
+        });
+        let client = client.map_err(|source| Error::ConnectPostgres { source })?;
         Ok(Postgres {
             client,
             prepared: HashMap::new(),
@@ -47,22 +54,15 @@ impl Postgres {
                 .isolation_level(::postgres::IsolationLevel::RepeatableRead)
                 .read_only(true);
         }
-        let transaction = builder.start().map_err(|source| Error::Postgres {
-            sql: "BEGIN",
-            source,
-        })?;
-        let mut statements = PostgresTransaction {
-            transaction,
-            prepared,
-        };
+        let transaction = builder
+            .start()
+            .map_err(|source| Error::Postgres { sql: "BEGIN", source })?;
+        let mut statements = PostgresTransaction { transaction, prepared };
         let value = work(&mut statements)?;
         statements
             .transaction
             .commit()
-            .map_err(|source| Error::Postgres {
-                sql: "COMMIT",
-                source,
-            })?;
+            .map_err(|source| Error::Postgres { sql: "COMMIT", source })?;
         Ok(value)
     }
 }
@@ -127,11 +127,7 @@ impl Statements for PostgresTransaction<'_> {
 }
 
 impl ToSql for Value<'_> {
-    fn to_sql(
-        &self,
-        ty: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Int(int) => int.to_sql_checked(ty, out),
@@ -147,10 +143,7 @@ impl ToSql for Value<'_> {
 }
 
 impl<'a> FromSql<'a> for Value<'static> {
-    fn from_sql(
-        ty: &Type,
-        raw: &'a [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         if *ty == Type::INT8 {
             i64::from_sql(ty, raw).map(Value::Int)
         } else {

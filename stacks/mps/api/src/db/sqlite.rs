@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 
 use super::{Row, Statements, Value};
 use crate::Error;
@@ -28,16 +28,23 @@ impl Sqlite {
     ///
     /// `synchronous=FULL` syncs the write-ahead log at every commit: an acknowledged payment survives kill -9 and a power cut.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| Error::CreateFolder {
                 path: folder.into(),
                 source,
             })?;
         }
-        let connection = Connection::open(path).and_then(|connection| {
+        Sqlite::set_up(path, Connection::open(path))
+    }
+
+    /// Opens the database at `path`, which must be there: a check of a missing database must not leave an empty one behind.
+    pub fn open_existing(path: &Path) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Sqlite::set_up(path, Connection::open_with_flags(path, flags))
+    }
+
+    fn set_up(path: &Path, opened: rusqlite::Result<Connection>) -> Result<Self, Error> {
+        let connection = opened.and_then(|connection| {
             connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
@@ -62,8 +69,7 @@ impl Sqlite {
             .connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]));
-        run.map(drop)
-            .map_err(|source| Error::Sqlite { sql, source })
+        run.map(drop).map_err(|source| Error::Sqlite { sql, source })
     }
 
     /// Runs a script of several statements, untranslated.
@@ -79,10 +85,7 @@ impl Sqlite {
     }
 
     /// Runs `work` in a read transaction: everything it sees is of one instant, while writers go on.
-    pub fn reading<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub fn reading<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.control("BEGIN")?;
         let outcome = work(self);
         let ended = self.control("ROLLBACK");
@@ -103,20 +106,17 @@ impl Statements for Sqlite {
 
     fn query(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<Vec<Row>, Error> {
         let translated = self.translated.entry(sql).or_insert_with(|| translate(sql));
-        let run = self
-            .connection
-            .prepare_cached(translated)
-            .and_then(|mut statement| {
-                let columns = statement.column_count();
-                let mut rows = statement.query(params_from_iter(params))?;
-                let mut read = Vec::new();
-                while let Some(row) = rows.next()? {
-                    read.push(Row((0..columns)
-                        .map(|column| row.get_ref(column).map(from_sqlite))
-                        .collect::<Result<_, _>>()?));
-                }
-                Ok(read)
-            });
+        let run = self.connection.prepare_cached(translated).and_then(|mut statement| {
+            let columns = statement.column_count();
+            let mut rows = statement.query(params_from_iter(params))?;
+            let mut read = Vec::new();
+            while let Some(row) = rows.next()? {
+                read.push(Row((0..columns)
+                    .map(|column| row.get_ref(column).map(from_sqlite))
+                    .collect::<Result<_, _>>()?));
+            }
+            Ok(read)
+        });
         run.map_err(|source| Error::Sqlite { sql, source })
     }
 }
@@ -162,9 +162,7 @@ mod tests {
     #[test]
     fn a_statement_is_rewritten_into_sqlites_dialect() {
         assert_eq!(
-            translate(
-                "SELECT app.ms(t.at) FROM app.t t WHERE id = $1 AND at < app.ts($2) FOR UPDATE"
-            ),
+            translate("SELECT app.ms(t.at) FROM app.t t WHERE id = $1 AND at < app.ts($2) FOR UPDATE"),
             "SELECT (t.at) FROM app_t t WHERE id = ?1 AND at < (?2)"
         );
     }

@@ -33,10 +33,7 @@ pub(super) enum Route {
     Unknown,
 }
 
-fn read<C: DeserializeOwned>(
-    body: &[u8],
-    make: fn(C) -> Command,
-) -> Result<Command, serde_json::Error> {
+fn read<C: DeserializeOwned>(body: &[u8], make: fn(C) -> Command) -> Result<Command, serde_json::Error> {
     serde_json::from_slice(body).map(make)
 }
 
@@ -57,11 +54,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
             Route::WrongMethod("POST")
         }
     };
-    let statement = |of: StatementOf| {
-        get(Route::Read(
-            page(query).map(|page| Query::Statement(of, page)),
-        ))
-    };
+    let statement = |of: StatementOf| get(Route::Read(page(query).map(|page| Query::Statement(of, page))));
     match segments.as_slice() {
         ["health"] => (get(Route::Health), "/health"),
         ["ready"] => (get(Route::Ready), "/ready"),
@@ -69,28 +62,16 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
         ["api", "break"] if *method == Method::POST => (Route::Break, "/api/break"),
         ["api", "break"] => (Route::WrongMethod("POST"), "/api/break"),
         ["api", "ledger", "check"] => (get(Route::LedgerCheck), "/api/ledger/check"),
-        ["api", "qr", "rotate"] => (
-            write(|body| read(body, Command::RotateQr)),
-            "/api/qr/rotate",
-        ),
+        ["api", "qr", "rotate"] => (write(|body| read(body, Command::RotateQr)), "/api/qr/rotate"),
         ["api", "payment", "pay"] => (write(|body| read(body, Command::Pay)), "/api/payment/pay"),
-        ["api", "payment", "refund"] => (
-            write(|body| read(body, Command::Refund)),
-            "/api/payment/refund",
-        ),
-        ["api", "payment", "recharge"] => (
-            write(|body| read(body, Command::Recharge)),
-            "/api/payment/recharge",
-        ),
+        ["api", "payment", "refund"] => (write(|body| read(body, Command::Refund)), "/api/payment/refund"),
+        ["api", "payment", "recharge"] => (write(|body| read(body, Command::Recharge)), "/api/payment/recharge"),
         ["api", "levels"] => (get(Route::Read(Ok(Query::Levels))), "/api/levels"),
         ["api", "transactions", id] => (
             get(Route::Read(Ok(Query::Transaction((*id).to_owned())))),
             "/api/transactions/{id}",
         ),
-        ["api", "merchants"] => (
-            write(|body| read(body, Command::CreateMerchant)),
-            "/api/merchants",
-        ),
+        ["api", "merchants"] => (write(|body| read(body, Command::CreateMerchant)), "/api/merchants"),
         ["api", "merchants", id] => (
             get(Route::Read(Ok(Query::Merchant((*id).to_owned())))),
             "/api/merchants/{id}",
@@ -99,10 +80,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
             statement(StatementOf::Merchant((*id).to_owned())),
             "/api/merchants/{id}/statement",
         ),
-        ["api", "members"] => (
-            write(|body| read(body, Command::CreateMember)),
-            "/api/members",
-        ),
+        ["api", "members"] => (write(|body| read(body, Command::CreateMember)), "/api/members"),
         ["api", "members", id] => (
             get(Route::Read(Ok(Query::Member((*id).to_owned())))),
             "/api/members/{id}",
@@ -112,10 +90,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
             "/api/members/{id}/statement",
         ),
         ["api", "cards"] => (write(|body| read(body, Command::CreateCard)), "/api/cards"),
-        ["api", "cards", id] => (
-            get(Route::Read(Ok(Query::Card((*id).to_owned())))),
-            "/api/cards/{id}",
-        ),
+        ["api", "cards", id] => (get(Route::Read(Ok(Query::Card((*id).to_owned())))), "/api/cards/{id}"),
         ["api", "cards", id, "statement"] => (
             statement(StatementOf::Card((*id).to_owned())),
             "/api/cards/{id}/statement",
@@ -130,11 +105,7 @@ fn page(query: Option<&str>) -> Result<Page, Refusal> {
         after: None,
         limit: PAGE_LIMIT_DEFAULT,
     };
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("after", cursor)) => page.after = Some(cursor.to_owned()),
             Some(("limit", limit)) => {

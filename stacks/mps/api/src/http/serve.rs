@@ -1,7 +1,7 @@
 //! Serves one request: reads it, asks the database, answers, counts, logs.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -152,9 +152,7 @@ impl Api {
             line.insert("breakage".into(), json!(breakage));
         });
         match breakage {
-            Breakage::Leak { mb_a_second } => {
-                drop(tokio::spawn(leak(Arc::clone(self), mb_a_second)))
-            }
+            Breakage::Leak { mb_a_second } => drop(tokio::spawn(leak(Arc::clone(self), mb_a_second))),
             Breakage::Hang => drop(tokio::spawn(async {
                 // Lets the answer to the switch out first; then this thread, which serves everything, never goes on.
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -166,8 +164,7 @@ impl Api {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 std::process::abort();
             })),
-            Breakage::None | Breakage::Slow { .. } | Breakage::Error { .. } | Breakage::Unready => {
-            }
+            Breakage::None | Breakage::Slow { .. } | Breakage::Error { .. } | Breakage::Unready => {}
         }
     }
 
@@ -183,19 +180,15 @@ impl Api {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let begun = Instant::now();
         let method = method_name(request.method());
-        let (route, endpoint) = route(
-            request.method(),
-            request.uri().path(),
-            request.uri().query(),
-        );
+        let client = client_address(&request, peer);
+        let (route, endpoint) = route(request.method(), request.uri().path(), request.uri().query());
         let reply = self.reply(route, request).await;
         let took = begun.elapsed();
         self.metrics.request(method, endpoint, reply.status, took);
-        self.log_request(method, endpoint, &reply, took, peer);
+        self.log_request(method, endpoint, &reply, took, client);
 
         let mut response = Response::new(Full::new(reply.body));
-        *response.status_mut() =
-            StatusCode::from_u16(reply.status).expect("every status here is a valid one");
+        *response.status_mut() = StatusCode::from_u16(reply.status).expect("every status here is a valid one");
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
         headers.insert("x-mps-replica", self.replica.clone());
@@ -225,20 +218,14 @@ impl Api {
             Route::Break => self.switch(request).await,
             Route::WrongMethod(allow) => Reply {
                 allow: Some(allow),
-                ..Reply::error(405, "method_not_allowed", &format!("use {allow}"))
+                ..Reply::error(405, "method_not_allowed", &format!("this path takes {allow}"))
             },
             Route::Unknown => Reply::error(404, "not_found", "there is nothing at this path"),
             Route::LedgerCheck | Route::Write(_) | Route::Read(_) => {
                 match self.breakage() {
-                    Breakage::Slow { delay_ms } => {
-                        tokio::time::sleep(Duration::from_millis(delay_ms)).await
-                    }
+                    Breakage::Slow { delay_ms } => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
                     Breakage::Error { percent } if self.is_turn_of(percent) => {
-                        return Reply::error(
-                            500,
-                            "broken_on_purpose",
-                            "this replica was told to fail",
-                        );
+                        return Reply::error(500, "broken_on_purpose", "this replica was told to fail");
                     }
                     _ => {}
                 }
@@ -259,20 +246,13 @@ impl Api {
         }
     }
 
-    /// Alive: this thread runs, and the database threads answer it. Says nothing of other replicas' locks: restarting this one
-    /// would not cure them.
+    /// Alive: this thread runs, and the database threads answer it. Says nothing of the database server or of other replicas'
+    /// locks: restarting this replica would not cure them.
     async fn health(&self) -> Reply {
-        if self.database.answers(PROBE_PATIENCE).await {
-            Reply::json(
-                200,
-                json!({ "status": "ok", "version": self.version }).to_string(),
-            )
+        if self.database.threads_answer(PROBE_PATIENCE).await {
+            Reply::json(200, json!({ "status": "ok", "version": self.version }).to_string())
         } else {
-            Reply::error(
-                503,
-                "database_silent",
-                "the database thread does not answer",
-            )
+            Reply::error(503, "database_silent", "the database thread does not answer")
         }
     }
 
@@ -281,11 +261,7 @@ impl Api {
         if self.draining.load(Ordering::Relaxed) {
             Reply::error(503, "draining", "this replica is stopping")
         } else if self.breakage() == Breakage::Unready {
-            Reply::error(
-                503,
-                "broken_on_purpose",
-                "this replica was told not to be ready",
-            )
+            Reply::error(503, "broken_on_purpose", "this replica was told not to be ready")
         } else if self.database.writer_busy_for() > WRITER_PATIENCE {
             Reply::error(
                 503,
@@ -358,14 +334,7 @@ impl Api {
         self.error_turn.fetch_add(61, Ordering::Relaxed) % 100 < u64::from(percent)
     }
 
-    fn log_request(
-        &self,
-        method: &'static str,
-        endpoint: &'static str,
-        reply: &Reply,
-        took: Duration,
-        peer: SocketAddr,
-    ) {
+    fn log_request(&self, method: &'static str, endpoint: &'static str, reply: &Reply, took: Duration, client: IpAddr) {
         if reply.status < 400 && matches!(endpoint, "/health" | "/ready" | "/metrics") {
             return;
         }
@@ -376,10 +345,7 @@ impl Api {
         };
         // A code that is not a live one may be somebody trying codes.
         let code = reply.facts.as_ref().and_then(|facts| facts.error_code);
-        let category = if matches!(
-            code,
-            Some("qr_unknown" | "qr_used" | "idempotency_key_reused")
-        ) {
+        let category = if matches!(code, Some("qr_unknown" | "qr_used" | "idempotency_key_reused")) {
             "security"
         } else {
             category
@@ -388,17 +354,11 @@ impl Api {
             line.insert("method".into(), method.into());
             line.insert("endpoint".into(), endpoint.into());
             line.insert("status".into(), reply.status.into());
-            line.insert(
-                "duration_ms".into(),
-                (took.as_micros() as f64 / 1000.0).into(),
-            );
-            line.insert("ip_address".into(), peer.ip().to_string().into());
+            line.insert("duration_ms".into(), (took.as_micros() as f64 / 1000.0).into());
+            line.insert("ip_address".into(), client.to_string().into());
             if let Some(facts) = &reply.facts {
                 let texts = [
-                    (
-                        "action",
-                        Some(facts.action).filter(|action| !action.is_empty()),
-                    ),
+                    ("action", Some(facts.action).filter(|action| !action.is_empty())),
                     ("error_code", facts.error_code),
                     ("card_id", facts.card_id.as_deref()),
                     ("merchant_id", facts.merchant_id.as_deref()),
@@ -458,11 +418,9 @@ async fn body_of(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Reply::error(
-            413,
-            "body_too_large",
-            "a body may have 65536 bytes",
-        )),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Reply::error(413, "body_too_large", "a body may have 65536 bytes"))
+        }
         Ok(Err(_)) => Err(Reply::error(
             400,
             "body_incomplete",
@@ -474,6 +432,17 @@ async fn body_of(request: Request<Incoming>) -> Result<Bytes, Reply> {
             "the body did not arrive within ten seconds",
         )),
     }
+}
+
+/// Returns who sent the request: the last address of `X-Forwarded-For`, which is the one the proxy before us saw itself, or the
+/// peer where there is none. Only loopback reaches this service, so whoever writes the header is ours.
+fn client_address(request: &Request<Incoming>, peer: SocketAddr) -> IpAddr {
+    let forwarded = request
+        .headers()
+        .get("x-forwarded-for")
+        .and_then(|value| value.to_str().ok());
+    let last = forwarded.and_then(|addresses| addresses.rsplit(',').next()?.trim().parse().ok());
+    last.unwrap_or_else(|| peer.ip())
 }
 
 fn key_of(request: &Request<Incoming>) -> Result<Option<String>, Refusal> {

@@ -6,11 +6,7 @@ use crate::db::Value;
 use crate::{Error, token};
 
 /// Writes the row of one command.
-pub(super) fn record(
-    db: &mut dyn Statements,
-    context: Context<'_>,
-    facts: &Facts,
-) -> Result<(), Error> {
+pub(super) fn record(db: &mut dyn Statements, context: Context<'_>, facts: &Facts) -> Result<(), Error> {
     db.execute(
         "INSERT INTO audit.event_log (event_id, happened_at, action, outcome, card_id, merchant_id, transaction_id, amount, replica) \
          VALUES ($1, app.ts($2), $3, $4, $5, $6, $7, $8, $9)",

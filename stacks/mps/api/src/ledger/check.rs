@@ -24,13 +24,15 @@ const RULES: &[Rule] = &[
               GROUP BY transaction_id HAVING SUM(amount) <> 0",
     },
     Rule {
-        name: "each transaction has exactly one card entry of the amount moved, and one on the other side",
-        sql: "SELECT t.id, t.kind FROM app.transactions t WHERE \
-              (SELECT COUNT(*) FROM app.ledger_entries e WHERE e.transaction_id = t.id) <> 2 OR NOT EXISTS \
-              (SELECT 1 FROM app.ledger_entries e WHERE e.transaction_id = t.id AND e.account = 'card:' || t.card_id \
-               AND e.amount = CASE t.kind WHEN 'payment' THEN -t.paid ELSE t.paid END) OR NOT EXISTS \
-              (SELECT 1 FROM app.ledger_entries e WHERE e.transaction_id = t.id \
-               AND e.account = COALESCE('merchant:' || t.merchant_id, 'external:funding'))",
+        name: "each transaction has one entry of the card for the amount moved, one of the other side, and no more",
+        sql: "SELECT t.id, t.kind FROM app.transactions t \
+              LEFT JOIN app.ledger_entries a ON a.transaction_id = t.id AND a.line = 1 \
+              LEFT JOIN app.ledger_entries b ON b.transaction_id = t.id AND b.line = 2 \
+              LEFT JOIN app.ledger_entries more ON more.transaction_id = t.id AND more.line NOT IN (1, 2) \
+              WHERE a.account IS DISTINCT FROM 'card:' || t.card_id \
+              OR a.amount IS DISTINCT FROM CASE t.kind WHEN 'payment' THEN -t.paid ELSE t.paid END \
+              OR b.account IS DISTINCT FROM COALESCE('merchant:' || t.merchant_id, 'external:funding') \
+              OR more.line IS NOT NULL",
     },
     Rule {
         name: "each entry belongs to a transaction",
@@ -125,8 +127,7 @@ pub struct CheckReport {
 
 /// Checks the books as the open read transaction of `db` sees them.
 pub fn check(db: &mut dyn Statements) -> Result<CheckReport, Error> {
-    let mut figures =
-        |sql| Ok::<_, Error>(db.query_one(sql, &[])?.expect("an aggregate has one row"));
+    let mut figures = |sql| Ok::<_, Error>(db.query_one(sql, &[])?.expect("an aggregate has one row"));
     let kinds = figures(
         "SELECT COUNT(*), \
          CAST(COALESCE(SUM(CASE kind WHEN 'payment' THEN 1 ELSE 0 END), 0) AS BIGINT), \
@@ -136,9 +137,7 @@ pub fn check(db: &mut dyn Statements) -> Result<CheckReport, Error> {
          CAST(COALESCE(SUM(CASE kind WHEN 'recharge' THEN 1 ELSE 0 END), 0) AS BIGINT), \
          CAST(COALESCE(SUM(CASE kind WHEN 'recharge' THEN paid ELSE 0 END), 0) AS BIGINT) FROM app.transactions",
     )?;
-    let entries = figures(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM app.ledger_entries",
-    )?;
+    let entries = figures("SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM app.ledger_entries")?;
     let cards = figures(
         "SELECT COUNT(*), CAST(COALESCE(SUM(balance), 0) AS BIGINT), CAST(COALESCE(SUM(points), 0) AS BIGINT) FROM app.member_cards",
     )?;

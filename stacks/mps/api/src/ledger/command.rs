@@ -123,10 +123,7 @@ impl Command {
 
     /// Tells whether the command moves money and so must come with a key.
     pub fn moves_money(&self) -> bool {
-        matches!(
-            self,
-            Command::Pay(_) | Command::Refund(_) | Command::Recharge(_)
-        )
+        matches!(self, Command::Pay(_) | Command::Refund(_) | Command::Recharge(_))
     }
 
     fn status(&self) -> u16 {
@@ -222,11 +219,7 @@ impl From<Error> for Failure {
 ///
 /// Idempotent under its key: the first outcome, be it a refusal, is stored in the same transaction and replayed. An error
 /// means the caller must roll back to where the command began.
-pub fn apply(
-    db: &mut dyn Statements,
-    write: &Write,
-    context: Context<'_>,
-) -> Result<Outcome, Error> {
+pub fn apply(db: &mut dyn Statements, write: &Write, context: Context<'_>) -> Result<Outcome, Error> {
     let mut facts = Facts {
         action: write.command.action(),
         ..Facts::default()
@@ -261,12 +254,7 @@ pub(super) fn refusal_body(refusal: &Refusal) -> String {
     json!({ "error": { "code": refusal.code(), "message": refusal.to_string() } }).to_string()
 }
 
-fn carry_out(
-    db: &mut dyn Statements,
-    write: &Write,
-    context: Context<'_>,
-    facts: &mut Facts,
-) -> Result<Json, Failure> {
+fn carry_out(db: &mut dyn Statements, write: &Write, context: Context<'_>, facts: &mut Facts) -> Result<Json, Failure> {
     let key = write.key.as_ref().map(|key| key.text.as_str());
     match &write.command {
         Command::RotateQr(rotate) => qr::rotate(db, rotate, context, facts),

@@ -8,11 +8,7 @@ use super::{Refusal, Statements};
 use crate::Error;
 
 /// Returns the stored outcome under `key`, a refusal where the key came with another request, or none where it is new.
-pub(super) fn replay(
-    db: &mut dyn Statements,
-    key: &Key,
-    facts: &Facts,
-) -> Result<Option<Outcome>, Error> {
+pub(super) fn replay(db: &mut dyn Statements, key: &Key, facts: &Facts) -> Result<Option<Outcome>, Error> {
     let stored = db.query_one(
         "SELECT request_hash, status, response FROM app.idempotency_keys WHERE idempotency_key = $1",
         &[(&key.text).into()],
@@ -43,17 +39,17 @@ pub(super) fn replay(
 }
 
 /// Stores an outcome under a new key.
-pub(super) fn store(
-    db: &mut dyn Statements,
-    key: &Key,
-    status: u16,
-    body: &str,
-    now_ms: i64,
-) -> Result<(), Error> {
+pub(super) fn store(db: &mut dyn Statements, key: &Key, status: u16, body: &str, now_ms: i64) -> Result<(), Error> {
     db.execute(
         "INSERT INTO app.idempotency_keys (idempotency_key, request_hash, status, response, created_at) \
          VALUES ($1, $2, $3, $4, app.ts($5))",
-        &[(&key.text).into(), (&key.request_hash).into(), i64::from(status).into(), body.into(), now_ms.into()],
+        &[
+            (&key.text).into(),
+            (&key.request_hash).into(),
+            i64::from(status).into(),
+            body.into(),
+            now_ms.into(),
+        ],
     )?;
     Ok(())
 }

@@ -156,8 +156,7 @@ pub(super) fn refund(
     facts.card_id = Some(card_id.to_owned());
     facts.merchant_id = Some(merchant_id.to_owned());
     // The card is the lock: what is left of the payment is read under it.
-    let (balance, points) =
-        lock_card(db, card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.to_owned()))?;
+    let (balance, points) = lock_card(db, card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.to_owned()))?;
     let payment = db.query_one(
         "SELECT paid, refunded, discount_permille FROM app.transactions WHERE id = $1",
         &[payment_id.into()],
@@ -171,11 +170,7 @@ pub(super) fn refund(
         valid_amount(amount)?;
     }
     if amount > left || left == 0 {
-        return Err(Refusal::RefundTooLarge {
-            left,
-            asked: amount,
-        }
-        .into());
+        return Err(Refusal::RefundTooLarge { left, asked: amount }.into());
     }
     let status = if amount == left {
         "refunded"
@@ -231,8 +226,7 @@ pub(super) fn recharge(
     valid_id("card_id", card_id)?;
     facts.amount = Some(recharge.amount);
     facts.card_id = Some(card_id.clone());
-    let (balance, _) =
-        lock_card(db, card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.clone()))?;
+    let (balance, _) = lock_card(db, card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.clone()))?;
     let transaction = Transaction {
         id: token::new_id("tx", context.now_ms),
         kind: "recharge",

@@ -52,11 +52,7 @@ pub(super) fn rotate(
         end_in_history(
             db,
             before.text(0),
-            if facts.qr_expired {
-                "expired"
-            } else {
-                "replaced"
-            },
+            if facts.qr_expired { "expired" } else { "replaced" },
             now,
         )?;
     }
@@ -99,12 +95,7 @@ pub(super) fn rotate(
 }
 
 /// Finds the live code behind what was presented and locks its card; ends a code found past its time.
-pub(super) fn present(
-    db: &mut dyn Statements,
-    qr_plain: &str,
-    now: i64,
-    facts: &mut Facts,
-) -> Result<LiveQr, Failure> {
+pub(super) fn present(db: &mut dyn Statements, qr_plain: &str, now: i64, facts: &mut Facts) -> Result<LiveQr, Failure> {
     let qr_hash = token::hash(&[qr_plain.as_bytes()]);
     let holder = db.query_one(
         "SELECT card_id FROM app.card_qr_state WHERE qr_hash = $1",
@@ -113,8 +104,7 @@ pub(super) fn present(
     let card_id = holder.ok_or(Refusal::QrUnknown)?.text(0).to_owned();
     facts.card_id = Some(card_id.clone());
     // The card is the lock of its code too. It may have been rotated while we waited for it, so the code is read again.
-    let (balance, points) =
-        lock_card(db, &card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.clone()))?;
+    let (balance, points) = lock_card(db, &card_id)?.ok_or_else(|| Refusal::CardNotFound(card_id.clone()))?;
     let state = db.query_one(
         "SELECT qr_id, app.ms(expires_at), app.ms(ended_at) FROM app.card_qr_state WHERE card_id = $1 AND qr_hash = $2",
         &[(&card_id).into(), (&qr_hash).into()],
@@ -144,13 +134,7 @@ pub(super) fn use_up(db: &mut dyn Statements, live: &LiveQr, now: i64) -> Result
     end(db, &live.card_id, &live.qr_id, "used", now)
 }
 
-fn end(
-    db: &mut dyn Statements,
-    card_id: &str,
-    qr_id: &str,
-    ended_by: &'static str,
-    now: i64,
-) -> Result<(), Error> {
+fn end(db: &mut dyn Statements, card_id: &str, qr_id: &str, ended_by: &'static str, now: i64) -> Result<(), Error> {
     db.execute(
         "UPDATE app.card_qr_state SET ended_at = app.ts($2) WHERE card_id = $1",
         &[card_id.into(), now.into()],
@@ -158,12 +142,7 @@ fn end(
     end_in_history(db, qr_id, ended_by, now)
 }
 
-fn end_in_history(
-    db: &mut dyn Statements,
-    qr_id: &str,
-    ended_by: &'static str,
-    now: i64,
-) -> Result<(), Error> {
+fn end_in_history(db: &mut dyn Statements, qr_id: &str, ended_by: &'static str, now: i64) -> Result<(), Error> {
     db.execute(
         "UPDATE app.card_qr_history SET ended_at = app.ts($2), ended_by = $3 WHERE qr_id = $1",
         &[qr_id.into(), now.into(), ended_by.into()],

@@ -122,10 +122,7 @@ fn card(db: &mut dyn Statements, card_id: &str) -> Result<Json, Failure> {
 }
 
 fn member(db: &mut dyn Statements, member_id: &str) -> Result<Json, Failure> {
-    let name = db.query_one(
-        "SELECT name FROM app.members WHERE member_id = $1",
-        &[member_id.into()],
-    )?;
+    let name = db.query_one("SELECT name FROM app.members WHERE member_id = $1", &[member_id.into()])?;
     let name = name.ok_or_else(|| Refusal::MemberNotFound(member_id.to_owned()))?;
     let cards = db.query(
         "SELECT card_id, balance, points FROM app.member_cards WHERE member_id = $1 ORDER BY card_id",
@@ -148,9 +145,7 @@ fn merchant(db: &mut dyn Statements, merchant_id: &str) -> Result<Json, Failure>
         "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM app.ledger_entries WHERE account = $1",
         &[(&format!("merchant:{merchant_id}")).into()],
     )?;
-    Ok(
-        json!({ "merchant_id": merchant_id, "name": name.text(0), "balance": taken.map_or(0, |row| row.int(0)) }),
-    )
+    Ok(json!({ "merchant_id": merchant_id, "name": name.text(0), "balance": taken.map_or(0, |row| row.int(0)) }))
 }
 
 /// The columns of a transaction as every answer shows it, in the order [`line`] reads them.

@@ -55,9 +55,7 @@ pub enum Refusal {
         asked: i64,
     },
     /// A money request without an Idempotency-Key.
-    #[error(
-        "a request that moves money needs an `Idempotency-Key` header, so that it can be sent again safely"
-    )]
+    #[error("a request that moves money needs an `Idempotency-Key` header, so that it can be sent again safely")]
     KeyMissing,
     /// The key was used for another request.
     #[error("this Idempotency-Key was used with another request: use a new key")]
@@ -95,10 +93,9 @@ impl Refusal {
             | Refusal::MemberNotFound(_)
             | Refusal::TransactionNotFound(_)
             | Refusal::QrUnknown => 404,
-            Refusal::AlreadyExists(_)
-            | Refusal::QrUsed
-            | Refusal::NotAPayment(_)
-            | Refusal::RefundTooLarge { .. } => 409,
+            Refusal::AlreadyExists(_) | Refusal::QrUsed | Refusal::NotAPayment(_) | Refusal::RefundTooLarge { .. } => {
+                409
+            }
             Refusal::QrExpired => 410,
             Refusal::KeyReused => 422,
         }

@@ -36,10 +36,7 @@ fn valid_name(name: &str) -> Result<(), Refusal> {
 }
 
 /// Locks a card against every other command and returns its balance and points, or none where there is no such card.
-pub(super) fn lock_card(
-    db: &mut dyn Statements,
-    card_id: &str,
-) -> Result<Option<(i64, i64)>, Error> {
+pub(super) fn lock_card(db: &mut dyn Statements, card_id: &str) -> Result<Option<(i64, i64)>, Error> {
     let row = db.query_one(
         "SELECT balance, points FROM app.member_cards WHERE card_id = $1 FOR UPDATE",
         &[card_id.into()],
@@ -60,10 +57,7 @@ pub(super) fn merchant_exists(db: &mut dyn Statements, merchant_id: &str) -> Res
 /// Tells whether there is such a member.
 pub(super) fn member_exists(db: &mut dyn Statements, member_id: &str) -> Result<bool, Error> {
     Ok(db
-        .query_one(
-            "SELECT name FROM app.members WHERE member_id = $1",
-            &[member_id.into()],
-        )?
+        .query_one("SELECT name FROM app.members WHERE member_id = $1", &[member_id.into()])?
         .is_some())
 }
 
@@ -86,9 +80,7 @@ pub(super) fn create_merchant(
         &[(&id).into(), (&create.name).into(), context.now_ms.into()],
     )?;
     made_once(made, &id)?;
-    Ok(
-        json!({ "merchant_id": id, "name": create.name, "created_at": clock::rfc3339(context.now_ms) }),
-    )
+    Ok(json!({ "merchant_id": id, "name": create.name, "created_at": clock::rfc3339(context.now_ms) }))
 }
 
 /// Makes a member.
@@ -109,9 +101,7 @@ pub(super) fn create_member(
         &[(&id).into(), (&create.name).into(), context.now_ms.into()],
     )?;
     made_once(made, &id)?;
-    Ok(
-        json!({ "member_id": id, "name": create.name, "created_at": clock::rfc3339(context.now_ms) }),
-    )
+    Ok(json!({ "member_id": id, "name": create.name, "created_at": clock::rfc3339(context.now_ms) }))
 }
 
 /// Makes an empty card for a member.

@@ -1,9 +1,7 @@
 //! Demo data: something to pay with, and enough cards for a load test. Seeding again changes nothing.
 
 use super::Statements;
-use super::command::{
-    Command, Context, CreateCard, CreateMember, CreateMerchant, Recharge, Write, apply,
-};
+use super::command::{Command, Context, CreateCard, CreateMember, CreateMerchant, Recharge, Write, apply};
 use super::registry::merchant_exists;
 use crate::Error;
 
@@ -36,29 +34,14 @@ pub fn seed_demo(db: &mut dyn Statements, context: Context<'_>) -> Result<(), Er
             run(db, context, Command::CreateMerchant(create))?;
         }
     }
-    seed_card(
-        db,
-        context,
-        "test-card-id".to_owned(),
-        "test-member".to_owned(),
-    )?;
+    seed_card(db, context, "test-card-id".to_owned(), "test-member".to_owned())?;
     for number in 1..=DEMO_CARDS {
-        seed_card(
-            db,
-            context,
-            demo_card_id(number),
-            format!("member-{number:04}"),
-        )?;
+        seed_card(db, context, demo_card_id(number), format!("member-{number:04}"))?;
     }
     Ok(())
 }
 
-fn seed_card(
-    db: &mut dyn Statements,
-    context: Context<'_>,
-    card_id: String,
-    member_id: String,
-) -> Result<(), Error> {
+fn seed_card(db: &mut dyn Statements, context: Context<'_>, card_id: String, member_id: String) -> Result<(), Error> {
     let known = db.query_one(
         "SELECT card_id FROM app.member_cards WHERE card_id = $1",
         &[(&card_id).into()],

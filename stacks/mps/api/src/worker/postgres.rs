@@ -1,9 +1,10 @@
 //! The pool of a PostgreSQL database.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use super::{Answer, QUEUE_REQUESTS, ReadJob, WriteJob};
+use super::{Answer, QUEUE_REQUESTS, ReadJob, Threads, WriteJob};
 use crate::db::postgres::{Begin, Postgres};
 use crate::ledger::{self, CheckReport, Context};
 use crate::{Config, Error, Metrics, clock};
@@ -19,11 +20,7 @@ const ATTEMPTS: u32 = 5;
 
 /// Applies the schema and starts the pool. A quarter of the connections, at least one, is kept for questions, so that health
 /// and readiness are answered while payments queue.
-pub(super) fn start(
-    url: &str,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<(SyncSender<WriteJob>, SyncSender<ReadJob>), Error> {
+pub(super) fn start(url: &str, config: &Config, metrics: &Arc<Metrics>) -> Result<Threads, Error> {
     let mut first = Postgres::connect(url)?;
     first.transaction(Begin::Write, |db| {
         db.script(SCHEMA_LOCK)?;
@@ -44,7 +41,7 @@ pub(super) fn start(
     let (writes, write_queue) = sync_channel::<WriteJob>(QUEUE_REQUESTS);
     let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE_REQUESTS);
     let replica: Arc<str> = config.replica.as_str().into();
-    spawn("writer", writers, url, write_queue, {
+    let mut handles = spawn("writer", writers, url, write_queue, {
         let metrics = Arc::clone(metrics);
         move |db, job: WriteJob| {
             if !job.reply.is_closed() {
@@ -53,15 +50,16 @@ pub(super) fn start(
             }
         }
     })?;
-    spawn("reader", readers, url, read_queue, |db, job: ReadJob| {
+    let questions = spawn("reader", readers, url, read_queue, |db, job: ReadJob| {
         if !job.reply.is_closed() {
-            let read = db.connected().and_then(|db| {
-                db.transaction(Begin::Snapshot, |db| ledger::answer(db, &job.request))
-            });
+            let read = db
+                .connected()
+                .and_then(|db| db.transaction(Begin::Snapshot, |db| ledger::answer(db, &job.request)));
             drop(job.reply.send(read.map_err(Arc::new)));
         }
     })?;
-    Ok((writes, reads))
+    handles.extend(questions);
+    Ok(Threads { writes, reads, handles })
 }
 
 /// Checks the books of the database at `url`.
@@ -91,9 +89,9 @@ fn spawn<J: Send + 'static>(
     url: &str,
     queue: Receiver<J>,
     work: impl Fn(&mut Lazy, J) + Clone + Send + 'static,
-) -> Result<(), Error> {
+) -> Result<Vec<JoinHandle<()>>, Error> {
     let queue = Arc::new(Mutex::new(queue));
-    for _ in 0..threads {
+    let start = |_| {
         let (queue, work) = (Arc::clone(&queue), work.clone());
         let mut db = Lazy {
             url: url.to_owned(),
@@ -113,9 +111,9 @@ fn spawn<J: Send + 'static>(
         started.map_err(|source| Error::StartThread {
             name: name.to_owned(),
             source,
-        })?;
-    }
-    Ok(())
+        })
+    };
+    (0..threads).map(start).collect()
 }
 
 fn write(db: &mut Lazy, job: &WriteJob, replica: &str, metrics: &Metrics) -> Answer {
@@ -125,9 +123,9 @@ fn write(db: &mut Lazy, job: &WriteJob, replica: &str, metrics: &Metrics) -> Ans
             now_ms: clock::now_ms(),
             replica,
         };
-        let written = db.connected().and_then(|db| {
-            db.transaction(Begin::Write, |db| ledger::apply(db, &job.request, context))
-        });
+        let written = db
+            .connected()
+            .and_then(|db| db.transaction(Begin::Write, |db| ledger::apply(db, &job.request, context)));
         match written {
             Err(error) if error.is_transient() && attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(Arc::new(error)),

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
 
-use super::{Answer, BusySince, QUEUE_REQUESTS, ReadJob, WriteJob};
+use super::{Answer, BusySince, QUEUE_REQUESTS, ReadJob, Threads, WriteJob};
 use crate::db::sqlite::Sqlite;
 use crate::ledger::{self, CheckReport, Context};
 use crate::{Config, Error, Metrics, clock};
@@ -16,12 +17,7 @@ const SCHEMA: &str = include_str!("../../../schema/sqlite.sql");
 const BATCH_MAX: usize = 128;
 
 /// Opens the file at `path` and starts its two threads.
-pub(super) fn start(
-    path: &Path,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    busy: &BusySince,
-) -> Result<(SyncSender<WriteJob>, SyncSender<ReadJob>), Error> {
+pub(super) fn start(path: &Path, config: &Config, metrics: &Arc<Metrics>, busy: &BusySince) -> Result<Threads, Error> {
     let mut writer = Writer::open(path, &config.replica)?;
     writer.exclusively(|db, context| {
         db.script(SCHEMA)?;
@@ -35,27 +31,26 @@ pub(super) fn start(
     let (writes, write_queue) = sync_channel::<WriteJob>(QUEUE_REQUESTS);
     let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE_REQUESTS);
     let (metrics, busy) = (Arc::clone(metrics), busy.clone());
-    spawn("writer", move || {
-        write_all(&mut writer, &write_queue, &metrics, &busy)
-    })?;
-    spawn("reader", move || read_all(&mut reader, &read_queue))?;
-    Ok((writes, reads))
+    let writer = spawn("writer", move || write_all(&mut writer, &write_queue, &metrics, &busy))?;
+    let reader = spawn("reader", move || read_all(&mut reader, &read_queue))?;
+    Ok(Threads {
+        writes,
+        reads,
+        handles: vec![writer, reader],
+    })
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let builder = std::thread::Builder::new().name(name.to_owned());
-    builder
-        .spawn(work)
-        .map(drop)
-        .map_err(|source| Error::StartThread {
-            name: name.to_owned(),
-            source,
-        })
+    builder.spawn(work).map_err(|source| Error::StartThread {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// Checks the books of the file at `path`.
 pub(super) fn check_now(path: &Path) -> Result<CheckReport, Error> {
-    Sqlite::open(path)?.reading(|db| ledger::check(db))
+    Sqlite::open_existing(path)?.reading(|db| ledger::check(db))
 }
 
 /// The connection that writes, and the lock on which the writers of all replicas queue.
@@ -103,10 +98,7 @@ impl Writer {
     }
 
     /// Runs `work` in one transaction, alone among all replicas; durable when this returns without error.
-    fn exclusively<T>(
-        &mut self,
-        work: impl FnOnce(&mut Sqlite, Context<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn exclusively<T>(&mut self, work: impl FnOnce(&mut Sqlite, Context<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let taken = self.turn.lock();
         taken.map_err(|source| Error::WritersLock {
             path: self.turn_path.clone(),
@@ -121,17 +113,13 @@ impl Writer {
         done
     }
 
-    fn transaction<T>(
-        &mut self,
-        work: impl FnOnce(&mut Sqlite, Context<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn transaction<T>(&mut self, work: impl FnOnce(&mut Sqlite, Context<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.db.control("BEGIN IMMEDIATE")?;
         let context = Context {
             now_ms: clock::now_ms(),
             replica: &self.replica,
         };
-        let done =
-            work(&mut self.db, context).and_then(|value| self.db.control("COMMIT").map(|()| value));
+        let done = work(&mut self.db, context).and_then(|value| self.db.control("COMMIT").map(|()| value));
         if done.is_err() && self.db.in_transaction() {
             // The first error is the one to tell; a rollback that fails too leaves the transaction to the next BEGIN, which
             // then fails loudly.

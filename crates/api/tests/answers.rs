@@ -1,0 +1,377 @@
+//! Every message of an answer as it is written on the wire, and read again, also with fields of a newer daemon.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tend_api::messages::*;
+use tend_api::{Answer, ApiError, Class, ENDPOINTS};
+use tend_base::{Now, Secret, Wall};
+use tend_core::journal::{Entry, Event, EventId, GENESIS, Kind, Principal, Subject, chain};
+use tend_core::model::{
+    Condition, Dependency, DependencyCondition, Logs, Port, Probe, ProbeAction, Process, ReplicaId, Replicas,
+    Resources, RestartPolicy, Schedule, Service, Stop, WhenBehind, Workload,
+};
+
+use crate::samples;
+
+const AT: Wall = Wall(1_795_265_075_123);
+
+/// Compares a message with its sample, and reads the sample again: as it is, and with a field more in every object.
+fn check<T>(name: &str, message: &T)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let mut text = serde_json::to_string_pretty(message).unwrap();
+    text.push('\n');
+    samples::assert_is(&format!("answers/{name}.json"), &text);
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), message, "{name}");
+    let mut newer: Value = serde_json::from_str(&text).unwrap();
+    add_a_field(&mut newer, MAPS);
+    assert_eq!(&serde_json::from_value::<T>(newer).unwrap(), message, "{name}, newer");
+}
+
+/// Objects that are maps: a field more in them is an entry more, not a newer protocol.
+const MAPS: &[&str] = &["environment", "data"];
+
+fn add_a_field(value: &mut Value, maps: &[&str]) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| add_a_field(item, maps)),
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                if !maps.contains(&name.as_str()) {
+                    add_a_field(field, maps);
+                }
+            }
+            // A line of progress is a choice with exactly one name.
+            if !fields.contains_key("progress") && !fields.contains_key("finished") {
+                fields.insert("of_a_newer_daemon".to_owned(), Value::from(1));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn replica(slot: u32) -> ReplicaId {
+    format!("mps/api/{slot}").parse().unwrap()
+}
+
+fn service_status() -> ServiceStatus {
+    ServiceStatus {
+        name: "api".parse().unwrap(),
+        workload: WorkloadKind::Process,
+        state: ServiceState::Degraded,
+        why: "1 of 2 replicas is ready".to_owned(),
+        wanted_replicas: 2,
+        ready_replicas: 1,
+        urls: vec!["http://127.0.0.1:8080/".to_owned()],
+        internal_url: Some("http://127.0.0.1:21001".to_owned()),
+        replicas: vec![
+            ReplicaStatus {
+                id: replica(1),
+                state: ReplicaState::Ready,
+                why: String::new(),
+                pid: Some(4711),
+                port: Some(20_001),
+                incarnation: 1,
+                uptime_seconds: Some(7300),
+                restarts: 0,
+                last_exit: None,
+                memory_bytes: Some(47 << 20),
+                cpu_percent: Some(1.5),
+            },
+            ReplicaStatus {
+                id: replica(2),
+                state: ReplicaState::BackingOff,
+                why: "started again in 4s".to_owned(),
+                pid: None,
+                port: Some(20_002),
+                incarnation: 3,
+                uptime_seconds: None,
+                restarts: 2,
+                last_exit: Some("exit code 1".to_owned()),
+                memory_bytes: None,
+                cpu_percent: None,
+            },
+        ],
+    }
+}
+
+fn service() -> Service {
+    let probe = |action| Probe {
+        action,
+        interval: std::time::Duration::from_secs(30),
+        timeout: std::time::Duration::from_secs(3),
+        retries: 3,
+        start_period: std::time::Duration::from_secs(5),
+        start_interval: std::time::Duration::from_secs(1),
+    };
+    Service {
+        name: "api".parse().unwrap(),
+        workload: Workload::Process(Process {
+            command: vec!["bin/api".to_owned(), "--serve".to_owned()],
+            directory: "/srv/mps".into(),
+            environment: [("API_KEY".to_owned(), "hunter2".to_owned())].into(),
+            user: Some("mps".to_owned()),
+            prepare: Some(vec!["make".to_owned()]),
+            open_files_max: Some(65_536),
+        }),
+        replicas: Replicas::Max,
+        depends_on: vec![Dependency {
+            service: "db".parse().unwrap(),
+            condition: DependencyCondition::Healthy,
+            restart: false,
+            required: false,
+        }],
+        restart: RestartPolicy {
+            condition: Condition::OnFailure,
+            delay: std::time::Duration::from_secs(4),
+            delay_max: std::time::Duration::from_secs(60),
+            max_attempts: 10,
+            window: std::time::Duration::from_secs(10),
+        },
+        restart_schedule: Some(Schedule::Every(std::time::Duration::from_secs(43_200))),
+        liveness: Some(probe(ProbeAction::Tcp { port: Some(9000) })),
+        readiness: Some(probe(ProbeAction::Http {
+            path: "/ready".to_owned(),
+            port: None,
+        })),
+        start_period: std::time::Duration::from_secs(5),
+        resources: Resources {
+            memory_max: Some(1 << 30),
+            cpus_max: Some(1.0),
+            pids_max: Some(100),
+            memory_reserved: Some(512 << 20),
+            cpus_reserved: Some(0.5),
+        },
+        stop: Stop {
+            signal: 15,
+            grace_period: std::time::Duration::from_secs(10),
+        },
+        logs: Logs {
+            file_bytes_max: 10 << 20,
+            files_max: 5,
+            when_behind: WhenBehind::Drop,
+        },
+        port: Port::Variable("PORT".to_owned()),
+    }
+}
+
+fn event() -> Event {
+    let entry = Entry::new(
+        Principal::Rule {
+            name: "mps/api restart".to_owned(),
+        },
+        Kind::ReplicaStarted,
+    )
+    .on(Subject::from(replica(1)).incarnation(3))
+    .with(serde_json::json!({"pid": 4711, "port": 20_001}))
+    .caused_by(EventId(6));
+    let now = Now {
+        wall: AT,
+        ..Now::default()
+    };
+    chain(GENESIS, entry, EventId(7), now)
+}
+
+#[test]
+fn every_answer_is_read_as_it_is_written() {
+    check(
+        "VersionReport",
+        &VersionReport {
+            version: "0.1.0".to_owned(),
+            build: "3f9c2a".to_owned(),
+            protocol: 1,
+        },
+    );
+    check(
+        "Accepted",
+        &Accepted {
+            message: "the daemon ends; replicas go on".to_owned(),
+        },
+    );
+    check(
+        "DaemonReport",
+        &DaemonReport {
+            pid: 812,
+            uid: 1000,
+            version: "0.1.0".to_owned(),
+            build: "3f9c2a".to_owned(),
+            state: "/home/ana/.local/state/tend".into(),
+            run: "/run/user/1000/tend".into(),
+            uptime_seconds: 86_465,
+            memory_bytes: Some(9 << 20),
+            edge: EdgeReport {
+                state: EdgeState::Running,
+                pid: Some(820),
+                snapshot: 12,
+                attested: Some(12),
+                memory_bytes: Some(6 << 20),
+            },
+            limits: LimitsReport {
+                memory: Enforcement::Measured,
+                cpus: Enforcement::None,
+                pids: Enforcement::None,
+                why: "cgroup v2 is not delegated to this user".to_owned(),
+            },
+            stacks: 2,
+            replicas: 5,
+        },
+    );
+    check(
+        "StackList",
+        &StackList {
+            stacks: vec![StackSummary {
+                name: "mps".parse().unwrap(),
+                file: "/srv/mps/stack.yml".into(),
+                revision: 4,
+                state: ServiceState::Degraded,
+                services: 2,
+                wanted_replicas: 3,
+                ready_replicas: 1,
+                urls: vec!["http://127.0.0.1:8080/".to_owned()],
+            }],
+        },
+    );
+    check(
+        "StackStatus",
+        &StackStatus {
+            name: "mps".parse().unwrap(),
+            file: "/srv/mps/stack.yml".into(),
+            revision: 4,
+            state: ServiceState::Degraded,
+            services: vec![service_status()],
+            listeners: vec![ListenerStatus {
+                address: "127.0.0.1:8080".parse().unwrap(),
+                bound: false,
+                why: "another program has it".to_owned(),
+            }],
+            routes: vec![RouteStatus {
+                listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+                host: Some("api.example.com".to_owned()),
+                path_prefix: "/".to_owned(),
+                service: "api".parse().unwrap(),
+            }],
+            warnings: vec!["db needs a container engine: it was not started".to_owned()],
+        },
+    );
+    check(
+        "ServiceDescription",
+        &ServiceDescription {
+            stack: "mps".parse().unwrap(),
+            status: service_status(),
+            definition: Definition::from(&service()),
+            recent: vec!["2026-11-21T12:44:35.123Z mps/api/2 exited with code 1".to_owned()],
+        },
+    );
+    check(
+        "PlanReport",
+        &PlanReport {
+            stack: "mps".parse().unwrap(),
+            steps: vec![
+                PlannedStep {
+                    subject: "mps/api/3".to_owned(),
+                    action: "start".to_owned(),
+                    detail: "3 replicas are wanted, 2 are there".to_owned(),
+                    undo: Some("stop".to_owned()),
+                },
+                PlannedStep {
+                    subject: "mps/api".to_owned(),
+                    action: "prepare".to_owned(),
+                    detail: String::new(),
+                    undo: None,
+                },
+            ],
+            warnings: vec!["db needs a container engine".to_owned()],
+        },
+    );
+    check(
+        "ProgressLine",
+        &ProgressLine::Progress(Progress {
+            at: AT,
+            stage: Stage::Ready,
+            subject: "mps/api/1".to_owned(),
+            state: StageState::Done,
+            message: "GET /ready answered 200".to_owned(),
+            took_ms: Some(412),
+        }),
+    );
+    check(
+        "ProgressLine-finished",
+        &ProgressLine::Finished(Finished {
+            ok: false,
+            took_ms: 31_000,
+            reason: "mps/api/1 exited with code 1 three times in a row".to_owned(),
+            last_lines: vec!["error: no such table: members".to_owned()],
+            next_step: "tend logs api".to_owned(),
+            urls: Vec::new(),
+            try_next: Vec::new(),
+            warnings: Vec::new(),
+        }),
+    );
+    check("Event", &event());
+    check(
+        "LogLine",
+        &LogLine {
+            at: Some(AT),
+            replica: replica(1),
+            source: LogSource::Stderr,
+            text: "listening on 20001".to_owned(),
+        },
+    );
+    check(
+        "EnvironmentReport",
+        &EnvironmentReport {
+            environment: [("API_KEY".to_owned(), Secret::new("hunter2".to_owned()))].into(),
+            directory: "/srv/mps".into(),
+            uid: 1000,
+            gid: 1000,
+            groups: vec![1000, 27],
+            cgroup: Some("/sys/fs/cgroup/tend/mps/run".into()),
+        },
+    );
+    check(
+        "ApiError",
+        &ApiError::new(Class::NotFound, "there is no stack `mpz`")
+            .hint("did you mean `mps`?")
+            .detail("stacks: mps, shop"),
+    );
+}
+
+#[test]
+fn every_type_an_endpoint_answers_with_has_its_sample() {
+    let samples: BTreeSet<String> = samples::names("answers").into_iter().collect();
+    for endpoint in &ENDPOINTS {
+        let (Answer::Json(name) | Answer::Lines(name)) = endpoint.answer;
+        assert!(samples.contains(&format!("{name}.json")), "{name}");
+    }
+}
+
+#[test]
+fn a_word_of_a_newer_daemon_is_read_as_unknown() {
+    fn read<T: DeserializeOwned>() -> T {
+        serde_json::from_str("\"of_a_newer_daemon\"").unwrap()
+    }
+    assert_eq!(read::<Stage>(), Stage::Other);
+    assert_eq!(read::<ServiceState>(), ServiceState::Unknown);
+    assert_eq!(read::<ReplicaState>(), ReplicaState::Unknown);
+    assert_eq!(read::<EdgeState>(), EdgeState::Unknown);
+    assert_eq!(read::<Enforcement>(), Enforcement::None);
+    assert_eq!(read::<LogSource>(), LogSource::Tend);
+}
+
+#[test]
+fn neither_a_description_nor_a_formatted_environment_shows_a_value() {
+    let description = serde_json::to_string(&Definition::from(&service())).unwrap();
+    assert!(description.contains("API_KEY") && !description.contains("hunter2"));
+    let environment = EnvironmentReport {
+        environment: [("API_KEY".to_owned(), Secret::new("hunter2".to_owned()))].into(),
+        directory: "/".into(),
+        uid: 0,
+        gid: 0,
+        groups: Vec::new(),
+        cgroup: None,
+    };
+    assert!(!format!("{environment:?}").contains("hunter2"));
+}

@@ -1,0 +1,238 @@
+//! Every call as it is written on the wire, and read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tend_api::{
+    Apply, Call, CallName, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, Scale,
+    Target, Upgrade,
+};
+use tend_base::Wall;
+use tend_core::journal::{EventId, Filter, PrincipalFilter};
+use tend_core::model::{Edge, Replicas, ServiceId, Stack, StackSource};
+
+use crate::samples;
+
+fn stack() -> Stack {
+    Stack {
+        name: "mps".parse().unwrap(),
+        source: StackSource {
+            files: vec!["/srv/mps/stack.yml".into()],
+            directory: "/srv/mps".into(),
+            owner_uid: 1000,
+            owner_gid: 1000,
+        },
+        services: BTreeMap::new(),
+        edge: Edge::default(),
+    }
+}
+
+fn target(text: &str) -> Target {
+    let mut parts = text.split('/');
+    Target {
+        stack: parts.next().unwrap().parse().unwrap(),
+        service: parts.next().map(|service| service.parse().unwrap()),
+        slot: parts.next().map(|slot| slot.parse().unwrap()),
+    }
+}
+
+fn service() -> ServiceId {
+    ServiceId {
+        stack: "mps".parse().unwrap(),
+        service: "Web.api_1".parse().unwrap(),
+    }
+}
+
+/// At least one case for each call; the name is the sample's.
+fn cases() -> Vec<(&'static str, Call)> {
+    vec![
+        ("version", Call::Version),
+        ("daemon", Call::Daemon),
+        ("stacks", Call::Stacks),
+        ("stack-status", Call::StackStatus("mps".parse().unwrap())),
+        ("describe", Call::Describe(service())),
+        ("plan", Call::Plan(Box::new(PlanBody { stack: stack() }))),
+        (
+            "apply",
+            Call::Apply(Box::new(Apply {
+                stack: stack(),
+                wait: true,
+            })),
+        ),
+        (
+            "apply-without-waiting",
+            Call::Apply(Box::new(Apply {
+                stack: stack(),
+                wait: false,
+            })),
+        ),
+        ("remove", Call::Remove("mps".parse().unwrap())),
+        ("restart-stack", Call::Restart(target("mps"))),
+        ("restart-replica", Call::Restart(target("mps/api/2"))),
+        ("stop-service", Call::Stop(target("mps/api"))),
+        ("start-service", Call::Start(target("mps/api"))),
+        (
+            "scale",
+            Call::Scale(Scale {
+                service: service(),
+                replicas: Replicas::Count(5),
+            }),
+        ),
+        (
+            "scale-to-max",
+            Call::Scale(Scale {
+                service: service(),
+                replicas: Replicas::Max,
+            }),
+        ),
+        ("events", Call::Events(EventsQuery::default())),
+        (
+            "events-of-everything-at-once",
+            Call::Events(EventsQuery {
+                filter: Filter {
+                    since: Some(Wall(1_795_265_075_123)),
+                    until: Some(Wall(1_795_265_099_000)),
+                    kinds: vec!["replica.exited".into(), "edge.*".into()],
+                    stack: Some("mps".parse().unwrap()),
+                    service: Some("api".parse().unwrap()),
+                    slot: Some(2),
+                    story_of: Some(EventId(41)),
+                    principal: Some(PrincipalFilter::Named("ana & bob = 支付".to_owned())),
+                    after: Some(EventId(7)),
+                    before: Some(EventId(99)),
+                    limit: Some(10),
+                    newest_first: true,
+                },
+                tail: Some(3),
+                follow: false,
+            }),
+        ),
+        (
+            "events-followed",
+            Call::Events(EventsQuery {
+                filter: Filter {
+                    principal: Some(PrincipalFilter::Type("person".to_owned())),
+                    ..Filter::default()
+                },
+                tail: None,
+                follow: true,
+            }),
+        ),
+        (
+            "logs",
+            Call::Logs(LogsQuery {
+                target: target("mps"),
+                since: None,
+                tail: None,
+                streams: LogStreams::Both,
+                follow: false,
+            }),
+        ),
+        (
+            "logs-followed",
+            Call::Logs(LogsQuery {
+                target: target("mps/api/1"),
+                since: Some(Wall(1_795_265_075_123)),
+                tail: Some(20),
+                streams: LogStreams::Stderr,
+                follow: true,
+            }),
+        ),
+        (
+            "environment-to-run",
+            Call::Environment(EnvironmentQuery {
+                target: target("mps/api"),
+                purpose: Purpose::Run,
+                program: "bin/migrate".to_owned(),
+            }),
+        ),
+        (
+            "environment-to-exec",
+            Call::Environment(EnvironmentQuery {
+                target: target("mps/api/1"),
+                purpose: Purpose::Exec,
+                program: "sh".to_owned(),
+            }),
+        ),
+        ("shutdown", Call::Shutdown),
+        (
+            "upgrade",
+            Call::Upgrade(Upgrade {
+                program: "/usr/local/bin/tend".into(),
+            }),
+        ),
+    ]
+}
+
+/// Writes a call as its sample: the line of the request, and the body below it.
+fn written(call: &Call) -> String {
+    let encoded = call.encode();
+    format!(
+        "{} {}\n{}\n",
+        encoded.method,
+        encoded.address,
+        String::from_utf8(encoded.body).unwrap()
+    )
+}
+
+fn read(sample: &str) -> Call {
+    let (line, body) = sample.split_once('\n').unwrap();
+    let (method, address) = line.split_once(' ').unwrap();
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    Call::decode(method, path, query, body.trim_end().as_bytes()).unwrap()
+}
+
+#[test]
+fn every_call_is_read_as_it_is_written() {
+    for (name, call) in cases() {
+        let text = written(&call);
+        samples::assert_is(&format!("calls/{name}.txt"), &text);
+        assert_eq!(read(&text), call, "{name}");
+    }
+}
+
+#[test]
+fn every_sample_of_a_call_is_still_understood() {
+    let known: BTreeSet<String> = cases().iter().map(|(name, _)| format!("{name}.txt")).collect();
+    for name in samples::names("calls") {
+        assert!(known.contains(&name), "{name} has no case");
+        read(&std::fs::read_to_string(samples::path(&format!("calls/{name}"))).unwrap());
+    }
+}
+
+#[test]
+fn the_list_of_calls_is_closed() {
+    let with_case: BTreeSet<CallName> = cases().iter().map(|(_, call)| call.name()).collect();
+    let mut listed = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for endpoint in &ENDPOINTS {
+        assert!(listed.insert(endpoint.name), "{:?} stands twice", endpoint.name);
+        assert!(
+            addresses.insert((endpoint.method, endpoint.path)),
+            "{} {} stands twice",
+            endpoint.method,
+            endpoint.path
+        );
+        assert!(with_case.contains(&endpoint.name), "{:?} has no case", endpoint.name);
+    }
+    assert_eq!(listed, with_case);
+    for (_, call) in cases() {
+        // The names of query parameters on the reference page are those that are written.
+        let encoded = call.encode();
+        let endpoint = call.name().endpoint();
+        let known: BTreeSet<&str> = endpoint.query.split_whitespace().collect();
+        let (_, query) = encoded.address.split_once('?').unwrap_or_default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap();
+            assert!(known.contains(name), "{name} of {:?}", endpoint.name);
+        }
+        assert_eq!(endpoint.body.is_some(), !encoded.body.is_empty(), "{:?}", endpoint.name);
+    }
+}
+
+#[test]
+fn formatting_a_call_shows_no_environment() {
+    for (name, call) in cases() {
+        let shown = format!("{call:?}");
+        assert!(!shown.contains("services"), "{name}: {shown}");
+    }
+}

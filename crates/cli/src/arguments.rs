@@ -1,0 +1,88 @@
+//! What can be typed: the list of commands, and what `tend --help` says beside it. Each command's own arguments stand in its file.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Looks after the services you run: starts them, fronts them, keeps them
+#[derive(Debug, Parser)]
+#[command(
+    name = "tend",
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Shown below the list of commands, and on the reference page.
+pub(crate) const AFTER_HELP: &str = "\
+Services and replicas are named SERVICE, SERVICE/SLOT, STACK/SERVICE or STACK/SERVICE/SLOT (mps/api/1).
+
+Exit codes:
+  0  done, and seen to be done        5  conflict with what is there
+  1  begun, and not as asked          6  something needed is not there now
+  2  wrong use of a command           7  not allowed
+  3  wrong stack file or setting      70 a defect of tend
+  4  not found                        `run` and `exec` pass on their command's
+
+Environment:
+  TEND_STATE, TEND_RUN  folders of the daemon to talk to, instead of the user's own
+  NO_COLOR              no colour";
+
+/// Every command, in the order in which help lists them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(commands::up::Up),
+    Down(commands::down::Down),
+    #[command(visible_alias = "ps")]
+    Status(commands::status::Status),
+    Ls(commands::ls::Ls),
+    Describe(commands::describe::Describe),
+    Logs(commands::logs::Logs),
+    Events(commands::events::Events),
+    Top(commands::top::Top),
+    Restart(commands::restart::Restart),
+    Stop(commands::stop::Stop),
+    Start(commands::start::Start),
+    Scale(commands::scale::Scale),
+    Run(commands::run::Run),
+    Exec(commands::exec::Exec),
+    Plan(commands::plan::Plan),
+    Check(commands::check::Check),
+    Schema(commands::schema::Schema),
+    Info(commands::info::Info),
+    Install(commands::install::Install),
+    Upgrade(commands::upgrade::Upgrade),
+    Shutdown(commands::shutdown::Shutdown),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
+    /// Be the daemon (started by the other commands)
+    #[command(hide = true, disable_help_flag = true)]
+    Daemon(RoleArguments),
+    /// Be the edge (started by the daemon)
+    #[command(hide = true, disable_help_flag = true)]
+    Edge(RoleArguments),
+}
+
+/// Arguments that the role reads itself.
+#[derive(Debug, Args)]
+pub(crate) struct RoleArguments {
+    /// Passed on
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// How a reading command shows what it read.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct JsonOption {
+    /// Print JSON, as the daemon answers it
+    #[arg(long)]
+    pub(crate) json: bool,
+}

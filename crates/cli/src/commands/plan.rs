@@ -1,0 +1,71 @@
+//! `tend plan`: the steps `up` would take, each with its undo.
+
+use clap::Args;
+use tend_api::messages::PlanReport;
+use tend_api::{Call, EXIT_OK, PlanBody};
+
+use crate::arguments::JsonOption;
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::{Cell, Table, Tone};
+use crate::stack_file::StackFileArguments;
+
+/// Show what `up` would do
+///
+/// Shows the steps `up` would take now, each with what undoes it. Changes nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    file: StackFileArguments,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+impl Plan {
+    pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let stack = self.file.load(context)?.stack;
+        let client = context.client_of_a_started_daemon().await?;
+        let call = Call::Plan(Box::new(PlanBody { stack }));
+        let (plan, text) = client.json_with_text::<PlanReport>(&call).await?;
+        if self.json.json {
+            context.line(&text)?;
+            return Ok(EXIT_OK);
+        }
+        let paint = context.paint();
+        for warning in &plan.warnings {
+            context.line(&format!("{} {warning}", paint.paint(Tone::Uneasy, text::WARNING)))?;
+        }
+        if plan.steps.is_empty() {
+            context.line(&text::nothing(plan.stack.as_str()))?;
+            return Ok(EXIT_OK);
+        }
+        let mut table = Table::new(&text::HEADINGS);
+        for (index, step) in plan.steps.iter().enumerate() {
+            let undo = match &step.undo {
+                Some(undo) => Cell::new(undo).tone(Tone::Faint),
+                None => Cell::new(text::NO_UNDO).tone(Tone::Uneasy),
+            };
+            table.row(vec![
+                Cell::new((index + 1).to_string()).right(),
+                Cell::new(&step.action).tone(Tone::Strong),
+                Cell::new(&step.subject),
+                Cell::new(&step.detail),
+                undo,
+            ]);
+        }
+        for line in table.lines(paint) {
+            context.line_later(&line)?;
+        }
+        Ok(EXIT_OK)
+    }
+}
+
+mod text {
+    pub(super) const HEADINGS: [&str; 5] = [">STEP", "DO", "TO", "HOW", "UNDO"];
+    pub(super) const WARNING: &str = "warning:";
+    pub(super) const NO_UNDO: &str = "none";
+
+    pub(super) fn nothing(stack: &str) -> String {
+        format!("{stack} is as its file says: nothing to do")
+    }
+}

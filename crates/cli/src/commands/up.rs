@@ -1,0 +1,60 @@
+//! `tend up`: brings a stack to what its file asks for, and ends when that was seen.
+
+use clap::Args;
+use tend_api::Apply;
+
+use crate::arguments::JsonOption;
+use crate::commands::follow_to_the_end;
+use crate::context::Context;
+use crate::error::Result;
+use crate::stack_file::StackFileArguments;
+
+/// Bring a stack up, or to what its file says now
+///
+/// Brings a stack up, or to what its file says now.
+///
+/// Starts the daemon when there is none. Ends when each routed service answered through the edge, each other one passed its readiness,
+/// and one without a probe stayed up for its start period; otherwise says why not, with the last lines of output.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    file: StackFileArguments,
+    /// Do not wait until it is seen to be up
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+impl Up {
+    pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let stack = self.file.load(context)?.stack;
+        let name = stack.name.clone();
+        let client = context.client_of_a_started_daemon().await?;
+        let reader = client
+            .apply(Apply {
+                stack,
+                wait: !self.no_wait,
+            })
+            .await?;
+        let summary = if self.no_wait {
+            text::accepted(name.as_str())
+        } else {
+            text::up(name.as_str())
+        };
+        let failure = text::not_up(name.as_str());
+        follow_to_the_end(context, reader, self.json.json, &summary, &failure).await
+    }
+}
+
+mod text {
+    pub(super) fn up(stack: &str) -> String {
+        format!("{stack} is up")
+    }
+    pub(super) fn accepted(stack: &str) -> String {
+        format!("{stack} is on its way; `tend status` tells how far it is")
+    }
+    pub(super) fn not_up(stack: &str) -> String {
+        format!("{stack} is not up")
+    }
+}

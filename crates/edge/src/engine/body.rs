@@ -1,0 +1,231 @@
+//! Bodies on their way: counted, passed on frame by frame as the other side takes them, never collected.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tend_base::{Clock, Mono, SystemClock};
+
+use super::connection::ConnectionClock;
+use super::upstream::Lease;
+use crate::exchange::{Attempt, Exchange};
+
+/// A request's body on its way to a replica; several tries share it until one takes the first byte.
+#[derive(Clone)]
+pub(super) struct RequestBody(Rc<Shared>);
+
+struct Shared {
+    incoming: RefCell<Incoming>,
+    taken: Cell<bool>,
+    bytes: Cell<u64>,
+    /// The client sent something else than it announced, or left.
+    failed: Cell<bool>,
+    /// The replica would take more and the client has not sent it.
+    awaited: Cell<bool>,
+    moved: Cell<Option<Mono>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self(Rc::new(Shared {
+            incoming: RefCell::new(incoming),
+            taken: Cell::new(false),
+            bytes: Cell::new(0),
+            failed: Cell::new(false),
+            awaited: Cell::new(false),
+            moved: Cell::new(None),
+        }))
+    }
+
+    /// Says whether part of it is gone and cannot be sent again.
+    pub(super) fn is_taken(&self) -> bool {
+        self.0.taken.get()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.bytes.get()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.failed.get()
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.awaited.get()
+    }
+
+    /// Returns when some of it was last passed on.
+    pub(super) fn moved(&self) -> Option<Mono> {
+        self.0.moved.get()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let shared = &self.0;
+        let mut incoming = shared.incoming.borrow_mut();
+        shared.awaited.set(true);
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        shared.awaited.set(false);
+        shared.taken.set(true);
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                shared.bytes.set(shared.bytes.get() + length as u64);
+                shared.moved.set(Some(SystemClock.now().mono));
+            }
+            Some(Err(_)) => shared.failed.set(true),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.incoming.borrow().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.incoming.borrow().size_hint()
+    }
+}
+
+/// A response's body on its way to the client. Dropping it ends the exchange, complete or not.
+pub(super) struct ResponseBody {
+    source: Source,
+    exchange: Option<Exchange>,
+    request: Option<RequestBody>,
+    clock: std::sync::Arc<ConnectionClock>,
+}
+
+enum Source {
+    Own(Full<Bytes>),
+    Replica {
+        incoming: Incoming,
+        lease: Option<Lease>,
+        attempt: Option<Attempt>,
+    },
+}
+
+impl ResponseBody {
+    /// Returns a text of the edge itself.
+    pub(super) fn own(text: &'static str, exchange: Option<Exchange>, clock: std::sync::Arc<ConnectionClock>) -> Self {
+        Self {
+            source: Source::Own(Full::new(Bytes::from_static(text.as_bytes()))),
+            exchange,
+            request: None,
+            clock,
+        }
+    }
+
+    /// Returns what a replica sends. The connection goes back to its pool at the end.
+    pub(super) fn replica(
+        incoming: Incoming,
+        lease: Lease,
+        attempt: Attempt,
+        exchange: Exchange,
+        request: RequestBody,
+        clock: std::sync::Arc<ConnectionClock>,
+    ) -> Self {
+        Self {
+            source: Source::Replica {
+                incoming,
+                lease: Some(lease),
+                attempt: Some(attempt),
+            },
+            exchange: Some(exchange),
+            request: Some(request),
+            clock,
+        }
+    }
+
+    fn complete(&mut self) {
+        if let Source::Replica { lease, attempt, .. } = &mut self.source {
+            if let Some(lease) = lease.take() {
+                lease.give_back();
+            }
+            drop(attempt.take());
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            if let Some(request) = self.request.take() {
+                exchange.passed(request.bytes(), 0);
+            }
+            drop(exchange);
+            self.clock.response_ended();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.source {
+            Source::Own(full) => ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
+            Source::Replica { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
+                    exchange.passed(0, data.len() as u64);
+                }
+                if this.is_end_stream() {
+                    this.complete();
+                }
+            }
+            Some(Err(_)) => {
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.cut("upstream_cut");
+                }
+                this.end();
+            }
+            None => this.complete(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(full) => full.is_end_stream(),
+            Source::Replica { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(full) => full.size_hint(),
+            Source::Replica { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // hyper never polls a body that says beforehand that it is empty, such as that of a 304 or an answer to HEAD.
+        if self.is_end_stream() {
+            self.complete();
+        } else if let Some(exchange) = &mut self.exchange {
+            if matches!(self.source, Source::Replica { .. }) {
+                exchange.cut("client_cut");
+            }
+            self.end();
+        }
+    }
+}
+
+fn impossible(never: Infallible) -> hyper::Error {
+    match never {}
+}

@@ -1,0 +1,217 @@
+//! What daemon and edge say to each other. Owns the JSON of the messages; knows neither sockets nor what is done about them.
+//!
+//! Every message is one JSON object with `v`, the version of the protocol, and `type`. Unknown fields are ignored; an unknown type is
+//! answered by `refused` and otherwise ignored, so an older edge can be asked something new.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use tend_core::model::{ReplicaId, ServiceId};
+use tend_routing::Failure;
+
+/// Version of the protocol. Raised only when an older side would misunderstand.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// From the daemon, or whoever connects to the control socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToEdge {
+    /// Answered by [`FromEdge::Hello`].
+    Hello {
+        /// Process id of the sender.
+        pid: u32,
+        /// Build of the sender.
+        build: String,
+    },
+    /// Listening sockets, bound and listening, in the order of the descriptors that come with the message.
+    ///
+    /// To be sent before the snapshot that names their addresses; what no snapshot names is kept until the next snapshot.
+    Listeners {
+        /// One entry for each descriptor.
+        sockets: Vec<HandedSocket>,
+    },
+    /// Serve this from now on. Answered by [`FromEdge::Serving`] or [`FromEdge::Refused`].
+    Snapshot {
+        /// A [`tend_routing::Snapshot`].
+        snapshot: serde_json::Value,
+    },
+    /// Answered by one or more [`FromEdge::Listeners`], so that a daemon that came back holds the same sockets.
+    GiveListeners,
+    /// Answered by [`FromEdge::Stats`].
+    Stats,
+    /// Stop accepting, finish what is in flight, exit.
+    DrainAndExit {
+        /// Exit after this even if something is still in flight, in milliseconds.
+        deadline_ms: u64,
+    },
+}
+
+/// A listening socket among the descriptors of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedSocket {
+    /// The address as the snapshot names it.
+    pub address: SocketAddr,
+    /// Which of the edge's threads accepts on it, from 0; taken modulo the number of threads.
+    pub thread: usize,
+}
+
+/// From the edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromEdge {
+    /// Sent first on every connection, and in answer to a hello.
+    Hello {
+        /// Process id of the edge.
+        pid: u32,
+        /// Build of the edge.
+        build: String,
+        /// The generation it serves; the next snapshot must not have a lower one.
+        generation: u64,
+        /// So many threads accept; bind so many sockets for each address.
+        threads: usize,
+    },
+    /// Some of the edge's listening sockets, in the order of the descriptors.
+    Listeners {
+        /// One entry for each descriptor.
+        sockets: Vec<HandedSocket>,
+        /// False when another message with more follows.
+        last: bool,
+    },
+    /// The sockets handed over were taken.
+    ListenersTaken {
+        /// So many were new; the others the edge already had.
+        new: usize,
+    },
+    /// Every thread serves this generation, and it is on disk.
+    Serving {
+        /// Of the snapshot.
+        generation: u64,
+        /// Addresses of the snapshot that could not be listened on.
+        unbound: Vec<Unbound>,
+    },
+    /// What was asked was not done.
+    Refused {
+        /// The type of the message.
+        what: String,
+        /// The reason, for a person.
+        why: String,
+        /// What to do next.
+        hint: String,
+        /// The generation still served.
+        generation: u64,
+    },
+    /// The counters.
+    Stats(Stats),
+    /// The first answer of a replica's life was passed on to a client.
+    Answered {
+        /// Whose replica.
+        service: ServiceId,
+        /// Who answered.
+        replica: ReplicaId,
+        /// In which of its lives.
+        incarnation: u64,
+        /// With what.
+        status: u16,
+    },
+    /// A replica is left out for a while.
+    Ejected {
+        /// Which.
+        replica: ReplicaId,
+        /// In which of its lives.
+        incarnation: u64,
+        /// What tipped it.
+        why: Failure,
+        /// Until a trial, in milliseconds.
+        lasts_ms: u64,
+    },
+    /// A trial succeeded.
+    Readmitted {
+        /// Which.
+        replica: ReplicaId,
+        /// In which of its lives.
+        incarnation: u64,
+    },
+    /// How much a replica that is draining, or has left the snapshot, has in flight. The one with 0 is sent once and is the last:
+    /// nothing is sent to it any more.
+    InFlight {
+        /// Which.
+        replica: ReplicaId,
+        /// In which of its lives.
+        incarnation: u64,
+        /// Requests and upgraded connections.
+        n: u32,
+    },
+    /// The edge stops accepting and will exit.
+    Draining {
+        /// Connections still open.
+        connections: u64,
+    },
+}
+
+/// An address that could not be listened on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbound {
+    /// Which.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    pub why: String,
+}
+
+/// The counters since the edge started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The generation served.
+    pub generation: u64,
+    /// Connections of clients now open.
+    pub connections: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Requests answered, in whatever way.
+    pub requests: u64,
+    /// Answers the edge gave by itself, by the code in `X-Tend-Error`.
+    pub errors: Vec<(String, u64)>,
+    /// Access log lines dropped because the disk was behind or failed.
+    pub log_lines_dropped: u64,
+    /// The replicas of the snapshot, and those that left it with something in flight.
+    pub replicas: Vec<ReplicaStats>,
+}
+
+/// The counters of one life of one replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaStats {
+    /// Which.
+    pub replica: ReplicaId,
+    /// In which of its lives.
+    pub incarnation: u64,
+    /// Requests and upgraded connections now on it.
+    pub in_flight: u32,
+    /// Heads of responses received from it.
+    pub answered: u64,
+    /// Tries that failed, by [`Failure::as_str`].
+    pub failures: Vec<(String, u64)>,
+    /// Whether it is left out now.
+    pub ejected: bool,
+    /// Of its latest answer; 0 when there was none.
+    pub last_status: u16,
+    /// Half of its answers took at most so many microseconds from sending the request to the head of the response, or up to a quarter less.
+    pub p50_us: u64,
+    /// 95 of a hundred did.
+    pub p95_us: u64,
+}
+
+/// A message with its version.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope<T> {
+    pub(crate) v: u32,
+    #[serde(flatten)]
+    pub(crate) message: T,
+}
+
+/// Writes a message as the bytes of a frame.
+pub(crate) fn to_bytes(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(&Envelope {
+        v: PROTOCOL_VERSION,
+        message,
+    })
+    .expect("messages have nothing JSON cannot hold")
+}

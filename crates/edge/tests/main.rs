@@ -1,0 +1,22 @@
+//! The edge as a whole: real sockets, real upstream servers, the real control socket.
+
+mod balance;
+mod fixture;
+mod http;
+mod lifecycle;
+mod patience;
+mod process;
+mod routing;
+
+#[test]
+fn no_test_file_was_forgotten() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_some_and(|extension| extension == "rs") && module != "main" {
+            assert!(main.contains(&format!("mod {module};")), "{module}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The pages made from the table of keys are the ones committed (`UPDATE=1` rewrites them), and the schema agrees with the loader.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tend_stackfile::{Input, Loaded, load};
+
+use crate::disk::{Disk, compare, repository};
+
+#[test]
+fn the_json_schema_is_current() {
+    let text = serde_json::to_string_pretty(&tend_stackfile::schema()).unwrap() + "\n";
+    let path = repository().join("docs/reference/stack-file.schema.json");
+    if let Err(difference) = compare(&path, &text) {
+        panic!("{difference}");
+    }
+}
+
+#[test]
+fn the_manual_page_is_current() {
+    let path = repository().join("docs/reference/stack-file.md");
+    if let Err(difference) = compare(&path, &tend_stackfile::page()) {
+        panic!("{difference}");
+    }
+}
+
+/// An editor that follows the schema must find every `$ref`.
+#[test]
+fn every_reference_of_the_schema_leads_somewhere() {
+    let schema = tend_stackfile::schema();
+    let definitions = schema["definitions"].as_object().unwrap();
+    let mut found = 0;
+    let mut open = vec![&schema];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(reference)) = map.get("$ref") {
+                    let name = reference.strip_prefix("#/definitions/").unwrap();
+                    assert!(definitions[name].is_object(), "{reference}");
+                    found += 1;
+                }
+                open.extend(map.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(found > 30, "{found}");
+    let services = &schema["properties"]["services"]["additionalProperties"]["$ref"];
+    let name = services.as_str().unwrap().strip_prefix("#/definitions/").unwrap();
+    let service = definitions[name]["properties"].as_object().unwrap();
+    for key in ["image", "command", "readiness", "restart_every", "deploy"] {
+        assert!(service.contains_key(key), "{key}");
+    }
+    assert_eq!(definitions[name]["additionalProperties"], Value::Bool(false));
+}
+
+/// An editor must not mark what the loader takes. Debian's docker-compose brings a validator of JSON Schema along.
+#[test]
+fn the_schema_takes_what_the_loader_takes() {
+    /// Read otherwise by YAML 1.1, which Python's reader speaks: a switch and a date.
+    const YAML_1_1: [&str; 2] = ["restart-bare-no.yml", "environment-date.yml"];
+    const SCRIPT: &str = "
+import json, sys, yaml, jsonschema
+class Loader(yaml.SafeLoader):
+    pass
+def tagged(loader, suffix, node):
+    if isinstance(node, yaml.SequenceNode): return loader.construct_sequence(node)
+    if isinstance(node, yaml.MappingNode): return loader.construct_mapping(node, deep=True)
+    return None
+Loader.add_multi_constructor('!', tagged)
+schema = jsonschema.Draft7Validator(json.load(sys.stdin))
+for path in sys.argv[1:]:
+    with open(path, encoding='utf-8') as file:
+        for error in schema.iter_errors(yaml.load(file, Loader)):
+            print(path, '.'.join(map(str, error.path)), error.message[:200])
+";
+    let tests = repository().join("crates/stackfile/tests");
+    let mut folders = vec![tests.join("corpus"), tests.join("cases"), repository().join("stacks")];
+    let mut accepted = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !name.ends_with(".yml") || YAML_1_1.contains(&name) {
+                continue;
+            }
+            let input = Input {
+                files: &Disk,
+                paths: vec![path.clone()],
+                environment: BTreeMap::new(),
+                profiles: vec!["*".to_owned()],
+                name: Some("any".to_owned()),
+            };
+            // A key with nothing after it is taken with a warning; an editor may mark it.
+            let is_clean = |loaded: Loaded| loaded.notes.iter().all(|note| !note.message.contains("has no value"));
+            if load(&input).is_ok_and(is_clean) {
+                accepted.push(path);
+            }
+        }
+    }
+    assert!(accepted.len() > 60, "{}", accepted.len());
+    let mut python = Command::new("python3")
+        .args(["-c", SCRIPT])
+        .args(&accepted)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is there, since docker-compose needs it");
+    let schema = tend_stackfile::schema().to_string();
+    python.stdin.take().unwrap().write_all(schema.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "install Debian's package `docker-compose`");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.is_empty(), "{said}");
+}

@@ -1,0 +1,171 @@
+//! Asks the journal and the state, while they are written or not. Knows no writer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use serde::de::DeserializeOwned;
+use tend_core::journal::{Event, EventId, Filter};
+
+use crate::{DocumentKind, Error, schema, select::select, transaction};
+
+/// A read-only look at a database. Not shared between threads: each opens its own.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Reader {
+    /// Opens a database for reading.
+    ///
+    /// # Errors
+    /// When there is none, it is not ours, or it was written by a newer tend.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            path: path.to_owned(),
+            connection: schema::open_for_reading(path)?,
+        })
+    }
+
+    /// Returns the events a filter asks for.
+    ///
+    /// # Errors
+    /// When reading fails, or a row was changed so that it is not an event any more.
+    pub fn events(&self, filter: &Filter) -> Result<Vec<Event>, Error> {
+        let query = select(filter);
+        let failed = self.read_failed("events");
+        let mut statement = self.connection.prepare_cached(&query.sql).map_err(&failed)?;
+        let mut rows = statement.query(params_from_iter(query.values)).map_err(&failed)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let seq: i64 = row.get(0).map_err(&failed)?;
+            let row = transaction::row_of(row).ok_or_else(|| Error::Malformed {
+                path: self.path.clone(),
+                event: EventId(seq.cast_unsigned()),
+            })?;
+            events.push(row.to_event().map_err(|source| Error::Row {
+                path: self.path.clone(),
+                source: Arc::new(source),
+            })?);
+        }
+        Ok(events)
+    }
+
+    /// Returns one event; none when there is none of this number, or it was pruned.
+    ///
+    /// # Errors
+    /// As [`Reader::events`].
+    pub fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
+        let filter = Filter {
+            after: Some(EventId(id.0.saturating_sub(1))),
+            before: Some(EventId(id.0.saturating_add(1))),
+            ..Filter::default()
+        };
+        Ok(self.events(&filter)?.pop())
+    }
+
+    /// Returns the number of the last event, 0 when there is none.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn head(&self) -> Result<EventId, Error> {
+        transaction::read_head(&self.connection)
+            .map(|head| head.seq)
+            .map_err(self.read_failed("the last event"))
+    }
+
+    /// Follows the journal from here on: what `filter` asks for and what has not been given yet, each time it is asked.
+    ///
+    /// Starts after [`Filter::after`], or at the oldest event. Order and limit of the filter apply to each answer, the order always
+    /// being oldest first.
+    #[must_use]
+    pub fn tail(self, filter: Filter) -> Tail {
+        Tail {
+            reader: self,
+            filter: Filter {
+                newest_first: false,
+                ..filter
+            },
+        }
+    }
+
+    /// Returns all documents of a kind with their ids, in the order of the ids.
+    ///
+    /// # Errors
+    /// When reading fails or a document is not a `T`.
+    pub fn documents<T: DeserializeOwned>(&self, kind: DocumentKind) -> Result<Vec<(String, T)>, Error> {
+        let failed = self.read_failed("documents");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, json FROM documents WHERE kind = ? ORDER BY id")
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map([kind.as_str()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })
+            .map_err(&failed)?;
+        rows.map(|row| {
+            let (id, json) = row.map_err(&failed)?;
+            let value = self.parse(kind, &id, &json)?;
+            Ok((id, value))
+        })
+        .collect()
+    }
+
+    /// Returns one document; none when there is none of this id.
+    ///
+    /// # Errors
+    /// When reading fails or the document is not a `T`.
+    pub fn document<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str) -> Result<Option<T>, Error> {
+        let json: Option<String> = self
+            .connection
+            .query_row(
+                "SELECT json FROM documents WHERE kind = ? AND id = ?",
+                [kind.as_str(), id],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(self.read_failed("documents"))?;
+        json.map(|json| self.parse(kind, id, &json)).transpose()
+    }
+
+    fn parse<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str, json: &str) -> Result<T, Error> {
+        serde_json::from_str(json).map_err(|source| Error::Document {
+            kind: kind.as_str(),
+            id: id.to_owned(),
+            path: self.path.clone(),
+            source: Arc::new(source),
+        })
+    }
+
+    fn read_failed(&self, what: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+        let path = self.path.clone();
+        move |source| Error::Read {
+            what,
+            path: path.clone(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+/// A reader that remembers how far it has read.
+#[derive(Debug)]
+pub struct Tail {
+    reader: Reader,
+    filter: Filter,
+}
+
+impl Tail {
+    /// Returns what has come since the last time; nothing when nothing has.
+    ///
+    /// # Errors
+    /// As [`Reader::events`]; the next call asks for the same again.
+    pub fn next_events(&mut self) -> Result<Vec<Event>, Error> {
+        let events = self.reader.events(&self.filter)?;
+        if let Some(last) = events.last() {
+            self.filter.after = Some(last.id);
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,130 @@
+//! What all parts of the daemon share: who and where it is, its store, its sockets, and the processes it looks after.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tend_api::Paths;
+use tend_api::messages::LimitsReport;
+use tend_base::Mono;
+use tend_linux::Hierarchy;
+use tend_store::{Files, Store};
+use tokio::sync::watch;
+
+use super::listeners::Listeners;
+use super::replicas::Replicas;
+
+/// A daemon has at least so many ports to give, wherever it begins.
+const PORTS_MIN: u16 = 1000;
+
+/// Shared by all parts; lives as long as the process.
+pub(crate) struct Shared {
+    /// Its folders.
+    pub(crate) paths: Paths,
+    /// Its database files.
+    pub(crate) files: Files,
+    /// The copy of its program from which roles are started.
+    pub(crate) program: PathBuf,
+    /// Names that program.
+    pub(crate) build: String,
+    /// The user it runs as.
+    pub(crate) uid: u32,
+    /// Processors of the machine.
+    pub(crate) cores: u32,
+    /// Ports for replicas and services.
+    pub(crate) ports: Range<u16>,
+    /// When it started.
+    pub(crate) started: Mono,
+    /// What the machine can enforce.
+    pub(crate) limits: LimitsReport,
+    /// The control groups of replicas, where the machine has any to give.
+    pub(crate) cgroups: Option<Hierarchy>,
+    /// Names this daemon among others of the machine: the hash of its state folder.
+    pub(crate) name: String,
+    /// Journal and state.
+    pub(crate) store: Store,
+    /// Woken by each commit, with the number of the newest event.
+    pub(crate) commits: watch::Receiver<u64>,
+    /// The listening sockets.
+    pub(crate) listeners: Listeners,
+    /// The replicas' shims.
+    pub(crate) replicas: Replicas,
+    edge_pid: AtomicU32,
+    looked_at: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        paths: Paths,
+        files: Files,
+        program: PathBuf,
+        build: String,
+        store: Store,
+        commits: watch::Receiver<u64>,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let ports = tend_linux::replica_ports();
+        let (cgroups, limits) = super::identity::limits();
+        let hash = paths
+            .state
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            });
+        // Daemons of one machine begin at different ports, so that they rarely meet; where they do, the later one moves on.
+        let spread = u32::from(ports.end().saturating_sub(*ports.start()).saturating_sub(PORTS_MIN)).max(1);
+        let first = ports.start() + u16::try_from(hash % spread).unwrap_or(0);
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            cores,
+            ports: first..*ports.end(),
+            started: super::now().mono,
+            limits,
+            cgroups,
+            name: format!("{hash:08x}"),
+            store,
+            commits,
+            listeners: Listeners::new(cores as usize),
+            replicas: Replicas::default(),
+            edge_pid: AtomicU32::new(0),
+            looked_at: AtomicU64::new(0),
+            paths,
+            files,
+            program,
+            build,
+        }
+    }
+
+    /// Returns the folder of all replicas' logs.
+    pub(crate) fn logs_folder(&self) -> PathBuf {
+        self.paths.state.join("logs")
+    }
+
+    /// Returns the process of the edge.
+    pub(crate) fn edge_pid(&self) -> Option<u32> {
+        Some(self.edge_pid.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
+    /// Notes the process of the edge.
+    pub(crate) fn set_edge_pid(&self, pid: u32) {
+        self.edge_pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Returns the proportional set size of a process in bytes.
+    pub(crate) fn memory_of(&self, pid: u32) -> Option<u64> {
+        let pid = i32::try_from(pid).ok()?;
+        Some(tend_linux::memory_pss(&[pid])).filter(|bytes| *bytes > 0)
+    }
+
+    /// Notes that somebody looks at figures, so that they are measured for a while.
+    pub(crate) fn look(&self) {
+        self.looked_at.store(super::now().mono.0, Ordering::Relaxed);
+    }
+
+    /// Returns when somebody last looked at figures.
+    pub(crate) fn looked_at(&self) -> Mono {
+        Mono(self.looked_at.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,104 @@
+//! What the edge is to serve, put together from what is known. Pure.
+
+use std::net::SocketAddr;
+
+use tend_core::model::{Port, ServiceId};
+use tend_core::observed::Endpoints;
+use tend_core::world::World;
+use tend_routing::{
+    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service, Snapshot,
+};
+
+/// Paths of probes, which would fill the access log with lines that tell nothing (E5).
+fn quiet_paths(world: &World, id: &ServiceId) -> Vec<String> {
+    let Some((_, service)) = world.service(id) else {
+        return Vec::new();
+    };
+    let probes = [&service.readiness, &service.liveness];
+    let paths = probes.into_iter().flatten().filter_map(|probe| match &probe.action {
+        tend_core::model::ProbeAction::Http { path, .. } => Some(path.clone()),
+        _ => None,
+    });
+    paths.collect()
+}
+
+/// Returns the snapshot of a generation.
+pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> Snapshot {
+    let mut listeners: Vec<SocketAddr> = Vec::new();
+    let mut routes = Vec::new();
+    let mut services = Vec::new();
+    for (name, wanted) in &world.stacks {
+        let own: Vec<SocketAddr> = wanted
+            .stack
+            .edge
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        listeners.extend(&own);
+        for route in &wanted.stack.edge.routes {
+            let service = ServiceId {
+                stack: name.clone(),
+                service: route.service.clone(),
+            };
+            routes.push(Route {
+                // A stack's routes are only at its own listeners, whatever other stacks listen on.
+                listeners: if route.listeners.is_empty() {
+                    own.clone()
+                } else {
+                    route.listeners.clone()
+                },
+                host: route.host.clone(),
+                path_prefix: route.path_prefix.clone(),
+                quiet_paths: quiet_paths(world, &service),
+                retry: RetryPolicy::default(),
+                service,
+            });
+        }
+        for service in wanted
+            .stack
+            .services
+            .values()
+            .filter(|service| service.port != Port::None)
+        {
+            let id = ServiceId {
+                stack: name.clone(),
+                service: service.name.clone(),
+            };
+            let port = world.services.get(&id).and_then(|facts| facts.loopback_port);
+            let replicas = endpoints.get(&id).into_iter().flatten().map(|endpoint| Replica {
+                id: endpoint.replica.clone(),
+                incarnation: endpoint.incarnation,
+                address: SocketAddr::from(([127, 0, 0, 1], endpoint.port)),
+                weight: 1,
+                state: if endpoint.draining {
+                    ReplicaState::Draining
+                } else {
+                    ReplicaState::Ready
+                },
+            });
+            services.push(Service {
+                internal: port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+                ejection: EjectionPolicy::default(),
+                replicas: replicas.collect(),
+                id,
+            });
+        }
+    }
+    listeners.sort_unstable();
+    listeners.dedup();
+    let listeners = listeners
+        .into_iter()
+        .map(|address| Listener {
+            address,
+            key: String::new(),
+        })
+        .collect();
+    Snapshot {
+        format: FORMAT_VERSION,
+        generation,
+        listeners,
+        routes,
+        services,
+    }
+}

@@ -1,0 +1,86 @@
+//! The service the end-to-end tests run: answers HTTP on `PORT` and does on request what services do by accident.
+//!
+//! `GET /pid` its process id, `GET /ready` 200 until `GET /unready`, `GET /exit?CODE` ends it, `GET /print?N` prints N numbered lines,
+//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory. Prints one line when it starts. Knows nothing of tend.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn main() -> std::io::Result<()> {
+    let port = std::env::var("PORT").unwrap_or_else(|_| "0".to_owned());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+    let ready = Arc::new(AtomicBool::new(true));
+    let leaked = Arc::new(Mutex::new(Vec::new()));
+    say(format_args!("service {} listens on {port}", std::process::id()));
+    for stream in listener.incoming() {
+        let (ready, leaked) = (Arc::clone(&ready), Arc::clone(&leaked));
+        let stream = stream?;
+        // A client that leaves early ends its own thread and nothing else.
+        std::thread::spawn(move || serve(stream, &ready, &leaked));
+    }
+    Ok(())
+}
+
+fn say(text: std::fmt::Arguments<'_>) {
+    // Whoever reads may be gone; the service goes on.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut body_bytes = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            let header = header.trim().to_ascii_lowercase();
+            if let Some(length) = header.strip_prefix("content-length:") {
+                body_bytes = length.trim().parse().unwrap_or(0);
+            }
+            if header.is_empty() {
+                break;
+            }
+        }
+        reader.read_exact(&mut vec![0; body_bytes])?;
+        let target = line.split(' ').nth(1).unwrap_or("/").to_owned();
+        let (path, number) = target.split_once('?').unwrap_or((&target, ""));
+        let number: u64 = number.parse().unwrap_or(0);
+        let mut status = "200 OK";
+        match path {
+            "/ready" if !ready.load(Ordering::Relaxed) => status = "503 Service Unavailable",
+            "/unready" => ready.store(false, Ordering::Relaxed),
+            "/exit" => end(i32::try_from(number).unwrap_or(1)),
+            "/slow" => std::thread::sleep(Duration::from_millis(number)),
+            "/print" => (0..number).for_each(|number| say(format_args!("line {number:09}"))),
+            "/leak" => {
+                if let Ok(mut leaked) = leaked.lock() {
+                    let more = leaked.len() + usize::try_from(number << 20).unwrap_or(0);
+                    leaked.resize(more, 1);
+                }
+            }
+            _ => {}
+        }
+        let body = format!("{} {target}\n", std::process::id());
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+    }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "to end at once, from whichever thread, is what is asked of it"
+)]
+fn end(code: i32) {
+    std::process::exit(code)
+}

@@ -1,0 +1,23 @@
+//! End-to-end tests: real processes, real kills. Each test has a tend of its own.
+
+mod bad_input;
+mod commands;
+mod kills;
+mod readme;
+mod rig;
+mod supervision;
+
+/// Every file beside this one is compiled.
+#[test]
+fn no_test_file_was_forgotten() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let this = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(
+            module == "main" || this.contains(&format!("mod {module};")),
+            "{name} is compiled by nobody"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! Replicas that crash, hang, leak, refuse to go, and who they run as.
+
+use std::os::unix::fs::MetadataExt;
+
+use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
+
+#[test]
+fn a_crash_is_answered_at_once_and_leaves_a_card_with_the_last_lines() {
+    let machine = Machine::new("crash");
+    let port = free_port();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
+             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        ),
+    );
+    machine.tend(&["up", &folder]).ok();
+    assert!(get(port, "/exit?7").map_or(true, |answer| answer.status == 502));
+    wait_until("it is back", || {
+        get(port, "/pid").is_ok_and(|answer| answer.status == 200)
+    });
+    let cards = machine.events("replica.exited");
+    let card = &cards.last().expect("a crash card")["data"];
+    assert_eq!(card["exit"], "exited with code 7");
+    let lines = card["last_lines"].as_array().unwrap();
+    assert!(
+        lines.iter().any(|line| line.as_str().unwrap().contains("listens on")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_replica_that_hangs_is_killed_by_its_liveness_and_started_again() {
+    let machine = Machine::new("liveness");
+    let port = free_port();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ tcp: true }}\n\
+             \x20   liveness: {{ http: /ready, interval: 200ms, timeout: 500ms, retries: 2, start_period: 0s }}\n\
+             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        ),
+    );
+    machine.tend(&["up", &folder]).ok();
+    let before = machine.pids("shop", "web")[0];
+    get(port, "/unready").unwrap();
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
+    let cards = machine.events("replica.exited");
+    let exit = cards.last().unwrap()["data"]["exit"].as_str().unwrap().to_owned();
+    assert!(exit.contains("liveness"), "{exit}");
+}
+
+#[test]
+fn a_replica_over_its_memory_limit_is_killed_and_told_apart() {
+    let machine = Machine::new("memory");
+    let port = free_port();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
+             \x20   deploy: {{ resources: {{ limits: {{ memory: 64m }} }} }}\n\
+             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        ),
+    );
+    machine.tend(&["up", &folder]).ok();
+    let before = machine.pids("shop", "web")[0];
+    // With a cgroup the kernel kills it while it answers, without one tend does soon after.
+    let _ = get(port, "/leak?200");
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
+    let cards = machine.events("replica.exited");
+    let exit = cards.last().unwrap()["data"]["exit"].as_str().unwrap().to_owned();
+    assert!(exit.contains("memory"), "{exit}");
+}
+
+#[test]
+fn a_tree_that_ignores_the_stop_signal_is_killed_whole_after_the_grace_period() {
+    let machine = Machine::new("stubborn");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  stubborn:\n    stop_grace_period: 500ms\n    start_period: 100ms\n\
+         \x20   command: sh -c 'trap \"\" TERM; sleep 1000 & echo child $$!; while true; do sleep 1; done'\n",
+    );
+    machine.tend(&["up", &folder]).ok();
+    let said = machine.tend(&["logs", "shop/stubborn"]).ok();
+    let child: i32 = said
+        .split("child ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{said}"))
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(is_alive(child));
+    let parent = machine.pids("shop", "stubborn")[0];
+    machine.tend(&["down", "shop"]).ok();
+    assert!(!is_alive(parent));
+    wait_until("what it started is gone too", || !is_alive(child));
+}
+
+#[test]
+fn a_rolling_restart_under_load_fails_no_request() {
+    let machine = Machine::new("rolling");
+    let port = free_port();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    replicas: 3\n    readiness: {{ http: /ready }}\n\
+             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        ),
+    );
+    machine.tend(&["up", &folder]).ok();
+    let before = machine.pids("shop", "web");
+    let asking = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let go_on = std::sync::Arc::clone(&asking);
+    let load = std::thread::spawn(move || {
+        let mut answers = 0;
+        while go_on.load(std::sync::atomic::Ordering::Relaxed) {
+            let answer = get(port, "/slow?5").unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            answers += 1;
+        }
+        answers
+    });
+    machine.tend(&["restart", "shop/web"]).ok();
+    machine.wait_ready("shop", "web", 3);
+    asking.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert!(load.join().unwrap() > 10);
+    assert!(machine.pids("shop", "web").iter().all(|pid| !before.contains(pid)));
+}
+
+#[test]
+fn a_restart_on_schedule_happens_by_itself() {
+    let machine = Machine::new("schedule");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n    restart_every: 1s\n",
+    );
+    machine.tend(&["up", &folder]).ok();
+    let before = machine.pids("shop", "web");
+    wait_until("it was restarted", || machine.pids("shop", "web") != before);
+    wait_until("it says why", || {
+        machine
+            .events("replica.stopping")
+            .iter()
+            .any(|event| event["data"]["reason"] == "its scheduled restart is due")
+    });
+}
+
+#[test]
+fn a_replica_never_runs_silently_as_root() {
+    if !rustix::process::geteuid().is_root() {
+        // Then it can only run as this very user, which the other tests see.
+        return;
+    }
+    let machine = Machine::new("users");
+    let text = |user: &str| format!("services:\n  web:\n    command: ../e2e-service\n    port: PORT\n{user}");
+    let uid = |stack: &str| {
+        let pid = machine.pids(stack, "web")[0];
+        std::fs::metadata(format!("/proc/{pid}")).unwrap().uid()
+    };
+    let of_root = machine.stack("of-root", &text(""));
+    machine.tend(&["up", &of_root]).ok();
+    assert!(
+        (61_184..65_520).contains(&uid("of-root")),
+        "a user of the stack's own, not {}",
+        uid("of-root")
+    );
+
+    let of_owner = machine.stack("of-owner", &text(""));
+    std::os::unix::fs::chown(
+        std::path::Path::new(&of_owner).join("stack.yml"),
+        Some(4321),
+        Some(4321),
+    )
+    .unwrap();
+    machine.tend(&["up", &of_owner]).ok();
+    assert_eq!(uid("of-owner"), 4321, "the file's owner");
+
+    let named = machine.stack("named", &text("    user: nobody\n"));
+    machine.tend(&["up", &named]).ok();
+    assert_eq!(uid("named"), 65_534, "the user the file names");
+
+    let asked = machine.stack("asked", &text("    user: root\n"));
+    machine.tend(&["up", &asked]).ok();
+    assert_eq!(uid("asked"), 0, "root only where the file says so");
+}
+
+#[test]
+fn an_unprivileged_user_has_a_tend_of_his_own() {
+    if !rustix::process::geteuid().is_root() {
+        // Then every test is this one.
+        return;
+    }
+    let machine = Machine::new("unprivileged").as_user(4322);
+    let port = free_port();
+    let folder = machine.mps(port);
+    machine.tend(&["up", &folder]).ok();
+    assert_eq!(get(port, "/health").unwrap().status, 200);
+    let pid = machine.pids("mps", "api")[0];
+    assert_eq!(std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(), 4322);
+    kill(pid);
+    wait_until("it was replaced", || !machine.pids("mps", "api").contains(&pid));
+    machine.wait_ready("mps", "api", 3);
+    machine.tend(&["down", "mps"]).ok();
+    machine.tend(&["events", "verify"]).ok();
+}
