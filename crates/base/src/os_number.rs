@@ -30,7 +30,10 @@ mod tests {
     #[test]
     fn numbers_are_cut_and_nothing_else_is() {
         let real = std::io::Error::from_raw_os_error(111).to_string();
-        assert!(real.ends_with("(os error 111)"), "the standard library words it otherwise: {real}");
+        assert!(
+            real.ends_with("(os error 111)"),
+            "the standard library words it otherwise: {real}"
+        );
         for (given, expected) in [
             ("a: refused (os error 111)", "a: refused"),
             ("refused (os error 111): on a (os error 2), b", "refused: on a, b"),

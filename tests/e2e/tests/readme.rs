@@ -14,6 +14,9 @@ const END: &str = "<!-- transcript:end -->";
 /// Where the reader's clone is said to be.
 const HOME: &str = "/home/ana";
 
+/// Where tend keeps its state there.
+const STATE: &str = "/home/ana/.local/state/tend";
+
 /// The address in the stack file, which the session shows; the test listens elsewhere.
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -39,7 +42,10 @@ fn the_session_in_the_readme_is_true() {
         write!(live, "{blank}$ {command}\n{printed}").unwrap();
         if std::env::var_os("UPDATE").is_none() {
             let (stands, is) = (comparable(&expected), comparable(&printed));
-            assert_eq!(stands, is, "`{command}` printed\n{printed}\nUPDATE=1 rewrites the README");
+            assert_eq!(
+                stands, is,
+                "`{command}` printed\n{printed}\nUPDATE=1 rewrites the README"
+            );
         }
     }
     assert!(
@@ -90,11 +96,19 @@ impl Terminal {
         // Said once where there is no terminal; on one it stands in the line that is drawn again and again.
         let mut lines: Vec<&str> = printed.lines().filter(|line| !line.starts_with("  waits ")).collect();
         // The replicas come up, or end, in any order.
-        lines.chunk_by_mut(|a, b| is_progress(a) && is_progress(b)).for_each(|chunk| {
-            chunk.sort_by_key(|line| line.split_whitespace().skip(1).take(2).collect::<Vec<_>>());
-            chunk.sort_by_key(|line| line.split_whitespace().nth(1) == Some("answered"));
-        });
-        lines.iter().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+        lines
+            .chunk_by_mut(|a, b| is_progress(a) && is_progress(b))
+            .for_each(|chunk| {
+                chunk.sort_by_key(|line| {
+                    let mut words = line.split_whitespace().skip(1);
+                    let stage = words.next().unwrap_or_default();
+                    let order = ["start", "ready", "answered"].iter().position(|known| *known == stage);
+                    (order, stage, words.next().unwrap_or_default())
+                });
+            });
+        lines
+            .iter()
+            .fold(String::new(), |text, line| text + line.trim_end() + "\n")
     }
 
     /// Returns the README's command with this run's address, code and process in place of the README's.
@@ -130,7 +144,9 @@ impl Terminal {
 
     /// Returns a text with the README's address and folder in place of this run's.
     fn as_a_reader_sees(&self, text: &str) -> String {
+        let state = self.machine.folder.join("state").display().to_string();
         text.replace(&self.clone.display().to_string(), &format!("{HOME}/tend"))
+            .replace(&state, STATE)
             .replace(&format!("127.0.0.1:{}", self.port), ADDRESS)
     }
 }
@@ -170,14 +186,21 @@ fn last_code(text: &str) -> Option<&str> {
 
 /// Returns the lines of an output without what differs from run to run.
 fn comparable(printed: &str) -> Vec<String> {
-    let lines = printed.lines().filter(|line| !line.trim().is_empty());
+    // Which replica served which request, and so what it wrote last, differs as well.
+    let lines = printed
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("| "));
     lines
         .map(|line| {
             let json = line.starts_with('{');
-            let separators = |c: char| c.is_whitespace() || "\"(),{}".contains(c);
+            let separators = |c: char| c.is_whitespace() || "\"(),;{}".contains(c);
             let mut words: Vec<&str> = Vec::new();
             for word in line.split(separators).filter(|word| !word.is_empty()) {
-                let word = if json { without_codes(word) } else { without_figures(word) };
+                let word = if json {
+                    without_codes(word)
+                } else {
+                    without_figures(word)
+                };
                 let unit = matches!(word, "ms" | "s") && words.last() == Some(&"#");
                 // «1m 05s» is as «3 s», and a time that was not measured is as one that was.
                 if !unit && !(word == "#" && words.last() == Some(&"#")) {
@@ -204,7 +227,7 @@ fn without_codes(word: &str) -> &str {
 
 /// Hides figures: process ids, ports, times, memory, shares.
 fn without_figures(word: &str) -> &str {
-    let figure = |c: char| c.is_ascii_digit() || ".:%-smh;".contains(c);
+    let figure = |c: char| c.is_ascii_digit() || ".:%-smhTZ".contains(c);
     if word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(figure) {
         "#"
     } else {
