@@ -20,6 +20,9 @@ pub(crate) enum Error {
     #[error("could not read `{path}`")]
     Read { path: PathBuf, source: io::Error },
 
+    #[error("could not write `{path}`")]
+    Write { path: PathBuf, source: io::Error },
+
     #[error("could not understand what `{command}` printed")]
     Metadata { command: String, source: serde_json::Error },
 
@@ -33,4 +36,16 @@ pub(crate) enum Error {
         "no test replays the corpus of: {targets}; name it `fuzz_corpus_<target>` in the crate that owns the parser"
     )]
     NotReplayed { targets: String },
+
+    #[error("scenario `{path}`: {what}")]
+    Scenario { path: PathBuf, what: String },
+
+    #[error("apt's sources name no mirror for the release {release}; `debootstrap` needs one")]
+    NoMirror { release: String },
+
+    #[error("the image of the virtual machine is made by debootstrap, which needs root; run it once as root")]
+    NotRoot,
+
+    #[error("{count} of {total} claims do not hold: {names}")]
+    Claims { count: usize, total: usize, names: String },
 }

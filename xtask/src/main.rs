@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci | tidy | sim | fuzz`.
+//! The project's own commands: `cargo xtask ci | tidy | sim | fuzz | vm`.
 //!
 //! Owns what a person or CI runs on this repository. Knows nothing of what the product does: it starts cargo and reads
 //! files.
@@ -15,6 +15,7 @@ mod fuzz;
 mod process;
 mod sim;
 mod tidy;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +29,9 @@ usage: cargo xtask <command>
   tidy [--root DIR]         the rules of the repository that no compiler checks
   sim [--seed N | --seeds N] [--chapter C]
                             the simulator; --seed replays one run exactly (default: --seeds 2000)
-  fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target";
+  fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target
+  vm [SCENARIO...] [--debug]
+                            what needs a kernel of its own, in a virtual machine (`vm --list` names the claims)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,6 +64,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["tidy"] => tidy::run(&root()),
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
         ["sim", options @ ..] => sim::run(&root(), options),
+        ["vm", arguments @ ..] => vm::run(&root(), arguments),
         ["fuzz"] => fuzz::run(&root()),
         ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
         [first, ..] => Err(Error::Usage {

@@ -5,3 +5,4 @@ mod command_line;
 mod fuzz;
 mod sandbox;
 mod tidy;
+mod vm;

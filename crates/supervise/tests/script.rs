@@ -208,14 +208,17 @@ impl Script {
             ["jump", by] => self.now.wall.0 += parse_duration(by).unwrap().as_millis() as u64,
             ["status"] => self.status(),
             ["plan", wish @ ..] => {
-                let plan = self.controller.rehearse(&self.stack.name, self.wish(wish), self.now);
+                let wish = self.wish(wish);
+                let plan = self.controller.rehearse(&self.stack.name, wish, self.now);
                 for planned in plan.steps {
                     self.print(&planned.step.to_string());
                 }
             }
             words => {
                 let input = self.input(words);
-                self.under_way.retain(|step| !self.answers(&input, step));
+                let mut under_way = std::mem::take(&mut self.under_way);
+                under_way.retain(|step| !self.answers(&input, step));
+                self.under_way = under_way;
                 self.feed(input);
             }
         }
