@@ -203,7 +203,8 @@ fn comparable(printed: &str) -> Vec<String> {
                 };
                 let unit = matches!(word, "ms" | "s") && words.last() == Some(&"#");
                 // «1m 05s» is as «3 s», and a time that was not measured is as one that was.
-                if !unit && !(word == "#" && words.last() == Some(&"#")) {
+                let again = word == "#" && words.last() == Some(&"#");
+                if !unit && !again {
                     words.push(word);
                 }
             }
