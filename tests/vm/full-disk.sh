@@ -63,7 +63,7 @@ else
 fi
 
 victim=$(pgrep mps-api | head -1)
-kill -9 "$victim"
+[ -n "$victim" ] && kill -9 "$victim"
 three() { [ "$(pgrep -c mps-api)" = 3 ] && ! pgrep mps-api | grep -qx "$victim"; }
 begun=$(seconds)
 if within 20 three; then
@@ -75,7 +75,7 @@ fi
 within 20 has_ready mps 3
 before=$(processes)
 daemon=$(tend info --json | jq .pid)
-kill -9 "$daemon"
+[ "$daemon" -gt 0 ] && kill -9 "$daemon"
 gone() { ! kill -0 "$daemon" 2> /dev/null; }
 within 5 gone
 said=$(timeout 15 tend ls 2>&1) || said=$(timeout 20 tend up 2>&1)

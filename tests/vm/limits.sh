@@ -46,6 +46,12 @@ services:
     deploy: { resources: { limits: { pids: 20 } } }
 STACK
 
+# Under systemd, as it is meant to run: a daemon that was started from this script would share its control group with it, and
+# a group with processes cannot hand controllers on.
+tend install > /dev/null
+systemctl daemon-reload
+systemctl start tend
+within 15 tend ls > /dev/null
 tend up || { tend status limits; tend events --tail 30; }
 tend info --json | jq -c .limits
 

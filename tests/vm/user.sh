@@ -27,7 +27,7 @@ as_ana systemctl --user enable --now tend 2>&1
 if within 10 tend ls; then
   ok unit "$(as_ana systemctl --user show tend -p Delegate,KillMode | sort | tr '\n' ' ')"
 else
-  failed unit "$(as_ana systemctl --user is-active tend): $(journalctl _UID="$uid" -n 4 -o cat --no-pager | tr '\n' ' ')"
+  failed unit "$(as_ana systemctl --user is-active tend): $(journalctl _UID="$uid" -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
 fi
 
 mkdir /home/ana/own
@@ -95,7 +95,7 @@ else
 fi
 
 replica="$many.$(start_time "$many")"
-kill -9 "$daemon"
+[ "$daemon" -gt 0 ] && kill -9 "$daemon"
 another() {
   local pid
   pid=$(as_ana systemctl --user show tend -p MainPID --value)
@@ -104,5 +104,5 @@ another() {
 if within 15 another && within 15 test "$(pid_of own many)" = "$many" && [ "$many.$(start_time "$many")" = "$replica" ]; then
   ok kill "process $many is the same"
 else
-  failed kill "$(as_ana systemctl --user is-active tend); the replica was $replica, now $(pid_of own many): $(journalctl _UID="$uid" -n 4 -o cat --no-pager | tr '\n' ' ')"
+  failed kill "$(as_ana systemctl --user is-active tend); the replica was $replica, now $(pid_of own many): $(journalctl _UID="$uid" -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
 fi
