@@ -1,15 +1,18 @@
-//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations and sizes.
+//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes and
+//! the wording of the system's errors.
 //!
 //! Everything above stands on this crate; it stands on nothing of ours.
 
 mod atomic_file;
 mod backoff;
 mod clock;
+mod os_number;
 mod quantity;
 mod secret;
 
 pub use atomic_file::write_atomically;
 pub use backoff::Backoff;
 pub use clock::{Clock, Mono, Now, SystemClock, Wall};
+pub use os_number::without_os_numbers;
 pub use quantity::{ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;

@@ -185,16 +185,7 @@ impl Error {
     pub(crate) fn because(&self) -> Vec<String> {
         match self {
             Error::Api(tend_api::Error::Refused(refused)) | Error::Role(refused) => refused.details.clone(),
-            other => {
-                let mut causes = ApiError::from_error(other.class(), other).details;
-                // The number says nothing that the words before it do not.
-                for cause in &mut causes {
-                    if let Some((words, _)) = cause.split_once(" (os error ") {
-                        *cause = words.to_owned();
-                    }
-                }
-                causes
-            }
+            other => ApiError::from_error(other.class(), other).details,
         }
     }
 

@@ -26,10 +26,13 @@ pub(crate) fn read_defaults(
     let Some(source) = session.read(path, directory, true, named_at) else {
         return;
     };
-    for (name, value) in parse(source, variables, &mut session.findings) {
-        if let Some(value) = value {
-            variables.entry(name).or_insert(value);
-        }
+    // Of two lines with one name the later counts.
+    let file: BTreeMap<String, String> = parse(source, variables, &mut session.findings)
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    for (name, value) in file {
+        variables.entry(name).or_insert(value);
     }
 }
 
@@ -78,7 +81,7 @@ pub(crate) fn parse(source: SourceId, outside: &BTreeMap<String, String>, findin
         rest: &text,
         line: 1,
         source,
-        // What is known to later lines: outside wins over the file.
+        outside,
         known: outside.clone(),
         found: Vec::new(),
     };
@@ -90,6 +93,8 @@ struct Reader<'a> {
     rest: &'a str,
     line: usize,
     source: SourceId,
+    outside: &'a BTreeMap<String, String>,
+    /// What later lines may refer to: outside wins over the file.
     known: BTreeMap<String, String>,
     found: Vec<Variable>,
 }
@@ -163,7 +168,9 @@ impl Reader<'_> {
         } else {
             value
         };
-        self.known.entry(name.clone()).or_insert_with(|| value.clone());
+        if !self.outside.contains_key(&name) {
+            self.known.insert(name.clone(), value.clone());
+        }
         self.found.push((name, Some(value)));
         true
     }
@@ -279,9 +286,9 @@ mod tests {
 
     #[test]
     fn later_lines_know_earlier_ones_and_outside_wins() {
-        let (found, errors) = read("A=1\nB=$A\nOUT=in\nC=$OUT");
+        let (found, errors) = read("A=0\nA=1\nB=$A\nOUT=in\nC=$OUT");
         let values: Vec<_> = found.iter().map(|(_, value)| value.as_deref().unwrap()).collect();
-        assert_eq!((values, errors), (vec!["1", "1", "in", "side"], 0));
+        assert_eq!((values, errors), (vec!["0", "1", "1", "in", "side"], 0));
     }
 
     #[test]

@@ -3,43 +3,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tend_core::controller::DocumentKind;
 use tend_core::journal::{Entry, EventId};
 
 use crate::Error;
-
-/// Kinds of documents: the daemon's state beside the journal, each a JSON document under an id.
-///
-/// The names are kept in the database: renaming one needs a migration.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum DocumentKind {
-    /// A stack as it was applied: resolved, with revision, sources, when and by whom. Id: its name.
-    Stack,
-    /// A replica: what is wanted, its incarnation, port, folder and the evidence to adopt it by. Id: `mps/api/1`.
-    Replica,
-    /// A service: the port at which others reach it, the definition it was last prepared for. Id: `mps/api`.
-    Service,
-    /// A plan that is being carried out. Id: the plan's.
-    Plan,
-    /// The edge: its process, listeners and the snapshot it was given. Id: `edge`.
-    Edge,
-}
-
-impl DocumentKind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Stack, Self::Replica, Self::Service, Self::Plan, Self::Edge];
-
-    /// Returns the name that is kept.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stack => "stack",
-            Self::Replica => "replica",
-            Self::Service => "service",
-            Self::Plan => "plan",
-            Self::Edge => "edge",
-        }
-    }
-}
 
 /// A document as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -23,10 +23,11 @@ mod verify;
 mod writer;
 
 pub use anchors::Anchors;
-pub use batch::{Batch, Committed, Document, DocumentKind, Pruned};
+pub use batch::{Batch, Committed, Document, Pruned};
 pub use error::Error;
 pub use key::{MachineKey, PublicKey};
 pub use lease::Holder;
 pub use reader::{Reader, Tail};
 pub use store::{Files, Options, Status, Store, Ticket};
+pub use tend_core::controller::DocumentKind;
 pub use verify::verify;

@@ -104,7 +104,7 @@ fn events_and_documents_are_written_together() {
         reader.document::<Value>(DocumentKind::Stack, "mps").unwrap(),
         Some(json!({"revision": 1}))
     );
-    assert_eq!(reader.document::<Value>(DocumentKind::Plan, "none").unwrap(), None);
+    assert_eq!(reader.document::<Value>(DocumentKind::Machine, "none").unwrap(), None);
     let error = reader.document::<u32>(DocumentKind::Stack, "mps").unwrap_err();
     assert!(error.to_string().starts_with("the stack `mps` kept in"));
     assert_eq!(reader.events(&Filter::all()).unwrap().len(), 2);

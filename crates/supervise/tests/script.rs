@@ -208,14 +208,17 @@ impl Script {
             ["jump", by] => self.now.wall.0 += parse_duration(by).unwrap().as_millis() as u64,
             ["status"] => self.status(),
             ["plan", wish @ ..] => {
-                let plan = self.controller.rehearse(&self.stack.name, self.wish(wish), self.now);
+                let wish = self.wish(wish);
+                let plan = self.controller.rehearse(&self.stack.name, wish, self.now);
                 for planned in plan.steps {
                     self.print(&planned.step.to_string());
                 }
             }
             words => {
                 let input = self.input(words);
-                self.under_way.retain(|step| !self.answers(&input, step));
+                let mut under_way = std::mem::take(&mut self.under_way);
+                under_way.retain(|step| !self.answers(&input, step));
+                self.under_way = under_way;
                 self.feed(input);
             }
         }
@@ -236,7 +239,7 @@ impl Script {
             wake_at,
         } = reaction;
         for document in documents {
-            let key = (document.kind.to_owned(), document.id);
+            let key = (document.kind.as_str().to_owned(), document.id);
             match document.value {
                 Some(value) => self.documents.insert(key, value),
                 None => self.documents.remove(&key),

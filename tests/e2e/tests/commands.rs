@@ -97,7 +97,7 @@ fn services_reach_each_other_at_stable_addresses_and_start_in_order() {
         "shop",
         "services:\n\
          \x20 api:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n\
-         \x20 job:\n    command: sh -c 'echo api at $TEND_API_URL and ${service.api.url}'\n    restart: \"no\"\n\
+         \x20 job:\n    command: sh -c 'echo api at $$TEND_API_URL and ${service.api.url}'\n    restart: \"no\"\n\
          \x20   depends_on: { api: { condition: service_healthy } }\n",
     );
     machine.tend(&["up", &folder]).ok();

@@ -124,7 +124,7 @@ fn output_is_complete_although_the_shim_was_killed_in_between() {
     }
     assert_eq!(printing.join().unwrap().status, 200);
     wait_until("all lines are in the log", || {
-        let log = machine.tend(&["logs", "shop/web"]).ok();
+        let log = machine.tend(&["logs", "shop/web", "-n", "100000"]).ok();
         let seen: std::collections::BTreeSet<&str> =
             log.lines().filter_map(|line| line.split("line ").nth(1)).collect();
         seen.len() == lines

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod kills;
+mod readme;
 mod rig;
 mod supervision;
 

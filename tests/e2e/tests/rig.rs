@@ -104,8 +104,13 @@ impl Machine {
             }
             None => Command::new(path),
         };
+        command.args(arguments);
+        self.in_its_environment(command)
+    }
+
+    /// Puts a command into this machine's environment.
+    pub(crate) fn in_its_environment(&self, mut command: Command) -> Command {
         command
-            .args(arguments)
             .current_dir(&self.folder)
             .env("TEND_STATE", self.folder.join("state"))
             .env("TEND_RUN", self.folder.join("run"))

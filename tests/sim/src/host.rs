@@ -124,7 +124,7 @@ impl Process {
             return None;
         }
         // Flapping: well in one tenth of a second, badly in the next.
-        let flap = now < self.flaps_until && (now.0 / 100_000_000) % 2 == 0;
+        let flap = now < self.flaps_until && (now.0 / 100_000_000).is_multiple_of(2);
         Some(now >= self.warm_at && !flap)
     }
 }

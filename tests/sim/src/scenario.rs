@@ -96,16 +96,16 @@ pub struct Scenario {
 }
 
 /// Processors of the machine of every run.
-pub const CORES: u32 = 2;
+pub(crate) const CORES: u32 = 2;
 
 /// Ports that may be given out: few, so that they run short at times.
-pub const PORTS: Range<u16> = 20_000..20_040;
+pub(crate) const PORTS: Range<u16> = 20_000..20_040;
 
 /// Memory of a replica that does not leak, bytes.
-pub const MEMORY: u64 = 50 << 20;
+pub(crate) const MEMORY: u64 = 50 << 20;
 
 /// The limit of services that have one, bytes.
-pub const MEMORY_MAX: u64 = 100 << 20;
+pub(crate) const MEMORY_MAX: u64 = 100 << 20;
 
 impl Scenario {
     /// Makes the scenario of a seed.

@@ -71,7 +71,7 @@ impl Store {
                 break;
             };
             for document in transaction.documents {
-                let key = (document.kind.to_owned(), document.id);
+                let key = (document.kind.as_str().to_owned(), document.id);
                 if let Some(incarnation) = document.value.as_ref().and_then(|value| value["incarnation"].as_u64()) {
                     self.incarnations.insert(incarnation);
                 }

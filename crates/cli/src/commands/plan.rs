@@ -61,7 +61,7 @@ impl Plan {
 }
 
 mod text {
-    pub(super) const HEADINGS: [&str; 5] = [">STEP", "DO", "TO", "BECAUSE", "UNDO"];
+    pub(super) const HEADINGS: [&str; 5] = [">STEP", "DO", "TO", "HOW", "UNDO"];
     pub(super) const WARNING: &str = "warning:";
     pub(super) const NO_UNDO: &str = "none";
 

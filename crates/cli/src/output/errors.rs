@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 
 use tend_api::Class;
+use tend_base::without_os_numbers;
 
 use super::{Paint, Tone};
 
-/// Writes `error: what`, one `because:` for each cause, and `next:`.
+/// Writes `error: what`, one `because:` for each cause, and `next:`. Lines that quote a replica's output, which begin with `|`,
+/// are left as they are.
 pub(crate) fn show_error(
     to: &mut dyn Write,
     paint: Paint,
@@ -15,7 +17,7 @@ pub(crate) fn show_error(
     because: &[String],
     next: &str,
 ) -> io::Result<()> {
-    let mut lines = what.lines();
+    let mut lines = what.lines().map(wording);
     let first = lines.next().unwrap_or_default();
     writeln!(to, "{} {first}", paint.paint(class.colour().into(), "error:"))?;
     for line in lines {
@@ -32,7 +34,7 @@ pub(crate) fn show_error(
 
 /// Writes a label and a text whose further lines stand under its first.
 fn labelled(to: &mut dyn Write, paint: Paint, label: &str, text: &str) -> io::Result<()> {
-    let mut lines = text.lines();
+    let mut lines = text.lines().map(wording);
     let first = lines.next().unwrap_or_default();
     writeln!(to, "  {} {first}", paint.paint(Tone::Faint, label))?;
     let indent = " ".repeat(label.len() + 3);
@@ -40,4 +42,13 @@ fn labelled(to: &mut dyn Write, paint: Paint, label: &str, text: &str) -> io::Re
         writeln!(to, "{indent}{line}")?;
     }
     Ok(())
+}
+
+/// Returns a line as a person reads it.
+fn wording(line: &str) -> String {
+    if line.starts_with('|') {
+        line.to_owned()
+    } else {
+        without_os_numbers(line)
+    }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Chapter, Controller, Document};
+use super::{Chapter, Controller, Document, DocumentKind};
 use crate::model::ServiceId;
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
@@ -88,7 +88,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         for stack in dirty.stacks {
             let value = self.world.stacks.get(&stack).map(|wanted| json!(wanted));
             documents.push(Document {
-                kind: "stack",
+                kind: DocumentKind::Stack,
                 id: stack.to_string(),
                 value,
             });
@@ -100,7 +100,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 .get(&service)
                 .map(|facts| json!({ "loopback_port": facts.loopback_port, "prepared": facts.prepared }));
             documents.push(Document {
-                kind: "service",
+                kind: DocumentKind::Service,
                 id: service.to_string(),
                 value,
             });
@@ -108,7 +108,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         for id in dirty.replicas {
             let value = self.world.replicas.get(&id).map(|replica| json!(Kept::from(replica)));
             documents.push(Document {
-                kind: "replica",
+                kind: DocumentKind::Replica,
                 id: id.to_string(),
                 value,
             });
@@ -116,7 +116,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         if dirty.machine {
             let value = json!({ "incarnation_last": self.world.incarnation_last });
             documents.push(Document {
-                kind: "machine",
+                kind: DocumentKind::Machine,
                 id: "machine".to_owned(),
                 value: Some(value),
             });
@@ -124,7 +124,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         if dirty.edge {
             let value = json!({ "generation": self.world.edge.generation });
             documents.push(Document {
-                kind: "edge",
+                kind: DocumentKind::Edge,
                 id: "edge".to_owned(),
                 value: Some(value),
             });

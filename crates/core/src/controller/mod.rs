@@ -58,11 +58,43 @@ impl Decision {
     }
 }
 
+/// Kinds of documents: the state beside the journal. The names are kept: renaming one needs a migration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DocumentKind {
+    /// A stack as it was applied, with its revision and what was asked of it since. Id: its name.
+    Stack,
+    /// A service: the port at which others reach it, the definition it was last prepared for. Id: `mps/api`.
+    Service,
+    /// A replica: its incarnation, its port, what it was about to do. Id: `mps/api/1`.
+    Replica,
+    /// Numbers that are given once on the machine. Id: `machine`.
+    Machine,
+    /// The edge: the generation last given out. Id: `edge`.
+    Edge,
+}
+
+impl DocumentKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Stack, Self::Service, Self::Replica, Self::Machine, Self::Edge];
+
+    /// Returns the name that is kept.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Service => "service",
+            Self::Replica => "replica",
+            Self::Machine => "machine",
+            Self::Edge => "edge",
+        }
+    }
+}
+
 /// A value to be kept in the state beside the journal; `None` deletes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// `stack`, `replica`, `service`, `edge` or `machine`.
-    pub kind: &'static str,
+    /// What kind of thing it is about.
+    pub kind: DocumentKind,
     /// Which of them.
     pub id: String,
     /// What it is.

@@ -169,7 +169,7 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
     // A service's inner address that someone else holds is left out: clients are served all the same.
     for service in &mut snapshot.services {
         if let Some(address) = service.internal
-            && listeners.bind_all(&[address]).is_err()
+            && !listeners.bind_inner(address)
         {
             service.internal = None;
         }

@@ -10,7 +10,7 @@ use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, Reply, Tar
 use tend_core::controller::Input;
 use tend_core::journal::{Principal, Via};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
-use tend_core::plan::Undo;
+use tend_core::plan::{Step, Undo};
 use tend_core::world::World;
 use tokio::sync::mpsc;
 
@@ -246,17 +246,16 @@ impl Calls {
             // To look whether it answers is no change: alone it is no plan.
             let changes = plan.steps.iter().any(|planned| planned.undo != Undo::NotNeeded);
             let steps = plan.steps.into_iter().filter(|_| changes).map(|planned| {
-                let text = planned.step.to_string();
-                let (action, detail) = text.split_once(' ').map_or((text.as_str(), ""), |parts| parts);
+                let (action, subject, detail) = in_columns(&planned.step);
                 let undo = match planned.undo {
                     Undo::By(how) => Some(how),
                     Undo::NotNeeded => None,
                     Undo::None(why) => Some(format!("none: {why}")),
                 };
                 PlannedStep {
-                    subject: String::new(),
-                    action: action.to_owned(),
-                    detail: detail.to_owned(),
+                    subject,
+                    action,
+                    detail,
                     undo,
                 }
             });
@@ -411,6 +410,27 @@ fn services(world: &World, target: &Target) -> Result<Vec<ServiceId>, ApiError> 
     }
 }
 
+/// Returns a step as three columns: what is done, to what, and how. Together they are the step's own words.
+fn in_columns(step: &Step) -> (String, String, String) {
+    let subject = match step {
+        Step::Prepare { service, .. } | Step::Verify { service, .. } => service.to_string(),
+        Step::Start { replica, .. }
+        | Step::Probe { replica, .. }
+        | Step::Signal { replica, .. }
+        | Step::Kill { replica, .. }
+        | Step::ReplaceShim { replica, .. } => replica.to_string(),
+        Step::StartEdge | Step::Publish { .. } => "edge".to_owned(),
+    };
+    let text = step.to_string();
+    let (action, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    let detail = match step {
+        Step::StartEdge => "",
+        _ => rest.strip_prefix(&subject).unwrap_or(rest),
+    };
+    let detail = detail.trim_start_matches([' ', ':']).to_owned();
+    (action.to_owned(), subject, detail)
+}
+
 /// Says that there is no such stack.
 pub(crate) fn no_stack(name: &StackName) -> ApiError {
     ApiError::new(Class::NotFound, format!("there is no stack `{name}` on this daemon"))
@@ -425,4 +445,20 @@ pub(crate) fn no_service(stack: &Stack, name: &ServiceName) -> ApiError {
         format!("the stack {} has no service `{name}`", stack.name),
     )
     .hint(format!("its services are {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_in_columns() {
+        let shim = Step::ReplaceShim {
+            replica: "mps/api/2".parse().unwrap(),
+            incarnation: 1,
+        };
+        let own = |text: &str| text.to_owned();
+        assert_eq!(in_columns(&shim), (own("give"), own("mps/api/2"), own("a new shim")));
+        assert_eq!(in_columns(&Step::StartEdge), (own("start"), own("edge"), String::new()));
+    }
 }

@@ -38,6 +38,15 @@ impl Listeners {
         Ok(())
     }
 
+    /// Binds the address at which a service is reached from inside; returns whether it is bound.
+    ///
+    /// Does not find out who else has it, which [`Listeners::bind_all`] does for the person who is told: that looks at each descriptor of
+    /// each process, 25 to 60 ms in which nothing is decided, and this is asked again for every snapshot.
+    pub(crate) fn bind_inner(&self, address: SocketAddr) -> bool {
+        let is_bound = self.lock().contains_key(&address);
+        is_bound || std::net::TcpListener::bind(address).is_ok() && self.bind_all(&[address]).is_ok()
+    }
+
     /// Takes over sockets that an edge had from an earlier daemon.
     pub(crate) fn adopt(&self, address: SocketAddr, thread: usize, socket: OwnedFd) {
         let mut bound = self.lock();

@@ -2,7 +2,7 @@
 
 use tend_core::controller::Document;
 use tend_core::journal::Entry;
-use tend_store::{Batch, DocumentKind, Store};
+use tend_store::{Batch, Store};
 use tokio::sync::oneshot;
 
 /// Whether something would survive a loss of power; if not, why not.
@@ -38,7 +38,6 @@ impl Recorder {
             ..Batch::default()
         };
         for Document { kind, id, value } in documents {
-            let kind = kind_of(kind);
             match value {
                 Some(value) => {
                     batch = batch
@@ -61,11 +60,4 @@ impl Recorder {
             }
         });
     }
-}
-
-fn kind_of(kind: &str) -> DocumentKind {
-    DocumentKind::ALL
-        .into_iter()
-        .find(|known| known.as_str() == kind)
-        .expect("invariant: the store has every kind of document the controller keeps")
 }

@@ -3,14 +3,14 @@
 //! Looks at what is known after each change and says what is new; it cannot disturb the change itself, and a client that leaves
 //! loses only the telling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tend_api::messages::{Finished, Progress, ProgressLine, Stage, StageState};
 use tend_api::{LineSender, lines};
 use tend_base::{Clock, Mono, Now, SystemClock};
 use tend_core::model::{ReplicaId, StackName};
-use tend_core::observed::Phase;
+use tend_core::observed::{Exit, Phase};
 use tend_core::world::World;
 use tend_supervise::{Goal, GoalState, goals};
 
@@ -60,7 +60,11 @@ async fn run(
                 (view, over)
             })
             .await;
-        for progress in teller.news(&view, SystemClock.now()) {
+        let mut news = teller.news(&view, SystemClock.now());
+        if over.as_ref().is_some_and(|finished| finished.ok) && matches!(until, Until::Gone) {
+            news.extend(teller.gone(SystemClock.now()));
+        }
+        for progress in news {
             sender.send(&ProgressLine::Progress(progress)).await?;
         }
         let waited = SystemClock.now().mono.since(begun);
@@ -91,6 +95,12 @@ fn timed_out(view: &View) -> Finished {
 
 /// Returns how it ended, if it did.
 fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<Finished> {
+    let edge = &world.edge;
+    let routed = edge.published_revision == world.revisions() && edge.serving >= edge.generation;
+    if matches!(until, Until::Gone) && edge.connected && !routed {
+        // Its listeners are still open.
+        return None;
+    }
     let Some(wanted) = world.stacks.get(stack) else {
         return Some(match until {
             Until::Gone => Finished {
@@ -136,7 +146,8 @@ fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<F
         .flat_map(|goal| status::urls(wanted, &goal.service))
         .collect();
     urls.dedup();
-    let mut try_next: Vec<String> = urls.first().map(|url| format!("curl -i {url}")).into_iter().collect();
+    let to_ask = goals.iter().find_map(|goal| status::url_to_ask(wanted, &goal.service));
+    let mut try_next: Vec<String> = to_ask.map(|url| format!("curl -i {url}")).into_iter().collect();
     try_next.extend(["tend status", "tend logs -f", "tend top"].map(str::to_owned));
     Some(Finished {
         ok: true,
@@ -151,7 +162,6 @@ fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<F
 struct View {
     stages: BTreeMap<(ReplicaId, Stage), (StageState, String)>,
     answered: Vec<String>,
-    routed: Option<(u64, usize)>,
     pending: Vec<String>,
 }
 
@@ -186,7 +196,12 @@ impl View {
                     } else if let Some(last) = &replica.last_exit {
                         let asked = last.asked.is_some() || replica.completed;
                         let state = if asked { StageState::Done } else { StageState::Failed };
-                        stages.insert((id.clone(), Stage::Stop), (state, format!("it {}", last.exit)));
+                        // That it ended well when it was asked to goes without saying.
+                        let message = match last.exit {
+                            Exit::Exited(0) if asked => String::new(),
+                            _ => format!("it {}", last.exit),
+                        };
+                        stages.insert((id.clone(), Stage::Stop), (state, message));
                     }
                 }
                 Phase::Absent => {}
@@ -201,17 +216,9 @@ impl View {
                 _ => {}
             }
         }
-        let ready = world
-            .replicas
-            .iter()
-            .filter(|(id, replica)| id.stack == *stack && replica.is_ready())
-            .count();
-        let routed = (world.edge.serving >= world.edge.generation && world.edge.connected && ready > 0)
-            .then_some((world.edge.serving, ready));
         Self {
             stages,
             answered,
-            routed,
             pending,
         }
     }
@@ -230,21 +237,6 @@ impl Teller {
         for ((id, stage), (state, message)) in &view.stages {
             self.tell(&mut news, id.to_string(), *stage, *state, message.clone(), now);
         }
-        if let Some((generation, ready)) = view.routed.filter(|_| !view.answered.is_empty()) {
-            let plural = if ready == 1 { "" } else { "s" };
-            let message = format!("{ready} replica{plural}, routes {generation}");
-            let first = !self.told.contains_key(&("edge".to_owned(), Stage::Route));
-            if first {
-                self.tell(
-                    &mut news,
-                    "edge".to_owned(),
-                    Stage::Route,
-                    StageState::Done,
-                    message,
-                    now,
-                );
-            }
-        }
         for service in &view.answered {
             let message = "through the edge".to_owned();
             self.tell(
@@ -255,6 +247,24 @@ impl Teller {
                 message,
                 now,
             );
+        }
+        news
+    }
+
+    /// Returns the news that the stack is gone: its last replicas ended and were forgotten at one moment, between two looks.
+    fn gone(&mut self, now: Now) -> Vec<Progress> {
+        let stages = [Stage::Start, Stage::Ready, Stage::Drain, Stage::Stop];
+        let replicas: BTreeSet<String> = (self.told.keys())
+            .filter(|(_, stage)| stages.contains(stage))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut news = Vec::new();
+        for id in replicas {
+            let last = self.told.get(&(id.clone(), Stage::Stop));
+            let told = last.is_some_and(|(state, _)| matches!(state, StageState::Done | StageState::Failed));
+            if !told {
+                self.tell(&mut news, id, Stage::Stop, StageState::Done, String::new(), now);
+            }
         }
         news
     }

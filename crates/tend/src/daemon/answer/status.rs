@@ -5,7 +5,7 @@ use tend_api::messages::{
     StackStatus, StackSummary, WorkloadKind,
 };
 use tend_base::Now;
-use tend_core::model::{Port, ReplicaId, ServiceId, StackName, Workload};
+use tend_core::model::{Port, ProbeAction, ReplicaId, ServiceId, StackName, Workload};
 use tend_core::observed::Phase;
 use tend_core::world::{Wanted, World};
 use tend_supervise::{LOOPBACK, replica_state};
@@ -125,6 +125,21 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
         }
     }
     urls
+}
+
+/// Returns where a client gets an answer that means something: the path asked for readiness where clients reach it, else the
+/// route's own, at which a service need not have anything.
+pub(crate) fn url_to_ask(wanted: &Wanted, id: &ServiceId) -> Option<String> {
+    let url = urls(wanted, id).into_iter().next()?;
+    let edge = &wanted.stack.edge;
+    let route = edge.routes.iter().find(|route| route.service == id.service)?;
+    let readiness = wanted.stack.services.get(&id.service)?.readiness.as_ref();
+    let known = readiness.and_then(|probe| match &probe.action {
+        ProbeAction::Http { path, port: None } if path.starts_with(&route.path_prefix) => Some(path),
+        _ => None,
+    });
+    let server = url.strip_suffix(&route.path_prefix)?;
+    Some(known.map_or_else(|| url.clone(), |path| format!("{server}{path}")))
 }
 
 /// Returns one service's state.

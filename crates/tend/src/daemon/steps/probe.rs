@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tend_base::without_os_numbers;
 use tend_core::model::ReplicaId;
 use tokio::net::TcpStream;
 
@@ -99,4 +100,5 @@ async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, Strin
     tokio::time::timeout(timeout, what)
         .await
         .unwrap_or_else(|_| Err(late()))
+        .map_err(|why| without_os_numbers(&why))
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tend_base::without_os_numbers;
 use tend_core::model::{Port, ReplicaId, WhenBehind};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
@@ -98,7 +99,7 @@ pub(super) async fn start(
 /// A failure that may pass by itself.
 fn passing(why: String) -> StartFailure {
     StartFailure {
-        why,
+        why: without_os_numbers(&why),
         hint: None,
         permanent: false,
         port_taken: false,
@@ -108,7 +109,7 @@ fn passing(why: String) -> StartFailure {
 /// Makes sure that the port is free, and returns the socket when the replica is to inherit it.
 fn listening(port: u16, form: &Port) -> Result<Option<TcpListener>, StartFailure> {
     let socket = TcpListener::bind(("127.0.0.1", port)).map_err(|error| StartFailure {
-        why: format!("port {port} cannot be used: {error}"),
+        why: without_os_numbers(&format!("port {port} cannot be used: {error}")),
         hint: Some(format!("`ss -ltnp 'sport = :{port}'` shows who has it")),
         permanent: false,
         port_taken: !matches!(form, Port::Fixed(_)),

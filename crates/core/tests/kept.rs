@@ -1,0 +1,169 @@
+//! What is kept for the next daemon, and what that one does with it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::json;
+use tend_base::{Mono, Now, Wall};
+use tend_core::controller::{Chapter, Controller, Decision, Input, restore};
+use tend_core::journal::{Kind, Principal};
+use tend_core::model::ReplicaId;
+use tend_core::observed::{Exit, Phase, StopReason};
+use tend_core::plan::Step;
+use tend_core::world::World;
+
+const PORTS: Range<u16> = 20_000..20_010;
+
+/// Wants the edge, always: something to see whether anything is decided.
+struct Eager;
+
+impl Chapter for Eager {
+    fn decide(&self, _: &World, _: Now) -> Decision {
+        Decision {
+            steps: vec![Step::StartEdge],
+            ..Decision::default()
+        }
+    }
+}
+
+fn now() -> Now {
+    Now {
+        mono: Mono(5_000_000_000),
+        wall: Wall(1_795_265_075_000),
+    }
+}
+
+fn controller(documents: Vec<(&str, &str, serde_json::Value)>) -> Controller<Arc<[Box<dyn Chapter>]>> {
+    let documents = documents
+        .into_iter()
+        .map(|(kind, id, value)| (kind.to_owned(), id.to_owned(), value));
+    let world = restore(2, PORTS, documents).unwrap();
+    let chapters: Vec<Box<dyn Chapter>> = vec![Box::new(Eager)];
+    Controller::new(
+        world,
+        Arc::from(chapters),
+        Principal::Daemon {
+            pid: 2,
+            build: "test".to_owned(),
+        },
+    )
+}
+
+fn adopted(incarnation: u64) -> Input {
+    Input::Adopted {
+        replica: id(),
+        incarnation,
+        pid: 7,
+        since: Mono(1),
+        port: Some(20_001),
+        fingerprint: 1,
+        shim_alive: true,
+    }
+}
+
+fn id() -> ReplicaId {
+    "s/a/1".parse().unwrap()
+}
+
+#[test]
+fn nothing_is_decided_before_the_host_was_looked_at() {
+    let mut controller = controller(Vec::new());
+    assert_eq!(controller.handle(Input::Tick, now()).steps, []);
+    assert_eq!(controller.handle(Input::EdgeConnected { serving: 0 }, now()).steps, []);
+    assert_eq!(controller.handle(Input::Surveyed, now()).steps, [Step::StartEdge]);
+}
+
+#[test]
+fn an_adopted_replica_is_as_it_was_kept() {
+    let up = json!({ "incarnation": 4, "up": true, "ready": true, "was_ready": true });
+    let mut ready = controller(vec![("replica", "s/a/1", up)]);
+    ready.handle(adopted(4), now());
+    assert!(
+        ready.world().replicas[&id()].is_ready(),
+        "it serves on until a probe says otherwise"
+    );
+
+    let told = json!({ "incarnation": 4, "up": true, "was_ready": true, "stopping": "restart", "signalled": true });
+    let mut stopping = controller(vec![("replica", "s/a/1", told)]);
+    stopping.handle(adopted(4), now());
+    let replica = &stopping.world().replicas[&id()];
+    assert!(matches!(
+        replica.phase,
+        Phase::Stopping {
+            signalled: Some(_),
+            killed: false,
+            ..
+        }
+    ));
+    assert_eq!(replica.stop_reason, Some(StopReason::Restart));
+
+    let old = json!({ "incarnation": 3, "up": true, "ready": true, "was_ready": true, "stopping": "restart" });
+    let mut newer = controller(vec![("replica", "s/a/1", old)]);
+    newer.handle(adopted(4), now());
+    let replica = &newer.world().replicas[&id()];
+    assert!(
+        matches!(replica.phase, Phase::Running { .. }),
+        "what was kept was of the life before"
+    );
+    assert!(!replica.is_ready());
+    assert_eq!(newer.world().incarnation_last, 4);
+}
+
+#[test]
+fn an_end_is_told_once() {
+    let up = json!({ "incarnation": 4, "up": true });
+    let exit = || Input::Exited {
+        replica: id(),
+        incarnation: 4,
+        exit: Exit::Exited(1),
+        last_lines: Vec::new(),
+    };
+    let cards = |controller: &mut Controller<_>, input| {
+        let entries: Vec<_> = Controller::<Arc<[Box<dyn Chapter>]>>::handle(controller, input, now()).entries;
+        entries.iter().filter(|entry| entry.kind == Kind::ReplicaExited).count()
+    };
+    let mut told = controller(vec![("stack", "s", stack()), ("replica", "s/a/1", up.clone())]);
+    assert_eq!(cards(&mut told, exit()), 1);
+    assert_eq!(cards(&mut told, exit()), 0);
+    assert_eq!(cards(&mut told, Input::Surveyed), 0);
+    assert_eq!(cards(&mut told, exit()), 0);
+
+    let mut lost = controller(vec![("stack", "s", stack()), ("replica", "s/a/1", up)]);
+    assert_eq!(
+        cards(&mut lost, Input::Surveyed),
+        1,
+        "of what was up and is not found nobody knows how it ended"
+    );
+}
+
+#[test]
+fn a_document_of_another_version_is_read_or_named() {
+    let kept = |kind: &str, id: &str, value| restore(1, PORTS, [(kind.to_owned(), id.to_owned(), value)]);
+    let world = kept("replica", "s/a/1", json!({ "incarnation": 7, "colour": "blue" })).unwrap();
+    assert_eq!((world.replicas[&id()].incarnation, world.incarnation_last), (7, 7));
+    assert!(kept("galaxy", "x", json!({})).is_ok());
+    let error = kept("replica", "s/a/1", json!({ "incarnation": "seven" })).unwrap_err();
+    assert!(error.contains("the kept replica `s/a/1` cannot be read"), "{error}");
+    assert!(kept("replica", "nobody", json!({})).is_err());
+    assert!(kept("stack", "s", json!({})).is_err());
+    assert_eq!(
+        kept("machine", "machine", json!({ "incarnation_last": 9 }))
+            .unwrap()
+            .incarnation_last,
+        9
+    );
+}
+
+fn stack() -> serde_json::Value {
+    json!({
+        "stack": {
+            "name": "s",
+            "source": { "files": [], "directory": "/", "owner_uid": 0, "owner_gid": 0 },
+            "services": {},
+            "edge": { "listeners": [], "routes": [] },
+        },
+        "revision": 1,
+        "adjustments": {},
+        "removing": false,
+    })
+}
