@@ -10,7 +10,8 @@ request() {
   { exec {socket}<> "/dev/tcp/127.0.0.1/$EDGE_PORT"; } 2> /dev/null || return 1
   printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s' \
     "$method" "$path" "${key:+Idempotency-Key: $key$'\r\n'}" "${#body}" "$body" >&"$socket" 2> /dev/null
-  IFS= read -r -d '' -t 10 -u "$socket" answer 2> /dev/null
+  # With a count it reads what there is; without one bash reads a socket byte by byte.
+  IFS= read -r -N 1000000 -t 10 -u "$socket" answer 2> /dev/null
   exec {socket}>&-
   head=${answer%%$'\r\n\r\n'*}
   BODY=${answer#*$'\r\n\r\n'}

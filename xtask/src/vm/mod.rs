@@ -28,7 +28,7 @@ const PROGRAMS: [&str; 2] = ["tend", "mps-api"];
 
 /// The power is cut at a random moment this long after the guest began to write. The longer end lets ext4's own commit
 /// (every five seconds) fall between two cuts now and then, so both what it wrote and what it did not are met.
-const CUT_AFTER: std::ops::Range<u64> = 800..5_500;
+const CUT_AFTER: std::ops::Range<u64> = 2_000..7_500;
 
 /// What was asked for on the command line.
 struct Request<'a> {
