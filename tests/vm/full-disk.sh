@@ -5,8 +5,8 @@
 # claim serves: the edge goes on serving and no replica is changed
 # claim told: a command that cannot be recorded fails with a sentence that names the full disk and the next step
 # claim supervised: a replica killed while the disk is full is started again
-# claim adopts: a daemon killed while the disk is full is started again and changes no replica
 # claim recovers: once there is room, commands work again without anybody restarting the daemon
+# claim adopts: a daemon killed while the disk is full says why it cannot start, or starts; with room it adopts every replica
 # claim journal: afterwards the journal verifies, and what could not be written is told as a gap or was written late
 # claim fresh: a daemon that finds no room at its first start says so in one sentence, with the next step
 source /host/vm/claims.sh
@@ -63,27 +63,13 @@ else
 fi
 
 victim=$(pgrep mps-api | head -1)
-kill -9 "$victim"
+[ -n "$victim" ] && kill -9 "$victim"
 three() { [ "$(pgrep -c mps-api)" = 3 ] && ! pgrep mps-api | grep -qx "$victim"; }
 begun=$(seconds)
 if within 20 three; then
   ok supervised "after $(awk "BEGIN { print $(seconds) - $begun }") s"
 else
   failed supervised "$(pgrep -c mps-api) of 3 processes after 20 s"
-fi
-
-within 20 has_ready mps 3
-before=$(processes)
-daemon=$(tend info --json | jq .pid)
-kill -9 "$daemon"
-gone() { ! kill -0 "$daemon" 2> /dev/null; }
-within 5 gone
-said=$(timeout 15 tend ls 2>&1) || said=$(timeout 20 tend up 2>&1)
-another() { [ "$(tend info --json 2> /dev/null | jq .pid)" -gt 0 ] 2> /dev/null; }
-if within 5 another && [ "$before" = "$(processes)" ]; then
-  ok adopts "daemon $daemon, then $(tend info --json | jq .pid)"
-else
-  failed adopts "$(diff <(echo "$before") <(processes) | grep -c '^[<>]') processes changed; it said «$(tr -s ' \n' ' ' <<< "$said" | tail -c 300)»"
 fi
 
 said=$(TEND_STATE=/full/fresh timeout 15 tend daemon 2>&1)
@@ -96,12 +82,31 @@ fi
 
 daemon=$(tend info --json 2> /dev/null | jq .pid)
 rm -rf /full/ballast /full/fresh
-works() { timeout 20 tend scale api=2 > /dev/null 2>&1; }
+works() { timeout 20 tend scale api=2 > /dev/null 2>&1 && timeout 20 tend scale api=3 > /dev/null 2>&1; }
 begun=$(seconds)
-if within 30 works && within 20 has_ready mps 2 && [ "$(tend info --json | jq .pid)" = "$daemon" ]; then
+if within 30 works && within 20 has_ready mps 3 && [ "$(tend info --json | jq .pid)" = "$daemon" ]; then
   ok recovers "$(awk "BEGIN { print $(seconds) - $begun }") s after room was made"
 else
   failed recovers "$(timeout 20 tend scale api=2 2>&1 | tr -s ' \n' ' ')"
+fi
+
+fill
+before=$(processes)
+daemon=$(tend info --json | jq .pid)
+[ "$daemon" -gt 0 ] && kill -9 "$daemon"
+gone() { ! kill -0 "$daemon" 2> /dev/null; }
+within 5 gone
+said=$(timeout 20 tend up 2>&1) && code=0 || code=$?
+request GET /health
+while_full="$STATUS, $(diff <(echo "$before") <(processes) | grep -c '^[<>]')"
+echo "$said"
+rm -f /full/ballast
+timeout 30 tend up
+changed=$(diff <(echo "$before") <(processes) | grep -c '^[<>]')
+if [ "$while_full, $changed" = "200, 0, 0" ] && { [ $code = 0 ] || grep -qi 'full\|space' <<< "$said"; }; then
+  ok adopts "while full, tend up ended with $code; $(wc -l <<< "$before") processes the same"
+else
+  failed adopts "while full: answer and changed processes: $while_full; then changed: $changed; it said «$(tr -s ' \n' ' ' <<< "$said" | tail -c 300)»"
 fi
 
 findings=$(verified) && clean=yes || clean=no

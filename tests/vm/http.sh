@@ -5,12 +5,13 @@ EDGE_PORT=8080
 
 # request METHOD PATH [BODY [KEY]]: one request to the edge. Sets STATUS (empty when there was no whole answer) and BODY.
 request() {
-  local method=$1 path=$2 body=${3:-} key=${4:-} answer head length socket
+  local method=$1 path=$2 body=${3:-} key=${4:-} answer='' head length socket
   STATUS='' BODY=''
   { exec {socket}<> "/dev/tcp/127.0.0.1/$EDGE_PORT"; } 2> /dev/null || return 1
   printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s' \
     "$method" "$path" "${key:+Idempotency-Key: $key$'\r\n'}" "${#body}" "$body" >&"$socket" 2> /dev/null
-  IFS= read -r -d '' -t 10 -u "$socket" answer
+  # With a count it reads what there is; without one bash reads a socket byte by byte.
+  IFS= read -r -N 1000000 -t 10 -u "$socket" answer 2> /dev/null
   exec {socket}>&-
   head=${answer%%$'\r\n\r\n'*}
   BODY=${answer#*$'\r\n\r\n'}

@@ -42,10 +42,21 @@ services:
   free:
     command: ["sh", "-c", "while :; do :; done"]
   many:
-    command: ["sh", "-c", "until [ -e end ]; do sleep 0.1; done; n=0; while [ $$n -lt 60 ]; do sleep 600 & n=$$((n+1)); done; wait"]
+    # Perl, because a shell ends when it cannot fork.
+    command:
+      - perl
+      - -e
+      - until (-e "end") { select(undef, undef, undef, 0.1) }
+        for (1..60) { exec "sleep", "600" if defined($$p = fork) && !$$p } sleep 600
     deploy: { resources: { limits: { pids: 20 } } }
 STACK
 
+# Under systemd, as it is meant to run: a daemon that was started from this script would share its control group with it, and
+# a group with processes cannot hand controllers on.
+tend install > /dev/null
+systemctl daemon-reload
+systemctl start tend
+within 15 tend ls > /dev/null
 tend up || { tend status limits; tend events --tail 30; }
 tend info --json | jq -c .limits
 
@@ -80,9 +91,8 @@ if [ -n "$slow" ] && [ -n "$free" ]; then
   read -r slow_percent free_percent took <<< "$figures"
   throttled=$(sed -n 's/^nr_throttled //p' "$(group_of "$slow")/cpu.stat")
   figures="$slow_percent % over $took s, the one without a limit $free_percent %, held back ${throttled:-0} times"
-  # Less than its share is the host's doing; more is not.
-  if awk "BEGIN { exit !($slow_percent <= 23 && $slow_percent >= 8 && $free_percent > 2 * $slow_percent) }" &&
-    [ "${throttled:-0}" -gt 0 ]; then
+  # Less than its share is the doing of a busy host; more is not. That it was held back says who limited it.
+  if awk "BEGIN { exit !($slow_percent <= 23) }" && [ "${throttled:-0}" -gt 0 ]; then
     ok cpu "$figures"
   else
     failed cpu "$figures"
@@ -96,7 +106,7 @@ tend stop limits/free
 # Memory: the real service leaks until somebody ends it. Its group is asked while it lives, the kernel's log afterwards.
 port=$(tend status limits --json | jq -r '.services[] | select(.name == "leak") | .replicas[0].port')
 curl -s "http://127.0.0.1:$port/api/break" -d '{"mode":"leak","mb_a_second":40}' || failed memory "the service could not be told to leak"
-if within 20 has_ended limits leak; then
+if within 40 has_ended limits leak; then
   if dmesg | grep -q "Memory cgroup out of memory.*$leak"; then
     ok memory "limit 96M: $(dmesg | grep 'Memory cgroup out of memory' | tail -1 | sed 's/^\[[^]]*\] //; s/, UID.*//')"
   else
@@ -112,7 +122,10 @@ if within 20 has_ended limits leak; then
     failed restarted "not ready $(awk "BEGIN { print $(seconds) - $again }") s later"
   fi
 else
-  failed memory "it leaked 40 MB a second for 20 s and still runs, at $(sed -n 's/^VmRSS:[ \t]*//p' "/proc/$leak/status")"
+  failed memory "told to leak 40 MB a second, it still runs 40 s later, at $(sed -n 's/^VmRSS:[ \t]*//p' "/proc/$leak/status"); its group has $(cat "$group/memory.current") of $memory_max bytes"
+  grep -H . "$group"/memory.events "$group"/memory.stat "$group"/memory.pressure "$group"/cpu.stat
+  curl -s -m 5 "http://127.0.0.1:$port/metrics" | grep -i 'memory\|break'
+  dmesg | tail -5
   kill -9 "$leak" 2> /dev/null
 fi
 

@@ -19,7 +19,7 @@ cd /srv/mps || exit
 
 tend install || failed unit "tend install ended with $?"
 systemctl daemon-reload
-if ! systemd-analyze verify tend.service; then failed unit "systemd-analyze finds fault with it"; fi
+if ! systemd-analyze verify --man=no tend.service; then failed unit "systemd-analyze finds fault with it"; fi
 properties=$(systemctl show tend -p KillMode,Delegate,Restart | sort | tr '\n' ' ')
 systemctl enable tend 2>&1
 started=$(seconds)
@@ -73,7 +73,7 @@ same_after() {
   local begun changed
   begun=$(seconds)
   if ! within 15 new_daemon "$2"; then
-    failed "$1" "no other daemon within 15 s; $(systemctl is-active tend): $(journalctl -u tend -n 3 -o cat --no-pager | tr '\n' ' ')"
+    failed "$1" "no other daemon within 15 s; $(systemctl is-active tend): $(journalctl -u tend -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
     return
   fi
   local answered
@@ -92,7 +92,8 @@ systemctl restart tend || echo "systemctl restart ended with $?"
 same_after restart "$daemon"
 
 daemon=$(main_pid)
-kill -9 "$daemon"
+# Process 0 would be this script's own group.
+[ "$daemon" -gt 0 ] && kill -9 "$daemon"
 same_after kill "$daemon"
 
 systemctl stop tend
@@ -108,7 +109,7 @@ touch /tmp/enough
 wait $load
 
 victim=$(pgrep mps-api | head -1)
-kill -9 "$victim"
+[ -n "$victim" ] && kill -9 "$victim"
 systemctl start tend
 within 20 has_ready mps 3
 gone=$(diff <(echo "$before" | grep mps-api) <(processes | grep mps-api) | grep -c '^<')

@@ -27,7 +27,7 @@ as_ana systemctl --user enable --now tend 2>&1
 if within 10 tend ls; then
   ok unit "$(as_ana systemctl --user show tend -p Delegate,KillMode | sort | tr '\n' ' ')"
 else
-  failed unit "$(as_ana systemctl --user is-active tend): $(journalctl _UID="$uid" -n 4 -o cat --no-pager | tr '\n' ' ')"
+  failed unit "$(as_ana systemctl --user is-active tend): $(journalctl _UID="$uid" -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
 fi
 
 mkdir /home/ana/own
@@ -43,7 +43,12 @@ services:
   free:
     command: ["sh", "-c", "while :; do :; done"]
   many:
-    command: ["sh", "-c", "until [ -e end ]; do sleep 0.1; done; n=0; while [ $$n -lt 60 ]; do sleep 600 & n=$$((n+1)); done; wait"]
+    # Perl, because a shell ends when it cannot fork.
+    command:
+      - perl
+      - -e
+      - until (-e "end") { select(undef, undef, undef, 0.1) }
+        for (1..60) { exec "sleep", "600" if defined($$p = fork) && !$$p } sleep 600
     deploy: { resources: { limits: { pids: 20 } } }
 STACK
 chown -R ana: /home/ana/own
@@ -67,10 +72,12 @@ sleep 5
 figures=$(awk "BEGIN { took = $(seconds) - $from
   printf \"%.1f %.1f\", ($(ticks_of "$slow") - $slow_from) / took, ($(ticks_of "$free") - $free_from) / took }")
 read -r slow_percent free_percent <<< "$figures"
-if awk "BEGIN { exit !($slow_percent <= 23 && $slow_percent >= 8 && $free_percent > 2 * $slow_percent) }"; then
-  ok cpu "$slow_percent %, the one without a limit $free_percent %"
+throttled=$(sed -n 's/^nr_throttled //p' "$(group_of "$slow")/cpu.stat")
+figures="$slow_percent %, the one without a limit $free_percent %, held back ${throttled:-0} times"
+if awk "BEGIN { exit !($slow_percent <= 23) }" && [ "${throttled:-0}" -gt 0 ]; then
+  ok cpu "$figures"
 else
-  failed cpu "$slow_percent %, the one without a limit $free_percent %"
+  failed cpu "$figures"
 fi
 tend stop own/slow
 tend stop own/free
@@ -95,7 +102,7 @@ else
 fi
 
 replica="$many.$(start_time "$many")"
-kill -9 "$daemon"
+[ "$daemon" -gt 0 ] && kill -9 "$daemon"
 another() {
   local pid
   pid=$(as_ana systemctl --user show tend -p MainPID --value)
@@ -104,5 +111,5 @@ another() {
 if within 15 another && within 15 test "$(pid_of own many)" = "$many" && [ "$many.$(start_time "$many")" = "$replica" ]; then
   ok kill "process $many is the same"
 else
-  failed kill "$(as_ana systemctl --user is-active tend); the replica was $replica, now $(pid_of own many): $(journalctl _UID="$uid" -n 4 -o cat --no-pager | tr '\n' ' ')"
+  failed kill "$(as_ana systemctl --user is-active tend); the replica was $replica, now $(pid_of own many): $(journalctl _UID="$uid" -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
 fi

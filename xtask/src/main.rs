@@ -30,7 +30,7 @@ usage: cargo xtask <command>
   sim [--seed N | --seeds N] [--chapter C]
                             the simulator; --seed replays one run exactly (default: --seeds 2000)
   fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target
-  vm [SCENARIO...] [--debug]
+  vm [SCENARIO...] [--debug] [--no-build]
                             what needs a kernel of its own, in a virtual machine (`vm --list` names the claims)";
 
 fn main() -> ExitCode {

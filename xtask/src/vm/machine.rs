@@ -21,6 +21,9 @@ pub(super) const DISK: &str = "disk.img";
 /// What the machine may have of this one's memory.
 const MEMORY: &str = "mem=512M";
 
+/// From the start of the kernel to that of the scenario, on a busy host.
+const BOOT_MAX: Duration = Duration::from_secs(45);
+
 /// How often the state of the machine is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -46,12 +49,8 @@ impl Machine {
             .open(run.join("console"))
             .map_err(started)?;
         let complaints = console.try_clone().map_err(started)?;
-        // `timeout` ends the machine should this program be killed before it could.
-        let mut command = Command::new("timeout");
+        let mut command = Command::new(KERNEL);
         command
-            .arg("--signal=KILL")
-            .arg((time_max.as_secs() + 5).to_string())
-            .arg(KERNEL)
             .arg(MEMORY)
             .arg(format!("ubd0={},{}", run.join("cow").display(), base.display()))
             .arg(format!("hostfs={}", run.join("host").display()))
@@ -68,12 +67,15 @@ impl Machine {
             .args(["systemd.show_status=false"])
             .arg(format!("tend.scenario={scenario}"))
             .arg(format!("tend.round={round}"))
+            // Should this program be killed before it could end the machine, the guest ends itself.
+            .arg(format!("tend.seconds={}", time_max.as_secs()))
             .env_remove("TMPDIR")
             .env("HOME", run)
             .current_dir(run)
             .stdin(Stdio::null())
             .stdout(Stdio::from(console))
             .stderr(Stdio::from(complaints))
+            // The kernel makes a session of its own unless it leads a group already; then all its processes stay in this one.
             .process_group(0);
         if run.join(DISK).exists() {
             command.arg(format!("ubd1={}", run.join(DISK).display()));
@@ -81,7 +83,7 @@ impl Machine {
         let child = command.spawn().map_err(started)?;
         Ok(Self {
             child,
-            until: Instant::now() + time_max,
+            until: Instant::now() + time_max + BOOT_MAX,
         })
     }
 
