@@ -190,4 +190,57 @@ mod tests {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_written_duration_reads_back_no_longer_and_hardly_shorter() {
+        let mut nanos = 1u64;
+        while nanos < u64::MAX / 3 {
+            for nanos in [nanos - 1, nanos, nanos + 1, nanos + nanos / 2, nanos * 2 + 999_999] {
+                let duration = Duration::from_nanos(nanos);
+                let text = format_duration(duration);
+                let read = parse_duration(&text).unwrap();
+                // What is left out is less than the smaller of the two units that are written.
+                let unit = match duration.as_secs() {
+                    0..60 => Duration::from_millis(1),
+                    60..3600 => Duration::from_secs(1),
+                    3600..86_400 => Duration::from_secs(60),
+                    _ => Duration::from_secs(3600),
+                };
+                assert!(
+                    read <= duration + Duration::from_micros(1) && duration - read.min(duration) < unit,
+                    "{text} of {nanos} ns"
+                );
+            }
+            nanos = nanos * 3 + 1;
+        }
+    }
+
+    #[test]
+    fn no_text_makes_a_quantity_panic() {
+        let pieces = [
+            "",
+            "0",
+            "9",
+            ".",
+            "1e9",
+            "-",
+            " ",
+            "s",
+            "ms",
+            "µs",
+            "h",
+            "g",
+            "kb",
+            "支",
+            "18446744073709551616",
+        ];
+        for first in pieces {
+            for second in pieces {
+                for third in pieces {
+                    let text = format!("{first}{second}{third}");
+                    let _ = (parse_duration(&text), parse_bytes(&text));
+                }
+            }
+        }
+    }
 }

@@ -91,7 +91,9 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
             let Some(service) = service else {
                 return (ReplicaState::Stopped, None);
             };
-            if replica.failures > 0 {
+            // A replica that ended before it was ever ready waits for its dependencies again, whenever its pause is over.
+            let waits = gate::waits_for(world, &id.service_id(), service).filter(|_| !replica.was_ready);
+            if replica.failures > 0 && waits.is_none() {
                 let what = replica.start_failure.as_ref().map_or_else(
                     || {
                         replica
@@ -111,7 +113,6 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
                 };
                 return (state, Some(format!("{what}; tried again in {wait}")));
             }
-            let waits = gate::waits_for(world, &id.service_id(), service);
             (ReplicaState::Waiting, waits.map(|what| format!("waits for {what}")))
         }
     }

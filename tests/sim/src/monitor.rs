@@ -136,6 +136,8 @@ impl Monitor {
                 if known.incarnation == *incarnation && !known.over {
                     match result {
                         Ok(_) => known.lives(*incarnation, now),
+                        // With another port it may be tried at once.
+                        Err(failure) if failure.port_taken => known.over = true,
                         Err(_) => {
                             known.failures += 1;
                             (known.ended, known.over) = (Some(now), true);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tend_base::Mono;
 use tend_core::controller::Input;
 use tend_core::journal::{Principal, Via};
-use tend_core::model::{ServiceId, Stack, StackName, Workload};
+use tend_core::model::{Port, ServiceId, Stack, StackName, Workload};
 use tend_core::observed::Exit;
 
 use crate::run::{Event, Simulation};
@@ -199,6 +199,16 @@ impl Simulation {
                 let free = crate::scenario::PORTS.filter(|port| !given.clone().any(|given| given == *port));
                 let port = free.take(4).last();
                 self.host.taken_ports.extend(port);
+                let services = self.scenario.stacks.iter().flat_map(|stack| stack.services.values());
+                let fixed: Vec<u16> = services
+                    .filter_map(|service| match service.port {
+                        Port::Fixed(port) => Some(port),
+                        _ => None,
+                    })
+                    .collect();
+                if !fixed.is_empty() {
+                    self.host.taken_ports.insert(*self.random.pick(&fixed));
+                }
             }
             (Fault::DaemonKilled, _) => self.kill_daemon("by a fault"),
             (Fault::DaemonKilledAfterStep, _) => {

@@ -10,7 +10,7 @@ use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
-use crate::model::{ReplicaId, ServiceId, StackName};
+use crate::model::{Port, ReplicaId, ServiceId, StackName};
 use crate::observed::{Exit, LastExit, Phase, ProbeFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
@@ -487,16 +487,29 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         replica.phase = Phase::Ended { at: now.mono };
         // A port that somebody else took says nothing about the replica: it is given another one, and there are only so many.
         let taken = if failure.port_taken { replica.port.take() } else { None };
-        replica.failures += u32::from(taken.is_none());
         let data = json!({ "error": failure.why, "hint": failure.hint });
         replica.start_failure = Some(failure);
-        let failures = replica.failures;
         self.world.ports_avoided.extend(taken);
+        // With a port of its own, or when none is left that was not found taken, trying again at once would never end.
+        let fixed = self
+            .world
+            .definition(id)
+            .is_some_and(|service| matches!(service.port, Port::Fixed(_)));
+        let next = self.world.free_ports().next();
+        let another = next.is_some_and(|port| !self.world.ports_avoided.contains(&port));
+        let counts = taken.is_none() || fixed || !another;
+        let Some(replica) = self.current(id, incarnation) else {
+            return;
+        };
+        replica.failures += u32::from(counts);
+        let failures = replica.failures;
         self.dirty.replicas.insert(id.clone());
         reaction
             .entries
             .push(self.entry(Kind::ReplicaStartFailed, id, incarnation, data));
-        self.note_failing(id, incarnation, failures, reaction);
+        if counts {
+            self.note_failing(id, incarnation, failures, reaction);
+        }
     }
 
     fn became_ready(&mut self, id: &ReplicaId, now: Now, reaction: &mut Reaction) {
