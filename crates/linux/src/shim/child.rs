@@ -38,13 +38,19 @@ struct Prepared {
     /// `LISTEN_PID=` followed by room for the number, which is known only after the fork; `envp` points to it.
     listen_pid: Vec<u8>,
     directory: CString,
-    cgroup_procs: Option<File>,
+    cgroup: Option<Group>,
     user: Option<(u32, u32, Vec<u32>)>,
     open_files_max: Option<u64>,
     /// The socket and where it goes.
     listen: Option<(OwnedFd, RawFd)>,
     standard: [RawFd; 3],
     umask: libc::mode_t,
+}
+
+/// The control group the replica runs in.
+struct Group {
+    folder: OwnedFd,
+    procs: File,
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -66,11 +72,7 @@ pub(super) fn start(
     let lowest = spec.listen_descriptor.map_or(3, |target| target.max(2) + 1);
     let writer = rustix::io::fcntl_dupfd_cloexec(&low_writer, lowest).map_err(no_pipe)?;
     drop(low_writer);
-    // SAFETY: the shim has one thread, so the child may go on as the parent would; it leaves by exec or _exit only.
-    let pid = unsafe { libc::fork() };
-    if pid < 0 {
-        return Err(failed(Attempt::Fork, "", last_errno()));
-    }
+    let pid = fork(&mut prepared)?;
     if pid == 0 {
         let (attempt, errno) = match record() {
             Ok(()) => become_replica(&mut prepared),
@@ -100,6 +102,41 @@ pub(super) fn start(
         .map_or(Attempt::Execute, |(attempt, _)| *attempt);
     let errno = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
     Err(failed(attempt, &subject(spec, attempt), errno))
+}
+
+/// Forks, the child being born in its control group where the kernel can do that (Linux 5.7).
+///
+/// A process that is moved there later waits until every processor has noticed: 10 to 40 ms, most of the time to serve again. For one
+/// that is born there nothing has to be noticed.
+///
+/// The group must never have been ended by `cgroup.kill`: the kernel (6.18, seen) takes what is born in such a group for something that
+/// slipped through and kills it at once. The daemon therefore makes a group for each life of a replica.
+fn fork(prepared: &mut Prepared) -> Result<libc::pid_t, StartFailure> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    if let Some(group) = &prepared.cgroup {
+        // SAFETY: the structure is plain numbers, for which zeroes mean «as fork».
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.flags = CLONE_INTO_CGROUP;
+        arguments.exit_signal = libc::SIGCHLD as u64;
+        arguments.cgroup = group.folder.as_raw_fd() as u64;
+        let size = std::mem::size_of::<libc::clone_args>();
+        // SAFETY: the shim has one thread and the call shares no memory, so the child may go on as the parent would, on its copy of the
+        // stack; it leaves by exec or _exit only, and needs nothing that the C library does around a fork.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size) };
+        if pid == 0 {
+            prepared.cgroup = None;
+        }
+        if pid >= 0 {
+            return Ok(libc::pid_t::try_from(pid).unwrap_or(0));
+        }
+        // An older kernel, or one that does not let us: the child moves there itself, and says why where it cannot.
+    }
+    // SAFETY: as above.
+    let pid = unsafe { libc::fork() };
+    if pid < 0 {
+        return Err(failed(Attempt::Fork, "", last_errno()));
+    }
+    Ok(pid)
 }
 
 fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Prepared, StartFailure> {
@@ -134,17 +171,16 @@ fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Pre
     }
     argv.push(ptr::null());
     envp.push(ptr::null());
-    let cgroup_procs = match &spec.cgroup {
+    let cgroup = match &spec.cgroup {
         Some(folder) => {
             let subject = folder.display().to_string();
             let errno = |error: std::io::Error| failed(Attempt::Cgroup, &subject, error.raw_os_error().unwrap_or(0));
             std::fs::create_dir_all(folder).map_err(errno)?;
-            Some(
-                File::options()
-                    .write(true)
-                    .open(folder.join("cgroup.procs"))
-                    .map_err(errno)?,
-            )
+            let procs = File::options().write(true).open(folder.join("cgroup.procs"));
+            Some(Group {
+                folder: File::open(folder).map_err(errno)?.into(),
+                procs: procs.map_err(errno)?,
+            })
         }
         None => None,
     };
@@ -155,7 +191,7 @@ fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Pre
         _texts: texts,
         listen_pid,
         directory: no_nul(spec.directory.as_os_str().as_bytes())?,
-        cgroup_procs,
+        cgroup,
         user: spec.user.as_ref().map(|user| (user.uid, user.gid, user.groups.clone())),
         open_files_max: spec.open_files_max,
         listen,
@@ -212,8 +248,8 @@ fn become_replica(prepared: &mut Prepared) -> (Attempt, i32) {
         libc::setsid();
         libc::umask(prepared.umask);
     }
-    if let Some(procs) = &mut prepared.cgroup_procs
-        && let Err(error) = procs.write_all(b"0")
+    if let Some(group) = &mut prepared.cgroup
+        && let Err(error) = group.procs.write_all(b"0")
     {
         return (Attempt::Cgroup, error.raw_os_error().unwrap_or(0));
     }

@@ -164,7 +164,12 @@ pub(crate) fn limits() -> (Option<Hierarchy>, LimitsReport) {
 /// Processors that `cpu.weight` 100, everybody's, stands for when a service reserves some.
 const CPU_WEIGHT_PER_PROCESSOR: f64 = 100.0;
 
-/// Returns the control group for a replica, made with its limits; none where the machine has none to give.
+/// Returns the name of the control group of one life of a replica.
+pub(crate) fn group_name(shared: &Shared, replica: &ReplicaId, incarnation: u64) -> String {
+    format!("{}.{replica}.{incarnation}", shared.name)
+}
+
+/// Returns the control group for one life of a replica, made with its limits; none where the machine has none to give.
 ///
 /// The name carries the daemon's state folder: two daemons of one machine must never put replicas into one group, because
 /// a group is killed as a whole.
@@ -174,6 +179,7 @@ const CPU_WEIGHT_PER_PROCESSOR: f64 = 100.0;
 pub(crate) fn cgroup(
     shared: &Shared,
     replica: &ReplicaId,
+    incarnation: u64,
     resources: &Resources,
 ) -> Result<Option<PathBuf>, StartFailure> {
     let Some(hierarchy) = &shared.cgroups else {
@@ -189,7 +195,7 @@ pub(crate) fn cgroup(
         pids_max: resources.pids_max,
     };
     hierarchy
-        .make_group(&format!("{}.{replica}", shared.name), &limits)
+        .make_group(&group_name(shared, replica, incarnation), &limits)
         .map(Some)
         .map_err(|error| StartFailure {
             hint: error.hint(),

@@ -21,6 +21,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 
 use super::answer::logs;
+use super::identity;
 use super::readiness::Readiness;
 use super::shared::Shared;
 use super::steps::Performer;
@@ -296,6 +297,7 @@ fn watch(
         let _ = tokio::time::timeout(RELEASE_MAX, until_closed(&connection)).await;
         forget(&performer.shared, &life);
         remove(&folder);
+        remove_group(&performer.shared, &life);
     });
 }
 
@@ -435,6 +437,14 @@ fn forget(shared: &Shared, life: &Life) {
 fn remove(folder: &Path) {
     // What cannot be removed is looked at again when the daemon next starts.
     let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Removes the control group of a life that is over; one that still has a process in it stays, and says so by being there.
+fn remove_group(shared: &Shared, life: &Life) {
+    if let Some(hierarchy) = &shared.cgroups {
+        let group = hierarchy.group(&identity::group_name(shared, &life.replica, life.incarnation));
+        let _ = tend_linux::remove_group(&group);
+    }
 }
 
 fn observed_exit(exit: tend_linux::Exit) -> Exit {

@@ -42,7 +42,7 @@ pub(super) async fn start(
         Some(port) => listening(port, &launch.port_form)?,
         None => None,
     };
-    let cgroup = identity::cgroup(shared, replica, &launch.resources)?;
+    let cgroup = identity::cgroup(shared, replica, incarnation, &launch.resources)?;
     let logs = logs::folder_of(&shared.logs_folder(), replica);
     std::fs::create_dir_all(&logs).map_err(|error| {
         passing(format!(
