@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p bench-supervise` makes the whole comparison in about ten minutes; `docs/design/0070-supervise-bench.md` says
 //! what it showed. PM2 comes from npm into `target/bench`, supervisord is Debian's package `supervisor`. Judges nothing: no time is
-//! an error.
+//! an error. Where other work keeps the processors busy, times mean something under `chrt -r 1`, which all supervisors then inherit.
 //!
 //! Map: `supervisor` has the three of them, `part` what is compared, `service` what they look after, `report` the figures.
 

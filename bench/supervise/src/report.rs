@@ -92,8 +92,10 @@ impl Report {
     }
 }
 
-/// Names and values of what is printed of a spread.
-const SPREAD: [(&str, fn(&Spread) -> f64); 3] = [
+/// What is printed of a spread: a name and a value.
+type Column = (&'static str, fn(&Spread) -> f64);
+
+const SPREAD: [Column; 3] = [
     ("p50", |spread| spread.p50_ms),
     ("p95", |spread| spread.p95_ms),
     ("max", |spread| spread.max_ms),

@@ -105,7 +105,7 @@ fn an_unwritable_state_folder_is_named_with_what_to_do() {
         // Needs a folder of somebody else's.
         return;
     }
-    let machine = Machine::new("unwritable").as_user(4323);
+    let machine = Machine::new("unwritable").run_by(4323);
     std::fs::create_dir(machine.folder.join("state")).unwrap();
     let folder = machine.stack("shop", "services:\n  web: { command: sleep 1000 }\n");
     let said = refused(&machine, &folder, 6);

@@ -14,6 +14,9 @@ const END: &str = "<!-- transcript:end -->";
 /// Where the reader's clone is said to be.
 const HOME: &str = "/home/ana";
 
+/// Where tend keeps its state there.
+const STATE: &str = "/home/ana/.local/state/tend";
+
 /// The address in the stack file, which the session shows; the test listens elsewhere.
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -96,8 +99,12 @@ impl Terminal {
         lines
             .chunk_by_mut(|a, b| is_progress(a) && is_progress(b))
             .for_each(|chunk| {
-                chunk.sort_by_key(|line| line.split_whitespace().skip(1).take(2).collect::<Vec<_>>());
-                chunk.sort_by_key(|line| line.split_whitespace().nth(1) == Some("answered"));
+                chunk.sort_by_key(|line| {
+                    let mut words = line.split_whitespace().skip(1);
+                    let stage = words.next().unwrap_or_default();
+                    let order = ["start", "ready", "answered"].iter().position(|known| *known == stage);
+                    (order, stage, words.next().unwrap_or_default())
+                });
             });
         lines
             .iter()
@@ -137,7 +144,9 @@ impl Terminal {
 
     /// Returns a text with the README's address and folder in place of this run's.
     fn as_a_reader_sees(&self, text: &str) -> String {
+        let state = self.machine.folder.join("state").display().to_string();
         text.replace(&self.clone.display().to_string(), &format!("{HOME}/tend"))
+            .replace(&state, STATE)
             .replace(&format!("127.0.0.1:{}", self.port), ADDRESS)
     }
 }
@@ -177,11 +186,14 @@ fn last_code(text: &str) -> Option<&str> {
 
 /// Returns the lines of an output without what differs from run to run.
 fn comparable(printed: &str) -> Vec<String> {
-    let lines = printed.lines().filter(|line| !line.trim().is_empty());
+    // Which replica served which request, and so what it wrote last, differs as well.
+    let lines = printed
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("| "));
     lines
         .map(|line| {
             let json = line.starts_with('{');
-            let separators = |c: char| c.is_whitespace() || "\"(),{}".contains(c);
+            let separators = |c: char| c.is_whitespace() || "\"(),;{}".contains(c);
             let mut words: Vec<&str> = Vec::new();
             for word in line.split(separators).filter(|word| !word.is_empty()) {
                 let word = if json {
@@ -191,7 +203,8 @@ fn comparable(printed: &str) -> Vec<String> {
                 };
                 let unit = matches!(word, "ms" | "s") && words.last() == Some(&"#");
                 // «1m 05s» is as «3 s», and a time that was not measured is as one that was.
-                if !unit && !(word == "#" && words.last() == Some(&"#")) {
+                let again = word == "#" && words.last() == Some(&"#");
+                if !unit && !again {
                     words.push(word);
                 }
             }
@@ -215,7 +228,7 @@ fn without_codes(word: &str) -> &str {
 
 /// Hides figures: process ids, ports, times, memory, shares.
 fn without_figures(word: &str) -> &str {
-    let figure = |c: char| c.is_ascii_digit() || ".:%-smh;".contains(c);
+    let figure = |c: char| c.is_ascii_digit() || ".:%-smhTZ".contains(c);
     if word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(figure) {
         "#"
     } else {

@@ -81,7 +81,7 @@ impl Machine {
     }
 
     /// Has all commands, and so the daemon, run as another user; the folder becomes theirs.
-    pub(crate) fn as_user(mut self, uid: u32) -> Self {
+    pub(crate) fn run_by(mut self, uid: u32) -> Self {
         for entry in std::fs::read_dir(&self.folder).unwrap() {
             std::os::unix::fs::chown(entry.unwrap().path(), Some(uid), Some(uid)).unwrap();
         }

@@ -197,7 +197,7 @@ fn an_unprivileged_user_has_a_tend_of_his_own() {
         // Then every test is this one.
         return;
     }
-    let machine = Machine::new("unprivileged").as_user(4322);
+    let machine = Machine::new("unprivileged").run_by(4322);
     let port = free_port();
     let folder = machine.mps(port);
     machine.tend(&["up", &folder]).ok();

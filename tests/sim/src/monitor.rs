@@ -277,7 +277,7 @@ impl Monitor {
     }
 
     /// Remembers a step that was decided in a transaction.
-    pub(crate) fn decided(&mut self, step: &Step, transaction: u64, world: &World, now: Mono) {
+    pub(crate) fn decided(&mut self, step: &Step, transaction: u64, now: Mono) {
         self.performing.insert(step.key());
         if step.is_recorded() {
             let second = now.0 / 1_000_000_000;
@@ -308,9 +308,6 @@ impl Monitor {
             Step::Publish { .. } => self.must_stay.clear(),
             _ => {}
         }
-        // A stack that is gone takes what was known of it along; only its numbers stay.
-        self.known
-            .retain(|id, known| world.stacks.contains_key(&id.stack) || known.since.is_some());
     }
 
     /// The daemon was killed: nobody has been told anything yet.

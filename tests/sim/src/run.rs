@@ -350,7 +350,7 @@ impl Simulation {
             if step.is_recorded() {
                 self.line(&format!("► {step}{}", crate::words::incarnation(&step)));
             }
-            self.monitor.decided(&step, number, daemon.controller.world(), self.now);
+            self.monitor.decided(&step, number, self.now);
             let delay = self.random.millis(0..4);
             self.after(delay, Event::Perform(self.epoch, step));
         }
