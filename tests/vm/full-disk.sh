@@ -110,6 +110,7 @@ else
 fi
 
 findings=$(verified) && clean=yes || clean=no
+tend events --since 1h
 gaps=$(tend events --json --since 1h --kind journal.gap | wc -l)
 late=$(tend events --json --since 1h --kind replica.exited | wc -l)
 if [ $clean = yes ] && [ $((gaps + late)) -gt 0 ]; then

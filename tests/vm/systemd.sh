@@ -49,7 +49,7 @@ processes() {
 main_pid() { systemctl show tend -p MainPID --value; }
 daemon_answers() { tend info > /dev/null 2>&1; }
 new_daemon() { [ "$(main_pid)" != 0 ] && [ "$(main_pid)" != "$1" ] && daemon_answers; }
-# unchanged BEFORE: says what is gone and what is new.
+# changed_since BEFORE: says what is gone and what is new.
 changed_since() { diff <(echo "$1") <(processes) | grep '^[<>]' | tr '\n' ' '; }
 
 # Requests all the while; what fails is written down with its time.

@@ -46,11 +46,11 @@ fn every_claim_of_a_script_is_decided_by_it_and_no_other() {
             .filter_map(|line| Some(line.strip_prefix("# claim ")?.split_once(':')?.0))
             .collect();
         let mut decided = BTreeSet::new();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let words: Vec<&str> = line.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
             for pair in words.windows(2) {
                 // A name that is put together, such as `"$service-card"`, decides the claims that end like it.
-                let name = pair[1].trim_matches('"');
+                let name = pair[1].trim_matches(['"', ';']);
                 match pair[0] {
                     "ok" | "failed" | "same_after" => match name.strip_prefix('$') {
                         Some(composed) => {
