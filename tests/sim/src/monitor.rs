@@ -100,7 +100,7 @@ impl Known {
         self.over = false;
         self.since = Some(since);
         self.incarnation = incarnation;
-        (self.unready, self.dead, self.memory) = (0, 0, 0);
+        (self.unready, self.dead) = (0, 0);
     }
 }
 
@@ -316,7 +316,7 @@ impl Monitor {
         self.incarnation_last = 0;
         for known in self.known.values_mut() {
             // What had ended is in the documents, or is told again, and then has waited by another clock.
-            (known.since, known.ended) = (None, None);
+            (known.since, known.ended, known.memory) = (None, None, 0);
             // The failures may not have been written down.
             known.failures = 0;
             if known.told_in.is_some_and(|told| lost.contains(&told)) {
