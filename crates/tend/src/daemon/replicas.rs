@@ -242,6 +242,22 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
             Adoption::Foreign(_) => remove(&folder),
         }
     }
+    remove_empty_groups(shared);
+}
+
+/// Removes the control groups that lives of an earlier daemon left behind; one with a process in it stays.
+fn remove_empty_groups(shared: &Shared) {
+    let Some(hierarchy) = &shared.cgroups else { return };
+    let own = format!("{}.", shared.name);
+    for group in hierarchy.groups().unwrap_or_default() {
+        let name = group
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if name.starts_with(&own) {
+            let _ = tend_linux::remove_group(&group);
+        }
+    }
 }
 
 /// Keeps a replica without shim on the list until a shim takes over.
