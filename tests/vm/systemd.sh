@@ -73,7 +73,7 @@ same_after() {
   local begun changed
   begun=$(seconds)
   if ! within 15 new_daemon "$2"; then
-    failed "$1" "no other daemon within 15 s; $(systemctl is-active tend): $(journalctl -u tend -n 40 -o cat --no-pager | grep -i 'failed\|error' | tail -3 | tr '\n' ' ')"
+    failed "$1" "no other daemon within 15 s; $(systemctl is-active tend): $(journalctl -n 200 -o cat --no-pager | grep -i 'failed at step\|error' | tail -1)"
     return
   fi
   local answered
