@@ -232,7 +232,8 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                             .map(|replica| replica.incarnation)
                     }
                 });
-                if last.await == Some(life.incarnation) {
+                // Also of a life so short that nobody had time to write it down.
+                if last.await.is_none_or(|last| life.incarnation >= last) {
                     let pid = u32::try_from(record.replica_pid).unwrap_or(0);
                     performer.hub.input(adopted(pid, record.at, true)).await;
                     report_exit(performer, &life, record).await;
