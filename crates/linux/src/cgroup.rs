@@ -17,6 +17,8 @@ use crate::error::Error;
 
 const DAEMON_GROUP: &str = "tend-daemon";
 const REPLICAS_GROUP: &str = "tend";
+/// The unit whose group holds the replicas', which `tend install` writes beside the daemon's unit.
+const REPLICAS_UNIT: &str = "tend-replicas.service";
 /// Microseconds over which the kernel keeps `cpu.max`; its own default.
 const CPU_PERIOD: u64 = 100_000;
 
@@ -113,9 +115,19 @@ impl Hierarchy {
         if base.file_name().is_some_and(|name| name == DAEMON_GROUP) {
             base.pop();
         }
-        match Self::settle(&base) {
+        // systemd starts a unit's process in the unit's own group, which it cannot once that group hands controllers on:
+        // where there is a unit for the replicas alone, the daemon's own group is left as it is.
+        let sibling = base
+            .parent()
+            .map(|slice| slice.join(REPLICAS_UNIT))
+            .filter(|unit| unit.is_dir());
+        let settled = match &sibling {
+            Some(unit) => Self::below(unit),
+            None => Self::settle(&base),
+        };
+        match settled {
             Ok(hierarchy) => {
-                let limits = hierarchy.limits(&base);
+                let limits = hierarchy.limits(sibling.as_ref().unwrap_or(&base));
                 (Some(hierarchy), limits)
             }
             Err(error) => {
@@ -134,13 +146,25 @@ impl Hierarchy {
         let daemon = base.join(DAEMON_GROUP);
         make(&daemon)?;
         enter(&daemon)?;
+        Ok(Self::enable(base, replicas))
+    }
+
+    /// Makes the replicas' group below that of a unit of their own, in which no process is.
+    fn below(unit: &Path) -> Result<Self, Error> {
+        let replicas = unit.join(REPLICAS_GROUP);
+        make(&replicas)?;
+        Ok(Self::enable(unit, replicas))
+    }
+
+    /// Enables the controllers for the groups that will be made in `replicas`.
+    fn enable(base: &Path, replicas: PathBuf) -> Self {
         // Each alone: one that is refused (in use by version 1, or not delegated) must not cost the others. Whether a
         // controller came through is read from the group below.
         for controller in ["memory", "cpu", "pids"] {
             let _ = fs::write(base.join("cgroup.subtree_control"), format!("+{controller}"));
             let _ = fs::write(replicas.join("cgroup.subtree_control"), format!("+{controller}"));
         }
-        Ok(Self { replicas })
+        Self { replicas }
     }
 
     fn limits(&self, base: &Path) -> Limits {

@@ -1,4 +1,4 @@
-//! `tend install`: a systemd unit that keeps the daemon started.
+//! `tend install`: a systemd unit that keeps the daemon started, and one whose control group holds the replicas'.
 
 use std::path::PathBuf;
 
@@ -41,29 +41,31 @@ impl Install {
             .collect();
         let unit = unit(&program.display().to_string(), &settings, self.user);
         if self.print {
-            context.write(&unit)?;
+            context.write(&format!("# {UNIT}\n{unit}\n# {REPLICAS_UNIT}\n{}", replicas_unit()))?;
             return Ok(EXIT_OK);
         }
-        let path = if self.user {
+        let folder = if self.user {
             let folder = variable("XDG_CONFIG_HOME")
                 .map(PathBuf::from)
                 .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")))
                 .ok_or(Error::NoUnitFolder)?;
-            folder.join("systemd/user/tend.service")
+            folder.join("systemd/user")
         } else if context.surroundings.is_root {
-            PathBuf::from("/etc/systemd/system/tend.service")
+            PathBuf::from("/etc/systemd/system")
         } else {
             return Err(Error::NotRoot);
         };
-        let not_written = |source| Error::Write {
-            path: path.clone(),
-            source,
-        };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(not_written)?;
+        for (name, text) in [(REPLICAS_UNIT, replicas_unit()), (UNIT, unit)] {
+            let path = folder.join(name);
+            let written =
+                std::fs::create_dir_all(&folder).and_then(|()| write_atomically(&path, text.as_bytes(), 0o644));
+            written.map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+            context.line(&text::written(&path.display().to_string()))?;
         }
-        write_atomically(&path, unit.as_bytes(), 0o644).map_err(not_written)?;
-        context.line(&text::written(&path.display().to_string()))?;
+        context.line(text::NEXT)?;
         for line in text::next(self.user) {
             context.line(line)?;
         }
@@ -71,10 +73,35 @@ impl Install {
     }
 }
 
-/// Returns the unit.
+/// The daemon's unit.
+const UNIT: &str = "tend.service";
+
+/// The unit whose control group holds those of the replicas; `tend-linux` looks for it by this name beside the daemon's.
+const REPLICAS_UNIT: &str = "tend-replicas.service";
+
+/// Returns the unit whose control group holds those of the replicas. It runs nothing and stays.
 ///
-/// `KillMode=process` and `Delegate=yes`: stopping or restarting the daemon leaves replicas, shims and edge alone, and the cgroups
-/// below its own are the daemon's to arrange. `StartLimitIntervalSec=0`: a daemon that keeps ending is always tried again.
+/// The daemon's own group cannot hold them: a group that hands controllers on may hold no process, and systemd puts the daemon it starts
+/// again right there (seen with systemd 252: «Failed at step CGROUP», for ever). systemd 254 has `DelegateSubgroup=` for it.
+fn replicas_unit() -> String {
+    "[Unit]\n\
+     Description=control groups of the services that tend looks after\n\
+     \n\
+     [Service]\n\
+     Type=oneshot\n\
+     ExecStart=/bin/true\n\
+     RemainAfterExit=yes\n\
+     KillMode=process\n\
+     Delegate=yes\n\
+     TasksMax=infinity\n"
+        .to_owned()
+}
+
+/// Returns the daemon's unit.
+///
+/// `KillMode=process`: stopping or restarting the daemon leaves replicas, shims and edge alone. `Delegate=yes`: where the other unit
+/// is missing, the groups below its own are the daemon's to arrange. `StartLimitIntervalSec=0`: a daemon that keeps ending is always
+/// tried again.
 fn unit(program: &str, settings: &[(&str, String)], user: bool) -> String {
     let target = if user { "default.target" } else { "multi-user.target" };
     let network = if user {
@@ -91,6 +118,8 @@ fn unit(program: &str, settings: &[(&str, String)], user: bool) -> String {
          Description=tend, which looks after the services of this {}\n\
          Documentation=man:tend(1)\n\
          {network}\
+         Wants={REPLICAS_UNIT}\n\
+         After={REPLICAS_UNIT}\n\
          StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
@@ -123,8 +152,9 @@ fn quoted(word: &str) -> String {
 
 mod text {
     pub(super) fn written(path: &str) -> String {
-        format!("wrote {path}\n\nNext:")
+        format!("wrote {path}")
     }
+    pub(super) const NEXT: &str = "\nNext:";
     pub(super) fn next(user: bool) -> &'static [&'static str] {
         if user {
             &[

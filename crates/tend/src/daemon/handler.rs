@@ -178,7 +178,7 @@ impl Calls {
                 Class::Unavailable,
                 format!("it was not written down, so it was not accepted: {why}"),
             )
-            .hint("free some space where tend keeps its state (`tend status` of the daemon names it), then try again")
+            .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
         })
     }
 

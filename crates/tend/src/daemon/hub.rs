@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tend_base::{Clock, Now, SystemClock};
-use tend_core::controller::{Chapter, Controller, Input, Reaction};
+use tend_core::controller::{Chapter, Controller, Input};
 use tend_core::plan::Step;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -107,15 +107,34 @@ async fn run(
             },
             () = sleep => (Input::Tick, None),
         };
-        let Reaction {
-            steps,
-            entries,
-            documents,
-            wake_at: next,
-        } = controller.handle(input, SystemClock.now());
-        wake_at = next;
-        recorder.record(entries, documents, durable);
-        for step in steps {
+        let reaction = match durable {
+            None => {
+                let mut reaction = controller.handle(input, SystemClock.now());
+                recorder.record(
+                    std::mem::take(&mut reaction.entries),
+                    std::mem::take(&mut reaction.documents),
+                );
+                reaction
+            }
+            Some(answer) => {
+                // A wish is carried out once it is written down, and not at all when it cannot be: otherwise it would be refused,
+                // done, and forgotten by the next daemon. Wishes are rare, so all else may wait for the disk meanwhile.
+                let mut tried = controller.clone();
+                let mut reaction = tried.handle(input, SystemClock.now());
+                let entries = std::mem::take(&mut reaction.entries);
+                let written = recorder.write(entries, std::mem::take(&mut reaction.documents)).await;
+                let refused = written.is_err();
+                // Who asked may have left.
+                let _ = answer.send(written);
+                if refused {
+                    continue;
+                }
+                controller = tried;
+                reaction
+            }
+        };
+        wake_at = reaction.wake_at;
+        for step in reaction.steps {
             perform(step);
         }
         version.send_modify(|version| *version += 1);
