@@ -42,6 +42,8 @@ struct Open {
     index_path: PathBuf,
     /// A line whose end was not written yet.
     partial: Vec<u8>,
+    /// So many bytes of it stood in the file before, with their time.
+    begun_before: Option<(u64, Option<Wall>)>,
 }
 
 impl Stream {
@@ -99,10 +101,11 @@ impl Stream {
                 return Ok(Some(line));
             }
             if let Some(path) = self.newer.pop() {
-                let rest = current.rest();
+                // A file may have been rotated away in the middle of a line: its end is the beginning of the next file.
+                let begun = current.take_begun();
                 self.current = Open::at(&path, 0)?;
-                if rest.is_some() {
-                    return Ok(rest);
+                if let (Some(current), Some(begun)) = (&mut self.current, begun) {
+                    current.begin_with(begun);
                 }
                 continue;
             }
@@ -176,6 +179,7 @@ impl Open {
             index,
             index_path,
             partial: Vec::new(),
+            begun_before: None,
         }))
     }
 
@@ -189,15 +193,25 @@ impl Open {
         Ok(Some(self.take_line()))
     }
 
-    /// Returns a last line without end.
-    fn rest(&mut self) -> Option<Line> {
-        (!self.partial.is_empty()).then(|| self.take_line())
+    /// Takes the line whose end is not in this file.
+    fn take_begun(&mut self) -> Option<(Vec<u8>, Option<Wall>)> {
+        let at = self.time_at(self.offset);
+        (!self.partial.is_empty()).then(|| (std::mem::take(&mut self.partial), at))
+    }
+
+    /// Goes on with a line begun in the file before.
+    fn begin_with(&mut self, (begun, at): (Vec<u8>, Option<Wall>)) {
+        self.begun_before = Some((begun.len() as u64, at));
+        self.partial = begun;
     }
 
     fn take_line(&mut self) -> Line {
         let bytes = std::mem::take(&mut self.partial);
-        let at = self.time_at(self.offset);
-        self.offset += bytes.len() as u64;
+        let (before, at) = match self.begun_before.take() {
+            Some((before, at)) => (before, at),
+            None => (0, self.time_at(self.offset)),
+        };
+        self.offset += bytes.len() as u64 - before;
         let text = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes));
         Line {
             at,
@@ -355,6 +369,19 @@ mod tests {
         assert_eq!(next().as_deref(), Some("three"));
         assert_eq!(next().as_deref(), Some("four"));
         assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn a_line_cut_by_a_rotation_is_one_line() {
+        let folder = Folder::new("cut");
+        folder.write("stdout.log.1", "one\ntw", &[(100, 0)]);
+        folder.write("stdout.log", "o\nthree\n", &[(200, 0), (300, 2)]);
+        let lines = folder.read(None, None);
+        assert_eq!(texts(&lines), ["one", "two", "three"]);
+        assert_eq!(
+            lines.iter().map(|(at, _)| at.unwrap()).collect::<Vec<_>>(),
+            [100, 100, 300]
+        );
     }
 
     #[test]
