@@ -57,5 +57,13 @@ fn command(root: &Path, arguments: &[&str]) -> Command {
     // Cargo names itself to the programs it runs; that one also fits the toolchain chosen with `cargo +name`.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root).args(arguments);
+    // What cargo told this program of its own package is nothing to the build. ring's build script watches these variables: with
+    // them it runs again, and all that stands on ring is compiled again, here and once more at the next build by hand.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
     command
 }
