@@ -17,6 +17,8 @@ use crate::error::Error;
 
 const DAEMON_GROUP: &str = "tend-daemon";
 const REPLICAS_GROUP: &str = "tend";
+/// The daemon's unit, as `tend install` writes it.
+const DAEMON_UNIT: &str = "tend.service";
 /// The unit whose group holds the replicas', which `tend install` writes beside the daemon's unit.
 const REPLICAS_UNIT: &str = "tend-replicas.service";
 /// Microseconds over which the kernel keeps `cpu.max`; its own default.
@@ -115,12 +117,13 @@ impl Hierarchy {
         if base.file_name().is_some_and(|name| name == DAEMON_GROUP) {
             base.pop();
         }
-        // systemd starts a unit's process in the unit's own group, which it cannot once that group hands controllers on:
-        // where there is a unit for the replicas alone, the daemon's own group is left as it is.
+        // systemd starts a unit's process in the unit's own group, which it cannot once that group hands controllers on: as the
+        // unit that `tend install` writes, the daemon leaves its own group as it is and takes that of the replicas' unit, which
+        // may have to be made, since systemd drops the group of a unit in which nothing runs.
         let sibling = base
             .parent()
-            .map(|slice| slice.join(REPLICAS_UNIT))
-            .filter(|unit| unit.is_dir());
+            .filter(|_| base.file_name().is_some_and(|name| name == DAEMON_UNIT))
+            .map(|slice| slice.join(REPLICAS_UNIT));
         let settled = match &sibling {
             Some(unit) => Self::below(unit),
             None => Self::settle(&base),
