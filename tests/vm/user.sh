@@ -2,7 +2,7 @@
 # Without root: the daemon under a user's own systemd, with control groups delegated to that user.
 # seconds: 180
 # claim unit: `tend install --user` writes a unit that the user's systemd starts
-# claim delegated: the daemon is in a group below the user's own, with memory, cpu and pids
+# claim delegated: daemon and replicas are in groups of two units below the user's own, with memory, cpu and pids
 # claim memory: a service of that user that leaks is killed by the kernel at its limit, and the card says so
 # claim cpu: a busy loop of that user limited to 0.2 processors gets no more
 # claim pids: a service of that user limited to 20 processes gets no more
@@ -59,8 +59,9 @@ daemon=$(as_ana systemctl --user show tend -p MainPID --value)
 leak=$(pid_of own leak)
 group=$(group_of "$leak")
 enforced=$(tend info --json | jq -r '.limits | [.memory, .cpus, .pids] | map(tostring) | join(" ")')
-if [[ $(group_of "$daemon") == */user@"$uid".service/*/tend.service/* && $enforced == "cgroup cgroup cgroup" ]]; then
-  ok delegated "memory, cpus, pids: $enforced; $(group_of "$daemon" | sed 's#.*/user@#user@#')"
+if [[ $(group_of "$daemon") == */user@"$uid".service/*/tend.service && $group == */user@"$uid".service/*/tend-replicas.service/* &&
+  $enforced == "cgroup cgroup cgroup" ]]; then
+  ok delegated "memory, cpus, pids: $enforced; a replica is in $(printf '%s' "$group" | sed 's#.*/user@#user@#')"
 else
   failed delegated "memory, cpus, pids: $enforced; the daemon is in $(group_of "$daemon"), which has: $(cat "$(group_of "$daemon")/../cgroup.controllers" 2> /dev/null)"
 fi
