@@ -238,7 +238,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                     performer.hub.input(adopted(pid, record.at, true)).await;
                     report_exit(performer, &life, record).await;
                 }
-                remove(&folder);
+                remove_when_written(performer, &folder).await;
             }
             Adoption::Foreign(_) => remove(&folder),
         }
@@ -313,7 +313,7 @@ fn watch(
         let _ = connection.send(Command::Release);
         let _ = tokio::time::timeout(RELEASE_MAX, until_closed(&connection)).await;
         forget(&performer.shared, &life);
-        remove(&folder);
+        remove_when_written(&performer, &folder).await;
         remove_group(&performer.shared, &life);
     });
 }
@@ -401,7 +401,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
             }
             report_exit(performer, life, record).await;
             forget(&performer.shared, life);
-            remove(folder);
+            remove_when_written(performer, folder).await;
         }
         Ok(Adoption::Foreign(why)) => {
             performer.hub.input(input(Exit::Unknown(why), Vec::new())).await;
@@ -448,6 +448,24 @@ fn forget(shared: &Shared, life: &Life) {
         .is_some_and(|live| live.incarnation == life.incarnation)
     {
         live.remove(&life.replica);
+    }
+}
+
+/// Removes the folder of a life that is over, once its end stands in the journal: until then the folder is what tells of it.
+/// Where the end cannot be written, the folder stays for the next daemon.
+async fn remove_when_written(performer: &Arc<Performer>, folder: &Path) {
+    // The hub takes things in order, and so does the store: what was reported before is written before.
+    performer.hub.ask(|_, _| ()).await;
+    let (written, when_written) = oneshot::channel();
+    performer
+        .shared
+        .store
+        .commit_then(tend_store::Batch::new(), move |result| {
+            // Waited for below.
+            let _ = written.send(result.is_ok());
+        });
+    if when_written.await == Ok(true) {
+        remove(folder);
     }
 }
 
