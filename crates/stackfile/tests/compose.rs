@@ -84,7 +84,7 @@ fn theirs(files: &[PathBuf]) -> Option<Value> {
         return None;
     }
     // Debian's docker-compose is written in Python and brings PyYAML along.
-    let mut python = Command::new("python3")
+    let mut python = Command::new("/usr/bin/python3")
         .args([
             "-c",
             "import json,sys,yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)",

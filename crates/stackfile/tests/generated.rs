@@ -106,7 +106,7 @@ for path in sys.argv[1:]:
         }
     }
     assert!(accepted.len() > 60, "{}", accepted.len());
-    let mut python = Command::new("python3")
+    let mut python = Command::new("/usr/bin/python3")
         .args(["-c", SCRIPT])
         .args(&accepted)
         .stdin(Stdio::piped())

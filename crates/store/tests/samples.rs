@@ -81,7 +81,7 @@ fn copy(sample: &Path) -> Folder {
 /// What the independent script says, and whether it is content.
 fn script(folder: &Folder) -> (String, bool) {
     let files = folder.files();
-    let output = Command::new("python3")
+    let output = Command::new("/usr/bin/python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify_journal.py"))
         .arg(files.database.parent().unwrap())
         .output()
