@@ -36,7 +36,11 @@ fn ask(port: u16, path: &str) -> std::io::Result<String> {
             let mut answer = String::new();
             write!(stream, "GET {path} HTTP/1.1\r\n\r\n")?;
             stream.read_to_string(&mut answer)?;
-            return Ok(answer.split_once("\r\n\r\n").unwrap().1.to_owned());
+            let body = answer
+                .split_once("\r\n\r\n")
+                .ok_or(std::io::ErrorKind::UnexpectedEof)?
+                .1;
+            return Ok(body.to_owned());
         }
         assert!(Instant::now() < deadline, "no answer");
         std::thread::sleep(Duration::from_millis(5));
