@@ -20,7 +20,14 @@ enum Work {
 struct Stage {
     name: &'static str,
     what: &'static str,
+    /// Several times what the stage takes on two cores with nothing built; all together stay below the 90 minutes after which
+    /// CI gives up without a word, so that what hangs is named.
+    limit: Duration,
     work: Work,
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
 }
 
 /// Quick ones first. `programs` builds with the feature set of `tests` (the whole workspace), so the end-to-end tests find
@@ -29,16 +36,19 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "format",
         what: "formatting",
+        limit: minutes(2),
         work: Work::Cargo(&["fmt", "--all", "--check"]),
     },
     Stage {
         name: "tidy",
         what: "the repository's own rules",
+        limit: minutes(3),
         work: Work::Tidy,
     },
     Stage {
         name: "clippy",
         what: "lints, warnings are errors",
+        limit: minutes(15),
         work: Work::Cargo(&[
             "clippy",
             "--locked",
@@ -52,21 +62,25 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "release",
         what: "the programs as the README builds them",
+        limit: minutes(15),
         work: Work::Cargo(&["build", "--locked", "--release"]),
     },
     Stage {
         name: "programs",
         what: "the programs the end-to-end tests start",
+        limit: minutes(12),
         work: Work::Cargo(&["build", "--locked", "--workspace", "--bins"]),
     },
     Stage {
         name: "tests",
         what: "all tests, fuzz corpora among them",
+        limit: minutes(28),
         work: Work::Cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
     },
     Stage {
         name: "sim",
         what: "the simulator, 300 seeds a chapter",
+        limit: minutes(10),
         work: Work::Sim,
     },
 ];
@@ -98,9 +112,9 @@ pub(crate) fn run(root: &Path, wanted: &[&str]) -> Result<(), Error> {
         println!("\n=== {}: {}", stage.name, stage.what);
         let stage_begun = Instant::now();
         let outcome = match stage.work {
-            Work::Cargo(arguments) => process::cargo(root, arguments),
+            Work::Cargo(arguments) => process::cargo(root, arguments, stage.limit),
             Work::Tidy => tidy::run(root),
-            Work::Sim => sim::run(root, &["--seeds", SEEDS_IN_CI]),
+            Work::Sim => sim::run(root, &["--seeds", SEEDS_IN_CI], stage.limit),
         };
         let took = stage_begun.elapsed();
         match &outcome {
@@ -144,4 +158,15 @@ fn summary(root: &Path, results: &[(&str, Duration, bool)], total: Duration) -> 
 
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hang_in_every_stage_is_named_before_ci_gives_up() {
+        let together: Duration = STAGES.iter().map(|stage| stage.limit).sum();
+        assert!(together <= minutes(85), "{together:?}");
+    }
 }

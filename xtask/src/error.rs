@@ -17,6 +17,9 @@ pub(crate) enum Error {
     #[error("`{command}` failed ({status})")]
     Failed { command: String, status: String },
 
+    #[error("`{command}` was ended after {seconds} s; above stands what it waited for")]
+    TooLong { command: String, seconds: u64 },
+
     #[error("could not read `{path}`")]
     Read { path: PathBuf, source: io::Error },
 

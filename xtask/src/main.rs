@@ -15,6 +15,7 @@ mod fuzz;
 mod process;
 mod sim;
 mod tidy;
+mod tree;
 mod vm;
 
 use std::path::PathBuf;
@@ -63,7 +64,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["ci", stages @ ..] => ci::run(&root(), stages),
         ["tidy"] => tidy::run(&root()),
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
-        ["sim", options @ ..] => sim::run(&root(), options),
+        ["sim", options @ ..] => sim::run(&root(), options, process::NO_LIMIT),
         ["vm", arguments @ ..] => vm::run(&root(), arguments),
         ["fuzz"] => fuzz::run(&root()),
         ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),

@@ -3,20 +3,40 @@
 //! Owns the one way in which the other commands start a program. Knows nothing of what the program is for.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::Error;
+use crate::tree;
 
-/// Runs cargo in `root` with the caller's terminal and fails when it does.
-pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Error> {
+/// For a command that a person started and can end.
+pub(crate) const NO_LIMIT: Duration = Duration::MAX;
+
+/// How often a command under a limit is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs cargo in `root` with the caller's terminal and fails when it does, or when it is not done within `limit`.
+///
+/// What hangs is shown before it is ended: a log of CI can tell of a test that never comes back only what it waited for.
+pub(crate) fn cargo(root: &Path, arguments: &[&str], limit: Duration) -> Result<(), Error> {
     let shown = shown(arguments);
-    let status = command(root, arguments)
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|source| Error::Start {
-            command: shown.clone(),
-            source,
-        })?;
+    let start = |source| Error::Start {
+        command: shown.clone(),
+        source,
+    };
+    let mut child = command(root, arguments).stdin(Stdio::null()).spawn().map_err(start)?;
+    let Some(status) = wait(&mut child, limit).map_err(start)? else {
+        println!("--- `{shown}` is not done after {} s; what runs:", limit.as_secs());
+        print!("{}", tree::below(child.id()));
+        end(&mut child).map_err(start)?;
+        return Err(Error::TooLong {
+            command: shown,
+            seconds: limit.as_secs(),
+        });
+    };
     if status.success() {
         Ok(())
     } else {
@@ -46,6 +66,31 @@ pub(crate) fn cargo_output(root: &Path, arguments: &[&str]) -> Result<Output, Er
             status: output.status.to_string(),
         })
     }
+}
+
+/// The end of `child`, or nothing when it has not come within `limit`.
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if begun.elapsed() >= limit {
+            return Ok(None);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Ends `child` and all it started. Children first would let a parent start the next one.
+fn end(child: &mut Child) -> io::Result<()> {
+    for id in tree::ids_below(child.id()) {
+        if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+            // Ended by itself in the meantime: nothing to do.
+            let _ = kill_process(id, Signal::KILL);
+        }
+    }
+    child.wait().map(drop)
 }
 
 /// The command as a person would type it.

@@ -3,6 +3,7 @@
 //! Owns the command line only. What is simulated, and what counts as a failure, is known to `tests/sim`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::process;
@@ -11,11 +12,11 @@ use crate::process;
 const SEEDS_BY_HAND: &str = "2000";
 
 /// Runs `tend-sim` with the options given, or over a default number of seeds.
-pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Error> {
+pub(crate) fn run(root: &Path, options: &[&str], limit: Duration) -> Result<(), Error> {
     let options = check(options)?;
     let mut arguments = vec!["run", "--quiet", "--locked", "--package", "tend-sim", "--"];
     arguments.extend(options);
-    process::cargo(root, &arguments)
+    process::cargo(root, &arguments, limit)
 }
 
 /// Refuses a misspelt option before anything is compiled for it.

@@ -149,7 +149,7 @@ fn build(root: &Path, debug: bool) -> Result<(), Error> {
     if !debug {
         arguments.push("--release");
     }
-    process::cargo(root, &arguments)
+    process::cargo(root, &arguments, process::NO_LIMIT)
 }
 
 /// Makes the folder a scenario runs in; what an earlier run left there goes.
