@@ -1,6 +1,7 @@
 //! The service every supervisor looks after in the comparison: small, quick to start, and as talkative as it is told to be.
 //!
-//! `bench-supervise service [PORT]` listens on 127.0.0.1 at PORT or at `$PORT`. `GET /health` answers its pid; `/talk` and `/silent` turn a line
+//! `bench-supervise service [PORT]` listens on 127.0.0.1 at PORT or at `$PORT`; with 0 it takes a free one and
+//! prints it to standard error. `GET /health` answers its pid; `/talk` and `/silent` turn a line
 //! a second on and off; `/flood?mb=50&secs=20` writes numbered lines of 250 bytes at that rate; `/stats` tells what writing cost it.
 //! A broken standard output ends it, as SIGPIPE ends a program that does nothing about it. It knows no supervisor.
 
@@ -38,6 +39,14 @@ pub(crate) fn run() -> ExitCode {
     };
     let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) else {
         return ExitCode::FAILURE;
+    };
+    let port = match listener.local_addr() {
+        Ok(address) if port == 0 => {
+            // Nobody to tell is somebody who does not want to know.
+            let _ = writeln!(std::io::stderr(), "{}", address.port());
+            address.port()
+        }
+        _ => port,
     };
     // The loop lives and ends with the process: what ends it is the writing below.
     std::thread::spawn(move || {
@@ -128,7 +137,14 @@ fn write_line(line: &[u8]) -> std::io::Result<()> {
 fn answer(connection: &mut TcpStream) -> std::io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut head = [0; 1024];
-    let read = connection.read(&mut head)?;
+    let mut read = 0;
+    // A head may come in pieces; one read would take the first for the whole.
+    while read < head.len() && !head[..read].ends_with(b"\r\n\r\n") {
+        match connection.read(&mut head[read..])? {
+            0 => break,
+            count => read += count,
+        }
+    }
     let head = String::from_utf8_lossy(&head[..read]);
     let path = head.split(' ').nth(1).unwrap_or("/");
     let number = |name: &str| -> u64 {

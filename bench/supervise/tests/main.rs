@@ -1,7 +1,7 @@
 //! The service of the comparison, run as the supervisors run it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,49 +16,45 @@ impl Drop for Service {
     }
 }
 
+/// The service and its port. It chooses the port itself: one that a test found free could be somebody else's by the time the
+/// service takes it.
 fn start() -> (Service, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench-supervise"));
-    command.args(["service", &port.to_string()]).stdout(Stdio::piped());
-    (Service(command.spawn().unwrap()), port)
+    command.args(["service", "0"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut service = Service(child);
+    let mut line = String::new();
+    let stderr = service.0.stderr.take().unwrap();
+    BufReader::new(stderr).read_line(&mut line).unwrap();
+    (service, line.trim().parse().unwrap())
 }
 
-/// Asks until there is an answer; the service may still be starting.
-fn get(port: u16, path: &str) -> String {
-    // While nobody listens yet, a connection to a port of the kernel's own range may meet itself.
+/// Waits for the service to end by itself.
+fn end_of(service: &mut Service) -> Option<i32> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match ask(port, path) {
-            Ok(answer) => return answer,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        if let Some(status) = service.0.try_wait().unwrap() {
+            return status.code();
         }
-    }
-}
-
-/// As [`get`], of a service that may end while it answers.
-fn ask(port: u16, path: &str) -> std::io::Result<String> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            let mut answer = String::new();
-            write!(stream, "GET {path} HTTP/1.1\r\n\r\n")?;
-            stream.read_to_string(&mut answer)?;
-            let body = answer
-                .split_once("\r\n\r\n")
-                .ok_or(std::io::ErrorKind::UnexpectedEof)?
-                .1;
-            return Ok(body.to_owned());
-        }
-        assert!(Instant::now() < deadline, "no answer");
+        assert!(Instant::now() < deadline, "the service did not end");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn ask(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    Ok(body.to_owned())
 }
 
 #[test]
 fn the_service_tells_its_process_and_floods_numbered_lines() {
     let (mut service, port) = start();
-    assert_eq!(get(port, "/health"), format!("ok {}", service.0.id()));
-    assert_eq!(get(port, "/flood?mb=1&secs=1"), "started");
+    assert_eq!(ask(port, "/health").unwrap(), format!("ok {}", service.0.id()));
+    assert_eq!(ask(port, "/flood?mb=1&secs=1").unwrap(), "started");
     let lines = BufReader::new(service.0.stdout.take().unwrap()).lines();
     for (number, line) in lines.take(1000).map(Result::unwrap).enumerate() {
         assert_eq!(line.len(), 249);
@@ -74,5 +70,5 @@ fn the_service_ends_when_nobody_reads_it_any_more() {
     if let Ok(answer) = ask(port, "/talk") {
         assert_eq!(answer, "talking");
     }
-    assert_eq!(service.0.wait().unwrap().code(), Some(141));
+    assert_eq!(end_of(&mut service), Some(141));
 }
