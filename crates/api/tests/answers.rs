@@ -11,7 +11,7 @@ use tend_base::{Now, Secret, Wall};
 use tend_core::journal::{Entry, Event, EventId, GENESIS, Kind, Principal, Subject, chain};
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, Logs, Port, Probe, ProbeAction, Process, ReplicaId, Replicas,
-    Resources, RestartPolicy, Schedule, Service, Stop, WhenBehind, Workload,
+    Resources, RestartPolicy, Schedule, Service, Stop, Strategy, Update, WhenBehind, Workload,
 };
 
 use crate::samples;
@@ -116,6 +116,8 @@ fn service() -> Service {
             user: Some("mps".to_owned()),
             prepare: Some(vec!["make".to_owned()]),
             open_files_max: Some(65_536),
+            artifact: Vec::new(),
+            artifact_digest: None,
         }),
         replicas: Replicas::Max,
         depends_on: vec![Dependency {
@@ -148,6 +150,7 @@ fn service() -> Service {
         stop: Stop {
             signal: 15,
             grace_period: std::time::Duration::from_secs(10),
+            drain: std::time::Duration::from_secs(30),
         },
         logs: Logs {
             file_bytes_max: 10 << 20,
@@ -155,6 +158,11 @@ fn service() -> Service {
             when_behind: WhenBehind::Drop,
         },
         port: Port::Variable("PORT".to_owned()),
+        update: Update::default(),
+        rollback: Update::default(),
+        strategy: Strategy::default(),
+        smoke: Vec::new(),
+        quiesce: None,
     }
 }
 

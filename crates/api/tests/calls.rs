@@ -8,7 +8,7 @@ use tend_api::{
 };
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
-use tend_core::model::{Edge, Replicas, ServiceId, Stack, StackSource};
+use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackSource};
 
 use crate::samples;
 
@@ -23,6 +23,7 @@ fn stack() -> Stack {
         },
         services: BTreeMap::new(),
         edge: Edge::default(),
+        deploy: DeployPolicy::default(),
     }
 }
 

@@ -167,6 +167,8 @@ pub struct ProbeFacts {
     pub asking: bool,
     /// Failures since the last success.
     pub failures: u32,
+    /// Successes since the last failure.
+    pub successes: u32,
     /// The last counted answer was a success.
     pub passing: bool,
     /// What the last failure said.
@@ -310,6 +312,9 @@ pub struct Endpoint {
     pub port: u16,
     /// No new requests, please.
     pub draining: bool,
+    /// It runs a new release that is only looked at so far: it gets the requests that ask for it on purpose, and a canary's share.
+    #[serde(default)]
+    pub candidate: bool,
 }
 
 /// All endpoints, by service.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::Act;
 use crate::model::{Logs, Port, ProbeAction, ReplicaId, Resources, ServiceId, StackName};
 use crate::observed::{Endpoints, StopReason};
 
@@ -141,6 +142,15 @@ pub enum Step {
         /// Who serves.
         endpoints: Endpoints,
     },
+    /// Do something for a deployment.
+    Act {
+        /// In which stack.
+        stack: StackName,
+        /// For which deployment.
+        deployment: u64,
+        /// What.
+        act: Act,
+    },
     /// Ask through the edge, as a client would, and see who answers.
     Verify {
         /// Which service has to answer.
@@ -176,6 +186,8 @@ pub enum StepKey {
     StartEdge,
     /// [`Step::Publish`].
     Publish,
+    /// [`Step::Act`].
+    Act(StackName, Act),
     /// [`Step::Verify`].
     Verify(ServiceId),
 }
@@ -205,6 +217,7 @@ impl Step {
             Step::ReplaceShim { replica, .. } => StepKey::ReplaceShim(replica.clone()),
             Step::StartEdge => StepKey::StartEdge,
             Step::Publish { .. } => StepKey::Publish,
+            Step::Act { stack, act, .. } => StepKey::Act(stack.clone(), act.clone()),
             Step::Verify { service, .. } => StepKey::Verify(service.clone()),
         }
     }
@@ -224,7 +237,11 @@ impl Step {
             Step::Signal { replica, .. } | Step::Kill { replica, .. } => Undo::By(format!("start {replica} again")),
             Step::Publish { generation, .. } => Undo::By(format!("publish the routes that were before {generation}")),
             Step::StartEdge => Undo::By("stop the edge".to_owned()),
-            Step::Probe { .. } | Step::ReplaceShim { .. } | Step::Verify { .. } => Undo::NotNeeded,
+            Step::Act { act: Act::Migrate, .. } => {
+                Undo::None("a migration stays: going back to the code before never touches data".to_owned())
+            }
+            Step::Act { act: Act::Prune, .. } => Undo::None("what was removed is gone".to_owned()),
+            Step::Act { .. } | Step::Probe { .. } | Step::ReplaceShim { .. } | Step::Verify { .. } => Undo::NotNeeded,
         }
     }
 }
@@ -268,6 +285,7 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
+            Step::Act { act, .. } => write!(f, "{act}"),
             Step::Verify {
                 service,
                 address,

@@ -6,8 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
-use crate::model::{Port, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
-use crate::observed::{EdgeFacts, Endpoint, Endpoints, Phase, Replica, ServiceFacts};
+use crate::deployment::{Deployment, Ending, Exposure, Lane, Phase, Releases, Stage};
+use crate::model::{Port, Release, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use crate::observed::{self, EdgeFacts, Endpoint, Endpoints, Replica, ServiceFacts};
 
 /// A stack as it was asked for, with what was asked of it since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub struct World {
     pub replicas: BTreeMap<ReplicaId, Replica>,
     /// What is there of services.
     pub services: BTreeMap<ServiceId, ServiceFacts>,
+    /// Their releases, and what is under way to run another.
+    pub releases: BTreeMap<StackName, Releases>,
     /// What is there of the edge.
     pub edge: EdgeFacts,
     /// Ports found taken by someone else.
@@ -72,17 +75,89 @@ pub struct WorldChange {
 }
 
 impl World {
-    /// Returns what is wanted of a service, unless its stack is unknown or being removed.
+    /// Returns the stack that is wanted now: once every replica of a deployment runs its target, that of the target; before, and
+    /// when it goes back, that of the release before.
+    #[must_use]
+    pub fn stack_wanted(&self, name: &StackName) -> Option<&Stack> {
+        self.settled(name)
+            .and_then(|target| self.release(name, target))
+            .map(|release| &release.stack)
+            .or_else(|| Some(&self.stacks.get(name)?.stack))
+    }
+
+    /// Returns the release whose definition holds for the whole stack though its deployment has not ended.
+    fn settled(&self, name: &StackName) -> Option<u64> {
+        let deployment = self.deployment(name)?;
+        matches!(
+            deployment.phase,
+            Phase::Settling | Phase::Confirming | Phase::Finishing(Ending::Committed)
+        )
+        .then_some(deployment.target)
+    }
+
+    /// Returns a release that is kept.
+    #[must_use]
+    pub fn release(&self, stack: &StackName, number: u64) -> Option<&Release> {
+        self.releases.get(stack)?.kept.get(&number)
+    }
+
+    /// Returns what is wanted of a service, unless its stack is unknown or being removed. A service that only the target of a
+    /// deployment has is wanted as soon as its turn has come.
     #[must_use]
     pub fn service(&self, id: &ServiceId) -> Option<(&Wanted, &Service)> {
         let wanted = self.stacks.get(&id.stack).filter(|wanted| !wanted.removing)?;
-        Some((wanted, wanted.stack.services.get(&id.service)?))
+        let stack = self.stack_wanted(&id.stack)?;
+        let service = stack.services.get(&id.service).or_else(|| {
+            let deployment = self.deployment(&id.stack)?;
+            let lane = deployment.lanes.get(&id.service)?;
+            let target = self.release(&id.stack, deployment.target)?;
+            (lane.stage > Stage::Waiting).then(|| target.stack.services.get(&id.service))?
+        })?;
+        Some((wanted, service))
+    }
+
+    /// Returns the services of a stack that are wanted now, each with its definition.
+    pub fn services_wanted(&self, name: &StackName) -> impl Iterator<Item = (ServiceId, &Wanted, &Service)> {
+        let own = self.stack_wanted(name).map(|stack| stack.services.keys());
+        let new = self.deployment(name).map(|deployment| deployment.lanes.keys());
+        let names: BTreeSet<&ServiceName> = own.into_iter().flatten().chain(new.into_iter().flatten()).collect();
+        names.into_iter().filter_map(|service| {
+            let id = ServiceId {
+                stack: name.clone(),
+                service: service.clone(),
+            };
+            let (wanted, service) = self.service(&id)?;
+            Some((id, wanted, service))
+        })
+    }
+
+    /// Returns the deployment under way in a stack.
+    #[must_use]
+    pub fn deployment(&self, stack: &StackName) -> Option<&Deployment> {
+        self.releases.get(stack)?.deployment.as_ref()
+    }
+
+    /// Returns what a deployment is doing to a service; none when it leaves it alone.
+    #[must_use]
+    pub fn lane(&self, id: &ServiceId) -> Option<&Lane> {
+        self.deployment(&id.stack)?.lanes.get(&id.service)
+    }
+
+    /// Returns the stack as a replica is to run it, even while the stack is being removed: that of the target where a deployment
+    /// has come to it, else the one that is wanted.
+    #[must_use]
+    pub fn stack_of(&self, replica: &ReplicaId) -> Option<&Stack> {
+        let deployment = self.deployment(&replica.stack);
+        let target = deployment
+            .filter(|deployment| deployment.is_target(replica))
+            .and_then(|deployment| Some(&self.release(&replica.stack, deployment.target)?.stack));
+        target.or_else(|| Some(&self.stacks.get(&replica.stack)?.stack))
     }
 
     /// Returns the definition a replica belongs to, even while its stack is being removed.
     #[must_use]
     pub fn definition(&self, replica: &ReplicaId) -> Option<&Service> {
-        self.stacks.get(&replica.stack)?.stack.services.get(&replica.service)
+        self.stack_of(replica)?.services.get(&replica.service)
     }
 
     /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet, and never more
@@ -109,10 +184,36 @@ impl World {
         }
     }
 
+    /// Returns the release that a replica runs, or is to run; none where a stack was only ever brought up in place.
+    #[must_use]
+    pub fn release_of(&self, replica: &ReplicaId) -> Option<u64> {
+        match self.deployment(&replica.stack) {
+            Some(deployment) if deployment.is_target(replica) => Some(deployment.target),
+            _ => self.releases.get(&replica.stack)?.running,
+        }
+    }
+
+    /// Returns how many slots of a service are to be filled now: the replicas wanted, and while old ones are exchanged for new ones
+    /// those beside them.
+    #[must_use]
+    pub fn slots_wanted(&self, id: &ServiceId) -> u32 {
+        match self.replicas_wanted(id) {
+            0 => 0,
+            wanted => wanted + self.lane(id).map_or(0, |lane| lane.surge),
+        }
+    }
+
     /// Returns whether a replica is wanted.
     #[must_use]
     pub fn is_wanted(&self, replica: &ReplicaId) -> bool {
-        replica.slot <= self.replicas_wanted(&replica.service_id())
+        replica.slot <= self.slots_wanted(&replica.service_id())
+    }
+
+    /// Returns whether a replica that is ready is given requests of clients like any other.
+    #[must_use]
+    pub fn serves(&self, replica: &ReplicaId) -> bool {
+        self.lane(&replica.service_id())
+            .is_none_or(|lane| lane.serves(replica.slot))
     }
 
     /// Returns the replicas known of a service, wanted or not, by slot.
@@ -141,9 +242,16 @@ impl World {
             if !self.stacks.contains_key(&id.stack) {
                 continue;
             }
+            let lane = self.lane(&id.service_id());
+            let target = lane.is_some_and(|lane| lane.slots.contains(&id.slot));
+            let (left, candidate) = match lane.map(|lane| lane.exposure) {
+                None | Some(Exposure::Both) => (false, false),
+                Some(Exposure::Before | Exposure::Share(_)) => (false, target),
+                Some(Exposure::Target) => (!target, false),
+            };
             let draining = match replica.phase {
-                Phase::Running { .. } if replica.ready_since.is_some() => false,
-                Phase::Stopping { signalled: None, .. } if replica.ready_since.is_some() => true,
+                observed::Phase::Running { .. } if replica.ready_since.is_some() => left,
+                observed::Phase::Stopping { signalled: None, .. } if replica.ready_since.is_some() => true,
                 _ => continue,
             };
             let endpoint = Endpoint {
@@ -151,6 +259,7 @@ impl World {
                 incarnation: replica.incarnation,
                 port,
                 draining,
+                candidate,
             };
             endpoints.entry(id.service_id()).or_default().push(endpoint);
         }
@@ -163,6 +272,10 @@ impl World {
         let mut hasher = DefaultHasher::new();
         for (name, wanted) in &self.stacks {
             (name, wanted.revision, wanted.removing).hash(&mut hasher);
+            self.settled(name).hash(&mut hasher);
+            for (service, lane) in self.deployment(name).iter().flat_map(|deployment| &deployment.lanes) {
+                (service, lane.exposure).hash(&mut hasher);
+            }
         }
         hasher.finish()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tend_base::Mono;
-use tend_core::model::{Edge, ReplicaId, Stack, StackSource};
+use tend_core::model::{DeployPolicy, Edge, ReplicaId, Stack, StackSource};
 use tend_core::observed::{Phase, Replica};
 use tend_core::world::{Wanted, World};
 
@@ -18,6 +18,7 @@ fn world() -> World {
         },
         services: BTreeMap::new(),
         edge: Edge::default(),
+        deploy: DeployPolicy::default(),
     };
     let mut world = World {
         ports: 20_000..20_004,

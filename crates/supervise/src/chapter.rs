@@ -7,7 +7,7 @@ use tend_core::controller::{Chapter, Decision};
 use tend_core::model::{Port, Process, ReplicaId, Service, ServiceId, Workload};
 use tend_core::observed::{Phase, Replica, ServiceFacts};
 use tend_core::plan::Step;
-use tend_core::world::{Wanted, World};
+use tend_core::world::World;
 
 use crate::{gate, launch, probe, restart, route, stop};
 
@@ -21,16 +21,11 @@ pub struct Supervise;
 impl Chapter for Supervise {
     fn decide(&self, world: &World, now: Now) -> Decision {
         let mut decision = Decision::default();
-        for (name, wanted) in &world.stacks {
-            for service in wanted.stack.services.values() {
-                let Workload::Process(process) = &service.workload else {
-                    continue;
-                };
-                let id = ServiceId {
-                    stack: name.clone(),
-                    service: service.name.clone(),
-                };
-                start(world, wanted, service, process, &id, now, &mut decision);
+        for name in world.stacks.keys() {
+            for (id, _, service) in world.services_wanted(name) {
+                if let Workload::Process(process) = &service.workload {
+                    start(world, service, process, &id, now, &mut decision);
+                }
             }
         }
         for (id, replica) in &world.replicas {
@@ -57,16 +52,8 @@ impl Chapter for Supervise {
 }
 
 /// Starts what is wanted of a service and not there, as far as it may start yet.
-fn start(
-    world: &World,
-    wanted: &Wanted,
-    service: &Service,
-    process: &Process,
-    id: &ServiceId,
-    now: Now,
-    decision: &mut Decision,
-) {
-    let count = world.replicas_wanted(id);
+fn start(world: &World, service: &Service, process: &Process, id: &ServiceId, now: Now, decision: &mut Decision) {
+    let count = world.slots_wanted(id);
     if count == 0 {
         return;
     }
@@ -77,7 +64,9 @@ fn start(
             return;
         }
         if facts.and_then(|facts| facts.prepared) != Some(fingerprint) {
-            let mut launch = launch::launch(world, wanted, service, process, 1, None);
+            let Some(mut launch) = launch::launch(world, &replica_of(id, 1), None) else {
+                return;
+            };
             launch.command.clone_from(command);
             decision.steps.push(Step::Prepare {
                 service: id.clone(),
@@ -87,10 +76,10 @@ fn start(
         }
     }
     for slot in 1..=count {
-        let replica_id = ReplicaId {
-            stack: id.stack.clone(),
-            service: id.service.clone(),
-            slot,
+        let replica_id = replica_of(id, slot);
+        // A slot of a deployment may run another definition than the one beside it.
+        let Some(service) = world.definition(&replica_id) else {
+            continue;
         };
         let fresh = Replica::default();
         let replica = world.replicas.get(&replica_id).unwrap_or(&fresh);
@@ -119,13 +108,24 @@ fn start(
                 }
             }
         };
+        let Some(launch) = launch::launch(world, &replica_id, port) else {
+            continue;
+        };
         let starts = decision.steps.iter().filter(|step| matches!(step, Step::Start { .. }));
         let starts = starts.count() as u64;
         decision.steps.push(Step::Start {
             replica: replica_id,
             incarnation: world.incarnation_last + 1 + starts,
-            launch: Box::new(launch::launch(world, wanted, service, process, slot, port)),
+            launch: Box::new(launch),
         });
+    }
+}
+
+fn replica_of(id: &ServiceId, slot: u32) -> ReplicaId {
+    ReplicaId {
+        stack: id.stack.clone(),
+        service: id.service.clone(),
+        slot,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tend_core::model::{Logs, Port, Process, ReplicaId, Resources, Service, ServiceId, WhenBehind, Workload};
 use tend_core::plan::Launch;
-use tend_core::world::{Wanted, World};
+use tend_core::world::World;
 
 /// The address replicas and the edge's inner listeners listen on.
 pub const LOOPBACK: &str = "127.0.0.1";
@@ -25,6 +25,9 @@ pub fn fingerprint(service: &Service) -> u64 {
         user,
         prepare,
         open_files_max,
+        // What of the folder is kept says nothing of how it runs, and the folder of an artifact is named after its digest.
+        artifact: _,
+        artifact_digest: _,
     } = process;
     let Resources {
         memory_max,
@@ -101,32 +104,28 @@ impl Fnv {
     }
 }
 
-/// Returns how replica `slot` of a service is started, listening on `port`.
+/// Returns how a replica is started, listening on `port`; none when it is not wanted or no process.
 #[must_use]
-pub fn launch(
-    world: &World,
-    wanted: &Wanted,
-    service: &Service,
-    process: &Process,
-    slot: u32,
-    port: Option<u16>,
-) -> Launch {
-    let stack = &wanted.stack;
+pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<Launch> {
+    let stack = world.stack_of(replica)?;
+    let service = stack.services.get(&replica.service)?;
+    let Workload::Process(process) = &service.workload else {
+        return None;
+    };
+    let slot = replica.slot;
     let fill = |text: &str| fill_in(text, world, stack, service, slot);
     let mut environment: BTreeMap<String, String> = process
         .environment
         .iter()
         .map(|(name, value)| (name.clone(), fill(value)))
         .collect();
-    let replica = ReplicaId {
-        stack: stack.name.clone(),
-        service: service.name.clone(),
-        slot,
-    };
     environment.insert("TEND_STACK".to_owned(), stack.name.to_string());
     environment.insert("TEND_SERVICE".to_owned(), service.name.to_string());
     environment.insert("TEND_SLOT".to_owned(), slot.to_string());
     environment.insert("TEND_REPLICA".to_owned(), replica.to_string());
+    if let Some(release) = world.release_of(replica) {
+        environment.insert("TEND_RELEASE".to_owned(), release.to_string());
+    }
     for other in stack.services.values() {
         if let Some(url) = url(
             world,
@@ -141,7 +140,7 @@ pub fn launch(
     if let (Port::Variable(name), Some(port)) = (&service.port, port) {
         environment.insert(name.clone(), port.to_string());
     }
-    Launch {
+    Some(Launch {
         command: process.command.iter().map(|word| fill(word)).collect(),
         directory: process.directory.clone(),
         environment,
@@ -153,7 +152,7 @@ pub fn launch(
         logs: service.logs,
         open_files_max: process.open_files_max,
         fingerprint: fingerprint(service),
-    }
+    })
 }
 
 /// Returns the stable address of a service, at which the edge answers for whichever replica is ready.

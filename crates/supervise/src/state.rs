@@ -281,7 +281,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use tend_core::model::{
-        Condition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Service, Stop, WhenBehind,
+        Condition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Service, Stop, Strategy, Update, WhenBehind,
     };
 
     /// A service that does nothing, for tests.
@@ -295,6 +295,8 @@ pub(crate) mod tests {
                 user: None,
                 prepare: None,
                 open_files_max: None,
+                artifact: Vec::new(),
+                artifact_digest: None,
             }),
             replicas: Replicas::Count(1),
             depends_on: Vec::new(),
@@ -313,6 +315,7 @@ pub(crate) mod tests {
             stop: Stop {
                 signal: 15,
                 grace_period: Duration::from_secs(10),
+                drain: Stop::DRAIN,
             },
             logs: Logs {
                 file_bytes_max: 10 << 20,
@@ -320,6 +323,11 @@ pub(crate) mod tests {
                 when_behind: WhenBehind::Drop,
             },
             port: Port::None,
+            update: Update::default(),
+            rollback: Update::default(),
+            strategy: Strategy::default(),
+            smoke: Vec::new(),
+            quiesce: None,
         }
     }
 

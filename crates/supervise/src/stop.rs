@@ -19,8 +19,7 @@ use crate::launch;
 /// SIGTERM, for a replica whose definition is gone.
 const SIGTERM: i32 = 15;
 
-/// Longest wait for requests in flight at the edge before the stop signal goes out all the same; the replica then has its own
-/// grace period to finish them.
+/// Longest wait for what the edge has in flight, for a replica whose definition is gone.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Decides about one replica that is up.
@@ -81,7 +80,9 @@ pub(crate) fn decide(
         Phase::Stopping {
             since, signalled: None, ..
         } => {
-            if is_drained(world, id, replica) || now.mono >= since + DRAIN_MAX {
+            // The replica then has its own grace period to finish what is still in flight.
+            let until = since + definition.map_or(DRAIN_MAX, |service| service.stop.drain);
+            if is_drained(world, id, replica) || now.mono >= until {
                 decision.steps.push(Step::Signal {
                     replica: id.clone(),
                     incarnation: replica.incarnation,
@@ -89,7 +90,7 @@ pub(crate) fn decide(
                     why: replica.stop_reason.unwrap_or(StopReason::Unwanted),
                 });
             } else {
-                decision.wake(since + DRAIN_MAX);
+                decision.wake(until);
             }
         }
         Phase::Stopping {
@@ -160,14 +161,19 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
 }
 
-/// Returns whether the replica may leave for a while: it serves nobody, or every other replica of its service is ready.
+/// Returns whether the replica may leave for a while: it serves nobody, or enough others of its service do: all of them, or in a
+/// deployment as many as that keeps.
 fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
-    let wanted = world.replicas_wanted(&id.service_id()) as usize;
+    if !replica.is_ready() || !world.serves(id) {
+        return true;
+    }
     let service = id.service_id();
+    let wanted = world.replicas_wanted(&service);
+    let floor = world.lane(&service).map_or(wanted.saturating_sub(1), |lane| lane.floor);
     let others = world
         .replicas_of(&service)
-        .filter(|(other, _)| *other != id && world.is_wanted(other));
-    !replica.is_ready() || others.filter(|(_, other)| other.is_ready() || other.completed).count() + 1 >= wanted
+        .filter(|(other, _)| *other != id && world.is_wanted(other) && world.serves(other));
+    others.filter(|(_, other)| other.is_ready() || other.completed).count() >= floor as usize
 }
 
 /// Returns whether a service that depends on this one still runs: what is depended on goes last.

@@ -20,9 +20,9 @@ use tend_base::{Mono, Now, Wall, format_duration, parse_bytes, parse_duration};
 use tend_core::controller::{Chapter, Controller, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal, Via};
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, Edge, Listener, Logs, Port, Probe, ProbeAction, Process, ReplicaId,
-    Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop, WhenBehind,
-    Workload,
+    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
+    ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop,
+    Strategy, Update, WhenBehind, Workload,
 };
 use tend_core::observed::{Exit, StartFailure};
 use tend_core::plan::{ProbeKind, Step};
@@ -80,6 +80,7 @@ impl Script {
                 },
                 services: BTreeMap::new(),
                 edge: Edge::default(),
+                deploy: DeployPolicy::default(),
             },
             controller: controller(world, 1),
             now: Now {
@@ -589,6 +590,12 @@ impl Script {
                     result: Ok(()),
                 }]
             }
+            Step::Act { stack, deployment, act } => vec![Input::Acted {
+                stack,
+                deployment,
+                act,
+                result: Ok(Value::Null),
+            }],
             Step::StartEdge => vec![Input::EdgeConnected { serving: 0 }],
             Step::Publish { generation, endpoints } => {
                 let draining = endpoints.into_values().flatten().filter(|endpoint| endpoint.draining);
@@ -668,6 +675,8 @@ fn plain(name: &str) -> Service {
             user: None,
             prepare: None,
             open_files_max: None,
+            artifact: Vec::new(),
+            artifact_digest: None,
         }),
         replicas: Replicas::Count(1),
         depends_on: Vec::new(),
@@ -686,6 +695,7 @@ fn plain(name: &str) -> Service {
         stop: Stop {
             signal: 15,
             grace_period: Duration::from_secs(10),
+            drain: Stop::DRAIN,
         },
         logs: Logs {
             file_bytes_max: 1 << 20,
@@ -693,5 +703,10 @@ fn plain(name: &str) -> Service {
             when_behind: WhenBehind::Drop,
         },
         port: Port::None,
+        update: Update::default(),
+        rollback: Update::default(),
+        strategy: Strategy::default(),
+        smoke: Vec::new(),
+        quiesce: None,
     }
 }

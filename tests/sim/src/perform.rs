@@ -107,6 +107,19 @@ impl Simulation {
                     },
                 );
             }
+            Step::Act { stack, deployment, act } => {
+                let delay = self.random.millis(1..2000);
+                let result = Ok(serde_json::Value::Null);
+                self.tell(
+                    delay,
+                    Input::Acted {
+                        stack,
+                        deployment,
+                        act,
+                        result,
+                    },
+                );
+            }
             Step::StartEdge => self.start_edge(),
             Step::Publish { generation, endpoints } => self.publish(generation, endpoints),
             Step::Verify { service, revision, .. } => {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, Edge, Listener, Logs, Port, Probe, ProbeAction, Process, Replicas,
-    Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName, StackSource, Stop,
-    WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
+    Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
+    StackSource, Stop, Strategy, Update, WhenBehind, Workload,
 };
 
 use crate::random::Random;
@@ -175,6 +175,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         },
         services,
         edge,
+        deploy: DeployPolicy::default(),
     }
 }
 
@@ -217,6 +218,8 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
             user: None,
             prepare: random.chance(200).then(|| vec!["build".to_owned()]),
             open_files_max: None,
+            artifact: Vec::new(),
+            artifact_digest: None,
         }),
         replicas,
         depends_on: Vec::new(),
@@ -241,6 +244,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         stop: Stop {
             signal: 15,
             grace_period: random.millis(200..4000),
+            drain: Duration::from_secs(10),
         },
         logs: Logs {
             file_bytes_max: 1 << 20,
@@ -248,6 +252,11 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
             when_behind: WhenBehind::Drop,
         },
         port,
+        update: Update::default(),
+        rollback: Update::default(),
+        strategy: Strategy::default(),
+        smoke: Vec::new(),
+        quiesce: None,
     }
 }
 

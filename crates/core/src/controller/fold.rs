@@ -18,6 +18,9 @@ use crate::plan::{ProbeKind, StepKey};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dirty {
     pub(super) stacks: BTreeSet<StackName>,
+    /// The releases of a stack; the records among them, which never change, are named one by one.
+    pub(super) releases: BTreeSet<StackName>,
+    pub(super) release: BTreeSet<(StackName, u64)>,
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) replicas: BTreeSet<ReplicaId>,
     pub(super) edge: bool,
@@ -70,6 +73,20 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Scale { service, replicas, by } => self.scale(&service, replicas, by, now, reaction),
             Input::Restart { service, slot, by } => self.restart(&service, slot, by, now, reaction),
             Input::Stop { service, stopped, by } => self.stop(&service, stopped, by, now, reaction),
+            Input::Deploy(wish) => self.deploy(*wish, now, reaction),
+            Input::Decide {
+                stack,
+                deployment,
+                word,
+                by,
+                why,
+            } => self.decide_deployment(&stack, deployment, word, by, why, now, reaction),
+            Input::Acted {
+                stack,
+                deployment,
+                act,
+                result,
+            } => self.acted(&stack, deployment, act, result, now, reaction),
             Input::Prepared {
                 service,
                 fingerprint,
@@ -438,7 +455,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .with(data)
     }
 
-    fn finish(&mut self, key: StepKey, result: &Result<(), String>, reaction: &mut Reaction) {
+    pub(super) fn finish(&mut self, key: StepKey, result: &Result<(), String>, reaction: &mut Reaction) {
         if self.in_flight.remove(&key) {
             let data = match result {
                 Ok(()) => json!({ "outcome": "done" }),
@@ -563,6 +580,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         match result {
             Ok(()) => {
                 (facts.passing, facts.failures, facts.why) = (true, 0, None);
+                facts.successes = facts.successes.saturating_add(1);
                 if kind == ProbeKind::Readiness && !ready {
                     self.became_ready(id, now, reaction);
                 }
@@ -575,6 +593,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     return;
                 }
                 facts.failures += 1;
+                facts.successes = 0;
                 let failures = facts.failures;
                 let retries = retries.max(1);
                 // Past the number too: it may have been lowered, or the replica counted as ready by other means.
@@ -638,6 +657,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.failures = 0;
         }
         let killed = matches!(replica.phase, Phase::Stopping { killed: true, .. });
+        if asked == Some(StopReason::Changed) {
+            // Another definition begins with a clean record.
+            (replica.failures, replica.start_failure, replica.completed) = (0, None, false);
+        }
         if asked == Some(StopReason::Unwanted) {
             // Wanted again, it waits for its dependencies again.
             replica.was_ready = false;

@@ -2,8 +2,9 @@
 
 use tend_base::Mono;
 
+use crate::deployment::{Act, Outcome, Purpose};
 use crate::journal::Principal;
-use crate::model::{ReplicaId, ServiceId, Stack, StackName};
+use crate::model::{Release, ReplicaId, ServiceId, Stack, StackName};
 use crate::observed::{Exit, StartFailure};
 use crate::plan::ProbeKind;
 
@@ -52,6 +53,33 @@ pub enum Input {
         by: Principal,
     },
 
+    /// Run another release.
+    Deploy(Box<DeployWish>),
+    /// What a person says to a deployment under way.
+    Decide {
+        /// In which stack.
+        stack: StackName,
+        /// Which.
+        deployment: u64,
+        /// What.
+        word: Word,
+        /// Who.
+        by: Principal,
+        /// Why.
+        why: String,
+    },
+
+    /// Outcome of [`crate::plan::Step::Act`].
+    Acted {
+        /// In which stack.
+        stack: StackName,
+        /// For which deployment.
+        deployment: u64,
+        /// What was done.
+        act: Act,
+        /// The evidence, or why it failed.
+        result: Outcome,
+    },
     /// Outcome of [`crate::plan::Step::Prepare`].
     Prepared {
         /// Of which service.
@@ -201,4 +229,36 @@ pub enum Input {
     EdgeLost,
     /// Time passed.
     Tick,
+}
+
+/// A wish to run another release.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployWish {
+    /// Of which stack.
+    pub stack: StackName,
+    /// What runs now, when it was brought up in place and is no release yet: recorded first, so that there is a way back.
+    pub baseline: Option<Release>,
+    /// A release made for this; none to run one that is kept. Its number has to be the next one.
+    pub release: Option<Release>,
+    /// The number of the release to be run.
+    pub target: u64,
+    /// Why.
+    pub purpose: Purpose,
+    /// Undone by itself unless confirmed within this time after it settled.
+    pub confirm: Option<std::time::Duration>,
+    /// Who asks.
+    pub by: Principal,
+    /// What they say of it.
+    pub reason: Option<String>,
+}
+
+/// What a person can say to a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Let it go on: an approval was asked for, or it is held.
+    Approve,
+    /// End it: undo what it changed.
+    Abort,
+    /// It is good: do not undo it when its time is over.
+    Confirm,
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
+use crate::deployment::Releases;
 use crate::model::ServiceId;
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
@@ -93,6 +94,24 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 value,
             });
         }
+        for stack in dirty.releases {
+            let value = self.world.releases.get(&stack).map(|releases| json!(releases));
+            documents.push(Document {
+                kind: DocumentKind::Releases,
+                id: stack.to_string(),
+                value,
+            });
+        }
+        for (stack, number) in dirty.release {
+            let releases = self.world.releases.get(&stack);
+            documents.push(Document {
+                kind: DocumentKind::Release,
+                id: format!("{stack}/{number}"),
+                value: releases
+                    .and_then(|releases| releases.kept.get(&number))
+                    .map(|release| json!(release)),
+            });
+        }
         for service in dirty.services {
             let value = self
                 .world
@@ -161,6 +180,22 @@ pub fn restore(
                 let wanted = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
                 let name = id.parse().map_err(|error| unreadable(&error))?;
                 world.stacks.insert(name, wanted);
+            }
+            "releases" => {
+                let name = id.parse().map_err(|error| unreadable(&error))?;
+                let read: Releases = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                let releases = world.releases.entry(name).or_default();
+                *releases = Releases {
+                    kept: std::mem::take(&mut releases.kept),
+                    ..read
+                };
+            }
+            "release" => {
+                let (stack, number) = id.split_once('/').ok_or_else(|| unreadable(&"no number in it"))?;
+                let name = stack.parse().map_err(|error| unreadable(&error))?;
+                let number: u64 = number.parse().map_err(|error| unreadable(&error))?;
+                let release = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                world.releases.entry(name).or_default().kept.insert(number, release);
             }
             "replica" => {
                 let kept: Kept = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;

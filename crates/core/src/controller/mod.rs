@@ -12,6 +12,7 @@
 //!
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
+mod deploy;
 mod fold;
 mod input;
 mod keep;
@@ -23,13 +24,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tend_base::{Mono, Now, Wall};
 
+use crate::deployment::Deployment;
 use crate::journal::{Entry, Kind, Principal, Subject};
-use crate::model::ReplicaId;
+use crate::model::{ReplicaId, StackName};
 use crate::observed::{Phase, StopReason};
 use crate::plan::{Step, StepKey};
 use crate::world::World;
 
-pub use input::Input;
+pub use input::{DeployWish, Input, Word};
 pub use keep::restore;
 
 /// A chapter of the manual: looks at the world and says what it wants done. Pure.
@@ -47,6 +49,8 @@ pub struct Decision {
     pub steps: Vec<Step>,
     /// Replicas to take out of service first, and why; the stop signal follows once the edge has drained them.
     pub drains: Vec<(ReplicaId, StopReason)>,
+    /// Deployments as they stand from now on, by stack.
+    pub deployments: Vec<(StackName, Deployment)>,
     /// When to ask again if nothing happens before.
     pub wake_at: Option<Mono>,
 }
@@ -71,11 +75,23 @@ pub enum DocumentKind {
     Machine,
     /// The edge: the generation last given out. Id: `edge`.
     Edge,
+    /// A release of a stack. Id: `mps/12`.
+    Release,
+    /// What is under way and what was with the releases of a stack. Id: its name.
+    Releases,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Stack, Self::Service, Self::Replica, Self::Machine, Self::Edge];
+    pub const ALL: [Self; 7] = [
+        Self::Stack,
+        Self::Service,
+        Self::Replica,
+        Self::Machine,
+        Self::Edge,
+        Self::Release,
+        Self::Releases,
+    ];
 
     /// Returns the name that is kept.
     #[must_use]
@@ -86,6 +102,8 @@ impl DocumentKind {
             Self::Replica => "replica",
             Self::Machine => "machine",
             Self::Edge => "edge",
+            Self::Release => "release",
+            Self::Releases => "releases",
         }
     }
 }
@@ -184,12 +202,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 let one = chapter.decide(&self.world, now);
                 decision.steps.extend(one.steps);
                 decision.drains.extend(one.drains);
+                decision.deployments.extend(one.deployments);
                 if let Some(at) = one.wake_at {
                     decision.wake(at);
                 }
             }
             reaction.wake_at = decision.wake_at;
             let mut changed = false;
+            for (stack, deployment) in decision.deployments {
+                changed |= self.keep_deployment(&stack, deployment, now, &mut reaction);
+            }
             for (replica, reason) in decision.drains {
                 changed |= self.begin_drain(&replica, reason, now, &mut reaction);
             }
@@ -333,7 +355,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.world.edge.publish_failed = None;
                 self.dirty.edge = true;
             }
-            Step::Prepare { .. } | Step::ReplaceShim { .. } | Step::StartEdge | Step::Verify { .. } => {}
+            Step::Act { .. }
+            | Step::Prepare { .. }
+            | Step::ReplaceShim { .. }
+            | Step::StartEdge
+            | Step::Verify { .. } => {}
         }
     }
 
@@ -359,6 +385,7 @@ fn subject_of(key: &StepKey) -> Subject {
         | StepKey::Signal(id)
         | StepKey::Kill(id)
         | StepKey::ReplaceShim(id) => id.clone().into(),
+        StepKey::Act(stack, _) => stack.clone().into(),
         StepKey::StartEdge | StepKey::Publish => Subject::default(),
     }
 }

@@ -105,6 +105,12 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     kind: *kind,
                     result: Ok(()),
                 }),
+                StepKey::Act(stack, act) => inputs.push(Input::Acted {
+                    stack: stack.clone(),
+                    deployment: world.deployment(stack).map_or(0, |deployment| deployment.number),
+                    act: act.clone(),
+                    result: Ok(serde_json::Value::Null),
+                }),
                 StepKey::ReplaceShim(id) => inputs.push(Input::ShimReplaced {
                     replica: id.clone(),
                     incarnation: world.replicas.get(id).map_or(0, |replica| replica.incarnation),
@@ -244,6 +250,12 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     result: Ok(()),
                 }]
             }
+            Step::Act { stack, deployment, act } => vec![Input::Acted {
+                stack,
+                deployment,
+                act,
+                result: Ok(serde_json::Value::Null),
+            }],
             Step::StartEdge => vec![Input::EdgeConnected { serving: 0 }],
             Step::Publish { generation, endpoints } => {
                 let mut inputs = vec![

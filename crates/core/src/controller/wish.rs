@@ -14,7 +14,7 @@ use crate::world::{Wanted, WorldChange};
 const CHANGES_MAX: usize = 64;
 
 impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
-    fn change(&mut self, stack: &StackName, by: &Principal, what: String, now: Now) {
+    pub(super) fn change(&mut self, stack: &StackName, by: &Principal, what: String, now: Now) {
         if self.world.changes.len() == CHANGES_MAX {
             self.world.changes.remove(0);
         }
@@ -69,6 +69,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             },
         );
         self.dirty.stacks.insert(name.clone());
+        self.leave_release(&name);
         if !same {
             self.change(&name, &by, format!("stack applied, revision {revision}"), now);
         }
@@ -82,6 +83,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         wanted.removing = true;
         wanted.revision += 1;
+        self.give_up_deployment(name, "the stack was taken down", now, reaction);
         self.dirty.stacks.insert(name.clone());
         self.change(name, &by, "the stack is being taken down".to_owned(), now);
         let entry = Entry::new(by, Kind::StackRemoved).on(name.clone());

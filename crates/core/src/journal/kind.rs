@@ -97,6 +97,23 @@ kinds! {
     /// Output of a replica was dropped because disk or reader was behind. Data: bytes.
     LogsDropped = "logs.dropped",
 
+    /// A release was recorded. Data: release, configuration, artifacts, promoted_from.
+    ReleaseMade = "release.made",
+    /// A release is no longer kept. Data: release, why.
+    ReleasePruned = "release.pruned",
+    /// A deployment began. Data: deployment, release, from, purpose, reason, confirm_ms.
+    DeployStarted = "deploy.started",
+    /// A deployment came to another phase. Data: deployment, phase, why.
+    DeployPhase = "deploy.phase",
+    /// A service came to another stage of a deployment. Data: deployment, stage, slots, exposure.
+    DeployStage = "deploy.stage",
+    /// An act of a deployment ended. Data: deployment, act, outcome, evidence or error.
+    DeployActed = "deploy.acted",
+    /// A person said something to a deployment. Data: deployment, word, why.
+    DeployDecided = "deploy.decided",
+    /// A deployment ended. Data: deployment, release, from, purpose, result, why, after_ms.
+    DeployFinished = "deploy.finished",
+
     /// A plan was made. Data: plan, steps.
     PlanCreated = "plan.created",
     /// A plan ended. Data: plan, outcome, error.

@@ -5,15 +5,21 @@
 
 mod name;
 mod probe;
+mod release;
 mod route;
 mod service;
 mod stack;
+mod update;
 
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
+pub use release::{Artifact, Migration, MigrationClass, Release, Schema};
 pub use route::{Edge, Listener, Route};
 pub use service::{
     Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,
     Service, Stop, WhenBehind, Workload,
 };
 pub use stack::{Stack, StackSource};
+pub use update::{
+    Allow, AllowPlace, Canary, Database, DeployPolicy, FailureAction, Migrate, Order, Quiesce, Smoke, Strategy, Update,
+};

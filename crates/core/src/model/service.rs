@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, ServiceName};
+use super::{Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
 
 /// One service of a stack, fully resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,21 @@ pub struct Service {
     pub logs: Logs,
     /// How it learns where to listen.
     pub port: Port,
+    /// How its replicas are replaced by those of another release.
+    #[serde(default)]
+    pub update: Update,
+    /// How they are replaced when going back.
+    #[serde(default)]
+    pub rollback: Update,
+    /// How a new release is given traffic.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// What a new release has to answer.
+    #[serde(default)]
+    pub smoke: Vec<Smoke>,
+    /// How it is emptied before it is stopped, beside requests through the edge.
+    #[serde(default)]
+    pub quiesce: Option<Quiesce>,
 }
 
 /// What a replica of a service is.
@@ -69,6 +84,12 @@ pub struct Process {
     pub prepare: Option<Vec<String>>,
     /// Largest number of open files, `ulimits.nofile`.
     pub open_files_max: Option<u64>,
+    /// What a release keeps of the folder after `prepare`, relative to `directory`: the whole folder when empty.
+    #[serde(default)]
+    pub artifact: Vec<PathBuf>,
+    /// The SHA-256 of the artifact that `directory` holds; none for a folder that is run in place.
+    #[serde(default)]
+    pub artifact_digest: Option<String>,
 }
 
 /// How many replicas are wanted.
@@ -166,6 +187,18 @@ pub struct Stop {
     pub signal: i32,
     /// From that signal to SIGKILL of the whole tree; Compose's default is 10 s.
     pub grace_period: Duration,
+    /// Longest wait, before that signal, for what the edge has in flight on it: requests are over soon, a WebSocket may never be.
+    #[serde(default = "drain_default")]
+    pub drain: Duration,
+}
+
+impl Stop {
+    /// [`Stop::drain`] where the stack file says nothing.
+    pub const DRAIN: Duration = Duration::from_secs(30);
+}
+
+fn drain_default() -> Duration {
+    Stop::DRAIN
 }
 
 /// What happens to a replica's output.

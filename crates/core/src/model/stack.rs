@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Edge, Replicas, Service, ServiceName, StackName, Workload};
+use super::{DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Workload};
 
 /// Everything one stack file (with its includes and overrides) asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Stack {
     pub services: BTreeMap<ServiceName, Service>,
     /// What it asks of the edge.
     pub edge: Edge,
+    /// What it wants of its deploys.
+    #[serde(default)]
+    pub deploy: DeployPolicy,
 }
 
 /// Where a stack was written.

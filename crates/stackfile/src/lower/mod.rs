@@ -11,7 +11,7 @@ mod service;
 
 use std::collections::BTreeMap;
 
-use tend_core::model::{ServiceName, Stack, StackName, StackSource, Workload};
+use tend_core::model::{DeployPolicy, ServiceName, Stack, StackName, StackSource, Workload};
 
 use crate::input::Owner;
 use crate::load::{Session, Setting};
@@ -84,6 +84,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         },
         services,
         edge,
+        deploy: DeployPolicy::default(),
     })
 }
 

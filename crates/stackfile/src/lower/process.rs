@@ -79,6 +79,8 @@ pub(super) fn lower(
         user,
         prepare,
         open_files_max,
+        artifact: Vec::new(),
+        artifact_digest: None,
     })
 }
 

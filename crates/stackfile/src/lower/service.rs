@@ -6,7 +6,7 @@ use std::time::Duration;
 use tend_base::parse_bytes;
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy, Schedule, Service,
-    ServiceName, Stop, WhenBehind, Workload,
+    ServiceName, Stop, Strategy, Update, WhenBehind, Workload,
 };
 
 use super::probe::{self, count, duration};
@@ -110,9 +110,15 @@ pub(super) fn lower(
                 .and_then(|signal| parse_signal(signal.as_text()?))
                 .unwrap_or(STOP_SIGNAL),
             grace_period: duration(node, "stop_grace_period").unwrap_or(GRACE_PERIOD),
+            drain: Stop::DRAIN,
         },
         logs,
         port,
+        update: Update::default(),
+        rollback: Update::default(),
+        strategy: Strategy::default(),
+        smoke: Vec::new(),
+        quiesce: None,
     })
 }
 

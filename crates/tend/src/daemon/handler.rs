@@ -420,6 +420,7 @@ fn in_columns(step: &Step) -> (String, String, String) {
         | Step::Kill { replica, .. }
         | Step::ReplaceShim { replica, .. } => replica.to_string(),
         Step::StartEdge | Step::Publish { .. } => "edge".to_owned(),
+        Step::Act { stack, .. } => stack.to_string(),
     };
     let text = step.to_string();
     let (action, rest) = text.split_once(' ').unwrap_or((&text, ""));

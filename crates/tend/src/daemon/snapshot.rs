@@ -1,8 +1,9 @@
 //! What the edge is to serve, put together from what is known. Pure.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use tend_core::model::{Port, ServiceId};
+use tend_core::model::ServiceId;
 use tend_core::observed::Endpoints;
 use tend_core::world::World;
 use tend_routing::{
@@ -28,15 +29,10 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> 
     let mut routes = Vec::new();
     let mut services = Vec::new();
     for (name, wanted) in &world.stacks {
-        let own: Vec<SocketAddr> = wanted
-            .stack
-            .edge
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
+        let stack = world.stack_wanted(name).unwrap_or(&wanted.stack);
+        let own: Vec<SocketAddr> = stack.edge.listeners.iter().map(|listener| listener.address).collect();
         listeners.extend(&own);
-        for route in &wanted.stack.edge.routes {
+        for route in &stack.edge.routes {
             let service = ServiceId {
                 stack: name.clone(),
                 service: route.service.clone(),
@@ -55,16 +51,17 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> 
                 service,
             });
         }
-        for service in wanted
-            .stack
-            .services
-            .values()
-            .filter(|service| service.port != Port::None)
-        {
-            let id = ServiceId {
-                stack: name.clone(),
-                service: service.name.clone(),
-            };
+        // What a stack that is being removed still has in flight is finished too, so its services stay.
+        let mut ids: BTreeSet<ServiceId> = world.services_wanted(name).map(|(id, _, _)| id).collect();
+        ids.extend(wanted.stack.services.keys().map(|service| ServiceId {
+            stack: name.clone(),
+            service: service.clone(),
+        }));
+        for id in ids {
+            let facts = world.services.get(&id);
+            if facts.is_none_or(|facts| facts.loopback_port.is_none()) {
+                continue;
+            }
             let port = world.services.get(&id).and_then(|facts| facts.loopback_port);
             let replicas = endpoints.get(&id).into_iter().flatten().map(|endpoint| Replica {
                 id: endpoint.replica.clone(),

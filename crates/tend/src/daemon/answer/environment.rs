@@ -8,7 +8,7 @@ use tend_api::messages::EnvironmentReport;
 use tend_api::{ApiError, Class, EnvironmentQuery, Purpose, Reply};
 use tend_base::Secret;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
-use tend_core::model::{ReplicaId, Workload};
+use tend_core::model::ReplicaId;
 use tend_core::plan::Launch;
 use tend_core::world::World;
 
@@ -19,13 +19,8 @@ use crate::daemon::shared::Shared;
 
 /// Returns how a replica is started as its definition stands now; none when it is no process of a known service.
 pub(crate) fn launch_of(world: &World, id: &ReplicaId) -> Option<Launch> {
-    let wanted = world.stacks.get(&id.stack)?;
-    let service = wanted.stack.services.get(&id.service)?;
-    let Workload::Process(process) = &service.workload else {
-        return None;
-    };
     let port = world.replicas.get(id).and_then(|replica| replica.port);
-    Some(tend_supervise::launch(world, wanted, service, process, id.slot, port))
+    tend_supervise::launch(world, id, port)
 }
 
 /// Answers with the environment a query asks for.

@@ -2,6 +2,7 @@
 //!
 //! Knows how, never whether: a step that makes no sense any more fails, and the controller decides what follows.
 
+mod act;
 mod probe;
 mod start;
 
@@ -146,6 +147,15 @@ impl Performer {
             Step::Publish { generation, endpoints } => {
                 let result = super::edge_link::publish(&self, generation, endpoints).await;
                 Some(Input::Published { generation, result })
+            }
+            Step::Act { stack, deployment, act } => {
+                let result = act::perform(&self, &stack, deployment, &act).await;
+                Some(Input::Acted {
+                    stack,
+                    deployment,
+                    act,
+                    result,
+                })
             }
             Step::Verify {
                 service,
@@ -395,6 +405,12 @@ fn failed(step: &Step, why: &str) -> Input {
         },
         Step::StartEdge => Input::EdgeStartFailed { why: why.to_owned() },
         Step::Publish { generation, .. } => Input::Published { generation, result },
+        Step::Act { stack, deployment, act } => Input::Acted {
+            stack,
+            deployment,
+            act,
+            result: Err(why.to_owned()),
+        },
         Step::Verify { service, revision, .. } => Input::Verified {
             service,
             revision,
