@@ -40,7 +40,11 @@ pub(super) fn check_range(node: &Node, key: &str, range: &RangeInclusive<Duratio
     if let Some(value) = node.get(key)
         && duration(node, key).is_some_and(|time| !range.contains(&time))
     {
-        let [from, to] = [range.start(), range.end()].map(|time| format_duration(*time));
+        let written = |time: &Duration| match time.is_zero() {
+            true => "0s".to_owned(),
+            false => format_duration(*time),
+        };
+        let (from, to) = (written(range.start()), written(range.end()));
         findings
             .error(value.place, format!("`{key}` must be from {from} to {to}"))
             .help("leave it out for the default");
