@@ -243,10 +243,16 @@ pub(super) fn quiesce(node: &Node, findings: &mut Findings) -> Option<Quiesce> {
     let node = node.get("quiesce")?;
     check_range(node, "deadline", &DEADLINE, findings);
     let text = |key| node.get(key).and_then(Node::as_text).map(str::to_owned);
+    let metric = text("metric");
+    if let (Some(written), Some("")) = (node.get("metric"), metric.as_deref().map(str::trim)) {
+        findings
+            .error(written.place, "`metric` names no sample")
+            .help("write its name, or delete the line when the body is the number");
+    }
     Some(Quiesce {
         path: text("post")?,
         in_flight_path: text("in_flight")?,
-        in_flight_metric: text("metric").filter(|metric| !metric.is_empty()),
+        in_flight_metric: metric,
         deadline: duration(node, "deadline").unwrap_or(DEADLINE_DEFAULT),
     })
 }
