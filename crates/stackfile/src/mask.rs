@@ -3,6 +3,8 @@
 //! A line of the user's own file goes to terminals, logs of builds and tickets. Each hidden character is one `*`, so that the
 //! caret below the line stays where it belongs.
 
+use crate::yaml::{Map, Node, Value};
+
 /// Parts of names whose values are hidden.
 const TELLING: [&str; 7] = [
     "password",
@@ -29,8 +31,10 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
         let rest = &line[start..];
+        // What follows this scheme is a password's place more often than a path with an `@`, so a `/` in it is hidden too.
+        let ends = if is_database(&line[..at]) { "\"'" } else { "/\"'" };
         let end = rest
-            .find(|c: char| c.is_whitespace() || "/\"'".contains(c))
+            .find(|c: char| c.is_whitespace() || ends.contains(c))
             .unwrap_or(rest.len());
         let Some(host) = rest[..end].rfind('@') else {
             continue;
@@ -41,6 +45,63 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
             hidden[start + colon + 1..start + host].fill(true);
         }
     }
+}
+
+fn is_database(before: &str) -> bool {
+    ["postgres", "postgresql"].iter().any(|scheme| before.ends_with(scheme))
+}
+
+/// Hides the passwords of `deploy.databases` in a tree that is to be printed.
+pub(crate) fn hide_database_passwords(tree: &mut Node) {
+    let Value::Map(top) = &mut tree.value else {
+        return;
+    };
+    let Some(Value::Map(deploy)) = value_at(top, "deploy") else {
+        return;
+    };
+    let Some(Value::List(databases)) = value_at(deploy, "databases") else {
+        return;
+    };
+    for database in databases {
+        if let Value::Map(database) = &mut database.value
+            && let Some(Value::Scalar(url)) = value_at(database, "postgres")
+        {
+            url.text = without_password(&url.text);
+            url.written = None;
+        }
+    }
+}
+
+/// Returns a database's URL with `***` for what may be its password, in the authority or the query.
+///
+/// Unlike a line of a file, this is a value: a `$` in it starts no variable.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "***".to_owned();
+    };
+    let rest = match rest.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@{host}"),
+            None => rest.to_owned(),
+        },
+        None => rest.to_owned(),
+    };
+    let Some((place, query)) = rest.split_once('?') else {
+        return format!("{scheme}://{rest}");
+    };
+    let query: Vec<String> = query
+        .split('&')
+        .map(|part| match part.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("pass") => format!("{name}=***"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
+}
+
+fn value_at<'a>(map: &'a mut Map, key: &str) -> Option<&'a mut Value> {
+    let at = map.position(key)?;
+    Some(&mut map.0[at].value.value)
 }
 
 /// `DB_PASSWORD: value`, `DB_PASSWORD=value`.
@@ -75,7 +136,7 @@ fn hide_values(line: &str, hidden: &mut [bool]) {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, without_password};
 
     #[test]
     fn what_may_be_secret_is_hidden_and_nothing_moves() {
@@ -89,10 +150,35 @@ mod tests {
             ("    secrets: [key]", "    secrets: [key]"),
             ("  DB_PASSWORD:", "  DB_PASSWORD:"),
             ("  command: run --token=abc", "  command: run --token=***"),
+            (
+                "  postgres: postgresql://me:p/w@x@db/x",
+                "  postgres: postgresql://me:*****@db/x",
+            ),
             ("  url: http://api/x@y:z", "  url: http://api/x@y:z"),
         ] {
             assert_eq!(masked(line), shown);
             assert_eq!(masked(line).chars().count(), line.chars().count());
+        }
+    }
+
+    #[test]
+    fn no_password_is_left_in_the_url_of_a_database() {
+        for (url, shown) in [
+            ("postgres://me:pw@db/x", "postgres://me:***@db/x"),
+            ("postgres://me:$pw@db/x", "postgres://me:***@db/x"),
+            ("postgresql://me:p/w@1?2:3@db:5432/x", "postgresql://me:***@db:5432/x"),
+            (
+                "postgres://me@db/x?sslmode=require",
+                "postgres://me@db/x?sslmode=require",
+            ),
+            (
+                "postgres://db/x?user=me&password=$p@w&sslmode=require",
+                "postgres://db/x?user=me&password=***&sslmode=require",
+            ),
+            ("postgres://db/x", "postgres://db/x"),
+            ("me:pw@db", "***"),
+        ] {
+            assert_eq!(without_password(url), shown);
         }
     }
 }
