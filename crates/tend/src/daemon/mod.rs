@@ -30,6 +30,7 @@ use tend_api::{ApiError, Class, Paths};
 use tend_base::{Clock, SystemClock};
 use tend_core::controller::{Controller, restore};
 use tend_core::journal::{Entry, Kind, Principal};
+use tend_deploy::Deploy;
 use tend_store::{DocumentKind, Files, Options, Reader, Store};
 use tend_supervise::Supervise;
 use tokio::net::UnixListener;
@@ -179,7 +180,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
     let adopting = world.replicas.values().any(|replica| replica.incarnation > 0);
-    let chapters: Chapters = Arc::from([Box::new(Supervise) as Box<dyn tend_core::controller::Chapter>]);
+    let chapters: Chapters = Arc::from([
+        Box::new(Deploy) as Box<dyn tend_core::controller::Chapter>,
+        Box::new(Supervise),
+    ]);
     let controller = Controller::new(world, chapters, principal.clone());
 
     let performer: Arc<OnceLock<Arc<Performer>>> = Arc::default();
