@@ -7,7 +7,7 @@ use std::time::Duration;
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input};
-use crate::model::{Port, StackName};
+use crate::model::StackName;
 use crate::observed::{Exit, Phase};
 use crate::plan::{Plan, PlannedStep, Step, StepKey};
 
