@@ -14,7 +14,7 @@ use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
-use crate::launch;
+use crate::{gate, launch};
 
 /// SIGTERM, for a replica whose definition is gone.
 const SIGTERM: i32 = 15;
@@ -60,15 +60,24 @@ pub(crate) fn decide(
                 }
                 None => false,
             };
+            let changed = replica.fingerprint != launch::fingerprint(service) && is_prepared(world, id, service);
+            let follows = gate::follows(world, &id.service_id(), service, replica);
             let reason = if replica.restart_requested {
                 StopReason::Restart
-            } else if replica.fingerprint != launch::fingerprint(service) && is_prepared(world, id, service) {
+            } else if changed {
                 StopReason::Changed
+            } else if follows {
+                StopReason::DependencyRestarted
             } else if due {
                 StopReason::Scheduled
             } else {
                 return;
             };
+            // A deployment has an order of its own for what it replaces.
+            let deployed = changed && world.lane(&id.service_id()).is_some();
+            if (changed || follows) && !deployed && gate::comes_later(world, &id.service_id(), service, replica) {
+                return;
+            }
             let another_leaves = decision
                 .drains
                 .iter()

@@ -146,6 +146,8 @@ impl Script {
                 },
                 "needs" => {
                     let (on, condition) = value.split_once(':').unwrap();
+                    let restart = condition.ends_with(":restart");
+                    let condition = condition.trim_end_matches(":restart");
                     service.depends_on.push(Dependency {
                         service: on.parse().unwrap(),
                         condition: match condition {
@@ -154,7 +156,7 @@ impl Script {
                             "completed" => DependencyCondition::CompletedSuccessfully,
                             other => panic!("no condition `{other}`"),
                         },
-                        restart: false,
+                        restart,
                         required: true,
                     });
                 }

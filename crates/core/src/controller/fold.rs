@@ -52,7 +52,7 @@ impl Replica {
         self.phase = Phase::Starting;
         self.incarnation = incarnation;
         self.stop_reason = None;
-        self.restart_requested = false;
+        (self.restart_requested, self.restart_follows) = (false, false);
         self.completed = false;
         (self.served_before, self.signalled_before) = (false, false);
     }
@@ -648,10 +648,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let uptime = now.mono.since(started);
         // A replica that was killed for its own fault has failed, whoever sent the signal.
         let asked = replica.stop_reason;
-        let expected = matches!(
-            asked,
-            Some(StopReason::Unwanted | StopReason::Restart | StopReason::Changed | StopReason::Scheduled)
-        );
+        let renewal = asked.is_some_and(StopReason::is_renewal);
+        let expected = renewal || matches!(asked, Some(StopReason::Unwanted | StopReason::Scheduled));
         if was_stable {
             replica.stable_at = Some(now.mono);
             replica.failures = 0;
@@ -686,6 +684,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             reaction
                 .entries
                 .push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
+            if renewal {
+                self.restart_dependents(&id.service_id());
+            }
             return;
         }
         let once = policy.is_some_and(|policy| match policy.condition {

@@ -33,6 +33,7 @@ struct Kept {
     /// The stop signal was sent.
     signalled: bool,
     restart_requested: bool,
+    restart_follows: bool,
     completed: bool,
     last_exit: Option<LastExit>,
 }
@@ -54,6 +55,7 @@ impl From<&Replica> for Kept {
             stopping: signalled.and(replica.stop_reason),
             signalled: signalled.unwrap_or(false),
             restart_requested: replica.restart_requested,
+            restart_follows: replica.restart_follows,
             completed: replica.completed,
             last_exit: replica.last_exit.clone(),
         }
@@ -74,6 +76,7 @@ impl From<Kept> for Replica {
             stop_reason: kept.stopping,
             signalled_before: kept.signalled,
             restart_requested: kept.restart_requested,
+            restart_follows: kept.restart_follows,
             completed: kept.completed,
             last_exit: kept.last_exit,
             ..Self::default()
