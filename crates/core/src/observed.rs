@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Mono, Wall};
 
-use crate::model::{ReplicaId, ServiceId};
+use crate::model::{ReplicaId, ServiceId, Stop};
 
 /// How a replica's process ended. A zombie counts as ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +242,8 @@ pub struct Replica {
     pub failures: u32,
     /// Starts after the first.
     pub restarts: u64,
+    /// How it is stopped, by the last definition it was known under: that may be gone when it has to go.
+    pub stop: Option<Stop>,
     /// The last end.
     pub last_exit: Option<LastExit>,
     /// The last start that did not succeed; cleared by one that does.

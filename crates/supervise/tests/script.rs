@@ -135,6 +135,8 @@ impl Script {
                 "window" => service.restart.window = time(),
                 "start_period" => service.start_period = time(),
                 "grace" => service.stop.grace_period = time(),
+                "drain" => service.stop.drain = time(),
+                "signal" => service.stop.signal = value.parse().unwrap(),
                 "retries" => retries = value.parse().unwrap(),
                 "readiness" => service.readiness = Some(probe()),
                 "liveness" => service.liveness = Some(probe()),
@@ -314,6 +316,13 @@ impl Script {
                     by,
                 }
             }
+            ["drop", name] => {
+                self.stack.services.remove(&id(name).service);
+                Input::Apply {
+                    stack: Box::new(self.stack.clone()),
+                    by,
+                }
+            }
             ["remove"] => Input::Remove {
                 stack: self.stack.name.clone(),
                 by,
@@ -452,7 +461,7 @@ impl Script {
             "edge-failed" => Input::EdgeStartFailed { why: why() },
             "adopted" => {
                 let (replica, incarnation) = replica();
-                let fingerprint = fingerprint(&self.stack.services[&replica.service]);
+                let fingerprint = self.stack.services.get(&replica.service).map_or(0, fingerprint);
                 let port = world.replicas.get(&replica).and_then(|replica| replica.port);
                 let since = self.now.mono - Duration::from_secs(60);
                 Input::Adopted {

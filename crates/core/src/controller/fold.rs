@@ -355,9 +355,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 service.readiness.is_some(),
             );
             let max_attempts = service.restart.max_attempts;
+            let stop = service.stop.clone();
             let Some(replica) = self.world.replicas.get_mut(&id) else {
                 continue;
             };
+            if replica.is_up() && replica.stop.as_ref() != Some(&stop) {
+                replica.stop = Some(stop);
+                self.dirty.replicas.insert(id.clone());
+            }
             let Phase::Running { since, .. } = replica.phase else {
                 continue;
             };

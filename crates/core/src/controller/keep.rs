@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::ServiceId;
+use crate::model::{ServiceId, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
 
@@ -35,6 +35,8 @@ struct Kept {
     restart_requested: bool,
     restart_follows: bool,
     completed: bool,
+    /// How it is stopped when its definition is gone.
+    stop: Option<Stop>,
     last_exit: Option<LastExit>,
 }
 
@@ -57,6 +59,7 @@ impl From<&Replica> for Kept {
             restart_requested: replica.restart_requested,
             restart_follows: replica.restart_follows,
             completed: replica.completed,
+            stop: replica.stop.clone(),
             last_exit: replica.last_exit.clone(),
         }
     }
@@ -78,6 +81,7 @@ impl From<Kept> for Replica {
             restart_requested: kept.restart_requested,
             restart_follows: kept.restart_follows,
             completed: kept.completed,
+            stop: kept.stop,
             last_exit: kept.last_exit,
             ..Self::default()
         }
