@@ -457,6 +457,14 @@ impl Script {
             "edge-connected" => Input::EdgeConnected {
                 serving: rest.first().map_or(0, |text| text.parse().unwrap()),
             },
+            "port-taken" => Input::PortsTaken {
+                ports: vec![rest[0].parse().unwrap()],
+            },
+            "inner-port-taken" => {
+                let service = service();
+                let port = world.services[&service].loopback_port.unwrap();
+                Input::InnerPortTaken { service, port }
+            }
             "edge-lost" => Input::EdgeLost,
             "edge-failed" => Input::EdgeStartFailed { why: why() },
             "adopted" => {

@@ -280,6 +280,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     replica.in_flight = Some(count);
                 }
             }
+            Input::PortsTaken { ports } => self.world.ports_avoided.extend(ports),
+            Input::InnerPortTaken { service, port } => self.inner_port_taken(&service, port, now, reaction),
             Input::Tick => {}
         }
     }

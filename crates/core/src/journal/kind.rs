@@ -65,6 +65,8 @@ kinds! {
     ServiceScaled = "service.scaled",
     /// A restart was asked for. Data: reason.
     ServiceRestarted = "service.restarted",
+    /// The port at which others reach a service was held by somebody else. Data: from, to, restart (replicas that have the old address), hint.
+    ServiceMoved = "service.moved",
 
     /// A process was started for a replica. Data: pid, port, command.
     ReplicaStarted = "replica.started",

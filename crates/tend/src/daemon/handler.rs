@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
-use super::{Ending, Shared};
+use super::{Ending, Shared, edge_link};
 
 /// Answers calls.
 pub(crate) struct Calls {
@@ -303,6 +303,7 @@ impl Calls {
                     .unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()),
             )
         })?;
+        edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
         let input = Input::Apply {
             stack: Box::new(stack),
             by: principal(caller),
