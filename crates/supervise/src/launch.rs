@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tend_base::Fnv64;
 use tend_core::model::{Logs, Port, Process, ReplicaId, Resources, Service, ServiceId, WhenBehind, Workload};
 use tend_core::plan::Launch;
 use tend_core::world::World;
@@ -41,7 +42,7 @@ pub fn fingerprint(service: &Service) -> u64 {
         files_max,
         when_behind,
     } = service.logs;
-    let mut hash = Fnv::new();
+    let mut hash = Texts::default();
     hash.texts(command);
     hash.bytes(directory.as_os_str().as_encoded_bytes());
     for (name, value) in environment {
@@ -69,29 +70,24 @@ pub fn fingerprint(service: &Service) -> u64 {
         Port::Descriptor(number) => hash.texts(["descriptor", &number.to_string()]),
         Port::Fixed(port) => hash.texts(["fixed", &port.to_string()]),
     }
-    hash.0
+    hash.0.value()
 }
 
-/// FNV-1a, 64 bits: what it gives is kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
+/// The hash of texts that are told apart.
 ///
 /// It is asked for every running replica each time something happens, so it goes without a text in between.
-struct Fnv(u64);
+#[derive(Default)]
+struct Texts(Fnv64);
 
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
+impl Texts {
     /// Takes in a text and its length, so that two texts are not taken for one.
     fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0.bytes(bytes);
         self.number(bytes.len() as u64);
     }
 
     fn number(&mut self, number: u64) {
-        self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01b3);
+        self.0.number(number);
     }
 
     fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) {
@@ -193,4 +189,26 @@ fn variable_part(name: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::state::tests::service;
+
+    #[test]
+    fn a_fingerprint_that_is_kept_means_the_same_to_a_later_version() {
+        let mut service = service("api");
+        assert_eq!(fingerprint(&service), 16_551_197_406_977_183_525);
+        service.port = Port::Variable("PORT".to_owned());
+        service.resources.memory_max = Some(64 << 20);
+        service.resources.cpus_max = Some(0.5);
+        if let Workload::Process(process) = &mut service.workload {
+            process.environment.insert("MODE".to_owned(), "test".to_owned());
+            process.prepare = Some(vec!["make".to_owned()]);
+            process.user = Some("shop".to_owned());
+        }
+        assert_eq!(fingerprint(&service), 12_869_880_616_899_713_103);
+    }
 }
