@@ -113,12 +113,18 @@ impl Calls {
             }
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
-            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, by()).await,
+            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
+            Call::RunFinished(report) => environment::run_finished(&self.shared, &self.hub, report, caller).await,
             Call::Shutdown => {
+                let idle = self.hub.ask(|controller, _| controller.world().stacks.is_empty());
+                let message = if idle.await {
+                    "the daemon ends, and the edge with it: no stack is up"
+                } else {
+                    "the daemon ends; replicas and edge go on, and are adopted when it is started again"
+                };
                 let _ = self.end.try_send(Ending::Stop);
                 Ok(Reply::json(&Accepted {
-                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again"
-                        .to_owned(),
+                    message: message.to_owned(),
                 }))
             }
             Call::Upgrade(Upgrade { program }) => self.upgrade(program),
@@ -134,6 +140,7 @@ impl Calls {
             Call::Restart(target) | Call::Stop(target) | Call::Start(target) => Some(target.stack.clone()),
             Call::Scale(scale) => Some(scale.service.stack.clone()),
             Call::Environment(query) => Some(query.target.stack.clone()),
+            Call::RunFinished(report) => Some(report.query.target.stack.clone()),
             _ => None,
         };
         let denied = |what: &str| {
@@ -384,7 +391,7 @@ impl Calls {
     }
 }
 
-fn principal(caller: Caller) -> Principal {
+pub(crate) fn principal(caller: Caller) -> Principal {
     let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
     let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
     Principal::Person {
