@@ -21,8 +21,8 @@ mod server;
 
 pub use access::{Access, Caller};
 pub use call::{
-    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, Scale, Target,
-    Upgrade,
+    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
+    RunReport, Scale, Target, Upgrade,
 };
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_OK};
 pub use client::{Client, LineReader};

@@ -42,12 +42,28 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
         .tend(&["run", "api", "--", "sh", "-c", "echo in $TEND_STACK at $TEND_DATA_DIR"])
         .ok();
     assert!(run.contains("in mps at"), "{run}");
+    machine.tend(&["exec", "api/1", "--", "sh", "-c", "exit 3"]);
+    let (started, finished) = (machine.events("run.started"), machine.events("run.finished"));
+    let exits: Vec<_> = finished.iter().map(|event| &event["data"]["exit"]).collect();
+    assert_eq!(exits, ["exited with code 0", "exited with code 3"]);
+    for (started, finished) in started.iter().zip(&finished) {
+        for part in ["command", "purpose", "pid"] {
+            assert_eq!(started["data"][part], finished["data"][part], "{part}");
+        }
+    }
 
     let pids = machine.pids("mps", "api");
     machine.tend(&["down", "mps"]).ok();
     assert!(pids.iter().all(|pid| !is_alive(*pid)), "down leaves no replica");
     assert!(get(port, "/").is_err(), "down leaves no listener");
     machine.tend(&["events", "verify"]).ok();
+    let edge = machine.edge();
+    let said = machine.tend(&["shutdown"]).ok();
+    assert!(
+        said.contains("has ended, and the edge with it: no stack was up"),
+        "{said}"
+    );
+    assert!(!is_alive(edge), "as it was said");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod kills;
+mod ports;
 mod readme;
 mod rig;
 mod supervision;

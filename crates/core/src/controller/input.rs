@@ -215,6 +215,18 @@ pub enum Input {
         /// How many.
         count: u64,
     },
+    /// Ports that were given to nobody yet are held by somebody else: others are given first.
+    PortsTaken {
+        /// Which.
+        ports: Vec<u16>,
+    },
+    /// The port at which others reach a service could not be bound: somebody else holds it.
+    InnerPortTaken {
+        /// Which service.
+        service: ServiceId,
+        /// Its port.
+        port: u16,
+    },
     /// The edge is there.
     EdgeConnected {
         /// The generation it says it serves; 0 when none.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
-use super::{Ending, Shared};
+use super::{Ending, Shared, edge_link};
 
 /// Answers calls.
 pub(crate) struct Calls {
@@ -79,7 +79,7 @@ impl Calls {
                 Ok(Reply::Lines(progress::tell(self.hub.clone(), name, Until::Gone)))
             }
             Call::Restart(target) => {
-                for service in self.services(&target).await? {
+                for service in self.services_in_order(&target).await? {
                     self.durable(Input::Restart {
                         service,
                         slot: target.slot,
@@ -113,12 +113,18 @@ impl Calls {
             }
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
-            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, by()).await,
+            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
+            Call::RunFinished(report) => environment::run_finished(&self.shared, &self.hub, report, caller).await,
             Call::Shutdown => {
+                let idle = self.hub.ask(|controller, _| controller.world().stacks.is_empty());
+                let message = if idle.await {
+                    "the daemon ends, and the edge with it: no stack is up"
+                } else {
+                    "the daemon ends; replicas and edge go on, and are adopted when it is started again"
+                };
                 let _ = self.end.try_send(Ending::Stop);
                 Ok(Reply::json(&Accepted {
-                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again"
-                        .to_owned(),
+                    message: message.to_owned(),
                 }))
             }
             Call::Upgrade(Upgrade { program }) => self.upgrade(program),
@@ -134,6 +140,7 @@ impl Calls {
             Call::Restart(target) | Call::Stop(target) | Call::Start(target) => Some(target.stack.clone()),
             Call::Scale(scale) => Some(scale.service.stack.clone()),
             Call::Environment(query) => Some(query.target.stack.clone()),
+            Call::RunFinished(report) => Some(report.query.target.stack.clone()),
             _ => None,
         };
         let denied = |what: &str| {
@@ -201,6 +208,20 @@ impl Calls {
         self.hub
             .ask(move |controller, _| services(controller.world(), &wanted))
             .await
+    }
+
+    /// Returns the services a call is about, each after those it depends on: they are to be restarted in this order.
+    async fn services_in_order(&self, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
+        let mut services = self.services(target).await?;
+        let name = target.stack.clone();
+        let order = self.hub.ask(move |controller, _| {
+            let stack = controller.world().stack_wanted(&name);
+            let order = stack.map(|stack| stack.dependencies_first().into_iter().cloned().collect::<Vec<_>>());
+            order.unwrap_or_default()
+        });
+        let order = order.await;
+        services.sort_by_key(|service| order.iter().position(|name| *name == service.service));
+        Ok(services)
     }
 
     async fn stop(&self, target: Target, stopped: bool, caller: Caller) -> Result<Reply, ApiError> {
@@ -289,6 +310,7 @@ impl Calls {
                     .unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()),
             )
         })?;
+        edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
         let input = Input::Apply {
             stack: Box::new(stack),
             by: principal(caller),
@@ -369,7 +391,7 @@ impl Calls {
     }
 }
 
-fn principal(caller: Caller) -> Principal {
+pub(crate) fn principal(caller: Caller) -> Principal {
     let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
     let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
     Principal::Person {

@@ -154,13 +154,7 @@ pub(crate) fn reap(shared: Arc<Shared>, mut children: Signal) {
 
 /// Returns the folder of one life of a replica. Short, because a socket in it has a short path; its state file says whose it is.
 pub(crate) fn folder_of(shared: &Shared, life: &Life) -> PathBuf {
-    let hash = life
-        .replica
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = tend_base::fnv64(life.replica.to_string().as_bytes());
     shared
         .paths
         .run
