@@ -1,6 +1,6 @@
 //! Which replica a request goes to: routes, balancing, ejection, and when a failed try may be repeated.
 //!
-//! Map: [`Snapshot`] what the daemon tells the edge, [`RouteTable`] which service answers a request, [`pick`] which of its replicas,
+//! Map: [`Snapshot`] what the daemon tells the edge, [`RouteTable`] which service answers a request, [`choose`] which of its replicas,
 //! [`Health`] which replicas are left out for a while, [`Split`] which requests a new release gets, [`may_retry`] what happens after a
 //! failure.
 //!
@@ -15,7 +15,7 @@ mod snapshot;
 mod split;
 mod table;
 
-pub use balance::{Candidate, pick};
+pub use balance::{Load, Standing, choose, pick};
 pub use ejection::{Availability, EjectionPolicy, Failure, Health, Ticket, Verdict};
 pub use error::SnapshotError;
 pub use retry::{RETRY_TIME_MAX, Refusal, RetryPolicy, TRIES_MAX, Try, is_idempotent, may_retry};
