@@ -107,6 +107,23 @@ fn a_websocket_stays_open_while_its_replica_drains_and_is_waited_for() {
 }
 
 #[test]
+fn what_a_draining_replica_has_in_flight_is_said_again_and_again() {
+    let (old, new) = (echo("old"), echo("new"));
+    let (mut edge, listen, mut plan) = pair(&old, &new);
+    let client = open(listen);
+    plan.snapshot.services[0].replicas[0].state = ReplicaState::Draining;
+    edge.serve(&plan.next());
+    // A daemon may begin to wait long after the replica began to drain, and even after it is empty.
+    for _ in 0..3 {
+        in_flight(&mut edge, 1, 1);
+    }
+    drop(client);
+    for _ in 0..3 {
+        in_flight(&mut edge, 1, 0);
+    }
+}
+
+#[test]
 fn a_websocket_outlives_its_replicas_place_in_the_snapshot() {
     let (old, new) = (echo("old"), echo("new"));
     let (mut edge, listen, mut plan) = pair(&old, &new);

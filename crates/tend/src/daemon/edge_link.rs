@@ -241,7 +241,20 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                 let (generation, result) = (performer.generation().await, Err(format!("the edge refused it: {why}")));
                 performer.hub.input(Input::Published { generation, result }).await;
             }
-            FromEdge::InFlight { replica, n, .. } => {
+            FromEdge::InFlight {
+                replica,
+                incarnation,
+                n,
+            } => {
+                // Of an earlier life a connection may still be closing: that is no news of the one that is drained now.
+                let asked = replica.clone();
+                let current = performer
+                    .hub
+                    .ask(move |controller, _| Some(controller.world().replicas.get(&asked)?.incarnation))
+                    .await;
+                if current != Some(incarnation) {
+                    continue;
+                }
                 performer
                     .hub
                     .input(Input::InFlight {
