@@ -331,7 +331,7 @@ fn a_replica_that_is_gone_or_too_slow_fails_what_it_was_given() {
     });
     let folder = std::sync::Arc::new(crate::fixture::Folder::new());
     let mut settings = config(&folder, "edge", Duration::ZERO);
-    settings.patience.answer = Duration::from_millis(100);
+    settings.patience.answer = Duration::from_secs(1);
     let edge = Edge::start_with(folder, settings);
     let (mut edge, listen, mut plan) = crate::fixture::api_on(edge, &[old.address, slow.address, free_address()]);
     let service = &mut plan.snapshot.services[0];
