@@ -12,6 +12,7 @@ use std::time::Duration;
 use tend_base::{Clock, SystemClock, write_atomically};
 use tend_routing::{Snapshot, SnapshotError};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
@@ -20,6 +21,9 @@ use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
 use crate::worker::{Command, Shared, WorkerHandle};
+
+/// How often it is said again what is counted of split services and draining replicas.
+const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// A reply and the descriptors that go with it.
 pub(crate) type Reply = (FromEdge, Vec<OwnedFd>);
@@ -38,6 +42,8 @@ pub(crate) struct Control {
     pub(crate) awaiting_sockets: bool,
     /// Set once, by `drain_and_exit`.
     pub(crate) drain: Option<oneshot::Sender<Duration>>,
+    /// Says the counts again and again.
+    pub(crate) saying: Option<AbortHandle>,
 }
 
 impl Control {
@@ -132,7 +138,7 @@ impl Control {
     /// Puts a snapshot into service on every thread; returns the addresses that could not be listened on.
     pub(crate) async fn serve(&mut self, live: Live) -> Vec<Unbound> {
         let live = Arc::new(live);
-        self.live = live.clone();
+        let before = std::mem::replace(&mut self.live, live.clone());
         live.fill();
         let mut seen = Vec::new();
         for worker in &self.workers {
@@ -146,9 +152,32 @@ impl Control {
             let _ = told.await;
         }
         live.empty().into_iter().for_each(|event| self.shared.tell(event));
+        // Some of its replicas are told of for the last time.
+        before.counted().for_each(|event| self.shared.tell(event));
+        self.say_again();
         let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
         self.listeners.keep_only(&wanted);
         self.listen().await
+    }
+
+    /// Says about once a second what is counted, as long as a service of the snapshot in force is split or a replica of it drains: a
+    /// daemon that missed it, or was not yet waiting for it, hears it then.
+    fn say_again(&mut self) {
+        if let Some(before) = self.saying.take() {
+            before.abort();
+        }
+        if !self.live.is_split() && self.live.draining().next().is_none() {
+            return;
+        }
+        let (live, shared) = (self.live.clone(), self.shared.clone());
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(SAID_EVERY).await;
+                let draining = live.draining().map(|replica| replica.remaining());
+                live.counted().chain(draining).for_each(|event| shared.tell(event));
+            }
+        });
+        self.saying = Some(task.abort_handle());
     }
 
     /// Accepts on the addresses of the snapshot and on no others, binding what nobody handed over.
