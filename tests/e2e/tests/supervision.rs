@@ -1,6 +1,7 @@
 //! Replicas that crash, hang, leak, refuse to go, and who they run as.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
 
@@ -209,4 +210,34 @@ fn an_unprivileged_user_has_a_tend_of_his_own() {
     machine.wait_ready("mps", "api", 3);
     machine.tend(&["down", "mps"]).ok();
     machine.tend(&["events", "verify"]).ok();
+}
+
+#[test]
+fn the_card_of_an_end_while_the_daemon_was_away_says_how_long_it_really_ran() {
+    let machine = Machine::new("away");
+    let stack = "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n";
+    let begun = Instant::now();
+    machine.tend(&["up", &machine.stack("shop", stack)]).ok();
+    let ready = Instant::now();
+    let replica = machine.pids("shop", "web")[0];
+    let daemon = machine.daemon();
+    kill(daemon);
+    wait_until("the daemon is gone", || !is_alive(daemon));
+    let seen_running = ready.elapsed();
+    kill(replica);
+    wait_until("the replica has ended", || !is_alive(replica));
+    let most = begun.elapsed();
+    // Longer than it ran at most, so that one time cannot be taken for the other.
+    let ended = Instant::now();
+    wait_until("the daemon was away for a while", || ended.elapsed() > most);
+    machine.start_daemon();
+    wait_until("the end is in the journal", || {
+        !machine.events("replica.exited").is_empty()
+    });
+    let card = &machine.events("replica.exited")[0]["data"];
+    let uptime = Duration::from_millis(card["uptime_ms"].as_u64().unwrap());
+    assert!(
+        seen_running <= uptime && uptime <= most,
+        "between {seen_running:?} and {most:?}: {card}"
+    );
 }

@@ -294,6 +294,7 @@ impl Simulation {
                 replica: process.replica,
                 incarnation,
                 exit,
+                lived: None,
                 last_lines,
             },
         );

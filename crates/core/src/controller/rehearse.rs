@@ -158,6 +158,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica: id,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     },
                 ]),
@@ -195,6 +196,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     });
                 }
@@ -225,6 +227,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],
@@ -240,6 +243,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],
