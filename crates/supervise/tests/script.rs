@@ -24,7 +24,7 @@ use tend_core::model::{
     ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop,
     Strategy, Update, WhenBehind, Workload,
 };
-use tend_core::observed::{Exit, StartFailure};
+use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_core::plan::{ProbeKind, Step};
 use tend_core::world::World;
 use tend_supervise::{GoalState, Supervise, goals, replica_state};
@@ -494,10 +494,20 @@ impl Script {
                     Some(code) => Exit::Exited(code.parse().unwrap()),
                     None => Exit::Exited(0),
                 };
+                // `ran 40s ago 9s`: on record, and only found now.
+                let lived = match rest[2.min(rest.len())..] {
+                    ["ran", ran, "ago", ago] => {
+                        let to = self.now.mono - parse_duration(ago).unwrap();
+                        let from = to - parse_duration(ran).unwrap();
+                        Some(Lived { from, to })
+                    }
+                    _ => None,
+                };
                 Input::Exited {
                     replica,
                     incarnation,
                     exit,
+                    lived,
                     last_lines: vec!["last words".to_owned()],
                 }
             }
@@ -546,6 +556,7 @@ impl Script {
             replica: replica.clone(),
             incarnation,
             exit,
+            lived: None,
             last_lines: Vec::new(),
         };
         match step.clone() {

@@ -1,6 +1,6 @@
 //! The commands a person types, on the reference system and on small ones.
 
-use crate::rig::{Machine, free_port, get, is_alive, wait_until};
+use crate::rig::{Machine, READY, free_port, get, is_alive, routed_web, wait_until, web};
 
 #[test]
 fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
@@ -70,12 +70,7 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
 fn several_stacks_live_side_by_side_on_one_daemon() {
     let machine = Machine::new("two-stacks");
     let port = free_port();
-    let service = |path: &str| {
-        format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: {path}, service: web }}\n"
-        )
-    };
+    let service = |path: &str| routed_web(port, path, &[READY]);
     let one = machine.stack("one", &service("/one"));
     let two = machine.stack("two", &service("/two"));
     machine.tend(&["up", &one]).ok();
@@ -90,10 +85,7 @@ fn several_stacks_live_side_by_side_on_one_daemon() {
 #[test]
 fn stop_and_start_and_restart_do_what_they_say() {
     let machine = Machine::new("stop-start");
-    let folder = machine.stack(
-        "shop",
-        "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    replicas: 2\n    readiness: { http: /ready }\n",
-    );
+    let folder = machine.stack("shop", &web(&["replicas: 2", READY]));
     machine.tend(&["up", &folder]).ok();
     let before = machine.pids("shop", "web");
     machine.tend(&["restart", "shop/web"]).ok();

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::rig::{Machine, get, kill, wait_until};
+use crate::rig::{Machine, READY, get, kill, wait_until, web};
 
 /// Listens on each of some ports that nobody has, as another program would.
 fn hold(ports: impl IntoIterator<Item = u16>) -> Vec<TcpListener> {
@@ -26,18 +26,16 @@ fn told(machine: &Machine, stack: &str) -> String {
     url.unwrap().to_owned()
 }
 
-const STACK: &str = "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n";
-
 #[test]
 fn a_service_is_given_no_inner_port_that_somebody_else_holds() {
     let machine = Machine::new("inner-port");
-    machine.tend(&["up", &machine.stack("first", STACK)]).ok();
+    machine.tend(&["up", &machine.stack("first", &web(&[READY]))]).ok();
     let first = inner_port(&machine, "first");
     wait_until("the edge serves it", || get(first, "/pid").is_ok());
     // What would be given next.
     let held = hold(first + 1..first + 20);
     assert!(held.len() >= 10, "most of them were free");
-    machine.tend(&["up", &machine.stack("second", STACK)]).ok();
+    machine.tend(&["up", &machine.stack("second", &web(&[READY]))]).ok();
     let second = inner_port(&machine, "second");
     assert!(
         !held.iter().any(|held| held.local_addr().unwrap().port() == second),
@@ -53,7 +51,7 @@ fn a_service_is_given_no_inner_port_that_somebody_else_holds() {
 #[test]
 fn a_service_whose_inner_port_was_taken_meanwhile_is_moved_and_it_is_said_who_has_the_old_address() {
     let machine = Machine::new("moved");
-    machine.tend(&["up", &machine.stack("shop", STACK)]).ok();
+    machine.tend(&["up", &machine.stack("shop", &web(&[READY]))]).ok();
     let port = inner_port(&machine, "shop");
     wait_until("the edge serves it", || get(port, "/pid").is_ok());
     let (daemon, edge) = (machine.daemon(), machine.edge());

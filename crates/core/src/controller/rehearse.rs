@@ -158,6 +158,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica: id,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     },
                 ]),
@@ -193,6 +194,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     });
                 }
@@ -223,6 +225,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],
@@ -238,6 +241,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],

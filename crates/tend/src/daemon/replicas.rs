@@ -15,7 +15,7 @@ use std::time::Duration;
 use tend_base::Mono;
 use tend_core::controller::Input;
 use tend_core::model::ReplicaId;
-use tend_core::observed::{Exit, StartFailure};
+use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_linux::{Adoption, Command, ExitRecord, Outcome, OutputHold, Report, ShimConnection, ShimHandle};
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
@@ -202,11 +202,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
                 performer
                     .hub
-                    .input(adopted(
-                        pid,
-                        started_at(running.evidence.start_time),
-                        running.shim.is_some(),
-                    ))
+                    .input(adopted(pid, running.evidence.started(), running.shim.is_some()))
                     .await;
                 match running.shim {
                     Some(connection) => {
@@ -382,6 +378,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
         replica: life.replica.clone(),
         incarnation: life.incarnation,
         exit,
+        lived: None,
         last_lines: lines,
     };
     match tend_linux::adopt(folder) {
@@ -413,6 +410,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
 }
 
 async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord) {
+    let lived = record.started.map(|from| Lived { from, to: record.at });
     let exit = match record.outcome {
         Outcome::Ended(exit) => observed_exit(exit),
         Outcome::NotStarted(failure) => Exit::Unknown(failure.to_string()),
@@ -425,6 +423,7 @@ async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord
             replica,
             incarnation,
             exit,
+            lived,
             last_lines,
         })
         .await;
@@ -504,12 +503,6 @@ fn is_permanent(failure: &tend_linux::StartFailure) -> bool {
         failure.attempt,
         Attempt::User | Attempt::OpenFiles | Attempt::Directory | Attempt::Execute
     )
-}
-
-/// Returns when a process was started, from field 22 of its `/proc/PID/stat`.
-fn started_at(ticks: u64) -> Mono {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Mono(ticks.saturating_mul(1_000_000_000 / per_second))
 }
 
 #[cfg(test)]
