@@ -47,7 +47,7 @@ fn scenario(disk: &Path) {
 
     let error = place.build().unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("make room")), "{error:?}");
-    assert_eq!(place.artifacts(), [first.artifact.digest.clone()]);
+    assert_eq!(place.artifacts(), [first.artifact.digest.as_str()]);
     assert_eq!(place.names("builds/shop"), [""; 0]);
     verify(&first.artifact).unwrap();
 

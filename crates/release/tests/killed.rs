@@ -19,8 +19,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Files that `prepare` makes: so many that a build can be caught while it copies them.
 const FILES: usize = 500;
 
-/// How far a build can be seen to be, by what lies below its state folder.
-const MOMENTS: &[(&str, fn(&Path) -> bool)] = &[
+/// Whether a build is so far, by what lies below its state folder.
+type Seen = fn(&Path) -> bool;
+
+/// How far a build can be seen to be.
+const MOMENTS: &[(&str, Seen)] = &[
     ("the lock is there", |state| state.join("builds/shop.lock").exists()),
     ("the copy is begun", |state| in_work(state, "copy") > 0),
     ("the source is copied", |state| in_work(state, "copy/stacks/shop") > 0),

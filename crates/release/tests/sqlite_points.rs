@@ -192,6 +192,30 @@ fn a_damaged_database_gives_no_restore_point_and_the_ones_before_stay() {
 }
 
 #[test]
+fn damage_that_only_the_check_of_sqlite_sees_is_seen() {
+    let folder = Folder::new();
+    let (path, mut books) = books(&folder, "delete");
+    for number in 0..50 {
+        book(&mut books, &format!("text {number}")).unwrap();
+    }
+    // Every page is in order and every row can be read; the index holds something else than it says.
+    books
+        .execute_batch(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON debits (id)' WHERE name = 'i'",
+        )
+        .unwrap();
+    drop(books);
+    let points = folder.path().join("points");
+    let error = restore_point::take(&Database::Sqlite(path), &points, &OPTIONS).unwrap_err();
+    assert!(
+        matches!(&error, Error::NotReadBack { why, .. } if why.contains("index i")),
+        "{error}"
+    );
+    assert_eq!(files(&points), [""; 0]);
+}
+
+#[test]
 fn a_database_that_stays_locked_is_given_up_in_time() {
     let folder = Folder::new();
     let (path, books) = books(&folder, "delete");
