@@ -1,7 +1,8 @@
 //! nginx in front of replicas at fixed ports, as it is set up beside PM2.
 //!
-//! What fails to connect is tried at the next replica and a replica that failed is left alone for ten seconds: both are nginx's defaults.
-//! A POST that was sent is not sent again: that is its default too, and what payments need.
+//! What fails to connect is tried at the next replica, and a POST that was sent is not sent again: both are nginx's defaults, and what
+//! payments need. One default is left for the better of the peer: nginx would leave a replica alone for ten seconds after one failure, which
+//! in a reload is all of them at once (`docs/design/0130-deploy-bench.md` has what that costs).
 
 use std::fs;
 use std::path::Path;
@@ -94,7 +95,7 @@ fn configuration(folder: &Path, port: u16, replicas: &[u16]) -> String {
     let folder = folder.display();
     let servers: String = replicas
         .iter()
-        .map(|port| format!("        server 127.0.0.1:{port};\n"))
+        .map(|port| format!("        server 127.0.0.1:{port} max_fails=0;\n"))
         .collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -137,7 +138,10 @@ mod tests {
     fn every_replica_is_an_upstream_and_nothing_lies_outside_the_folder() {
         let text = configuration(Path::new("/run/x"), 8080, &[9001, 9002, 9003]);
         for port in [9001, 9002, 9003] {
-            assert!(text.contains(&format!("server 127.0.0.1:{port};")), "{text}");
+            assert!(
+                text.contains(&format!("server 127.0.0.1:{port} max_fails=0;")),
+                "{text}"
+            );
         }
         assert!(text.contains("listen 127.0.0.1:8080;"), "{text}");
         let paths = text

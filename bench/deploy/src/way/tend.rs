@@ -75,9 +75,16 @@ impl Way for Tend {
         self.port
     }
 
+    /// Brings the stack up in place first, which starts the daemon, and then makes it a release.
     fn up(&mut self, release: &Release) -> Result<()> {
         self.check_out(release)?;
-        insist(&mut self.verb(), &self.folder.join("up.log"), self.within).map(drop)
+        let built = self.folder.join("stack/bin");
+        fs::create_dir_all(&built)
+            .and_then(|()| fs::copy(&release.program, built.join("mps-api")))
+            .map_err(|error| file("write", &built, error))?;
+        let log = self.folder.join("up.log");
+        insist(&mut self.command(&["up", "stack"]), &log, PATIENCE)?;
+        insist(&mut self.verb(), &log, self.within).map(drop)
     }
 
     fn deploy(&mut self, release: &Release) -> Result<Ended> {
