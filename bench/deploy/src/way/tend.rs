@@ -4,6 +4,7 @@
 //! one. [`Tend::verb`] is the only place that knows how a deploy is asked for.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -56,7 +57,12 @@ impl Tend {
             .and_then(|()| fs::remove_file(&source).or(Ok(())))
             .and_then(|()| fs::copy(&release.program, &source));
         copied.map_err(|error| file("write", &source, error))?;
-        let text = stack_file(&self.folder.join("data"), release.version, self.port, self.drain);
+        let text = stack_file(
+            &self.folder.join("state/data/mps"),
+            release.version,
+            self.port,
+            self.drain,
+        );
         self.folder.write("stack/stack.yml", &text).map(drop)
     }
 
@@ -78,10 +84,11 @@ impl Way for Tend {
     /// Brings the stack up in place first, which starts the daemon, and then makes it a release.
     fn up(&mut self, release: &Release) -> Result<()> {
         self.check_out(release)?;
+        // Started by root, tend prepares a stack of root's as a user that exists by its number alone.
         let built = self.folder.join("stack/bin");
         fs::create_dir_all(&built)
-            .and_then(|()| fs::copy(&release.program, built.join("mps-api")))
-            .map_err(|error| file("write", &built, error))?;
+            .and_then(|()| fs::set_permissions(&built, fs::Permissions::from_mode(0o777)))
+            .map_err(|error| file("make the folder", &built, error))?;
         let log = self.folder.join("up.log");
         insist(&mut self.command(&["up", "stack"]), &log, PATIENCE)?;
         insist(&mut self.verb(), &log, self.within).map(drop)
@@ -102,6 +109,7 @@ impl Way for Tend {
     }
 }
 
+/// `data` is the folder that tend gives the replicas for their data.
 fn stack_file(data: &std::path::Path, version: &str, port: u16, drain: Duration) -> String {
     let data = data.display();
     let drain = drain.as_secs();
@@ -114,7 +122,7 @@ services:
     artifact: bin
     command: bin/mps-api
     port: PORT
-    environment: {{ MPS_DATA_DIR: \"{data}\", MPS_SEED: demo, LOG_LEVEL: warn, APP_VERSION: {version} }}
+    environment: {{ MPS_SEED: demo, LOG_LEVEL: warn, APP_VERSION: {version} }}
     readiness: {{ http: /ready, interval: 200ms, timeout: 1s }}
     drain_timeout: {drain}s
     stop_grace_period: 15s
@@ -137,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stack_file_names_the_release_and_data_outside_of_it() {
+    fn the_stack_file_names_the_release_the_port_and_the_database() {
         let text = stack_file(
             std::path::Path::new("/run/data"),
             "release-b",
@@ -147,7 +155,6 @@ mod tests {
         for part in [
             "APP_VERSION: release-b",
             "contains: release-b",
-            "MPS_DATA_DIR: \"/run/data\"",
             "sqlite: \"/run/data/mps.sqlite\"",
             "drain_timeout: 5s",
             "127.0.0.1:8080",
