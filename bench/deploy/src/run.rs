@@ -150,17 +150,23 @@ fn deploy_in_turn(
 ) -> (Vec<Deploy>, Vec<Times>) {
     let begun_all = Instant::now();
     let (mut deploys, mut times) = (Vec::new(), Vec::new());
+    let mut running = 0;
     for number in 1..=plan.deploys {
         if begun_all.elapsed() > plan.limit {
             break;
         }
-        let release = &releases[number % 2];
+        // After one that failed, the same is tried again: the one that runs would be nothing to deploy.
+        let next = 1 - running;
+        let release = &releases[next];
         let begun = Instant::now();
         let failed_before = failed_payments();
         let ended = way.deploy(release);
         let done = Instant::now();
         let failed = match ended {
-            Ok(ended) if ended.success => None,
+            Ok(ended) if ended.success => {
+                running = next;
+                None
+            }
             Ok(ended) => Some(format!("{}: {}", ended.status, last_lines(&ended.said))),
             Err(error) => Some(error.to_string()),
         };

@@ -1,6 +1,9 @@
 -- tend: expand
 -- The codes that cards are charged by.
 
+-- A reference locks the table it refers to against writing. Rather than have payments queue behind it, this gives up.
+SET LOCAL lock_timeout = '5s';
+
 -- One row a card: its one live code, or the last one it had. The code itself is never stored, only its SHA-256.
 CREATE TABLE IF NOT EXISTS app.card_qr_state (
     card_id    TEXT   PRIMARY KEY REFERENCES app.member_cards (card_id),

@@ -1,6 +1,9 @@
 -- tend: expand
 -- Transactions and their double entries.
 
+-- A reference locks the table it refers to against writing. Rather than have payments queue behind it, this gives up.
+SET LOCAL lock_timeout = '5s';
+
 CREATE TABLE IF NOT EXISTS app.transactions (
     id                 TEXT   PRIMARY KEY,
     kind               TEXT   NOT NULL CHECK (kind IN ('payment', 'refund', 'recharge')),
