@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{REPLICAS, Way};
 use crate::error::Result;
 use crate::folder::{Ended, Folder, file, free_ports, insist, run};
@@ -97,7 +99,11 @@ impl Way for Tend {
     fn deploy(&mut self, release: &Release) -> Result<Ended> {
         self.check_out(release)?;
         let log = self.folder.join(&format!("deploy-{}.log", release.version));
-        run(&mut self.verb(), &log, self.within)
+        let ended = run(&mut self.verb(), &log, self.within)?;
+        Ok(Ended {
+            said: reason(&ended.said).unwrap_or(ended.said),
+            ..ended
+        })
     }
 
     fn down(&mut self) -> Result<()> {
@@ -107,6 +113,12 @@ impl Way for Tend {
         let _ = run(&mut self.command(&["shutdown"]), &log, PATIENCE);
         Ok(())
     }
+}
+
+/// Returns the reason in what `tend deploy --json` printed; none where it gave none.
+fn reason(said: &str) -> Option<String> {
+    let last: Value = serde_json::from_str(said.lines().last()?).ok()?;
+    last["finished"]["reason"].as_str().map(str::to_owned)
 }
 
 /// `data` is the folder that tend gives the replicas for their data.
@@ -143,6 +155,15 @@ deploy:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_is_in_the_last_line() {
+        let said = "{\"progress\":{}}\n{\"finished\":{\"ok\":false,\"reason\":\"api is not ready\"}}\n";
+        assert_eq!(reason(said).as_deref(), Some("api is not ready"));
+        assert_eq!(reason("{\"finished\":{\"ok\":true}}"), None);
+        assert_eq!(reason("error: no daemon"), None);
+        assert_eq!(reason(""), None);
+    }
 
     #[test]
     fn the_stack_file_names_the_release_the_port_and_the_database() {
