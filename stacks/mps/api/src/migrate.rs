@@ -87,6 +87,7 @@ pub struct Applied {
 
 /// Reads inside an open transaction what was applied, in order. Changes nothing, and a database without the table has had nothing applied.
 pub fn applied(db: &mut dyn Statements) -> Result<Vec<Applied>, Error> {
+    // The rewriting of statements for SQLite turns the name in the text into SQLite's too.
     let table = match db.dialect() {
         Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE name = 'app.schema_migrations'",
         Dialect::Postgres => "SELECT CAST(to_regclass('app.schema_migrations') AS TEXT)",
