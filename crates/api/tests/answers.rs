@@ -382,7 +382,8 @@ fn every_answer_is_read_as_it_is_written() {
                 },
             ],
             warnings: vec!["db needs a container engine".to_owned()],
-            release: Some(12),
+            release: Some(13),
+            from: Some(12),
         },
     );
     check(
@@ -408,7 +409,6 @@ fn every_answer_is_read_as_it_is_written() {
             try_next: Vec::new(),
             warnings: Vec::new(),
             deploy: None,
-            release: None,
         }),
     );
     check(
@@ -418,8 +418,11 @@ fn every_answer_is_read_as_it_is_written() {
             reason: "mps/api/1 of release 13 ended: exited with code 1".to_owned(),
             last_lines: vec!["error: no such table: members".to_owned()],
             next_step: "`tend logs mps/api` shows all it wrote; after mending it, deploy again".to_owned(),
-            deploy: Some(DeployOutcome::Undone),
-            release: Some(12),
+            deploy: Some(Deployed {
+                outcome: DeployOutcome::Undone,
+                release: 13,
+                running: Some(12),
+            }),
             ..Finished::default()
         }),
     );

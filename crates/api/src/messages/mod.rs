@@ -14,7 +14,7 @@ pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
 pub use plan::{PlanReport, PlannedStep};
-pub use progress::{DeployOutcome, Finished, Progress, ProgressLine, Stage, StageState};
+pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{
     ArtifactReport, AttemptReport, DeploymentReport, MigrationReport, ReleaseList, ReleaseReport, ReleaseRole,
     ReleaseSummary, RollbackReport,

@@ -157,12 +157,21 @@ pub struct Finished {
     /// What is not as the file asks although nothing failed, such as a service that needs an engine.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// How a deployment ended; absent for all other work.
+    /// What came of a deployment; absent for all other work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deploy: Option<DeployOutcome>,
-    /// The release that runs after a deployment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<u64>,
+    pub deploy: Option<Deployed>,
+}
+
+/// What came of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// How it ended.
+    pub outcome: DeployOutcome,
+    /// The release it was about.
+    pub release: u64,
+    /// The release that runs now; absent for a stack that runs in place.
+    #[serde(default)]
+    pub running: Option<u64>,
 }
 
 /// How a deployment ended, or why the telling of it did.
