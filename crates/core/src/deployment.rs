@@ -157,6 +157,8 @@ pub struct Ended {
 pub struct Lane {
     /// Slots that run the target; all others run what ran before.
     pub slots: BTreeSet<u32>,
+    /// Every slot runs the target, whatever `slots` says.
+    pub all: bool,
     /// Slots beyond the wanted number, filled while old and new are exchanged.
     pub surge: u32,
     /// Fewest serving replicas to be left when one is taken out.
@@ -165,11 +167,16 @@ pub struct Lane {
     pub exposure: Exposure,
     /// How far this service is.
     pub stage: Stage,
-    /// Since when it stands so, as far as this daemon knows; absent as long as something is missing.
+    /// Since when it stands so, as far as this daemon knows.
     #[serde(skip)]
     pub since: Option<Mono>,
-    /// New replicas that failed so far.
-    pub failed: u32,
+    /// Since when the portion under way is good, for the pause before the next.
+    #[serde(skip)]
+    pub good: Option<Mono>,
+    /// New replicas that failed so far, by life.
+    pub failed: BTreeSet<u64>,
+    /// Lives up to this one began before the service's turn: what they did says nothing of the target.
+    pub born: u64,
 }
 
 /// Who of a service's replicas is given requests.
@@ -200,8 +207,6 @@ pub enum Stage {
     Canary,
     /// Portion by portion, old ones are replaced.
     Shifting,
-    /// What was there beyond the wanted number leaves.
-    Shrinking,
     /// Every slot runs what it should.
     Done,
 }
@@ -218,6 +223,8 @@ pub enum Act {
     Migrate,
     /// Asks the smoke questions of a service's new replicas, before they get requests.
     Smoke(ServiceName),
+    /// Reads from the edge how many requests both releases of a service answered and failed; asked again and again.
+    Count(ServiceName),
     /// Has the shim of a replica say what really runs.
     Attest(ReplicaId, u64),
     /// Asks the smoke questions once more as a client does.
@@ -235,6 +242,7 @@ impl fmt::Display for Act {
             Act::RestorePoint => f.write_str("take a restore point"),
             Act::Migrate => f.write_str("migrate"),
             Act::Smoke(service) => write!(f, "smoke test of the new {service}"),
+            Act::Count(service) => write!(f, "count what both releases of {service} answered"),
             Act::Attest(replica, _) => write!(f, "see what really runs as {replica}"),
             Act::SmokePublic(service) => write!(f, "smoke test of {service} as a client"),
             Act::Notify => f.write_str("notify"),
@@ -249,19 +257,15 @@ impl Deployment {
     pub fn is_target(&self, replica: &ReplicaId) -> bool {
         self.lanes
             .get(&replica.service)
-            .is_some_and(|lane| lane.slots.contains(&replica.slot))
+            .is_some_and(|lane| lane.holds(replica.slot))
     }
 }
 
 impl Lane {
-    /// Returns whether the replica of a slot is given requests of clients like any other.
+    /// Returns whether a slot runs, or is to run, the target.
     #[must_use]
-    pub fn serves(&self, slot: u32) -> bool {
-        match (self.exposure, self.slots.contains(&slot)) {
-            (Exposure::Before, target) => !target,
-            (Exposure::Target, target) => target,
-            (Exposure::Share(_) | Exposure::Both, _) => true,
-        }
+    pub fn holds(&self, slot: u32) -> bool {
+        self.all || self.slots.contains(&slot)
     }
 }
 

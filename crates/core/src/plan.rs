@@ -225,7 +225,7 @@ impl Step {
     /// Returns whether the step goes into the journal: all but the questions, which are asked every few seconds for ever.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        !matches!(self, Step::Probe { .. })
+        !matches!(self, Step::Probe { .. } | Step::Act { act: Act::Count(_), .. })
     }
 
     /// Returns what takes this step back.

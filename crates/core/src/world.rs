@@ -164,10 +164,22 @@ impl World {
     /// than one of a service with a port of its own.
     #[must_use]
     pub fn replicas_wanted(&self, id: &ServiceId) -> u32 {
-        let Some((wanted, service)) = self.service(id) else {
-            return 0;
-        };
-        let adjustment = wanted.adjustments.get(&id.service).cloned().unwrap_or_default();
+        self.service(id)
+            .map_or(0, |(wanted, service)| self.count(wanted, service))
+    }
+
+    /// Returns how many replicas of a service are wanted as a definition has it that may not be the one that is wanted now.
+    #[must_use]
+    pub fn replicas_wanted_of(&self, id: &ServiceId, stack: &Stack) -> u32 {
+        let wanted = self.stacks.get(&id.stack);
+        let service = stack.services.get(&id.service);
+        wanted
+            .zip(service)
+            .map_or(0, |(wanted, service)| self.count(wanted, service))
+    }
+
+    fn count(&self, wanted: &Wanted, service: &Service) -> u32 {
+        let adjustment = wanted.adjustments.get(&service.name).cloned().unwrap_or_default();
         match (&service.workload, adjustment.stopped) {
             (Workload::Container { .. }, _) | (_, true) => 0,
             (Workload::Process(_), false) => {
@@ -209,11 +221,26 @@ impl World {
         replica.slot <= self.slots_wanted(&replica.service_id())
     }
 
-    /// Returns whether a replica that is ready is given requests of clients like any other.
+    /// Returns whether what runs in a slot, whatever is to run there next, is of the release that a deployment is to bring.
     #[must_use]
-    pub fn serves(&self, replica: &ReplicaId) -> bool {
-        self.lane(&replica.service_id())
-            .is_none_or(|lane| lane.serves(replica.slot))
+    pub fn runs_target(&self, id: &ReplicaId, replica: &Replica) -> bool {
+        let Some(deployment) = self.deployment(&id.stack) else {
+            return false;
+        };
+        let target = self.release(&id.stack, deployment.target);
+        let service = target.and_then(|release| release.stack.services.get(&id.service));
+        deployment.lanes.contains_key(&id.service)
+            && service.is_some_and(|service| service.fingerprint() == replica.fingerprint)
+    }
+
+    /// Returns whether a replica that is ready is given requests of clients, all it can get or a share.
+    #[must_use]
+    pub fn serves(&self, id: &ReplicaId, replica: &Replica) -> bool {
+        match self.lane(&id.service_id()).map(|lane| lane.exposure) {
+            None | Some(Exposure::Both | Exposure::Share(_)) => true,
+            Some(Exposure::Before) => !self.runs_target(id, replica),
+            Some(Exposure::Target) => self.runs_target(id, replica),
+        }
     }
 
     /// Returns the replicas known of a service, wanted or not, by slot.
@@ -243,7 +270,7 @@ impl World {
                 continue;
             }
             let lane = self.lane(&id.service_id());
-            let target = lane.is_some_and(|lane| lane.slots.contains(&id.slot));
+            let target = lane.is_some() && self.runs_target(id, replica);
             let (left, candidate) = match lane.map(|lane| lane.exposure) {
                 None | Some(Exposure::Both) => (false, false),
                 Some(Exposure::Before | Exposure::Share(_)) => (false, target),

@@ -57,7 +57,7 @@ fn start(world: &World, service: &Service, process: &Process, id: &ServiceId, no
     if count == 0 {
         return;
     }
-    let fingerprint = launch::fingerprint(service);
+    let fingerprint = service.fingerprint();
     if let Some(command) = &process.prepare {
         let facts = world.services.get(id);
         if facts.is_some_and(|facts| prepare_failed(facts, fingerprint)) {

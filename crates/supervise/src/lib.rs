@@ -21,5 +21,5 @@ mod state;
 mod stop;
 
 pub use chapter::Supervise;
-pub use launch::{LOOPBACK, fingerprint, launch};
+pub use launch::{LOOPBACK, launch};
 pub use state::{Goal, GoalState, ReplicaState, goals, replica_state};

@@ -8,8 +8,6 @@ use tend_core::model::{Route, ServiceId};
 use tend_core::plan::Step;
 use tend_core::world::{Wanted, World};
 
-use crate::launch;
-
 /// Before the edge is started again when it did not come up well; one that had is started at once.
 const EDGE_AGAIN: Backoff = Backoff {
     first: Duration::from_millis(100),
@@ -115,7 +113,7 @@ fn is_being_renewed(world: &World, wanted: &Wanted, service: &ServiceId) -> bool
     let Some(definition) = wanted.stack.services.get(&service.service) else {
         return false;
     };
-    let fingerprint = launch::fingerprint(definition);
+    let fingerprint = definition.fingerprint();
     world
         .replicas_of(service)
         .any(|(id, replica)| world.is_wanted(id) && replica.is_ready() && replica.fingerprint != fingerprint)

@@ -122,7 +122,7 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
 fn prepare_failure<'a>(world: &'a World, id: &ServiceId) -> Option<&'a String> {
     let (_, service) = world.service(id)?;
     let facts = world.services.get(id)?;
-    let failed = chapter::prepare_failed(facts, crate::fingerprint(service));
+    let failed = chapter::prepare_failed(facts, service.fingerprint());
     facts.prepare_failure.as_ref().filter(|_| failed)
 }
 
@@ -260,7 +260,7 @@ fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now:
 fn needs_renewal(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let changed = world
         .definition(id)
-        .is_some_and(|service| crate::fingerprint(service) != replica.fingerprint);
+        .is_some_and(|service| service.fingerprint() != replica.fingerprint);
     changed || replica.restart_requested
 }
 

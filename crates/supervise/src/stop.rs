@@ -14,8 +14,6 @@ use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
-use crate::launch;
-
 /// SIGTERM, for a replica whose definition is gone.
 const SIGTERM: i32 = 15;
 
@@ -62,7 +60,7 @@ pub(crate) fn decide(
             };
             let reason = if replica.restart_requested {
                 StopReason::Restart
-            } else if replica.fingerprint != launch::fingerprint(service) && is_prepared(world, id, service) {
+            } else if replica.fingerprint != service.fingerprint() && is_prepared(world, id, service) {
                 StopReason::Changed
             } else if due {
                 StopReason::Scheduled
@@ -125,7 +123,7 @@ fn is_prepared(world: &World, id: &ReplicaId, service: &Service) -> bool {
         return true;
     };
     let prepared = world.services.get(&id.service_id()).and_then(|facts| facts.prepared);
-    process.prepare.is_none() || prepared == Some(launch::fingerprint(service))
+    process.prepare.is_none() || prepared == Some(service.fingerprint())
 }
 
 fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> {
@@ -164,7 +162,7 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
 /// Returns whether the replica may leave for a while: it serves nobody, or enough others of its service do: all of them, or in a
 /// deployment as many as that keeps.
 fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
-    if !replica.is_ready() || !world.serves(id) {
+    if !replica.is_ready() || !world.serves(id, replica) {
         return true;
     }
     let service = id.service_id();
@@ -172,7 +170,7 @@ fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let floor = world.lane(&service).map_or(wanted.saturating_sub(1), |lane| lane.floor);
     let others = world
         .replicas_of(&service)
-        .filter(|(other, _)| *other != id && world.is_wanted(other) && world.serves(other));
+        .filter(|(other, facts)| *other != id && world.is_wanted(other) && world.serves(other, facts));
     others.filter(|(_, other)| other.is_ready() || other.completed).count() >= floor as usize
 }
 

@@ -27,7 +27,7 @@ use tend_core::model::{
 use tend_core::observed::{Exit, StartFailure};
 use tend_core::plan::{ProbeKind, Step};
 use tend_core::world::World;
-use tend_supervise::{GoalState, Supervise, fingerprint, goals, replica_state};
+use tend_supervise::{GoalState, Supervise, goals, replica_state};
 
 type Chapters = Arc<[Box<dyn Chapter>]>;
 
@@ -365,7 +365,7 @@ impl Script {
             "tick" => Input::Tick,
             "surveyed" => Input::Surveyed,
             "prepared" => {
-                let fingerprint = fingerprint(&self.stack.services[&service().service]);
+                let fingerprint = self.stack.services[&service().service].fingerprint();
                 Input::Prepared {
                     service: service(),
                     fingerprint,
@@ -450,7 +450,7 @@ impl Script {
             "edge-failed" => Input::EdgeStartFailed { why: why() },
             "adopted" => {
                 let (replica, incarnation) = replica();
-                let fingerprint = fingerprint(&self.stack.services[&replica.service]);
+                let fingerprint = self.stack.services[&replica.service].fingerprint();
                 let port = world.replicas.get(&replica).and_then(|replica| replica.port);
                 let since = self.now.mono - Duration::from_secs(60);
                 Input::Adopted {

@@ -12,7 +12,7 @@ use tend_core::model::{DependencyCondition, ReplicaId, Schedule, ServiceId};
 use tend_core::observed::{Endpoints, StopReason};
 use tend_core::plan::{Launch, Step};
 use tend_core::world::World;
-use tend_supervise::{GoalState, ReplicaState, fingerprint, goals, replica_state};
+use tend_supervise::{GoalState, ReplicaState, goals, replica_state};
 
 use crate::host::{FakeEdge, Host};
 use crate::monitor::{Monitor, is_on_purpose};
@@ -282,7 +282,7 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
     match (why, service.liveness.as_ref(), process) {
         (StopReason::Unwanted, ..) if context.world.is_wanted(replica) && !begun => violation("it is wanted"),
         (StopReason::Restart, ..) if !known.restart_wished => violation("nobody asked"),
-        (StopReason::Changed, _, Some(process)) if process.fingerprint == fingerprint(service) && !begun => {
+        (StopReason::Changed, _, Some(process)) if process.fingerprint == service.fingerprint() && !begun => {
             violation("it did not")
         }
         (StopReason::Scheduled, _, Some(process)) => match service.restart_schedule {

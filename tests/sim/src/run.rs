@@ -15,6 +15,7 @@ use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::observed::{Endpoints, Exit};
 use tend_core::plan::Step;
 use tend_core::world::World;
+use tend_deploy::Deploy;
 use tend_supervise::Supervise;
 
 use crate::host::{FakeEdge, Host};
@@ -418,7 +419,7 @@ impl Simulation {
             pid: u32::try_from(self.epoch).unwrap_or(u32::MAX),
             build: "sim".to_owned(),
         };
-        let chapters: Chapters = Arc::from(vec![Box::new(Supervise) as Box<dyn Chapter>]);
+        let chapters: Chapters = Arc::from(vec![Box::new(Supervise) as Box<dyn Chapter>, Box::new(Deploy)]);
         self.line(&format!("* daemon {} starts", self.epoch));
         let started = Entry::new(principal.clone(), Kind::DaemonStarted).with(json!({ "mode": "adopting" }));
         self.commit(Vec::new(), vec![started], None);

@@ -8,7 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
 use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases};
 use crate::journal::{Entry, Kind, Principal};
-use crate::model::{Port, Release, ServiceId, StackName};
+use crate::model::{Port, Release, ReplicaId, ServiceId, StackName};
 use crate::plan::StepKey;
 
 /// Attempts kept in the state for `tend releases`; the journal has all.
@@ -192,6 +192,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         if self.under_way(stack, number).is_none() {
             return;
         }
+        if let Act::Count(_) = act {
+            // Asked every second: the figures that decided are told when they have.
+            if let Some(deployment) = self.under_way(stack, number) {
+                deployment.acts.insert(act, result);
+            }
+            return;
+        }
         let data = match &result {
             Ok(evidence) => json!({ "deployment": number, "act": act, "outcome": "done", "evidence": evidence }),
             Err(error) => json!({ "deployment": number, "act": act, "outcome": "failed", "error": error }),
@@ -243,10 +250,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return false;
         }
         let number = next.number;
+        let moved: Vec<ReplicaId> = self.moved(stack, &next);
+        let Some(before) = self.under_way(stack, number) else {
+            return false;
+        };
         for (service, lane) in &next.lanes {
             let was = before.lanes.get(service);
             if was.is_none_or(|was| {
-                (was.stage, was.exposure, &was.slots, was.surge) != (lane.stage, lane.exposure, &lane.slots, lane.surge)
+                (was.stage, was.exposure, &was.slots, was.all, was.surge)
+                    != (lane.stage, lane.exposure, &lane.slots, lane.all, lane.surge)
             }) {
                 let id = ServiceId {
                     stack: stack.clone(),
@@ -257,7 +269,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     .push(Entry::new(daemon.clone(), Kind::DeployStage).on(id).with(json!({
                         "deployment": number,
                         "stage": lane.stage,
-                        "slots": lane.slots,
+                        "slots": if lane.all { json!("all") } else { json!(lane.slots) },
                         "surge": lane.surge,
                         "exposure": lane.exposure,
                     })));
@@ -274,11 +286,28 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             _ => None,
         };
         *before = next;
+        for id in moved {
+            if let Some(replica) = self.world.replicas.get_mut(&id).filter(|replica| !replica.is_up()) {
+                // Another definition begins with a clean record.
+                replica.begin_anew();
+                self.dirty.replicas.insert(id);
+            }
+        }
         self.dirty.releases.insert(stack.clone());
         if let Some(ending) = ended {
             self.end_deployment(stack, ending, now, reaction);
         }
         true
+    }
+
+    /// Returns the replicas that are to run another definition than before.
+    fn moved(&self, stack: &StackName, next: &Deployment) -> Vec<ReplicaId> {
+        let before = self.world.deployment(stack);
+        let replicas = self.world.replicas.keys().filter(|id| id.stack == *stack);
+        replicas
+            .filter(|id| before.is_some_and(|before| before.is_target(id)) != next.is_target(id))
+            .cloned()
+            .collect()
     }
 
     fn end_deployment(&mut self, stack: &StackName, ending: Ending, now: Now, reaction: &mut Reaction) {

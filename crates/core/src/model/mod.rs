@@ -3,6 +3,7 @@
 //! A [`Stack`] is fully resolved: variables replaced, files merged, defaults filled in. It knows nothing of the file format it was
 //! written in, and it is the same whether the replicas are processes or containers.
 
+mod fingerprint;
 mod name;
 mod probe;
 mod release;

@@ -1,0 +1,100 @@
+//! A number by which a running replica is compared with its definition. Knows neither.
+
+use super::{Logs, Port, Process, Resources, Service, WhenBehind, Workload};
+
+impl Service {
+    /// Returns a number that changes when a replica would have to be started anew for the definition to take effect.
+    ///
+    /// How many replicas there are, when they restart and how they are probed takes effect without.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Workload::Process(process) = &self.workload else {
+            return 0;
+        };
+        // Every field by name, so that a new one is not forgotten here.
+        let Process {
+            command,
+            directory,
+            environment,
+            user,
+            prepare,
+            open_files_max,
+            // What of the folder is kept says nothing of how it runs, and the folder of an artifact is named after its digest.
+            artifact: _,
+            artifact_digest: _,
+        } = process;
+        let Resources {
+            memory_max,
+            cpus_max,
+            pids_max,
+            memory_reserved,
+            cpus_reserved,
+        } = self.resources;
+        let Logs {
+            file_bytes_max,
+            files_max,
+            when_behind,
+        } = self.logs;
+        let mut hash = Fnv::new();
+        hash.texts(command);
+        hash.bytes(directory.as_os_str().as_encoded_bytes());
+        for (name, value) in environment {
+            hash.bytes(name.as_bytes());
+            hash.bytes(value.as_bytes());
+        }
+        hash.number(environment.len() as u64);
+        hash.texts(user);
+        hash.texts(prepare.iter().flatten());
+        let numbers = [*open_files_max, memory_max, pids_max, memory_reserved];
+        let shares = [cpus_max, cpus_reserved].map(|share| share.map(f64::to_bits));
+        for number in numbers.into_iter().chain(shares) {
+            hash.number(u64::from(number.is_some()));
+            hash.number(number.unwrap_or(0));
+        }
+        hash.number(file_bytes_max);
+        hash.number(u64::from(files_max));
+        hash.number(match when_behind {
+            WhenBehind::Drop => 0,
+            WhenBehind::Block => 1,
+        });
+        match &self.port {
+            Port::None => hash.number(0),
+            Port::Variable(name) => hash.texts([name]),
+            Port::Descriptor(number) => hash.texts(["descriptor", &number.to_string()]),
+            Port::Fixed(port) => hash.texts(["fixed", &port.to_string()]),
+        }
+        hash.0
+    }
+}
+
+/// FNV-1a, 64 bits: what it gives is kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
+///
+/// It is asked for every running replica each time something happens, so it goes without a text in between.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Takes in a text and its length, so that two texts are not taken for one.
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.number(bytes.len() as u64);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) {
+        let mut count = 0;
+        for text in texts {
+            self.bytes(text.as_ref().as_bytes());
+            count += 1;
+        }
+        self.number(count);
+    }
+}

@@ -1,0 +1,285 @@
+//! The phases of a deployment, and what each waits for.
+
+use tend_base::{Mono, Now, Wall};
+use tend_core::controller::{Chapter, Decision};
+use tend_core::deployment::{Act, Deployment, Ending, Exposure, Lane, Phase, Purpose, Stage};
+use tend_core::model::{Release, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use tend_core::plan::Step;
+use tend_core::world::World;
+
+use crate::{roll, settle, undo};
+
+/// Deploys as a chapter of the controller.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deploy;
+
+impl Chapter for Deploy {
+    fn decide(&self, world: &World, now: Now) -> Decision {
+        let mut decision = Decision::default();
+        for (stack, releases) in &world.releases {
+            let Some(deployment) = &releases.deployment else {
+                continue;
+            };
+            // A stack that is gone or going takes its deployment with it.
+            let wanted = world.stacks.get(stack).filter(|wanted| !wanted.removing);
+            let (Some(wanted), Some(target)) = (wanted, releases.kept.get(&deployment.target)) else {
+                continue;
+            };
+            let mut case = Case {
+                world,
+                stack,
+                before: &wanted.stack,
+                target,
+                deployment: deployment.clone(),
+                acts: Vec::new(),
+                wake_at: None,
+                now,
+            };
+            advance(&mut case);
+            if let Some(at) = case.wake_at {
+                decision.wake(at);
+            }
+            decision.steps.extend(case.acts.into_iter().map(|act| Step::Act {
+                stack: stack.clone(),
+                deployment: deployment.number,
+                act,
+            }));
+            if case.deployment != *deployment {
+                decision.deployments.push((stack.clone(), case.deployment));
+            }
+        }
+        decision
+    }
+}
+
+/// One deployment while it is decided about.
+pub(crate) struct Case<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) stack: &'a StackName,
+    /// The definition before.
+    pub(crate) before: &'a Stack,
+    pub(crate) target: &'a Release,
+    /// As it stands from now on.
+    pub(crate) deployment: Deployment,
+    acts: Vec<Act>,
+    wake_at: Option<Mono>,
+    pub(crate) now: Now,
+}
+
+impl Case<'_> {
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.deployment.phase = phase;
+        self.deployment.since = Some(self.now.mono);
+    }
+
+    /// Goes back, or, when nothing was changed yet, gives up.
+    pub(crate) fn fail(&mut self, why: impl Into<String>) {
+        self.deployment.why.get_or_insert(why.into());
+        let begun = self.deployment.lanes.values().any(|lane| lane.stage > Stage::Waiting);
+        let next = match self.deployment.phase {
+            Phase::Preparing | Phase::Approval => Phase::Finishing(Ending::Refused),
+            _ if begun => {
+                undo::begin(self);
+                Phase::Undoing
+            }
+            // A migration stays whatever becomes of the code, so this is more than a refusal.
+            _ if self.deployment.acts.contains_key(&Act::Migrate) => Phase::Finishing(Ending::Undone),
+            _ => Phase::Finishing(Ending::Refused),
+        };
+        self.enter(next);
+    }
+
+    /// Stops where it is, for a person to decide.
+    pub(crate) fn hold(&mut self, why: impl Into<String>) {
+        self.deployment.why = Some(why.into());
+        self.deployment.approved = None;
+        self.enter(Phase::Held);
+    }
+
+    /// Asks for an act once; returns what came of it when that is known.
+    pub(crate) fn outcome(&mut self, act: Act) -> Option<Result<serde_json::Value, String>> {
+        let known = self.deployment.acts.get(&act).cloned();
+        if known.is_none() {
+            self.acts.push(act);
+        }
+        known
+    }
+
+    /// Asks for an act; returns whether it succeeded. When it failed, so has the deployment.
+    pub(crate) fn done(&mut self, act: Act) -> bool {
+        match self.outcome(act.clone()) {
+            Some(Ok(_)) => true,
+            Some(Err(why)) => {
+                self.fail(format!("could not {act}: {why}"));
+                false
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn wake(&mut self, at: Mono) {
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    pub(crate) fn id(&self, service: &ServiceName) -> ServiceId {
+        ServiceId {
+            stack: self.stack.clone(),
+            service: service.clone(),
+        }
+    }
+
+    /// Returns the definition of a service before, if it had one.
+    pub(crate) fn old(&self, service: &ServiceName) -> Option<&Service> {
+        self.before.services.get(service)
+    }
+
+    /// Returns the definition of a service in the target, if it has one.
+    pub(crate) fn new(&self, service: &ServiceName) -> Option<&Service> {
+        self.target.stack.services.get(service)
+    }
+
+    pub(crate) fn lane(&mut self, service: &ServiceName) -> &mut Lane {
+        self.deployment.lanes.entry(service.clone()).or_default()
+    }
+
+    /// Returns whether requests of clients come to a service from outside.
+    pub(crate) fn is_routed(&self, service: &ServiceName) -> bool {
+        let routes = &self.target.stack.edge.routes;
+        routes.iter().any(|route| route.service == *service)
+    }
+}
+
+fn advance(case: &mut Case<'_>) {
+    if case.deployment.since.is_none() {
+        // A daemon that came back looks anew for as long as is asked for.
+        case.deployment.since = Some(case.now.mono);
+    }
+    for lane in case.deployment.lanes.values_mut() {
+        lane.since.get_or_insert(case.now.mono);
+    }
+    if let Some(who) = case.deployment.abort.clone() {
+        match case.deployment.phase {
+            Phase::Undoing | Phase::Finishing(_) | Phase::Ended(_) => {}
+            // A migration is never cut off in the middle by us.
+            Phase::Migrating if !case.deployment.acts.contains_key(&Act::Migrate) && migrates(case) => {}
+            _ => {
+                case.deployment.why = None;
+                case.fail(format!("aborted by {who}"));
+            }
+        }
+    }
+    match case.deployment.phase {
+        Phase::Preparing => prepare(case),
+        Phase::Approval => {
+            if case.deployment.approved.is_some() {
+                case.enter(Phase::Migrating);
+            }
+        }
+        Phase::Migrating => migrate(case),
+        Phase::Rolling => roll::advance(case),
+        Phase::Settling => settle::advance(case),
+        Phase::Confirming => confirm(case),
+        Phase::Undoing => undo::advance(case),
+        Phase::Held => {
+            if case.deployment.approved.is_some() {
+                resume(case);
+            }
+        }
+        Phase::Finishing(ending) => finish(case, ending),
+        Phase::Ended(_) => {}
+    }
+}
+
+fn migrates(case: &Case<'_>) -> bool {
+    case.deployment.purpose == Purpose::Deploy && case.target.stack.deploy.migrate.is_some()
+}
+
+fn prepare(case: &mut Case<'_>) {
+    if !case.done(Act::Preflight) {
+        return;
+    }
+    let asks = case.target.stack.deploy.approval && case.deployment.purpose == Purpose::Deploy;
+    if asks && case.deployment.approved.is_none() {
+        case.enter(Phase::Approval);
+    } else {
+        case.enter(Phase::Migrating);
+    }
+}
+
+fn migrate(case: &mut Case<'_>) {
+    // Going back never touches data.
+    if case.deployment.purpose == Purpose::Deploy {
+        if !case.target.stack.deploy.databases.is_empty() && !case.done(Act::RestorePoint) {
+            return;
+        }
+        if migrates(case) && !case.done(Act::Migrate) {
+            return;
+        }
+    }
+    roll::begin(case);
+    case.enter(Phase::Rolling);
+}
+
+/// Waits for somebody to say that it is good, as long as it is.
+fn confirm(case: &mut Case<'_>) {
+    if case.deployment.confirmed.is_some() {
+        case.enter(Phase::Finishing(Ending::Committed));
+        return;
+    }
+    if let Some(why) = settle::fault(case) {
+        case.fail(why);
+        return;
+    }
+    let Some(until) = case.deployment.confirm_until else {
+        case.enter(Phase::Finishing(Ending::Committed));
+        return;
+    };
+    if case.now.wall >= until {
+        let time = case
+            .deployment
+            .confirm
+            .map(tend_base::format_duration)
+            .unwrap_or_default();
+        case.fail(format!("nobody confirmed it within {time}"));
+    } else {
+        case.wake(mono_at(until, case.now));
+    }
+}
+
+/// Goes on where it was held: what failed is tried once more.
+fn resume(case: &mut Case<'_>) {
+    case.deployment.acts.retain(|_, outcome| outcome.is_ok());
+    case.deployment.why = None;
+    for lane in case.deployment.lanes.values_mut() {
+        lane.failed.clear();
+        lane.since = Some(case.now.mono);
+        if lane.stage == Stage::Canary {
+            // The figures do not tell; a person does.
+            (lane.stage, lane.exposure) = (Stage::Shifting, Exposure::Both);
+        }
+        lane.born = case.world.incarnation_last;
+    }
+    case.enter(Phase::Rolling);
+}
+
+fn finish(case: &mut Case<'_>, ending: Ending) {
+    let notify = case.target.stack.deploy.notify.is_some();
+    // That somebody could not be told changes nothing about what was done: it is in the journal.
+    if notify && case.outcome(Act::Notify).is_none() {
+        return;
+    }
+    if ending == Ending::Committed && case.outcome(Act::Prune).is_none() {
+        return;
+    }
+    case.enter(Phase::Ended(ending));
+}
+
+/// Returns the moment at which the time of day will be `wall`, if no clock jumps.
+fn mono_at(wall: Wall, now: Now) -> Mono {
+    now.mono + std::time::Duration::from_millis(wall.0.saturating_sub(now.wall.0))
+}
+
+/// Returns whether a service runs as a process.
+pub(crate) fn is_process(service: &Service) -> bool {
+    matches!(service.workload, Workload::Process(_))
+}

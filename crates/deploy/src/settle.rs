@@ -1,0 +1,99 @@
+//! The proof that all is as it should be, once every replica runs the target: nothing old is left, nothing is routed to it, every
+//! replica was seen to be what it should be, and clients get answers from the target alone.
+
+use tend_core::deployment::{Act, Ending, Phase, Purpose};
+use tend_core::model::{Port, ServiceName};
+use tend_core::observed::Replica;
+
+use crate::chapter::{Case, is_process};
+use crate::roll;
+
+pub(crate) fn advance(case: &mut Case<'_>) {
+    let names: Vec<ServiceName> = case.deployment.lanes.keys().cloned().collect();
+    let mut settled = true;
+    for name in &names {
+        let count = case.world.replicas_wanted(&case.id(name));
+        settled &= roll::all_good(case, name, count) && case.deployment.phase == Phase::Settling;
+        if case.deployment.phase != Phase::Settling {
+            return;
+        }
+    }
+    if !settled || old_is_left(case) || !edge_knows(case) {
+        return;
+    }
+    for name in &names {
+        if !roll::attested(case, name) {
+            return;
+        }
+    }
+    for name in &names {
+        let asked = case.is_routed(name) && case.world.replicas_wanted(&case.id(name)) > 0;
+        if !asked {
+            continue;
+        }
+        match case.outcome(Act::SmokePublic(name.clone())) {
+            None => return,
+            Some(Ok(_)) => {}
+            Some(Err(why)) => {
+                let update = roll::update(case, name);
+                roll::fail(
+                    case,
+                    &update,
+                    format!("{name} does not answer clients as it should: {why}"),
+                );
+                return;
+            }
+        }
+    }
+    match case.deployment.confirm {
+        Some(time) if case.deployment.purpose == Purpose::Deploy || case.deployment.confirm.is_some() => {
+            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            case.deployment.confirm_until = Some(tend_base::Wall(case.now.wall.0.saturating_add(millis)));
+            case.enter(Phase::Confirming);
+        }
+        _ => case.enter(Phase::Finishing(Ending::Committed)),
+    }
+}
+
+/// Returns whether a process of the release before is still there, of a service that the target changes or does not have.
+fn old_is_left(case: &Case<'_>) -> bool {
+    let of_stack = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
+    of_stack.into_iter().any(|(id, replica)| {
+        let gone = !case.target.stack.services.contains_key(&id.service);
+        let changed = case.deployment.lanes.contains_key(&id.service);
+        replica.is_up() && (gone || (changed && !case.world.runs_target(id, replica)))
+    })
+}
+
+/// Returns whether the edge said that it serves what it was last told, and was told of what is there now.
+fn edge_knows(case: &Case<'_>) -> bool {
+    let edge = &case.world.edge;
+    let listens = |stack: &tend_core::model::Stack| {
+        let services = stack.services.values().filter(|service| is_process(service));
+        services.into_iter().any(|service| service.port != Port::None)
+    };
+    if !listens(&case.target.stack) {
+        return true;
+    }
+    edge.connected
+        && edge.published.as_ref() == Some(&case.world.endpoints())
+        && edge.published_revision == case.world.revisions()
+        && edge.serving >= edge.generation
+}
+
+/// Returns why a release that settled is not good after all, if it is not: a replica of it ended by itself or stopped being ready
+/// for good.
+pub(crate) fn fault(case: &Case<'_>) -> Option<String> {
+    let failed = |replica: &Replica| replica.failures > 0 || replica.start_failure.is_some();
+    let lives = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
+    lives
+        .filter(|(id, replica)| case.world.runs_target(id, replica) && case.world.is_wanted(id))
+        .find(|(id, replica)| {
+            let born = case.deployment.lanes.get(&id.service).map_or(0, |lane| lane.born);
+            replica.incarnation > born && failed(replica)
+        })
+        .map(|(id, replica)| match &replica.last_exit {
+            Some(last) => format!("{id} {}", last.exit),
+            None => format!("{id} failed"),
+        })
+}
