@@ -1,0 +1,1 @@
+//! Pipelines of other people's build servers, rendered from a stack.
