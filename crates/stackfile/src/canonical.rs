@@ -27,6 +27,17 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             with(edge, "listen", long_list);
         }
     });
+    with(top, "deploy", |deploy| {
+        if let Value::Map(deploy) = &mut deploy.value {
+            with(deploy, "databases", |databases| {
+                for_items(databases, |database| {
+                    if let Value::Map(database) = &mut database.value {
+                        path_at(database, "sqlite", findings);
+                    }
+                });
+            });
+        }
+    });
     each(top, "services", |service| canonicalise_service(service, findings));
 }
 
@@ -100,9 +111,18 @@ fn canonicalise_service(service: &mut Map, findings: &Findings) {
             names_at(deploy, "labels");
         }
     });
-    for key in ["dns", "dns_search", "tmpfs", "label_file"] {
+    for key in ["dns", "dns_search", "tmpfs", "label_file", "artifact"] {
         with(service, key, long_list);
     }
+    with(service, "smoke", |node| {
+        long_list(node);
+        for_items(node, |item| {
+            if let Value::Scalar(path) = &item.value {
+                let path = Node::new(item.place, Value::Scalar(path.clone()));
+                item.value = Value::Map(Map(vec![entry("http", item.place, path)]));
+            }
+        });
+    });
     with(service, "env_file", |node| {
         long_list(node);
         for_items(node, |item| {

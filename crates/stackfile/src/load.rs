@@ -13,6 +13,7 @@ use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
+use crate::mask::hide_database_passwords;
 use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node};
@@ -52,7 +53,7 @@ impl fmt::Debug for Loaded {
     }
 }
 
-/// The files merged into one.
+/// The files merged into one, for printing: the passwords of `deploy.databases` are hidden in it.
 pub struct Document(pub(crate) Node);
 
 impl Document {
@@ -62,7 +63,7 @@ impl Document {
         yaml::to_json(&self.0)
     }
 
-    /// Returns it as YAML that reads back as the same stack.
+    /// Returns it as YAML that reads back as the same stack, but for hidden passwords.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         yaml::to_yaml(&self.0)
@@ -88,12 +89,15 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
     let failed = session.findings.failed();
     let diagnostics = session.findings.into_diagnostics();
     match outcome {
-        Some((stack, tree)) if !failed => Ok(Loaded {
-            stack,
-            notes: diagnostics,
-            document: Document(tree),
-            environments: session.environments,
-        }),
+        Some((stack, mut tree)) if !failed => {
+            hide_database_passwords(&mut tree);
+            Ok(Loaded {
+                stack,
+                notes: diagnostics,
+                document: Document(tree),
+                environments: session.environments,
+            })
+        }
         _ => Err(Report(diagnostics)),
     }
 }

@@ -3,6 +3,8 @@
 //! A line of the user's own file goes to terminals, logs of builds and tickets. Each hidden character is one `*`, so that the
 //! caret below the line stays where it belongs.
 
+use crate::yaml::{Map, Node, Value};
+
 /// Parts of names whose values are hidden.
 const TELLING: [&str; 7] = [
     "password",
@@ -29,8 +31,10 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
         let rest = &line[start..];
+        // What follows this scheme is a password's place more often than a path with an `@`, so a `/` in it is hidden too.
+        let ends = if is_database(&line[..at]) { "\"'" } else { "/\"'" };
         let end = rest
-            .find(|c: char| c.is_whitespace() || "/\"'".contains(c))
+            .find(|c: char| c.is_whitespace() || ends.contains(c))
             .unwrap_or(rest.len());
         let Some(host) = rest[..end].rfind('@') else {
             continue;
@@ -41,6 +45,36 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
             hidden[start + colon + 1..start + host].fill(true);
         }
     }
+}
+
+fn is_database(before: &str) -> bool {
+    ["postgres", "postgresql"].iter().any(|scheme| before.ends_with(scheme))
+}
+
+/// Hides the passwords of `deploy.databases` in a tree that is to be printed.
+pub(crate) fn hide_database_passwords(tree: &mut Node) {
+    let Value::Map(top) = &mut tree.value else {
+        return;
+    };
+    let Some(Value::Map(deploy)) = value_at(top, "deploy") else {
+        return;
+    };
+    let Some(Value::List(databases)) = value_at(deploy, "databases") else {
+        return;
+    };
+    for database in databases {
+        if let Value::Map(database) = &mut database.value
+            && let Some(Value::Scalar(url)) = value_at(database, "postgres")
+        {
+            url.text = masked(&url.text);
+            url.written = None;
+        }
+    }
+}
+
+fn value_at<'a>(map: &'a mut Map, key: &str) -> Option<&'a mut Value> {
+    let at = map.position(key)?;
+    Some(&mut map.0[at].value.value)
 }
 
 /// `DB_PASSWORD: value`, `DB_PASSWORD=value`.
@@ -89,6 +123,10 @@ mod tests {
             ("    secrets: [key]", "    secrets: [key]"),
             ("  DB_PASSWORD:", "  DB_PASSWORD:"),
             ("  command: run --token=abc", "  command: run --token=***"),
+            (
+                "  postgres: postgresql://me:p/w@x@db/x",
+                "  postgres: postgresql://me:*****@db/x",
+            ),
             ("  url: http://api/x@y:z", "  url: http://api/x@y:z"),
         ] {
             assert_eq!(masked(line), shown);

@@ -126,6 +126,12 @@ fn is_ulimit(path: &[String]) -> bool {
 
 /// Values a later file replaces as a whole.
 fn replaced(path: &[String]) -> bool {
+    if let [chapter, rest @ ..] = path
+        && chapter == "deploy"
+    {
+        return matches!(rest, [key] if key == "notify")
+            || matches!(rest, [first, key] if first == "migrate" && key == "command");
+    }
     path.first().is_some_and(|top| top == "services")
         && match path.len() {
             3 => matches!(path[2].as_str(), "command" | "entrypoint" | "prepare" | "port"),

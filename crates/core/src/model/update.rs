@@ -3,6 +3,7 @@
 //! The names and meanings of [`Update`] are those of `deploy.update_config` in the Compose specification; what Compose does not
 //! have (smoke tests, canary, quiescing) stands beside it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,12 +46,34 @@ impl Update {
         ready_within: Duration::from_secs(300),
     };
 
-    /// What Compose means where `update_config` is given and a key in it is not.
+    /// What Compose means where `update_config` or `rollback_config` is given and a key in it is not.
+    ///
+    /// From the Compose specification (compose-spec, deploy.md): `delay` 0s, `failure_action` pause, `monitor` 0s,
+    /// `max_failure_ratio` 0, `order` stop-first. It names no default of `parallelism`; Docker's own reading of the file
+    /// (`convertUpdateConfig` of docker/cli) takes 1. What Compose does not have is ours.
     pub const COMPOSE: Self = Self {
+        parallelism: 1,
+        delay: Duration::ZERO,
         order: Order::StopFirst,
         failure_action: FailureAction::Pause,
+        monitor: Duration::ZERO,
+        max_failure_ratio: 0.0,
         ..Self::OURS
     };
+
+    /// Returns how to go back where the stack file says nothing of it: all replicas at once, and held when that fails too, since
+    /// there is nothing further to go back to.
+    #[must_use]
+    pub const fn back(self) -> Self {
+        Self {
+            parallelism: 0,
+            failure_action: match self.failure_action {
+                FailureAction::Rollback => FailureAction::Pause,
+                other => other,
+            },
+            ..self
+        }
+    }
 
     /// Returns how many of `count` replicas are replaced at once, at least one.
     #[must_use]
@@ -216,11 +239,21 @@ pub struct Migrate {
 }
 
 /// A database that a restore point is taken of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Database {
     /// A file of SQLite; may be absent before the first deploy.
     Sqlite(PathBuf),
     /// A PostgreSQL URL, which may hold a password and is never printed.
     Postgres(String),
+}
+
+/// Shows no URL: it may hold a password.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(***)"),
+        }
+    }
 }

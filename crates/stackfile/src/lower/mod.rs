@@ -4,14 +4,17 @@
 //! noted here is what only the whole shows: keys that contradict each other, and what cannot work as written.
 
 mod advice;
+mod deploy_advice;
 mod edge;
+mod policy;
 mod probe;
 mod process;
 mod service;
+mod update;
 
 use std::collections::BTreeMap;
 
-use tend_core::model::{DeployPolicy, ServiceName, Stack, StackName, StackSource, Workload};
+use tend_core::model::{ServiceName, Stack, StackName, StackSource, Workload};
 
 use crate::input::Owner;
 use crate::load::{Session, Setting};
@@ -52,7 +55,9 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         }
     }
     let edge = edge::lower(tree, &services, &mut session.findings);
+    let deploy = policy::lower(tree, &name, &mut session.findings);
     advice::give(tree, &services, setting, &mut session.findings);
+    deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
         .input
         .paths
@@ -84,7 +89,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         },
         services,
         edge,
-        deploy: DeployPolicy::default(),
+        deploy,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The process of a service: its command, folder, environment and user.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use tend_core::model::{Process, Replicas};
 
@@ -79,9 +79,32 @@ pub(super) fn lower(
         user,
         prepare,
         open_files_max,
-        artifact: Vec::new(),
+        artifact: artifact(node),
         artifact_digest: None,
     })
+}
+
+/// Returns the paths of `artifact`; empty when it is the whole folder.
+fn artifact(node: &Node) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for text in node
+        .get("artifact")
+        .map_or(&[][..], Node::items)
+        .iter()
+        .filter_map(Node::as_text)
+    {
+        let plain: PathBuf = Path::new(text)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        if plain.as_os_str().is_empty() {
+            return Vec::new();
+        }
+        if !paths.contains(&plain) {
+            paths.push(plain);
+        }
+    }
+    paths
 }
 
 fn full_command(session: &mut Session<'_>, entry: &Entry) -> Option<Vec<String>> {

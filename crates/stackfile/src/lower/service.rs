@@ -6,11 +6,11 @@ use std::time::Duration;
 use tend_base::parse_bytes;
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, Logs, Port, Replicas, Resources, RestartPolicy, Schedule, Service,
-    ServiceName, Stop, Strategy, Update, WhenBehind, Workload,
+    ServiceName, Stop, WhenBehind, Workload,
 };
 
 use super::probe::{self, count, duration};
-use super::{Role, is_process, process};
+use super::{Role, is_process, process, update};
 use crate::error::Findings;
 use crate::load::{Session, Setting};
 use crate::schema::{Reach, SERVICE, parse_signal};
@@ -68,7 +68,8 @@ pub(super) fn lower(
     let asked = [readiness_node, liveness_node]
         .into_iter()
         .flatten()
-        .any(probe::asks_own_port);
+        .any(probe::asks_own_port)
+        || ["smoke", "quiesce"].into_iter().any(|key| node.get(key).is_some());
     let published = node.get("ports").is_some_and(|ports| !ports.items().is_empty());
     let port = if is_process {
         port(node, role.routed || asked || published)
@@ -82,6 +83,7 @@ pub(super) fn lower(
             }
         }
         check_fixed_port(entry, &port, replicas, findings);
+        update::check_port(entry, &port, findings);
     }
     if let Some(every) = node.get("restart_every")
         && duration(node, "restart_every").is_some_and(|time| time < EVERY_MIN)
@@ -93,6 +95,11 @@ pub(super) fn lower(
     let restart = restart(entry, is_process, role.job, findings);
     let resources = resources(node, &entry.key, findings);
     let logs = logs(node, findings);
+    let (update, rollback) = update::update(entry, &port, findings);
+    let strategy = update::strategy(entry, &port, findings);
+    let smoke = update::smoke(node, findings);
+    let quiesce = update::quiesce(node, findings);
+    let drain = update::drain(node, findings);
     Some(Service {
         name,
         workload: workload?,
@@ -110,15 +117,15 @@ pub(super) fn lower(
                 .and_then(|signal| parse_signal(signal.as_text()?))
                 .unwrap_or(STOP_SIGNAL),
             grace_period: duration(node, "stop_grace_period").unwrap_or(GRACE_PERIOD),
-            drain: Stop::DRAIN,
+            drain,
         },
         logs,
         port,
-        update: Update::default(),
-        rollback: Update::default(),
-        strategy: Strategy::default(),
-        smoke: Vec::new(),
-        quiesce: None,
+        update,
+        rollback,
+        strategy,
+        smoke,
+        quiesce,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use crate::error::Findings;
+use crate::mask::masked;
 use crate::source::Place;
 use crate::yaml::{Entry, Kind, Node, Scalar, Tag, Value};
 
@@ -227,7 +228,7 @@ fn wrong<'a>(
     detail: Option<String>,
     findings: &'a mut Findings,
 ) -> crate::error::Noted<'a> {
-    let shown: String = scalar.shown().chars().take(60).collect();
+    let shown: String = masked(scalar.shown()).chars().take(60).collect();
     let shown = shown.lines().next().unwrap_or_default();
     let message = match (&scalar.written, shown.is_empty()) {
         (_, true) => format!("`{path}` takes {expected}, and this is empty"),

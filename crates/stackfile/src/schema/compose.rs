@@ -38,6 +38,11 @@ pub(crate) static FILE: Record = Record {
             Shape::Keys(&super::ours::EDGE),
             "where requests come in and which service answers them",
         ),
+        ours(
+            "deploy",
+            Shape::Keys(&super::deploy::POLICY),
+            "what is wanted of deploys of the stack as a whole",
+        ),
         container(
             "networks",
             Shape::Names(&Shape::Either(&[Shape::Keys(&NETWORK), Shape::Nothing])),
@@ -132,7 +137,7 @@ pub(crate) static SERVICE: Record = Record {
         key(
             "deploy",
             Shape::Either(&[Shape::Keys(&DEPLOY), Shape::Nothing]),
-            "how many, within which limits, restarted when",
+            "how many, within which limits, restarted when, replaced how",
         ),
         key("scale", Shape::One(Form::Replicas), "the same as `deploy.replicas`"),
         key(
@@ -424,7 +429,7 @@ static HEALTHCHECK: Record = Record {
 static DEPLOY: Record = Record {
     name: "deploy",
     required: &[],
-    more: &[],
+    more: &super::deploy::SERVICE_DEPLOY_KEYS,
     keys: &[
         key(
             "mode",
@@ -446,13 +451,13 @@ static DEPLOY: Record = Record {
         ),
         key(
             "update_config",
-            Shape::Keys(&UPDATE),
-            "read and kept for the chapter deploy",
+            Shape::Keys(&super::deploy::UPDATE),
+            "how the replicas are replaced by those of another release",
         ),
         key(
             "rollback_config",
-            Shape::Keys(&UPDATE),
-            "read and kept for the chapter deploy",
+            Shape::Keys(&super::deploy::ROLLBACK),
+            "how they are replaced when going back; default all at once, and otherwise as `update_config`",
         ),
         key(
             "placement",
@@ -526,24 +531,6 @@ pub(crate) static RESTART_POLICY: Record = Record {
             DURATION,
             "the delay grows no longer than this; default 30s",
         ),
-    ],
-};
-
-static UPDATE: Record = Record {
-    name: "update_config",
-    required: &[],
-    more: &[],
-    keys: &[
-        key("parallelism", COUNT, "so many at a time"),
-        key("delay", DURATION, "between them"),
-        key(
-            "failure_action",
-            Shape::Words(&["continue", "pause", "rollback"]),
-            "what to do when it fails",
-        ),
-        key("monitor", DURATION, "how long each is watched"),
-        key("max_failure_ratio", NUMBER, "failures that are borne"),
-        key("order", Shape::Words(&["start-first", "stop-first"]), "which first"),
     ],
 };
 

@@ -1,8 +1,10 @@
 //! The grammars of single values.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Component, Path};
 
 use tend_base::{parse_bytes, parse_duration};
+use tend_core::model::StackName;
 
 use crate::yaml::{Kind, Scalar};
 
@@ -51,6 +53,24 @@ pub(crate) enum Form {
     Descriptor,
     /// A host name or `*.` and one.
     Host,
+    /// A whole number, 1 or more.
+    Positive,
+    /// A number from 0 to 1.
+    Ratio,
+    /// `10%`, from 0.1% to 99.9%.
+    Share,
+    /// A status of HTTP.
+    Status,
+    /// The name of a header or a cookie.
+    HttpName,
+    /// A path that stays below the folder it starts from.
+    Relative,
+    /// The name of a stack or an environment.
+    Name,
+    /// A file of SQLite.
+    SqliteFile,
+    /// `postgres://…`.
+    PostgresUrl,
 }
 
 /// A `ports` entry in its short form, taken apart.
@@ -91,6 +111,15 @@ impl Form {
             Self::VariableName => "the name of a variable",
             Self::Descriptor => "a descriptor, 3 or above",
             Self::Host => "a host name such as pay.example.com or *.example.com",
+            Self::Positive => "a whole number, 1 or more",
+            Self::Ratio => "a number from 0 to 1",
+            Self::Share => "a share from 0.1% to 99.9%, such as 10%",
+            Self::Status => "a status from 200 to 599",
+            Self::HttpName => "a name of letters, digits and -, such as X-Canary",
+            Self::Relative => "a path below the service's folder, such as dist",
+            Self::Name => "a name of lower-case letters, digits, - and _",
+            Self::SqliteFile => "the path of a file",
+            Self::PostgresUrl => "a URL such as postgres://user@host/database",
         }
     }
 
@@ -112,7 +141,13 @@ impl Form {
             ),
             Self::HttpPath => (&["string"], Some("^(/|.*\\$).*$")),
             Self::VariableName => (&["string"], Some("^[A-Za-z_][A-Za-z0-9_]*$|\\$")),
-            Self::Host => (&["string"], None),
+            Self::Host | Self::HttpName | Self::SqliteFile => (&["string"], None),
+            Self::Positive | Self::Status => (&["integer", "string"], None),
+            Self::Ratio => (&["number", "string"], None),
+            Self::Share => (&["string"], Some("^([0-9]+(\\.[0-9])?%|[0-9]+‰)$|\\$")),
+            Self::Relative => (&["string", "number"], None),
+            Self::Name => (&["string", "number"], Some("^[a-z0-9][a-z0-9_-]*$|\\$")),
+            Self::PostgresUrl => (&["string"], Some("^postgres(ql)?://|\\$")),
         }
     }
 
@@ -160,6 +195,37 @@ impl Form {
             Self::VariableName => if_true(is_variable_name(text)),
             Self::Descriptor => if_true(text.parse::<i32>().is_ok_and(|number| (3..1024).contains(&number))),
             Self::Host => if_true(is_host(text)),
+            Self::Positive => if_true(text.parse::<u32>().is_ok_and(|number| number > 0)),
+            Self::Ratio => if_true(text.parse::<f64>().is_ok_and(|number| (0.0..=1.0).contains(&number))),
+            Self::Share => match parse_share(text) {
+                Some(1..=999) => Ok(()),
+                _ if text.parse::<f64>().is_ok() => Err(Some(format!("the unit is missing: {text}%"))),
+                _ => Err(None),
+            },
+            Self::Status => if_true(text.parse::<u16>().is_ok_and(|status| (200..600).contains(&status))),
+            Self::HttpName => if_true(is_http_name(text)),
+            Self::Relative => match relative(text) {
+                true => Ok(()),
+                false if text.is_empty() => Err(None),
+                false => Err(Some(
+                    "a release holds what is in that folder, nothing beside it".to_owned(),
+                )),
+            },
+            Self::Name => if_true(text.parse::<StackName>().is_ok()),
+            Self::SqliteFile => {
+                if text.contains("://") || text.starts_with("sqlite:") {
+                    Err(Some("write the path alone, such as data/app.db".to_owned()))
+                } else {
+                    // Whose home `~` is depends on who asks.
+                    if_true(!text.is_empty() && !text.starts_with([':', '~']))
+                }
+            }
+            Self::PostgresUrl => if_true(
+                ["postgres://", "postgresql://"]
+                    .iter()
+                    .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+                    && !text.contains(char::is_whitespace),
+            ),
         }
     }
 }
@@ -184,6 +250,38 @@ fn is_host(text: &str) -> bool {
                 && !label.ends_with('-')
                 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         })
+}
+
+/// RFC 9110, `token`; a cookie's name has the same characters (RFC 6265).
+fn is_http_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+}
+
+/// Returns whether a path stays below the folder it starts from.
+fn relative(text: &str) -> bool {
+    let path = Path::new(text);
+    !text.is_empty()
+        && !text.starts_with('~')
+        && path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// Reads `10%`, `2.5%` or `25‰` into thousandths; nothing finer than one of them.
+pub(crate) fn parse_share(text: &str) -> Option<u32> {
+    if text.starts_with('+') {
+        return None;
+    }
+    if let Some(number) = text.strip_suffix('‰') {
+        return number.parse().ok();
+    }
+    let number = text.strip_suffix('%')?;
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    let tenth = tenth.parse::<u32>().ok().filter(|_| tenth.len() == 1)?;
+    whole.parse::<u32>().ok()?.checked_mul(10)?.checked_add(tenth)
 }
 
 /// Reads `8080`, `:8080`, `127.0.0.1:8080` or `[::1]:8080`; without an address, every IPv4 address of the machine is meant.
@@ -395,6 +493,38 @@ mod tests {
         }
         for text in ["", "0", "127.0.0.1:0", "example.com:80", "127.0.0.1", "1:2:3"] {
             assert!(parse_host_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_in_thousandths() {
+        for (text, permille) in [("10%", 100), ("0.1%", 1), ("2.5%", 25), ("7‰", 7), ("100%", 1000)] {
+            assert_eq!(parse_share(text), Some(permille), "{text}");
+        }
+        for text in [
+            "",
+            "%",
+            "10",
+            "0.25%",
+            "1.%",
+            ".5%",
+            "-1%",
+            "+-1%",
+            "1.+%",
+            "4294967295%",
+            "ten%",
+        ] {
+            assert_eq!(parse_share(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_stay_below_their_folder() {
+        for text in ["dist", "./dist/app", ".", "a b/c.js", "migrations/*.sql"] {
+            assert!(relative(text), "{text}");
+        }
+        for text in ["", "/dist", "../dist", "dist/../..", "~/dist"] {
+            assert!(!relative(text), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The keys that are ours: on services that run as processes, and the chapters beside `services`.
+//! The keys that are ours: on services that run as processes, and the chapter `edge`. Those of deploys are in `deploy`.
 
 use super::{Form, Key, Record, Shape, key, ours};
 
@@ -104,7 +104,7 @@ static LOGS: Record = Record {
 };
 
 /// Keys on services.
-pub(crate) static SERVICE_KEYS: [Key; 9] = [
+pub(crate) static SERVICE_KEYS: [Key; 13] = [
     ours(
         "port",
         Shape::Either(&[Shape::One(Form::PortSource), Shape::Keys(&PORT)]),
@@ -146,6 +146,26 @@ pub(crate) static SERVICE_KEYS: [Key; 9] = [
         "the same as `deploy.replicas`; `max` is one for each core",
     ),
     ours("logs", Shape::Keys(&LOGS), "what happens to the output"),
+    ours(
+        "artifact",
+        Shape::Either(&[Shape::One(Form::Relative), Shape::List(&Shape::One(Form::Relative))]),
+        "what a release keeps of the folder after `prepare`; default the whole folder",
+    ),
+    ours(
+        "smoke",
+        super::deploy::SMOKE_TESTS,
+        "what a new release has to answer before it counts as good",
+    ),
+    ours(
+        "quiesce",
+        Shape::Keys(&super::deploy::QUIESCE),
+        "how a replica is brought to have nothing in flight before it is stopped, beside requests through the edge",
+    ),
+    ours(
+        "drain_timeout",
+        DURATION,
+        "longest wait for the requests and WebSockets a replica has in flight before it is stopped; default 30s",
+    ),
 ];
 
 static ROUTE: Record = Record {
