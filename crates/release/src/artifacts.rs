@@ -1,0 +1,214 @@
+//! Looking after what was built: where it lies, putting it there whole, comparing it with its digest, removing what nobody needs.
+//!
+//! Knows neither sources nor commands, and not which releases there are: the caller says what is needed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags};
+use tend_base::{Clock, SystemClock, write_atomically};
+use tend_core::model::Artifact;
+
+use crate::build::BuildLock;
+use crate::error::Error;
+use crate::tree::{self, Tree};
+
+/// Beginning of the name of what is being removed: an artifact is there whole or not at all.
+const REMOVED: &str = ".removed-";
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The digests of the artifacts.
+    pub digests: Vec<String>,
+    /// How much room on the disk that gave, in bytes, with what killed builds had left.
+    pub bytes: u64,
+}
+
+/// Compares the files of an artifact with its digest.
+///
+/// # Errors
+/// [`Error::Changed`], or [`Error::NoArtifact`] when its folder is not there.
+pub fn verify(artifact: &Artifact) -> Result<(), Error> {
+    if !artifact.path.is_dir() {
+        return Err(Error::NoArtifact {
+            path: artifact.path.clone(),
+        });
+    }
+    let tree = Tree::open(&artifact.path)?;
+    let found = tree.digest(&tree.all()?)?;
+    if found == artifact.digest {
+        Ok(())
+    } else {
+        Err(Error::Changed {
+            path: artifact.path.clone(),
+            found,
+        })
+    }
+}
+
+/// Removes the artifacts below the state folder whose digest is not in `needed`, and what killed builds left.
+///
+/// An artifact that was built, or asked for again, less than `spare` ago is left: its release may not be written down yet.
+///
+/// # Errors
+/// [`Error::File`] when something cannot be removed; what was removed before stays removed.
+pub fn remove(state: &Path, needed: &BTreeSet<String>, spare: Duration) -> Result<Removed, Error> {
+    let store = Store::of(state);
+    let mut removed = Removed::default();
+    let now = SystemClock.now().wall.0 / 1000;
+    let mut spared = BTreeSet::new();
+    let mut keys = Vec::new();
+    for key in names(&store.keys())? {
+        let path = store.keys().join(&key);
+        let written = match fs::metadata(&path) {
+            // The neighbour of a file being replaced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(Error::file("read", &path))?.mtime(),
+        };
+        if now.saturating_sub(u64::try_from(written).unwrap_or(0)) < spare.as_secs() {
+            spared.extend(store.digest_of(&key));
+        } else {
+            keys.push(key);
+        }
+    }
+    let unneeded = |digest: &String| !needed.contains(digest) && !spared.contains(digest);
+    // Before the artifacts: a key of one that is half removed must not be found.
+    for key in keys {
+        if store.digest_of(&key).is_none_or(|digest| unneeded(&digest)) {
+            let path = store.keys().join(key);
+            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    for name in names(&store.0)? {
+        if name.starts_with(REMOVED) {
+            removed.bytes += tree::remove(&store.0.join(&name))?;
+        } else if is_digest(&name) && unneeded(&name) {
+            let (path, aside) = (store.folder(&name), store.0.join(format!("{REMOVED}{name}")));
+            fs::rename(&path, &aside).map_err(Error::file("remove", &path))?;
+            removed.bytes += tree::remove(&aside)?;
+            removed.digests.push(name);
+        }
+    }
+    for name in names(&state.join("builds"))? {
+        // One that is under way is left alone.
+        if let Some(lock) = name
+            .strip_suffix(".lock")
+            .and_then(|stack| BuildLock::take(state, stack).ok())
+        {
+            removed.bytes += lock.clear();
+        }
+    }
+    Ok(removed)
+}
+
+/// The folder of all artifacts.
+#[derive(Debug)]
+pub(crate) struct Store(PathBuf);
+
+impl Store {
+    pub(crate) fn of(state: &Path) -> Self {
+        Self(state.join("artifacts"))
+    }
+
+    /// Makes the folders, open to those who run what is in them.
+    pub(crate) fn make(&self) -> Result<(), Error> {
+        for folder in [self.0.clone(), self.keys(), self.0.with_file_name("builds")] {
+            let made =
+                fs::create_dir_all(&folder).and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(0o755)));
+            made.map_err(Error::file("make", &folder))?;
+        }
+        Ok(())
+    }
+
+    /// Returns where the artifact of a digest lies.
+    pub(crate) fn folder(&self, digest: &str) -> PathBuf {
+        self.0.join(digest)
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// Returns the digest that a key stands for, when there is its artifact.
+    pub(crate) fn digest_of(&self, key: &str) -> Option<String> {
+        let text = fs::read_to_string(self.keys().join(key)).ok()?;
+        let digest = text.trim_end();
+        (is_digest(digest) && self.folder(digest).is_dir()).then(|| digest.to_owned())
+    }
+
+    /// Returns the digest that a key stands for, when its artifact is there unchanged; it is spared for a while then.
+    pub(crate) fn reuse(&self, key: &str) -> Result<Option<String>, Error> {
+        let Some(digest) = self.digest_of(key) else {
+            return Ok(None);
+        };
+        // Before it is looked at: from here on nobody removes it.
+        self.remember(key, &digest)?;
+        let tree = match Tree::open(&self.folder(&digest)) {
+            Ok(tree) => tree,
+            // Removed just before.
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok((tree.digest(&tree.all()?)? == digest).then_some(digest))
+    }
+
+    /// Writes down what a key stands for.
+    pub(crate) fn remember(&self, key: &str, digest: &str) -> Result<(), Error> {
+        let path = self.keys().join(key);
+        write_atomically(&path, format!("{digest}\n").as_bytes(), 0o644).map_err(Error::file("write", &path))
+    }
+
+    /// Moves a finished folder to its place, durably. One that is there already stays, unless somebody changed it.
+    pub(crate) fn put(&self, kept: &Path, digest: &str) -> Result<(), Error> {
+        let target = self.folder(digest);
+        let failed = || Error::file("write", &target);
+        let is_there = target.is_dir();
+        if is_there {
+            let tree = Tree::open(&target)?;
+            if tree.digest(&tree.all()?)? == digest {
+                return Ok(());
+            }
+            // Moving a folder changes it (its `..`), so it must be writable for that moment.
+            fs::set_permissions(&target, Permissions::from_mode(0o755)).map_err(failed())?;
+        }
+        // One call for all files of a tree that may have tens of thousands; a call for each takes minutes.
+        let folder = File::open(kept).map_err(Error::file("open", kept))?;
+        rustix::fs::syncfs(&folder).map_err(|errno| failed()(errno.into()))?;
+        // The one that was changed goes to where ours was, and is removed with it.
+        let flags = if is_there {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::empty()
+        };
+        rustix::fs::renameat_with(CWD, kept, CWD, &target, flags).map_err(|errno| failed()(errno.into()))?;
+        let sealed = fs::set_permissions(&target, Permissions::from_mode(0o555));
+        sealed
+            .and_then(|()| folder.sync_all())
+            .and_then(|()| File::open(&self.0)?.sync_all())
+            .map_err(failed())
+    }
+}
+
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::file("read", folder))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Error::file("read", folder))?.file_name();
+        // Ours are all plain text.
+        names.extend(name.into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
