@@ -13,6 +13,8 @@ pub(crate) enum ErrorCode {
     NoRoute,
     /// The service has no replica that is ready.
     NoReadyReplica,
+    /// The request is for the new release alone, and no replica of it is ready.
+    NoReadyCandidate,
     /// No replica could be connected to.
     ConnectFailed,
     /// The replica ended the connection, or sent something that is not HTTP.
@@ -22,12 +24,13 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::BadRequest,
         Self::RequestTimeout,
         Self::MethodNotAllowed,
         Self::NoRoute,
         Self::NoReadyReplica,
+        Self::NoReadyCandidate,
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
@@ -40,6 +43,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
+            Self::NoReadyCandidate => "no_ready_candidate",
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -52,7 +56,7 @@ impl ErrorCode {
             Self::RequestTimeout => 408,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
-            Self::NoReadyReplica => 503,
+            Self::NoReadyReplica | Self::NoReadyCandidate => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
         }
@@ -66,6 +70,9 @@ impl ErrorCode {
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
             Self::NoReadyReplica => "tend edge: no replica of the service is ready. `tend status` says why.\n",
+            Self::NoReadyCandidate => {
+                "tend edge: no replica of the release being looked at is ready. `tend status` says why.\n"
+            }
             Self::ConnectFailed => {
                 "tend edge: no replica of the service could be connected to. `tend status` says why.\n"
             }

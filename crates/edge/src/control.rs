@@ -12,6 +12,7 @@ use std::time::Duration;
 use tend_base::{Clock, SystemClock, write_atomically};
 use tend_routing::{Snapshot, SnapshotError};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
@@ -20,6 +21,9 @@ use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
 use crate::worker::{Command, Shared, WorkerHandle};
+
+/// How often it is said what the replicas of a split service were counted to have done.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 
 /// A reply and the descriptors that go with it.
 pub(crate) type Reply = (FromEdge, Vec<OwnedFd>);
@@ -38,6 +42,8 @@ pub(crate) struct Control {
     pub(crate) awaiting_sockets: bool,
     /// Set once, by `drain_and_exit`.
     pub(crate) drain: Option<oneshot::Sender<Duration>>,
+    /// Says the counts while a service is split.
+    pub(crate) counting: Option<AbortHandle>,
 }
 
 impl Control {
@@ -132,7 +138,7 @@ impl Control {
     /// Puts a snapshot into service on every thread; returns the addresses that could not be listened on.
     pub(crate) async fn serve(&mut self, live: Live) -> Vec<Unbound> {
         let live = Arc::new(live);
-        self.live = live.clone();
+        let before = std::mem::replace(&mut self.live, live.clone());
         live.fill();
         let mut seen = Vec::new();
         for worker in &self.workers {
@@ -146,9 +152,30 @@ impl Control {
             let _ = told.await;
         }
         live.empty().into_iter().for_each(|event| self.shared.tell(event));
+        // Some of its replicas are told of for the last time.
+        before.counted().for_each(|event| self.shared.tell(event));
+        self.say_counts();
         let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
         self.listeners.keep_only(&wanted);
         self.listen().await
+    }
+
+    /// Says what is counted, about once a second, as long as a service of the snapshot in force is split.
+    fn say_counts(&mut self) {
+        if let Some(before) = self.counting.take() {
+            before.abort();
+        }
+        if !self.live.is_split() {
+            return;
+        }
+        let (live, shared) = (self.live.clone(), self.shared.clone());
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(COUNTS_EVERY).await;
+                live.counted().for_each(|event| shared.tell(event));
+            }
+        });
+        self.counting = Some(task.abort_handle());
     }
 
     /// Accepts on the addresses of the snapshot and on no others, binding what nobody handed over.

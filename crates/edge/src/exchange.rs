@@ -10,13 +10,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock};
-use tend_routing::{EjectionPolicy, Failure, Match, RetryPolicy, Ticket, Try, Verdict, may_retry};
+use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, RetryPolicy, Ticket, Try, Verdict, may_retry};
 
 use crate::access_log::Record;
 use crate::answer::ErrorCode;
 use crate::live::{FAILURES, Live, Replica};
 use crate::message::FromEdge;
 use crate::worker::Worker;
+
+/// From this status on an answer counts as a failure of the replica.
+const SERVER_ERROR: u16 = 500;
 
 /// What an engine knows when it has read a request's head.
 pub(crate) struct Asked<'a> {
@@ -30,6 +33,8 @@ pub(crate) struct Asked<'a> {
     /// Path and query as the client wrote them.
     pub(crate) target: &'a str,
     pub(crate) request_id: String,
+    /// The headers as the client wrote them.
+    pub(crate) fields: &'a Fields<'a>,
 }
 
 /// One request. Dropping it ends it: the log line is written then.
@@ -37,6 +42,8 @@ pub(crate) struct Exchange {
     worker: Rc<Worker>,
     live: Arc<Live>,
     found: Option<Match>,
+    /// Who may answer, on each try.
+    aim: Aim,
     quiet: bool,
     began: Now,
     client: SocketAddr,
@@ -84,10 +91,12 @@ impl Exchange {
         let quiet = found
             .and_then(|found| live.route(found.route))
             .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        let aim = found.map_or(Aim::Any, |found| live.services[found.service].aim(asked.fields));
         Self {
             worker: worker.clone(),
             live,
             found,
+            aim,
             quiet,
             began: SystemClock.now(),
             client: asked.client,
@@ -122,7 +131,10 @@ impl Exchange {
         let service = &self.live.services[found.service];
         let now = SystemClock.now().mono;
         let replica = loop {
-            let replica = service.choose(&self.tried, now).ok_or(ErrorCode::NoReadyReplica)?;
+            let replica = service.choose(self.aim, &self.tried, now).ok_or(match self.aim {
+                Aim::CandidateOnly => ErrorCode::NoReadyCandidate,
+                _ => ErrorCode::NoReadyReplica,
+            })?;
             if replica.enter() {
                 break replica.clone();
             }
@@ -157,6 +169,9 @@ impl Exchange {
         replica.latency.add(took.unwrap_or_default());
         replica.last_status.store(status, Ordering::Relaxed);
         let first = replica.answered.fetch_add(1, Ordering::Relaxed) == 0;
+        if self.is_counted() {
+            replica.count(status >= SERVER_ERROR);
+        }
         if let Some(ticket) = attempt.ticket.take()
             && replica.is_troubled()
             && let Some(Verdict::Readmitted) = replica.health(|health| health.succeeded(ticket))
@@ -166,13 +181,8 @@ impl Exchange {
                 incarnation: replica.incarnation,
             });
         }
-        if first && let Some(found) = self.found {
-            self.worker.shared.tell(FromEdge::Answered {
-                service: self.live.services[found.service].id.clone(),
-                replica: replica.id.clone(),
-                incarnation: replica.incarnation,
-                status,
-            });
+        if first {
+            self.worker.shared.tell(replica.answers());
         }
     }
 
@@ -219,17 +229,30 @@ impl Exchange {
             Failure::Closed | Failure::Malformed => ErrorCode::UpstreamFailed,
             Failure::ConnectTimeout | Failure::HeadTimeout => ErrorCode::UpstreamTimeout,
         };
-        may_retry(&self.method, failed_try, policy).map_err(|_| code)?;
-        // The kept connection was at fault and not the replica, which may well be the only one.
-        if failed.reused && failed.why == Failure::Closed {
+        let stale = failed.reused && failed.why == Failure::Closed;
+        let again = may_retry(&self.method, failed_try, policy).is_ok();
+        // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
+        if self.is_counted() && !(stale && again) {
+            replica.count(true);
+        }
+        if !again {
+            return Err(code);
+        }
+        // The replica may well be the only one.
+        if stale {
             self.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
         let service = self.found.map(|found| &self.live.services[found.service]);
-        if service.is_some_and(|service| service.choose(&self.tried, now).is_some()) {
+        if service.is_some_and(|service| service.choose(self.aim, &self.tried, now).is_some()) {
             Ok(())
         } else {
             Err(code)
         }
+    }
+
+    /// Says whether a release is judged by this request. Questions asked of it on purpose would make it look better than it is.
+    fn is_counted(&self) -> bool {
+        self.aim != Aim::CandidateOnly
     }
 
     /// Notes that the edge answers by itself.
@@ -246,9 +269,18 @@ impl Exchange {
         self.bytes_out += bytes_out;
     }
 
-    /// Notes that the response was cut, by the replica or the client.
+    /// Notes that the response was cut, but not by the replica.
     pub(crate) fn cut(&mut self, by: &'static str) {
         self.error = Some(by);
+    }
+
+    /// Notes that the replica that answers ended the response before its end.
+    pub(crate) fn cut_by(&mut self, replica: &Replica) {
+        self.error = Some("upstream_cut");
+        // What answered with an error has failed already.
+        if self.is_counted() && self.status < SERVER_ERROR {
+            replica.count_cut();
+        }
     }
 
     fn ejection(&self) -> EjectionPolicy {

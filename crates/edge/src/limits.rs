@@ -28,6 +28,11 @@ pub struct Patience {
     pub stall: Duration,
     /// For the next request on a connection once the edge drains: a request that crosses is still answered.
     pub drain_idle: Duration,
+    /// For another request to be sent on a connection to a replica: below the 5 s after which Node and uvicorn close theirs, so that a
+    /// request rarely meets a connection that is just being closed.
+    pub upstream_idle: Duration,
+    /// For a client to close its side of an upgraded connection once the replica has closed; nginx's `lingering_timeout`.
+    pub linger: Duration,
 }
 
 impl Default for Patience {
@@ -40,6 +45,8 @@ impl Default for Patience {
             idle: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             drain_idle: Duration::from_secs(2),
+            upstream_idle: Duration::from_secs(4),
+            linger: Duration::from_secs(5),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tend_base::Mono;
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_routing::{
-    Availability, Candidate, EjectionPolicy, Failure, Health, ReplicaState, Route, RouteTable, Snapshot, SnapshotError,
-    pick,
+    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, Route, RouteTable, Snapshot,
+    SnapshotError, Split, Standing, choose,
 };
 
 use crate::latency::Latency;
@@ -43,6 +43,10 @@ pub(crate) struct LiveService {
     /// `mps/api`, as the log writes it.
     pub(crate) name: Box<str>,
     pub(crate) ejection: EjectionPolicy,
+    split: Option<Split>,
+    /// Goes on from snapshot to snapshot, or each would begin its share anew. Shared by the threads as `rotation` is: each with a
+    /// count of its own, the share would be off by as many requests as there are threads.
+    draws: AtomicU64,
     replicas: Vec<Slot>,
     rotation: AtomicU64,
 }
@@ -52,6 +56,7 @@ struct Slot {
     replica: Arc<Replica>,
     weight: u32,
     ready: bool,
+    candidate: bool,
 }
 
 /// One life of one replica.
@@ -69,6 +74,9 @@ pub(crate) struct Replica {
     emptying: AtomicBool,
     reported_empty: AtomicBool,
     pub(crate) answered: AtomicU64,
+    /// What a release is judged by: see [`FromEdge::Answered`].
+    requests: AtomicU64,
+    failed: AtomicU64,
     pub(crate) last_status: AtomicU16,
     pub(crate) failures: [AtomicU64; FAILURES.len()],
     pub(crate) latency: Latency,
@@ -91,6 +99,8 @@ impl Replica {
             emptying: AtomicBool::new(false),
             reported_empty: AtomicBool::new(false),
             answered: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             last_status: AtomicU16::new(0),
             failures: [const { AtomicU64::new(0) }; FAILURES.len()],
             latency: Latency::new(),
@@ -172,6 +182,38 @@ impl Replica {
         })
     }
 
+    /// Counts a request of a client that it answered, or failed to.
+    pub(crate) fn count(&self, failed: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if failed {
+            self.count_cut();
+        }
+    }
+
+    /// Counts as failed what is counted as a request already: the rest of the answer did not come.
+    pub(crate) fn count_cut(&self) {
+        self.failed.fetch_add(1, Ordering::Release);
+    }
+
+    /// Says that it answers, and what was counted so far.
+    pub(crate) fn answers(&self) -> FromEdge {
+        // In this order, so that there are never more failures than requests.
+        let failed = self.failed.load(Ordering::Acquire);
+        FromEdge::Answered {
+            service: self.id.service_id(),
+            replica: self.id.clone(),
+            incarnation: self.incarnation,
+            status: self.last_status.load(Ordering::Relaxed),
+            requests: self.requests.load(Ordering::Relaxed),
+            failed,
+        }
+    }
+
+    /// Says whether it is being emptied: nothing new is sent to it.
+    pub(crate) fn is_emptying(&self) -> bool {
+        self.emptying.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn stats(&self, now: Mono) -> ReplicaStats {
         ReplicaStats {
             replica: self.id.clone(),
@@ -193,38 +235,32 @@ impl Replica {
 }
 
 impl LiveService {
-    /// Returns the replica for the next try, leaving out those already tried; none when no ready replica is left.
-    pub(crate) fn choose(&self, tried: &[Arc<Replica>], now: Mono) -> Option<&Arc<Replica>> {
-        let open = |slot: &Slot| {
-            slot.ready
-                && !slot.replica.emptying.load(Ordering::SeqCst)
-                && !tried.iter().any(|tried| Arc::ptr_eq(tried, &slot.replica))
-        };
-        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
-        let picked = pick(
-            self.replicas.len(),
-            |index| {
-                let slot = &self.replicas[index];
-                if !open(slot) || slot.replica.availability(now) == Availability::Ejected {
-                    return None;
-                }
-                Some(Candidate {
-                    in_flight: slot.replica.in_flight.load(Ordering::Relaxed),
-                    weight: slot.weight,
-                })
-            },
-            rotation,
-        );
-        match picked {
-            Some(index) => Some(&self.replicas[index].replica),
-            // All are left out: an answer is still more likely from one of them than from nobody.
-            None => self
-                .replicas
-                .iter()
-                .filter(|slot| open(slot))
-                .map(|slot| &slot.replica)
-                .min_by_key(|replica| replica.health(|health| health.last_failure())),
+    /// Returns who may answer a request with these fields.
+    pub(crate) fn aim(&self, fields: &Fields<'_>) -> Aim {
+        match &self.split {
+            None => Aim::Any,
+            Some(split) => split.aim(fields, || self.draws.fetch_add(1, Ordering::Relaxed)),
         }
+    }
+
+    /// Returns the replica for the next try, leaving out those already tried; none when no ready replica is left that may answer.
+    pub(crate) fn choose(&self, aim: Aim, tried: &[Arc<Replica>], now: Mono) -> Option<&Arc<Replica>> {
+        let standing = |index: usize| {
+            let slot = &self.replicas[index];
+            let replica = &slot.replica;
+            let open = slot.ready && !replica.is_emptying() && !tried.iter().any(|tried| Arc::ptr_eq(tried, replica));
+            open.then(|| Standing {
+                load: Load {
+                    in_flight: replica.in_flight.load(Ordering::Relaxed),
+                    weight: slot.weight,
+                },
+                candidate: slot.candidate,
+                ejected: replica.availability(now) == Availability::Ejected,
+            })
+        };
+        let last_failure = |index: usize| self.replicas[index].replica.health(|health| health.last_failure());
+        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
+        choose(self.replicas.len(), standing, last_failure, aim, rotation).map(|index| &self.replicas[index].replica)
     }
 }
 
@@ -249,6 +285,8 @@ impl Live {
                 id: service.id.clone(),
                 name: service.id.to_string().into(),
                 ejection: service.ejection,
+                split: service.split.clone(),
+                draws: AtomicU64::new(before.draws_of(&service.id)),
                 rotation: AtomicU64::new(0),
                 replicas: service
                     .replicas
@@ -261,6 +299,7 @@ impl Live {
                             .unwrap_or_else(|| Arc::new(Replica::new(described))),
                         weight: described.weight,
                         ready: described.state == ReplicaState::Ready,
+                        candidate: described.candidate,
                     })
                     .collect(),
             })
@@ -284,6 +323,28 @@ impl Live {
             services,
             leaving,
         })
+    }
+
+    fn draws_of(&self, id: &ServiceId) -> u64 {
+        self.services
+            .iter()
+            .find(|service| service.id == *id)
+            .map_or(0, |service| service.draws.load(Ordering::Relaxed))
+    }
+
+    /// Says whether a service is split now.
+    pub(crate) fn is_split(&self) -> bool {
+        self.services.iter().any(|service| service.split.is_some())
+    }
+
+    /// Returns what the replicas of split services were counted to have done; of those that are leaving as well, since nothing tells
+    /// whose they were.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = FromEdge> {
+        let split = self.services.iter().filter(|service| service.split.is_some());
+        split
+            .flat_map(|service| service.replicas.iter().map(|slot| &slot.replica))
+            .chain(self.leaving.iter().filter(|_| self.is_split()))
+            .map(|replica| replica.answers())
     }
 
     /// Returns all replicas, those that are leaving last.

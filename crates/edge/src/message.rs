@@ -102,7 +102,11 @@ pub enum FromEdge {
     },
     /// The counters.
     Stats(Stats),
-    /// The first answer of a replica's life was passed on to a client.
+    /// A replica answers, and what was counted of it. Sent when the first answer of its life was passed on to a client, and while its
+    /// service is split about once a second, whether anything changed or not: what is lost is said again.
+    ///
+    /// The counts only grow, since this edge first heard of the replica: requests of clients, without those that ask for a candidate
+    /// by its token. One that a client gave up on before there was an answer counts neither as a request nor as a failure.
     Answered {
         /// Whose replica.
         service: ServiceId,
@@ -110,8 +114,15 @@ pub enum FromEdge {
         replica: ReplicaId,
         /// In which of its lives.
         incarnation: u64,
-        /// With what.
+        /// The status of its latest answer; 0 when there was none.
         status: u16,
+        /// Requests that it answered or failed to; absent in messages of edges from before there were counts.
+        #[serde(default)]
+        requests: u64,
+        /// Of these: answered with 500 or more, not answered (no connection, no head in time, cut, not HTTP), or cut by the replica
+        /// in the middle of the answer.
+        #[serde(default)]
+        failed: u64,
     },
     /// A replica is left out for a while.
     Ejected {

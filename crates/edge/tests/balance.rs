@@ -239,6 +239,8 @@ fn the_first_answer_of_a_replica_is_attested() {
         replica,
         incarnation,
         status,
+        requests,
+        failed,
     } = event
     else {
         panic!("{event:?}")
@@ -247,6 +249,7 @@ fn the_first_answer_of_a_replica_is_attested() {
         (service.to_string().as_str(), replica.slot, incarnation, status),
         ("mps/api", 1, 1, 200)
     );
+    assert_eq!((requests, failed), (1, 0));
     let stats = edge.stats();
     assert_eq!(stats.replicas[0].answered, 2);
     assert!(edge.events.is_empty(), "{:?}", edge.events);

@@ -501,6 +501,7 @@ impl Plan {
                 .service_id(),
             internal: None,
             ejection: EjectionPolicy::default(),
+            split: None,
             replicas: replicas
                 .iter()
                 .enumerate()
@@ -510,6 +511,7 @@ impl Plan {
                     address: *address,
                     weight: 1,
                     state: ReplicaState::Ready,
+                    candidate: false,
                 })
                 .collect(),
         });

@@ -2,11 +2,14 @@
 
 mod balance;
 mod fixture;
+mod frames;
 mod http;
 mod lifecycle;
 mod patience;
 mod process;
 mod routing;
+mod split;
+mod websocket;
 
 #[test]
 fn no_test_file_was_forgotten() {

@@ -85,6 +85,34 @@ pub enum SnapshotError {
         /// Where it stands.
         service: ServiceId,
     },
+    /// A candidate of a service that is not split, so that nothing says which requests it gets.
+    #[error("replica {replica} is a candidate, and its service has no split")]
+    Unsplit {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// A share above [`crate::SHARE_PERMILLE_MAX`].
+    #[error("service {service} gives its candidates {share_permille} of 1000 requests, which is outside 0 to {max}", max = crate::SHARE_PERMILLE_MAX)]
+    Share {
+        /// Whose.
+        service: ServiceId,
+        /// What was written.
+        share_permille: u32,
+    },
+    /// The token of a split is empty, or cannot stand in a header. It is not shown.
+    #[error("the token of the split of service {service} is empty or has a character that a header cannot hold")]
+    Token {
+        /// Whose.
+        service: ServiceId,
+    },
+    /// An entry of a split's list names what no header or cookie can be called.
+    #[error("`{name}` in the split of service {service} is no name of a header, in lower case, or cookie")]
+    AllowName {
+        /// Whose.
+        service: ServiceId,
+        /// What was written.
+        name: String,
+    },
     /// One service is described twice.
     #[error("service {service} is described twice")]
     ServiceTwice {
@@ -102,6 +130,7 @@ impl SnapshotError {
                 "the daemon that wrote it is of another version: `tend upgrade` brings both to one"
             }
             Self::Ambiguous { .. } => "give one of the two routes another host or path; `tend check` names the lines",
+            Self::AllowName { .. } => "correct the list of the canary in the stack file; `tend check` names the line",
             Self::Host { .. } | Self::PathPrefix { .. } => {
                 "correct the route in the stack file; `tend check` names the line"
             }

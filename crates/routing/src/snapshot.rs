@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_core::model::{ReplicaId, ServiceId};
 
-use crate::{EjectionPolicy, RetryPolicy, SnapshotError};
+use crate::{EjectionPolicy, RetryPolicy, SnapshotError, Split};
 
 /// The format this program writes. Raised only when an older edge would misread the snapshot; new optional fields do not raise it.
 pub const FORMAT_VERSION: u32 = 1;
@@ -77,6 +77,9 @@ pub struct Service {
     /// When replicas that fail are left out.
     #[serde(default)]
     pub ejection: EjectionPolicy,
+    /// Which requests go to its candidates; every replica gets them alike when absent, and none is a candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// In the order of their slots.
     #[serde(default)]
     pub replicas: Vec<Replica>,
@@ -96,6 +99,9 @@ pub struct Replica {
     pub weight: u32,
     /// Whether it gets new requests.
     pub state: ReplicaState,
+    /// It runs a release that is not proven, and gets only the requests that [`Service::split`] gives it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub candidate: bool,
 }
 
 /// Whether a replica gets new requests.
@@ -174,6 +180,9 @@ impl Snapshot {
                     service: service.id.clone(),
                 });
             }
+            if let Some(split) = &service.split {
+                split.check(&service.id)?;
+            }
             let mut lives = BTreeSet::new();
             for replica in &service.replicas {
                 if !(1..=WEIGHT_MAX).contains(&replica.weight) {
@@ -186,6 +195,11 @@ impl Snapshot {
                     return Err(SnapshotError::Misplaced {
                         replica: replica.id.clone(),
                         service: service.id.clone(),
+                    });
+                }
+                if replica.candidate && service.split.is_none() {
+                    return Err(SnapshotError::Unsplit {
+                        replica: replica.id.clone(),
                     });
                 }
             }

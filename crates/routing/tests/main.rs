@@ -5,6 +5,7 @@ mod ejection;
 mod retries;
 mod routes;
 mod snapshot;
+mod split;
 
 #[test]
 fn no_test_file_was_forgotten() {

@@ -39,6 +39,7 @@ fn snapshot(ports: &[&str], routes: Vec<Route>) -> Snapshot {
                 id,
                 internal: None,
                 ejection: tend_routing::EjectionPolicy::default(),
+                split: None,
                 replicas: Vec::new(),
             })
             .collect(),

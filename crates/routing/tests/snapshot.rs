@@ -1,8 +1,12 @@
 //! The format of the snapshot: samples of every version are read, what cannot be served is refused.
 
+use tend_core::model::AllowPlace;
 use tend_routing::{EjectionPolicy, ReplicaState, RetryPolicy, Snapshot, SnapshotError};
 
 const SAMPLE: &str = include_str!("samples/snapshot-1.json");
+
+/// What the format has had since there are deploys.
+const SPLIT: &str = include_str!("samples/snapshot-1-split.json");
 
 #[test]
 fn the_sample_of_version_1_is_read() {
@@ -19,9 +23,38 @@ fn the_sample_of_version_1_is_read() {
 }
 
 #[test]
-fn a_snapshot_is_read_as_it_was_written() {
+fn the_sample_with_a_split_is_read() {
+    let snapshot = Snapshot::parse(SPLIT.as_bytes()).unwrap();
+    let api = &snapshot.services[0];
+    let split = api.split.as_ref().unwrap();
+    assert_eq!(split.share_permille, 50);
+    assert_eq!(split.allow[0].place, AllowPlace::Header);
+    assert_eq!((&*split.allow[1].name, &*split.allow[1].value), ("Beta", "1"));
+    assert_eq!(split.token.expose(), "5f0c6f6a3b0d4b0e");
+    assert_eq!(
+        api.replicas.iter().map(|one| one.candidate).collect::<Vec<_>>(),
+        [false, true]
+    );
+}
+
+#[test]
+fn a_snapshot_from_before_there_were_splits_has_none() {
     let snapshot = Snapshot::parse(SAMPLE.as_bytes()).unwrap();
-    assert_eq!(Snapshot::parse(&snapshot.to_json()).unwrap(), snapshot);
+    for service in &snapshot.services {
+        assert_eq!(service.split, None);
+        assert!(service.replicas.iter().all(|replica| !replica.candidate));
+    }
+    // And what has none is written as it always was.
+    let text = String::from_utf8(snapshot.to_json()).unwrap();
+    assert!(!text.contains("split") && !text.contains("candidate"), "{text}");
+}
+
+#[test]
+fn a_snapshot_is_read_as_it_was_written() {
+    for sample in [SAMPLE, SPLIT] {
+        let snapshot = Snapshot::parse(sample.as_bytes()).unwrap();
+        assert_eq!(Snapshot::parse(&snapshot.to_json()).unwrap(), snapshot);
+    }
 }
 
 #[test]
@@ -78,11 +111,44 @@ fn what_cannot_be_served_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_split_that_cannot_be_served_is_refused_with_its_place() {
+    for (from, to, wanted) in [
+        (
+            "\"share_permille\": 50",
+            "\"share_permille\": 1000",
+            "1000 of 1000 requests",
+        ),
+        (
+            "5f0c6f6a3b0d4b0e",
+            "",
+            "the token of the split of service mps/api is empty",
+        ),
+        ("5f0c6f6a3b0d4b0e", "two words", "a character that a header cannot hold"),
+        (
+            "\"x-canary\"",
+            "\"X-Canary\"",
+            "`X-Canary` in the split of service mps/api",
+        ),
+        ("\"x-canary\"", "\"\"", "`` in the split"),
+        ("\"Beta\"", "\"a;b\"", "`a;b` in the split"),
+        ("\"cookie\"", "\"query\"", "could not read"),
+        ("\"split\"", "\"later\"", "mps/api/2 is a candidate"),
+    ] {
+        assert!(SPLIT.contains(from), "{from}");
+        let error = Snapshot::parse(SPLIT.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{to}: {error}");
+        assert!(!error.hint().is_empty() && !error.to_string().contains("two words"));
+    }
+}
+
+#[test]
 fn no_text_makes_it_panic() {
-    for end in 0..SAMPLE.len() {
-        assert!(matches!(
-            Snapshot::parse(&SAMPLE.as_bytes()[..end]),
-            Err(SnapshotError::Read { .. }) | Ok(_)
-        ));
+    for sample in [SAMPLE, SPLIT] {
+        for end in 0..sample.len() {
+            assert!(matches!(
+                Snapshot::parse(&sample.as_bytes()[..end]),
+                Err(SnapshotError::Read { .. }) | Ok(_)
+            ));
+        }
     }
 }

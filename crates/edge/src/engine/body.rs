@@ -9,9 +9,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::HeaderMap;
 use tend_base::{Clock, Mono, SystemClock};
 
 use super::connection::ConnectionClock;
+use super::headers;
 use super::upstream::Lease;
 use crate::exchange::{Attempt, Exchange};
 
@@ -73,7 +75,10 @@ impl Body for RequestBody {
         let shared = &self.0;
         let mut incoming = shared.incoming.borrow_mut();
         shared.awaited.set(true);
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        if let Some(trailers) = trailers_of(&mut frame) {
+            headers::clean_request_trailers(trailers);
+        }
         shared.awaited.set(false);
         shared.taken.set(true);
         match &frame {
@@ -148,10 +153,11 @@ impl ResponseBody {
 
     fn complete(&mut self) {
         if let Source::Replica { lease, attempt, .. } = &mut self.source {
-            if let Some(lease) = lease.take() {
+            // A replica that is about to stop is not kept waiting for a connection that nobody will use.
+            let last = attempt.take().is_none_or(|attempt| attempt.replica.is_emptying());
+            if let Some(lease) = lease.take().filter(|_| !last) {
                 lease.give_back();
             }
-            drop(attempt.take());
         }
         self.end();
     }
@@ -173,10 +179,13 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let frame = match &mut this.source {
+        let mut frame = match &mut this.source {
             Source::Own(full) => ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
             Source::Replica { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
         };
+        if let Some(trailers) = trailers_of(&mut frame) {
+            headers::clean_response_trailers(trailers);
+        }
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
@@ -187,8 +196,14 @@ impl Body for ResponseBody {
                 }
             }
             Some(Err(_)) => {
-                if let Some(exchange) = &mut this.exchange {
-                    exchange.cut("upstream_cut");
+                if let (Some(exchange), Source::Replica { attempt, .. }) = (&mut this.exchange, &this.source) {
+                    match attempt {
+                        Some(attempt) if !this.request.as_ref().is_some_and(RequestBody::has_failed) => {
+                            exchange.cut_by(&attempt.replica);
+                        }
+                        // The client broke off its request in the middle, and the exchange with it.
+                        _ => exchange.cut("client_cut"),
+                    }
                 }
                 this.end();
             }
@@ -224,6 +239,10 @@ impl Drop for ResponseBody {
             self.end();
         }
     }
+}
+
+fn trailers_of(frame: &mut Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<&mut HeaderMap> {
+    frame.as_mut()?.as_mut().ok()?.trailers_mut()
 }
 
 fn impossible(never: Infallible) -> hyper::Error {

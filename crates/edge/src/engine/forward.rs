@@ -8,13 +8,12 @@ use std::sync::Arc;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
-use hyper_util::rt::TokioIo;
 
 use super::body::{RequestBody, ResponseBody};
 use super::connection::ConnectionClock;
 use super::headers;
+use super::tunnel;
 use super::upstream::{Lease, Miss};
 use crate::answer::ErrorCode;
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
@@ -48,6 +47,10 @@ pub(super) async fn forward(
             path: parts.uri.path(),
             target: parts.uri.path_and_query().map_or("*", |target| target.as_str()),
             request_id: request_id.to_str().unwrap_or("").to_owned(),
+            fields: &|name, see| {
+                let mut values = parts.headers.get_all(name).iter();
+                values.any(|value| see(value.as_bytes()))
+            },
         },
     );
     let host = match checked {
@@ -95,7 +98,7 @@ pub(super) async fn forward(
                 exchange.cut("unasked_upgrade");
                 return Ok(refuse(&client, exchange, ErrorCode::UpstreamFailed, &request_id));
             }
-            headers::to_client(response.headers_mut(), &attempt.replica.name, &request_id, switched);
+            headers::to_client(response.headers_mut(), &attempt.replica, &request_id, switched);
             if client.worker.is_draining() && !switched {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -103,7 +106,7 @@ pub(super) async fn forward(
             *response.version_mut() = Version::HTTP_11;
             if switched {
                 let replica_side = hyper::upgrade::on(&mut response);
-                tunnel(&client, on_upgrade, replica_side, attempt, exchange, lease);
+                tunnel::carry(&client, on_upgrade, replica_side, attempt, exchange, lease);
                 return Ok(response.map(|_| ResponseBody::own("", None, client.clock.clone())));
             }
             Ok(response
@@ -168,7 +171,7 @@ fn refuse(
     headers.insert(header::CONTENT_TYPE, plain);
     headers.insert(headers::X_TEND_ERROR, HeaderValue::from_static(code.as_str()));
     headers.insert(headers::X_REQUEST_ID, request_id.clone());
-    if code == ErrorCode::NoReadyReplica {
+    if matches!(code, ErrorCode::NoReadyReplica | ErrorCode::NoReadyCandidate) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     // A malformed or unfinished request leaves doubt about where the next one begins.
@@ -176,30 +179,4 @@ fn refuse(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Copies both ways between client and replica until both have ended; in flight on the replica all the while.
-fn tunnel(
-    client: &Client,
-    client_side: OnUpgrade,
-    replica_side: OnUpgrade,
-    attempt: Attempt,
-    mut exchange: Exchange,
-    lease: Lease,
-) {
-    let guard = client.worker.opened();
-    tokio::task::spawn_local(async move {
-        let _held = (guard, attempt, lease);
-        let (Ok(theirs), Ok(ours)) = tokio::join!(client_side, replica_side) else {
-            exchange.cut("upgrade_failed");
-            return;
-        };
-        let (mut theirs, mut ours) = (TokioIo::new(theirs), TokioIo::new(ours));
-        match tokio::io::copy_bidirectional(&mut theirs, &mut ours).await {
-            Ok((up, down)) => {
-                exchange.passed(up, down);
-            }
-            Err(_) => exchange.cut("tunnel_cut"),
-        }
-    });
 }

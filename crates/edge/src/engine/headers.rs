@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
+use tend_routing::CANDIDATE_HEADER;
 
 use crate::answer::ErrorCode;
+use crate::live::Replica;
 
 pub(super) const X_TEND_REPLICA: HeaderName = HeaderName::from_static("x-tend-replica");
+pub(super) const X_TEND_INCARNATION: HeaderName = HeaderName::from_static("x-tend-incarnation");
 pub(super) const X_TEND_ERROR: HeaderName = HeaderName::from_static("x-tend-error");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,8 +32,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
-/// What a replica believes of the edge and so must not come from a client.
-const TRUSTED: [&str; 8] = [
+/// What a replica believes of the edge and so must not come from a client, and what it is not to see.
+const TRUSTED: [&str; 10] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -39,7 +42,12 @@ const TRUSTED: [&str; 8] = [
     "x-real-ip",
     "forwarded",
     "x-tend-replica",
+    "x-tend-incarnation",
+    CANDIDATE_HEADER,
 ];
+
+/// What a client believes of the edge and so must not come from a replica.
+const ATTESTED: [&str; 3] = ["x-tend-replica", "x-tend-incarnation", "x-tend-error"];
 
 /// Never taken out because `Connection` names it: a client could otherwise strip what the edge or the framing depends on.
 fn stays_though_named(name: &HeaderName) -> bool {
@@ -131,6 +139,36 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out what has one of these names, or reads the same in CGI-like environments, as `X_Forwarded_For` does.
+fn remove_alike(headers: &mut HeaderMap, names: &[&str]) {
+    let alike: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            names.iter().any(|ours| {
+                ours.len() == name.as_str().len()
+                    && ours
+                        .bytes()
+                        .zip(name.as_str().bytes())
+                        .all(|(ours, theirs)| ours == theirs || (ours == b'-' && theirs == b'_'))
+            })
+        })
+        .cloned()
+        .collect();
+    for name in alike {
+        headers.remove(name);
+    }
+}
+
+/// Takes out of a request's trailer fields what replicas believe of the edge.
+pub(super) fn clean_request_trailers(trailers: &mut HeaderMap) {
+    remove_alike(trailers, &TRUSTED);
+}
+
+/// Takes out of a response's trailer fields what clients believe of the edge.
+pub(super) fn clean_response_trailers(trailers: &mut HeaderMap) {
+    remove_alike(trailers, &ATTESTED);
+}
+
 /// Makes a client's headers those of the request to a replica.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
@@ -141,23 +179,7 @@ pub(super) fn to_upstream(
 ) {
     let protocol = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
-    // `X_Forwarded_For` reads the same as the real one in CGI-like environments.
-    let spoofed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            TRUSTED.iter().any(|trusted| {
-                trusted.len() == name.as_str().len()
-                    && trusted
-                        .bytes()
-                        .zip(name.as_str().bytes())
-                        .all(|(ours, theirs)| ours == theirs || (ours == b'-' && theirs == b'_'))
-            })
-        })
-        .cloned()
-        .collect();
-    for name in spoofed {
-        headers.remove(name);
-    }
+    remove_alike(headers, &TRUSTED);
     let address = value_of(&client.ip().to_canonical().to_string());
     headers.insert(X_FORWARDED_FOR, address.clone());
     headers.insert(X_REAL_IP, address);
@@ -172,11 +194,13 @@ pub(super) fn to_upstream(
 }
 
 /// Makes a replica's headers those of the response to a client.
-pub(super) fn to_client(headers: &mut HeaderMap, replica: &str, request_id: &HeaderValue, upgraded: bool) {
+pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, request_id: &HeaderValue, upgraded: bool) {
     let protocol = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     headers.remove(X_TEND_ERROR);
-    headers.insert(X_TEND_REPLICA, value_of(replica));
+    // Whatever the replica wrote there is replaced, all of it.
+    headers.insert(X_TEND_REPLICA, value_of(&replica.name));
+    headers.insert(X_TEND_INCARNATION, HeaderValue::from(replica.incarnation));
     if !headers.contains_key(X_REQUEST_ID) {
         headers.insert(X_REQUEST_ID, request_id.clone());
     }

@@ -13,6 +13,7 @@ mod body;
 mod connection;
 mod forward;
 mod headers;
+mod tunnel;
 mod upstream;
 
 pub(crate) use connection::serve;

@@ -29,10 +29,6 @@ use crate::worker::Worker;
 /// Idle connections kept to each replica by each thread; the guides' `keepalive 32`.
 const IDLE_MAX: usize = 32;
 
-/// An idle connection is kept so long: below the 5 s after which Node and uvicorn close theirs, so that a request rarely meets a
-/// connection that is just being closed.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
-
 /// How often idle connections are looked over while there are any.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -96,10 +92,10 @@ impl Pool {
         None
     }
 
-    fn sweep(&self, now: Mono) -> bool {
+    fn sweep(&self, now: Mono, idle_max: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, kept| {
-            kept.retain(|idle| !idle.link.sender.is_closed() && now.since(idle.since) < IDLE_TIME_MAX);
+            kept.retain(|idle| !idle.link.sender.is_closed() && now.since(idle.since) < idle_max);
             !kept.is_empty()
         });
         !idle.is_empty()
@@ -234,7 +230,7 @@ impl Lease {
             tokio::task::spawn_local(async move {
                 loop {
                     tokio::time::sleep(SWEEP_EVERY).await;
-                    if !worker.pool.sweep(SystemClock.now().mono) {
+                    if !worker.pool.sweep(SystemClock.now().mono, worker.patience.upstream_idle) {
                         break;
                     }
                 }
