@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Mono, Wall};
 
-use crate::model::{ReplicaId, ServiceId};
+use crate::model::{ReplicaId, ServiceId, Stop};
 
 /// How a replica's process ended. A zombie counts as ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +133,8 @@ pub enum StopReason {
     Unwanted,
     /// A person asked for a restart.
     Restart,
+    /// A service it depends on with `restart: true` was restarted on purpose.
+    DependencyRestarted,
     /// Its definition changed.
     Changed,
     /// Its schedule says so.
@@ -150,11 +152,21 @@ impl StopReason {
         match self {
             StopReason::Unwanted => "it is no longer wanted",
             StopReason::Restart => "a restart was asked for",
+            StopReason::DependencyRestarted => "a service it depends on was restarted",
             StopReason::Changed => "its definition changed",
             StopReason::Scheduled => "its scheduled restart is due",
             StopReason::NotLive => "its liveness probe failed",
             StopReason::OverMemory => "it used more memory than its limit",
         }
+    }
+
+    /// Returns whether somebody's wish is behind it and the replica is to run again: what depends on it may have to be restarted too.
+    #[must_use]
+    pub fn is_renewal(self) -> bool {
+        matches!(
+            self,
+            StopReason::Restart | StopReason::DependencyRestarted | StopReason::Changed
+        )
     }
 }
 
@@ -230,6 +242,8 @@ pub struct Replica {
     pub failures: u32,
     /// Starts after the first.
     pub restarts: u64,
+    /// How it is stopped, by the last definition it was known under: that may be gone when it has to go.
+    pub stop: Option<Stop>,
     /// The last end.
     pub last_exit: Option<LastExit>,
     /// The last start that did not succeed; cleared by one that does.
@@ -240,6 +254,8 @@ pub struct Replica {
     pub stop_reason: Option<StopReason>,
     /// A person asked for a restart that has not happened yet.
     pub restart_requested: bool,
+    /// A service it depends on with `restart: true` was restarted on purpose: it is restarted too, once that one is ready again.
+    pub restart_follows: bool,
     /// Its shim was lost and no other has taken over yet.
     pub shim_lost: bool,
     /// The last try to give it a new shim failed at this moment.

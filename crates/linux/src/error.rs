@@ -80,6 +80,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// It could not be found out what really runs as a replica.
+    #[error("could not find out what really runs as process {pid}")]
+    Attest {
+        /// The process; 0 where not even that is known.
+        pid: i32,
+        /// Why.
+        source: io::Error,
+    },
     /// A signal could not be sent.
     #[error("could not send signal {number} to process {pid}")]
     Signal {
@@ -272,6 +280,9 @@ impl Error {
             }
             Self::ShimLost { .. } | Self::ConnectShim { .. } => {
                 "the daemon starts a new shim, which takes the replica over".to_owned()
+            }
+            Self::Attest { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "the program may hide itself (prctl PR_SET_DUMPABLE), or runs as a user that only root can look at".to_owned()
             }
             Self::KillTree { .. } => {
                 "a process that outlives SIGKILL waits in the kernel, mostly for a disk or a network file system: look at `dmesg`".to_owned()

@@ -16,6 +16,7 @@ use rustix::net::{
     socketpair,
 };
 
+use crate::attest::Attestation;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fifo;
@@ -32,7 +33,8 @@ pub(crate) const SOCKET_FILE: &str = "shim.sock";
 pub(crate) const LOCK_FILE: &str = "shim.lock";
 /// Version of the frames; raised when an old reader would misunderstand a new frame, which adding keys and words is not.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;
-const FRAME_BYTES: usize = 16 << 10;
+/// Longest frame of a shim.
+pub(crate) const FRAME_BYTES: usize = 16 << 10;
 
 /// What is asked of a shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub enum Command {
     Clear,
     /// Answer with the counters.
     Logs,
+    /// Look at what really runs, and answer with it.
+    Attest,
     /// The end is on record elsewhere: the shim may end as soon as the replica has.
     Release,
 }
@@ -87,6 +91,7 @@ impl Command {
             Self::Reopen => Frame::new("reopen"),
             Self::Clear => Frame::new("clear"),
             Self::Logs => Frame::new("logs"),
+            Self::Attest => Frame::new("attest"),
             Self::Release => Frame::new("release"),
         }
     }
@@ -101,6 +106,8 @@ pub enum Report {
     Exited(ExitRecord),
     /// Answer to [`Command::Logs`].
     Logs(OutputCounters),
+    /// Answer to [`Command::Attest`], sent to everybody who is connected.
+    Attested(Attestation),
     /// A command was carried out; its word.
     Done(String),
     /// A command failed.
@@ -147,6 +154,13 @@ impl Report {
             }),
             "exited" | "not-started" => Self::Exited(ExitRecord::from_pairs(&frame.pairs)),
             "logs" => Self::Logs(OutputCounters::from_pairs(&frame.pairs)),
+            "attested" => match Attestation::from_pairs(&frame.pairs) {
+                Some(attestation) => Self::Attested(attestation),
+                None => Self::Failed {
+                    command: "attest".to_owned(),
+                    why: "its shim's answer says too little".to_owned(),
+                },
+            },
             "done" => Self::Done(text("command")),
             "failed" => Self::Failed {
                 command: text("command"),
@@ -390,6 +404,8 @@ pub struct Adopted {
     pub evidence: Evidence,
     /// The caller's name for this run.
     pub incarnation: String,
+    /// The release it was started with, where that is on record.
+    pub release: Option<String>,
     /// Its control group.
     pub cgroup: Option<PathBuf>,
     /// Becomes readable when it ends.
@@ -436,6 +452,7 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
                 ..state.replica
             },
             incarnation: state.incarnation,
+            release: state.release,
             cgroup: state.cgroup,
             pidfd: recognised.pidfd,
             shim: connect_shim(folder).ok(),

@@ -19,6 +19,8 @@ const VERSION: u32 = 1;
 pub struct Spec {
     /// The caller's name for this run of the replica; comes back in every report.
     pub incarnation: String,
+    /// The release it runs, which the shim attests later; the replica itself is told by its environment.
+    pub release: Option<String>,
     /// Program and arguments. A program with a `/` is relative to `directory`, one without is searched in `env`'s `PATH`.
     pub argv: Vec<OsString>,
     /// The whole environment; nothing is inherited.
@@ -74,6 +76,9 @@ impl Spec {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut pairs = Pairs::default();
         pairs.push("incarnation", &self.incarnation);
+        if let Some(release) = &self.release {
+            pairs.push("release", release);
+        }
         for argument in &self.argv {
             pairs.push("arg", argument.as_bytes());
         }
@@ -134,6 +139,7 @@ impl Spec {
         };
         Ok(Self {
             incarnation: pairs.text("incarnation").unwrap_or_default(),
+            release: pairs.text("release"),
             argv,
             env,
             directory: path(&pairs, "directory").ok_or("it has no `directory`")?,
@@ -186,6 +192,7 @@ impl fmt::Debug for Spec {
         let names: Vec<&OsStr> = self.env.iter().map(|(name, _)| name.as_os_str()).collect();
         f.debug_struct("Spec")
             .field("incarnation", &self.incarnation)
+            .field("release", &self.release)
             .field("argv", &self.argv)
             .field("env", &names)
             .field("directory", &self.directory)
@@ -215,6 +222,7 @@ mod tests {
     fn spec() -> Spec {
         Spec {
             incarnation: "mps/api/1#7".to_owned(),
+            release: Some("17".to_owned()),
             argv: vec!["./api".into(), "--name=a b\n".into()],
             env: vec![("DB_PASSWORD".into(), "hunter2 =%".into()), ("EMPTY".into(), "".into())],
             directory: "/srv/mps".into(),

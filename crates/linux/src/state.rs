@@ -67,6 +67,7 @@ pub(crate) fn boot_id() -> io::Result<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) incarnation: String,
+    pub(crate) release: Option<String>,
     pub(crate) shim_pid: i32,
     pub(crate) replica: Evidence,
     pub(crate) cgroup: Option<std::path::PathBuf>,
@@ -78,6 +79,9 @@ impl State {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut pairs = Pairs::default();
         pairs.push("incarnation", &self.incarnation);
+        if let Some(release) = &self.release {
+            pairs.push("release", release);
+        }
         pairs.push_number("shim_pid", self.shim_pid);
         evidence_to_pairs(&self.replica, &mut pairs);
         if let Some(cgroup) = &self.cgroup {
@@ -92,6 +96,7 @@ impl State {
         let pairs = decode_record(STATE_WORD, bytes)?;
         Ok(Self {
             incarnation: pairs.text("incarnation").unwrap_or_default(),
+            release: pairs.text("release"),
             shim_pid: pairs.number("shim_pid").ok_or("it has no `shim_pid`")?,
             replica: evidence_from_pairs(&pairs).ok_or("it does not say which process the replica is")?,
             cgroup: path(&pairs, "cgroup"),
@@ -372,6 +377,7 @@ mod tests {
     fn a_state_survives_its_file() {
         let state = State {
             incarnation: "mps/api/1#7".to_owned(),
+            release: Some("17".to_owned()),
             shim_pid: 41,
             replica: Evidence {
                 pid: 42,

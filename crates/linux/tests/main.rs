@@ -1,5 +1,6 @@
 //! The integration tests of tend-linux, one binary; a module for each subject.
 
+mod attest;
 mod cgroup;
 mod logs;
 mod rig;

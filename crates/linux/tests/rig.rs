@@ -56,6 +56,7 @@ impl Rig {
     pub(crate) fn spec(&self, argv: &[&str]) -> Spec {
         Spec {
             incarnation: "test/1".to_owned(),
+            release: None,
             argv: argv.iter().map(Into::into).collect(),
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             directory: self.home.clone(),

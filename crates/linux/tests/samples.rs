@@ -15,7 +15,7 @@ fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1")
 }
 
-fn sample(name: &str) -> String {
+pub(crate) fn sample(name: &str) -> String {
     fs::read_to_string(samples().join(name)).unwrap()
 }
 
@@ -29,11 +29,13 @@ fn compare(name: &str, actual: &str) {
 
 #[test]
 fn reports_of_an_older_shim_are_understood() {
-    let understood: String = sample("reports")
-        .lines()
-        .map(|line| format!("{:?}\n", Report::decode(line.as_bytes()).unwrap()))
-        .collect();
-    compare("reports", &understood);
+    for name in ["reports", "attested"] {
+        let understood: String = sample(name)
+            .lines()
+            .map(|line| format!("{:?}\n", Report::decode(line.as_bytes()).unwrap()))
+            .collect();
+        compare(name, &understood);
+    }
 }
 
 #[test]

@@ -83,7 +83,12 @@ fn start(world: &World, service: &Service, process: &Process, id: &ServiceId, no
         };
         let fresh = Replica::default();
         let replica = world.replicas.get(&replica_id).unwrap_or(&fresh);
-        if !matches!(replica.phase, Phase::Absent | Phase::Ended { .. }) || restart::is_final(replica) {
+        if !matches!(replica.phase, Phase::Absent | Phase::Ended { .. }) {
+            continue;
+        }
+        // What completed runs once more after a service that it follows was restarted.
+        let again = replica.completed && gate::follows(world, id, service, replica);
+        if again && gate::comes_later(world, id, service, replica) || !again && restart::is_final(replica) {
             continue;
         }
         if !replica.was_ready && gate::waits_for(world, id, service).is_some() {

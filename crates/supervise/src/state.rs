@@ -258,10 +258,11 @@ fn process_goal(world: &World, revision: u64, id: &ServiceId, routed: bool, now:
 }
 
 fn needs_renewal(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
-    let changed = world
-        .definition(id)
-        .is_some_and(|service| service.fingerprint() != replica.fingerprint);
-    changed || replica.restart_requested
+    let Some(service) = world.definition(id) else {
+        return replica.restart_requested;
+    };
+    let changed = service.fingerprint() != replica.fingerprint;
+    changed || replica.restart_requested || gate::follows(world, &id.service_id(), service, replica)
 }
 
 fn failed(id: &ReplicaId, replica: Option<&Replica>, why: Option<String>) -> GoalState {

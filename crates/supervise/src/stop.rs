@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use tend_base::Now;
 use tend_core::controller::Decision;
-use tend_core::model::{ReplicaId, Schedule, Service, ServiceId, Workload};
+use tend_core::model::{ReplicaId, Schedule, Service, ServiceId, Stop, Workload};
 use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
-/// SIGTERM, for a replica whose definition is gone.
-const SIGTERM: i32 = 15;
+use crate::gate;
 
-/// Longest wait for what the edge has in flight, for a replica whose definition is gone.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// For a replica of which no definition was ever known to this version: SIGTERM, and Compose's grace period.
+const STOP_UNKNOWN: Stop = Stop {
+    signal: 15,
+    grace_period: Duration::from_secs(10),
+    drain: Stop::DRAIN,
+};
 
 /// Decides about one replica that is up.
 pub(crate) fn decide(
@@ -29,6 +32,9 @@ pub(crate) fn decide(
     now: Now,
     decision: &mut Decision,
 ) {
+    // The definition it was started from may be gone: a service removed from the file is stopped as the file had it.
+    let stop = definition.map(|service| &service.stop).or(replica.stop.as_ref());
+    let stop = stop.unwrap_or(&STOP_UNKNOWN);
     match replica.phase {
         Phase::Running { since, .. } => {
             if let (Some(reason), true) = (fault(replica, definition), world.is_wanted(id)) {
@@ -58,15 +64,24 @@ pub(crate) fn decide(
                 }
                 None => false,
             };
+            let changed = replica.fingerprint != service.fingerprint() && is_prepared(world, id, service);
+            let follows = gate::follows(world, &id.service_id(), service, replica);
             let reason = if replica.restart_requested {
                 StopReason::Restart
-            } else if replica.fingerprint != service.fingerprint() && is_prepared(world, id, service) {
+            } else if changed {
                 StopReason::Changed
+            } else if follows {
+                StopReason::DependencyRestarted
             } else if due {
                 StopReason::Scheduled
             } else {
                 return;
             };
+            // A deployment has an order of its own for what it replaces.
+            let deployed = changed && world.lane(&id.service_id()).is_some();
+            if (changed || follows) && !deployed && gate::comes_later(world, &id.service_id(), service, replica) {
+                return;
+            }
             let another_leaves = decision
                 .drains
                 .iter()
@@ -79,12 +94,12 @@ pub(crate) fn decide(
             since, signalled: None, ..
         } => {
             // The replica then has its own grace period to finish what is still in flight.
-            let until = since + definition.map_or(DRAIN_MAX, |service| service.stop.drain);
+            let until = since + stop.drain;
             if is_drained(world, id, replica) || now.mono >= until {
                 decision.steps.push(Step::Signal {
                     replica: id.clone(),
                     incarnation: replica.incarnation,
-                    signal: definition.map_or(SIGTERM, |service| service.stop.signal),
+                    signal: stop.signal,
                     why: replica.stop_reason.unwrap_or(StopReason::Unwanted),
                 });
             } else {
@@ -96,7 +111,7 @@ pub(crate) fn decide(
             killed,
             ..
         } => {
-            let grace = definition.map_or(Duration::from_secs(10), |service| service.stop.grace_period);
+            let grace = stop.grace_period;
             if killed {
                 return;
             }

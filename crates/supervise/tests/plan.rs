@@ -33,6 +33,7 @@ fn what_is_rehearsed_is_what_is_done() {
     for wish in [
         "restart api",
         "restart api 2",
+        "restart db",
         "scale api 5",
         "scale api 1",
         "change api",
@@ -44,6 +45,7 @@ fn what_is_rehearsed_is_what_is_done() {
         script.service("db readiness port");
         script.service("api replicas=3 port readiness needs=db:healthy prepare=build");
         script.service("worker replicas=2 needs=api:started");
+        script.service("cache needs=db:healthy:restart");
         script.route("api");
         for before in ["apply", wish] {
             let words: Vec<&str> = before.split(' ').collect();

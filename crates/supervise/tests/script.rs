@@ -135,6 +135,8 @@ impl Script {
                 "window" => service.restart.window = time(),
                 "start_period" => service.start_period = time(),
                 "grace" => service.stop.grace_period = time(),
+                "drain" => service.stop.drain = time(),
+                "signal" => service.stop.signal = value.parse().unwrap(),
                 "retries" => retries = value.parse().unwrap(),
                 "readiness" => service.readiness = Some(probe()),
                 "liveness" => service.liveness = Some(probe()),
@@ -146,6 +148,8 @@ impl Script {
                 },
                 "needs" => {
                     let (on, condition) = value.split_once(':').unwrap();
+                    let restart = condition.ends_with(":restart");
+                    let condition = condition.trim_end_matches(":restart");
                     service.depends_on.push(Dependency {
                         service: on.parse().unwrap(),
                         condition: match condition {
@@ -154,7 +158,7 @@ impl Script {
                             "completed" => DependencyCondition::CompletedSuccessfully,
                             other => panic!("no condition `{other}`"),
                         },
-                        restart: false,
+                        restart,
                         required: true,
                     });
                 }
@@ -312,6 +316,13 @@ impl Script {
                     by,
                 }
             }
+            ["drop", name] => {
+                self.stack.services.remove(&id(name).service);
+                Input::Apply {
+                    stack: Box::new(self.stack.clone()),
+                    by,
+                }
+            }
             ["remove"] => Input::Remove {
                 stack: self.stack.name.clone(),
                 by,
@@ -450,7 +461,7 @@ impl Script {
             "edge-failed" => Input::EdgeStartFailed { why: why() },
             "adopted" => {
                 let (replica, incarnation) = replica();
-                let fingerprint = self.stack.services[&replica.service].fingerprint();
+                let fingerprint = self.stack.services.get(&replica.service).map_or(0, tend_core::model::Service::fingerprint);
                 let port = world.replicas.get(&replica).and_then(|replica| replica.port);
                 let since = self.now.mono - Duration::from_secs(60);
                 Input::Adopted {

@@ -52,7 +52,7 @@ impl Replica {
         self.phase = Phase::Starting;
         self.incarnation = incarnation;
         self.stop_reason = None;
-        self.restart_requested = false;
+        (self.restart_requested, self.restart_follows) = (false, false);
         self.completed = false;
         (self.served_before, self.signalled_before) = (false, false);
     }
@@ -355,9 +355,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 service.readiness.is_some(),
             );
             let max_attempts = service.restart.max_attempts;
+            let stop = service.stop.clone();
             let Some(replica) = self.world.replicas.get_mut(&id) else {
                 continue;
             };
+            if replica.is_up() && replica.stop.as_ref() != Some(&stop) {
+                replica.stop = Some(stop);
+                self.dirty.replicas.insert(id.clone());
+            }
             let Phase::Running { since, .. } = replica.phase else {
                 continue;
             };
@@ -648,10 +653,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let uptime = now.mono.since(started);
         // A replica that was killed for its own fault has failed, whoever sent the signal.
         let asked = replica.stop_reason;
-        let expected = matches!(
-            asked,
-            Some(StopReason::Unwanted | StopReason::Restart | StopReason::Changed | StopReason::Scheduled)
-        );
+        let renewal = asked.is_some_and(StopReason::is_renewal);
+        let expected = renewal || matches!(asked, Some(StopReason::Unwanted | StopReason::Scheduled));
         if was_stable {
             replica.stable_at = Some(now.mono);
             replica.failures = 0;
@@ -686,6 +689,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             reaction
                 .entries
                 .push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
+            if renewal {
+                self.restart_dependents(&id.service_id());
+            }
             return;
         }
         let once = policy.is_some_and(|policy| match policy.condition {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::ServiceId;
+use crate::model::{ServiceId, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
 
@@ -33,7 +33,10 @@ struct Kept {
     /// The stop signal was sent.
     signalled: bool,
     restart_requested: bool,
+    restart_follows: bool,
     completed: bool,
+    /// How it is stopped when its definition is gone.
+    stop: Option<Stop>,
     last_exit: Option<LastExit>,
 }
 
@@ -54,7 +57,9 @@ impl From<&Replica> for Kept {
             stopping: signalled.and(replica.stop_reason),
             signalled: signalled.unwrap_or(false),
             restart_requested: replica.restart_requested,
+            restart_follows: replica.restart_follows,
             completed: replica.completed,
+            stop: replica.stop.clone(),
             last_exit: replica.last_exit.clone(),
         }
     }
@@ -74,7 +79,9 @@ impl From<Kept> for Replica {
             stop_reason: kept.stopping,
             signalled_before: kept.signalled,
             restart_requested: kept.restart_requested,
+            restart_follows: kept.restart_follows,
             completed: kept.completed,
+            stop: kept.stop,
             last_exit: kept.last_exit,
             ..Self::default()
         }

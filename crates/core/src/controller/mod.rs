@@ -305,7 +305,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.readiness = crate::observed::ProbeFacts::default();
                 replica.liveness = crate::observed::ProbeFacts::default();
                 replica.stop_reason = None;
-                replica.restart_requested = false;
+                (replica.restart_requested, replica.restart_follows) = (false, false);
                 replica.shim_lost = false;
                 replica.completed = false;
                 replica.in_flight = None;

@@ -8,6 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, Reaction};
 use crate::journal::{Entry, Kind, Principal};
 use crate::model::{ServiceId, Stack, StackName, Workload};
+use crate::observed::{Phase, Replica, StopReason};
 use crate::world::{Wanted, WorldChange};
 
 /// Changes kept for the crash cards; older ones explain nothing any more.
@@ -112,19 +113,63 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         now: Now,
         reaction: &mut Reaction,
     ) {
+        let comes_later = self.dependency_restarts(id);
         for (replica_id, replica) in &mut self.world.replicas {
             if replica_id.service_id() == *id && slot.is_none_or(|slot| slot == replica_id.slot) {
                 replica.begin_anew();
                 replica.restart_requested = replica.is_up();
+                // Asked for by itself, it does not wait for a dependency that was restarted before and does not come back.
+                replica.restart_follows &= comes_later;
                 self.dirty.replicas.insert(replica_id.clone());
             }
         }
+        // At once, because a replica that is down is only started, and no end of it will tell.
+        self.restart_dependents(id);
         if let Some(facts) = self.world.services.get_mut(id) {
             facts.prepare_failure = None;
         }
         self.change(&id.stack, &by, format!("a restart of {id} was asked for"), now);
         let entry = Entry::new(by, Kind::ServiceRestarted).on(id.clone());
         reaction.entries.push(entry.with(json!({ "slot": slot })));
+    }
+
+    /// Returns whether a service after whose restart this one is restarted is still to be restarted, or just leaves for it.
+    fn dependency_restarts(&self, id: &ServiceId) -> bool {
+        let Some((_, service)) = self.world.service(id) else {
+            return false;
+        };
+        let restarts = |replica: &Replica| match replica.phase {
+            Phase::Stopping { .. } => replica.stop_reason.is_some_and(StopReason::is_renewal),
+            Phase::Running { .. } => replica.restart_requested || replica.restart_follows,
+            _ => false,
+        };
+        self.world.replicas.iter().any(|(on, replica)| {
+            let mut depends_on = service.depends_on.iter();
+            on.stack == id.stack
+                && depends_on.any(|dependency| dependency.restart && dependency.service == on.service)
+                && restarts(replica)
+        })
+    }
+
+    /// Marks the replicas of the services that are to be restarted after `id` was: they say so with `restart: true` in `depends_on`.
+    ///
+    /// Their own end marks the next ones in turn.
+    pub(super) fn restart_dependents(&mut self, id: &ServiceId) {
+        let dependents: Vec<ServiceId> = self
+            .world
+            .services_wanted(&id.stack)
+            .filter(|(_, _, service)| {
+                let mut depends_on = service.depends_on.iter();
+                depends_on.any(|dependency| dependency.restart && dependency.service == id.service)
+            })
+            .map(|(dependent, ..)| dependent)
+            .collect();
+        for (replica_id, replica) in &mut self.world.replicas {
+            if (replica.is_up() || replica.completed) && dependents.contains(&replica_id.service_id()) {
+                replica.restart_follows = true;
+                self.dirty.replicas.insert(replica_id.clone());
+            }
+        }
     }
 
     pub(super) fn stop(&mut self, id: &ServiceId, stopped: bool, by: Principal, now: Now, reaction: &mut Reaction) {

@@ -51,6 +51,23 @@ impl Stack {
             })
     }
 
+    /// Returns the names of the services, each after those it depends on.
+    #[must_use]
+    pub fn dependencies_first(&self) -> Vec<&ServiceName> {
+        let mut left: Vec<&Service> = self.services.values().collect();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let waits = |service: &Service| {
+                let mut depends_on = service.depends_on.iter();
+                depends_on.any(|dependency| left.iter().any(|other| other.name == dependency.service))
+            };
+            // Stack files have no circles; of one that came here by other ways any order is as good.
+            let next = left.iter().position(|service| !waits(service)).unwrap_or(0);
+            order.push(&left.remove(next).name);
+        }
+        order
+    }
+
     /// Returns the services that need a container engine.
     pub fn containers(&self) -> impl Iterator<Item = &Service> {
         self.services

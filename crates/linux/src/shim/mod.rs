@@ -152,6 +152,7 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
     let state_of = |pid| {
         Ok::<_, io::Error>(State {
             incarnation: spec.incarnation.clone(),
+            release: spec.release.clone(),
             shim_pid,
             replica: Evidence::of(pid)?,
             cgroup: spec.cgroup.clone(),

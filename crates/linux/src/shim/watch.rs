@@ -21,9 +21,10 @@ use tend_base::{Clock as _, SystemClock};
 use super::clients::Clients;
 use super::stream::Stream;
 use super::{child, own_pid, record};
+use crate::attest::{AttestedBy, Look};
 use crate::cgroup;
 use crate::exit::Exit;
-use crate::host::{PROTOCOL_VERSION, SOCKET_FILE};
+use crate::host::{FRAME_BYTES, PROTOCOL_VERSION, SOCKET_FILE};
 use crate::process::{ProcStat, pidfd_exit, signal_exactly};
 use crate::spec::LogSettings;
 use crate::state::{
@@ -51,6 +52,8 @@ pub(super) struct Watch {
     streams: Vec<Stream>,
     ended: Option<ExitRecord>,
     released: bool,
+    /// Somebody asked what really runs, and it is being read.
+    look: Option<Look>,
 }
 
 impl Watch {
@@ -64,6 +67,7 @@ impl Watch {
             streams: Vec::new(),
             ended: None,
             released: false,
+            look: None,
         })
     }
 
@@ -127,6 +131,7 @@ impl Watch {
                     self.serve(at);
                 }
             }
+            self.look_on();
             if ready.listener && self.clients.accept() {
                 let newest = self.clients.connected.len().saturating_sub(1);
                 let hello = self.hello();
@@ -173,6 +178,9 @@ impl Watch {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
+        }
+        if self.look.is_some() {
+            wake_at = Some(now);
         }
         let timeout = wake_at.map(|moment| {
             let left = Duration::from_nanos(moment.saturating_sub(now));
@@ -243,10 +251,55 @@ impl Watch {
             }
         };
         let answer = match Frame::decode(&bytes) {
+            Some(command) if command.word == "attest" => match self.begin_look() {
+                Ok(()) => return,
+                Err(why) => failed("attest", &why),
+            },
             Some(command) => self.obey(&command),
             None => unsupported("?"),
         };
         self.clients.send(at, &answer);
+    }
+
+    /// Begins to look at what really runs, unless that is under way: who asks meanwhile gets the same answer.
+    fn begin_look(&mut self) -> Result<(), String> {
+        if self.look.is_some() {
+            return Ok(());
+        }
+        if self.ended.is_some() {
+            return Err("the replica has ended".to_owned());
+        }
+        let (_, state) = self.replica.as_ref().ok_or("there is no replica")?;
+        let look = Look::begin(&state.replica, &state.incarnation, state.release.as_deref());
+        self.look = Some(look.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    /// Reads on, a little each time: nobody's output waits for it. Once done, tells everybody, for who asked may have gone.
+    fn look_on(&mut self) {
+        let Some(mut look) = self.look.take() else {
+            return;
+        };
+        let attested = match look.read_on() {
+            Ok(true) => {
+                self.look = Some(look);
+                return;
+            }
+            Ok(false) if self.ended.is_some() => Err("the replica ended meanwhile".to_owned()),
+            Ok(false) => look.end(AttestedBy::Shim).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let frame = attested.map(|attestation| {
+            let mut frame = Frame::new("attested");
+            attestation.to_pairs(&mut frame.pairs);
+            frame
+        });
+        let frame = match frame {
+            Ok(frame) if frame.encode().len() <= FRAME_BYTES => frame,
+            Ok(_) => failed("attest", "its paths are too long for a frame"),
+            Err(why) => failed("attest", &why),
+        };
+        self.clients.send_all(&frame);
     }
 
     fn obey(&mut self, command: &Frame) -> Frame {
@@ -278,11 +331,11 @@ impl Watch {
             }
             other => return unsupported(other),
         };
-        let mut answer = Frame::new(if done.is_ok() { "done" } else { "failed" });
-        answer.pairs.push("command", &command.word);
         if let Err(why) = done {
-            answer.pairs.push("why", why);
+            return failed(&command.word, &why);
         }
+        let mut answer = Frame::new("done");
+        answer.pairs.push("command", &command.word);
         answer
     }
 
@@ -378,6 +431,13 @@ struct Ready {
     adopted: bool,
     /// A bit for each client.
     clients: u32,
+}
+
+fn failed(command: &str, why: &str) -> Frame {
+    let mut frame = Frame::new("failed");
+    frame.pairs.push("command", command);
+    frame.pairs.push("why", why);
+    frame
 }
 
 fn unsupported(word: &str) -> Frame {

@@ -79,7 +79,7 @@ impl Calls {
                 Ok(Reply::Lines(progress::tell(self.hub.clone(), name, Until::Gone)))
             }
             Call::Restart(target) => {
-                for service in self.services(&target).await? {
+                for service in self.services_in_order(&target).await? {
                     self.durable(Input::Restart {
                         service,
                         slot: target.slot,
@@ -201,6 +201,20 @@ impl Calls {
         self.hub
             .ask(move |controller, _| services(controller.world(), &wanted))
             .await
+    }
+
+    /// Returns the services a call is about, each after those it depends on: they are to be restarted in this order.
+    async fn services_in_order(&self, target: &Target) -> Result<Vec<ServiceId>, ApiError> {
+        let mut services = self.services(target).await?;
+        let name = target.stack.clone();
+        let order = self.hub.ask(move |controller, _| {
+            let stack = controller.world().stack_wanted(&name);
+            let order = stack.map(|stack| stack.dependencies_first().into_iter().cloned().collect::<Vec<_>>());
+            order.unwrap_or_default()
+        });
+        let order = order.await;
+        services.sort_by_key(|service| order.iter().position(|name| *name == service.service));
+        Ok(services)
     }
 
     async fn stop(&self, target: Target, stopped: bool, caller: Caller) -> Result<Reply, ApiError> {

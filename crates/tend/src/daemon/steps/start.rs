@@ -52,6 +52,7 @@ pub(super) async fn start(
     })?;
     let spec = Spec {
         incarnation: life.text(),
+        release: launch.environment.get(tend_linux::RELEASE_VARIABLE).cloned(),
         argv: launch.command.iter().map(OsString::from).collect(),
         env: environment
             .into_iter()
