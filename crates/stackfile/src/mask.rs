@@ -66,10 +66,37 @@ pub(crate) fn hide_database_passwords(tree: &mut Node) {
         if let Value::Map(database) = &mut database.value
             && let Some(Value::Scalar(url)) = value_at(database, "postgres")
         {
-            url.text = masked(&url.text);
+            url.text = without_password(&url.text);
             url.written = None;
         }
     }
+}
+
+/// Returns a database's URL with `***` for what may be its password, in the authority or the query.
+///
+/// Unlike a line of a file, this is a value: a `$` in it starts no variable.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "***".to_owned();
+    };
+    let rest = match rest.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@{host}"),
+            None => rest.to_owned(),
+        },
+        None => rest.to_owned(),
+    };
+    let Some((place, query)) = rest.split_once('?') else {
+        return format!("{scheme}://{rest}");
+    };
+    let query: Vec<String> = query
+        .split('&')
+        .map(|part| match part.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("pass") => format!("{name}=***"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    format!("{scheme}://{place}?{}", query.join("&"))
 }
 
 fn value_at<'a>(map: &'a mut Map, key: &str) -> Option<&'a mut Value> {
@@ -109,7 +136,7 @@ fn hide_values(line: &str, hidden: &mut [bool]) {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{masked, without_password};
 
     #[test]
     fn what_may_be_secret_is_hidden_and_nothing_moves() {
@@ -131,6 +158,27 @@ mod tests {
         ] {
             assert_eq!(masked(line), shown);
             assert_eq!(masked(line).chars().count(), line.chars().count());
+        }
+    }
+
+    #[test]
+    fn no_password_is_left_in_the_url_of_a_database() {
+        for (url, shown) in [
+            ("postgres://me:pw@db/x", "postgres://me:***@db/x"),
+            ("postgres://me:$pw@db/x", "postgres://me:***@db/x"),
+            ("postgresql://me:p/w@1?2:3@db:5432/x", "postgresql://me:***@db:5432/x"),
+            (
+                "postgres://me@db/x?sslmode=require",
+                "postgres://me@db/x?sslmode=require",
+            ),
+            (
+                "postgres://db/x?user=me&password=$p@w&sslmode=require",
+                "postgres://db/x?user=me&password=***&sslmode=require",
+            ),
+            ("postgres://db/x", "postgres://db/x"),
+            ("me:pw@db", "***"),
+        ] {
+            assert_eq!(without_password(url), shown);
         }
     }
 }

@@ -125,6 +125,7 @@ fn the_printed_document_is_the_same_stack() {
         let same = serde_json::to_string(&loaded.stack.services).unwrap();
         assert_eq!(text, same, "{}", case.display());
         assert_eq!(again.stack.edge, loaded.stack.edge, "{}", case.display());
+        assert_eq!(again.stack.deploy, loaded.stack.deploy, "{}", case.display());
         count += 1;
     }
     assert!(count > 5, "{count}");

@@ -264,6 +264,10 @@ tend and with Debian's `docker-compose config` (1.29.2) and brings both results 
 ports and volumes as one text each. All that differs is below; the reasons are written by hand, and a difference without one fails
 the test. Today's Compose (version 2 and the specification) differs from 1.29.2 in many places; tend follows the specification.
 
+Reading alike is not acting alike. `docker-compose` reads `deploy.update_config` and `deploy.rollback_config` and does not act upon
+them (docker/compose#13149); `tend deploy` does, with the specification's meanings, for services that run as processes. What holds
+where neither is written, and other differences of a process, are in [stack-file.md](stack-file.md#where-a-process-differs-from-what-compose-does-with-containers).
+
 | file | where | tend | docker-compose | reason |
 | --- | --- | --- | --- | --- |
 ";

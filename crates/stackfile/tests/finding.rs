@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tend_core::model::Database;
 use tend_stackfile::{FILE_NAMES, Input, find, load};
 
 use crate::disk::Memory;
@@ -81,4 +82,27 @@ fn errors_do_not_print_what_variables_stand_for() {
     .unwrap_err();
     assert!(report.errors() >= 6, "{report}");
     assert!(!report.to_string().contains("hunter2"), "{report}");
+}
+
+/// The daemon needs the password of a database; whoever reads what is printed does not.
+#[test]
+fn the_password_of_a_database_is_not_printed() {
+    let text = "name: x\nservices:\n  api: {command: run}\ndeploy:\n  databases: [{postgres: \"postgres://me:$WORD@db/x\"}, {postgres: \"postgres://me:hunter2@db/y\"}]\n";
+    let loaded = load(&Input {
+        files: &Memory::one("/s/stack.yml", text),
+        paths: vec!["/s/stack.yml".into()],
+        environment: BTreeMap::from([("WORD".to_owned(), "hunter2".to_owned())]),
+        profiles: Vec::new(),
+        name: None,
+    })
+    .unwrap();
+    for shown in [
+        loaded.document.to_yaml(),
+        loaded.document.to_json().to_string(),
+        format!("{:?} {loaded:?}", loaded.stack.deploy),
+    ] {
+        assert!(shown.contains("***") && !shown.contains("hunter2"), "{shown}");
+    }
+    let url = |name: &str| Database::Postgres(format!("postgres://me:hunter2@db/{name}"));
+    assert!(loaded.stack.deploy.databases == [url("x"), url("y")]);
 }

@@ -57,6 +57,72 @@ fn every_reference_of_the_schema_leads_somewhere() {
     assert_eq!(definitions[name]["additionalProperties"], Value::Bool(false));
 }
 
+const DEPLOY_PAGE: &str = "# How a stack file says how it is deployed
+
+<!-- Generated from crates/stackfile/tests/cases/deploy_in_full; `UPDATE=1 cargo test -p tend-stackfile generated` rewrites it. -->
+
+`deploy` of a service says how its replicas are replaced. Where `update_config` or `rollback_config` is written, what it leaves out is
+as in Compose; where neither is, one replica after the other is replaced without a gap, and a failed update goes back by itself. The
+chapter `deploy` says what is wanted of deploys of the stack as a whole. All keys are in [stack-file.md](stack-file.md).
+
+Said as a warning by `tend check`: a migration without a database to take a restore point of, a canary or smoke tests without a
+route, and stop-first where it leaves nobody to answer. A service with a fixed port is always stop-first. `tend check --print` prints a
+database's URL with `***` for its password.
+";
+
+fn example_of_deploys() -> String {
+    let path = repository().join("crates/stackfile/tests/cases/deploy_in_full/stack.yml");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_page_of_deploys_is_current() {
+    let text = format!("{DEPLOY_PAGE}\n```yaml\n{}```\n", example_of_deploys());
+    let path = repository().join("docs/reference/stack-file-deploy.md");
+    if let Err(difference) = compare(&path, &text) {
+        panic!("{difference}");
+    }
+}
+
+/// The example of deploys is template, test case and manual page at once, so it has every key.
+#[test]
+fn the_example_of_deploys_has_every_key() {
+    /// Definitions of the schema whose keys are those of deploys.
+    const RECORDS: [&str; 11] = [
+        "deploy-keep",
+        "update_config-parallelism",
+        "rollback_config-parallelism",
+        "canary-share",
+        "allow-header",
+        "smoke test-http",
+        "quiesce-post",
+        "keep-count",
+        "migrate-service",
+        "database-sqlite",
+        "service-image",
+    ];
+    const OF_A_SERVICE: [&str; 4] = ["artifact", "smoke", "quiesce", "drain_timeout"];
+    let example = example_of_deploys();
+    let schema = tend_stackfile::schema();
+    let has = |key: &str| {
+        let key = format!("{key}:");
+        let starts = |(at, _): (usize, &str)| example[..at].ends_with([' ', '\n']);
+        example.match_indices(&key).any(starts)
+    };
+    let mut found = 0;
+    for record in RECORDS {
+        let keys = schema["definitions"][record]["properties"].as_object();
+        for key in keys.unwrap_or_else(|| panic!("no `{record}`")).keys() {
+            if record != "service-image" || OF_A_SERVICE.contains(&key.as_str()) {
+                assert!(has(key), "the example says nothing of `{key}` ({record})");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
+    assert!(!has("replicas_of_nothing"));
+}
+
 /// An editor must not mark what the loader takes. Debian's docker-compose brings a validator of JSON Schema along.
 #[test]
 fn the_schema_takes_what_the_loader_takes() {

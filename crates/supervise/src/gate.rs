@@ -8,7 +8,7 @@ use tend_core::model::{Dependency, DependencyCondition, ReplicaId, Service, Serv
 use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::world::World;
 
-use crate::{chapter, launch};
+use crate::chapter;
 
 /// Returns what the service still waits for, said for a person; none when it may start.
 pub(crate) fn waits_for(world: &World, id: &ServiceId, service: &Service) -> Option<String> {
@@ -106,7 +106,7 @@ fn is_to_be_renewed(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let Some(service) = world.definition(id).filter(|_| world.is_wanted(id)) else {
         return false;
     };
-    let fingerprint = launch::fingerprint(service);
+    let fingerprint = service.fingerprint();
     let facts = world.services.get(&id.service_id());
     // Where its `prepare` failed, what runs is left running.
     let outdated =

@@ -23,10 +23,15 @@ pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, edge:
             .help("name it beside `migrate`, such as `databases: [{sqlite: data/app.db}]`");
     }
     for entry in tree.get("services").map_or(&[][..], Node::entries) {
-        let Some((name, service)) = services.iter().find(|(name, _)| name.as_str() == entry.key) else {
+        let Some(service) = entry
+            .key
+            .parse::<ServiceName>()
+            .ok()
+            .and_then(|name| services.get(&name))
+        else {
             continue;
         };
-        let is_routed = edge.routes.iter().any(|route| route.service == *name);
+        let is_routed = edge.routes.iter().any(|route| route.service == service.name);
         if is_process_workload(&service.workload) {
             check_unrouted(entry, service, is_routed, findings);
             check_stop_first(entry, service, findings);

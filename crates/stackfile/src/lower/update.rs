@@ -40,7 +40,11 @@ pub(super) fn check_range(node: &Node, key: &str, range: &RangeInclusive<Duratio
     if let Some(value) = node.get(key)
         && duration(node, key).is_some_and(|time| !range.contains(&time))
     {
-        let [from, to] = [range.start(), range.end()].map(|time| format_duration(*time));
+        let written = |time: &Duration| match time.is_zero() {
+            true => "0s".to_owned(),
+            false => format_duration(*time),
+        };
+        let (from, to) = (written(range.start()), written(range.end()));
         findings
             .error(value.place, format!("`{key}` must be from {from} to {to}"))
             .help("leave it out for the default");
@@ -239,10 +243,16 @@ pub(super) fn quiesce(node: &Node, findings: &mut Findings) -> Option<Quiesce> {
     let node = node.get("quiesce")?;
     check_range(node, "deadline", &DEADLINE, findings);
     let text = |key| node.get(key).and_then(Node::as_text).map(str::to_owned);
+    let metric = text("metric");
+    if let (Some(written), Some("")) = (node.get("metric"), metric.as_deref().map(str::trim)) {
+        findings
+            .error(written.place, "`metric` names no sample")
+            .help("write its name, or delete the line when the body is the number");
+    }
     Some(Quiesce {
         path: text("post")?,
         in_flight_path: text("in_flight")?,
-        in_flight_metric: text("metric").filter(|metric| !metric.is_empty()),
+        in_flight_metric: metric,
         deadline: duration(node, "deadline").unwrap_or(DEADLINE_DEFAULT),
     })
 }
