@@ -74,8 +74,8 @@ pub enum Stage {
     Attest,
     /// Replace the replicas of a service.
     Shift,
-    /// A deployment comes to another phase.
-    Phase,
+    /// Go back to the release before.
+    Undo,
     /// Tell who wants to know.
     Notify,
     /// Remove what is not kept.
@@ -109,7 +109,7 @@ impl Stage {
             Stage::Smoke => "smoke",
             Stage::Attest => "attest",
             Stage::Shift => "shift",
-            Stage::Phase => "phase",
+            Stage::Undo => "undo",
             Stage::Notify => "notify",
             Stage::Prune => "prune",
             Stage::Other => "step",

@@ -81,7 +81,11 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
         plain(format!("its output could not be kept in `{}`: {error}", log.display()))
     })?;
     let (stdout, stderr, mut reader) = opened;
-    let marks: Vec<Mark> = [lock.as_ref(), Some(&stdout)].into_iter().flatten().filter_map(Mark::of).collect();
+    let marks: Vec<Mark> = [lock.as_ref(), Some(&stdout)]
+        .into_iter()
+        .flatten()
+        .filter_map(Mark::of)
+        .collect();
     let stdin = lock.map_or_else(Stdio::null, Stdio::from);
     program.stdin(stdin).stdout(stdout).stderr(stderr);
     let started = shared.replicas.start_child(&mut program);

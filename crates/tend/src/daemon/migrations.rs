@@ -32,13 +32,20 @@ pub(crate) fn folder(stack: &Stack) -> Option<&Path> {
 /// # Errors
 /// A sentence, when a file or folder cannot be read.
 pub(crate) fn files(stack: &Stack) -> Result<Vec<MigrationFile>, String> {
-    let pattern = stack.deploy.migrate.as_ref().and_then(|migrate| migrate.files.as_deref());
+    let pattern = stack
+        .deploy
+        .migrate
+        .as_ref()
+        .and_then(|migrate| migrate.files.as_deref());
     let (Some(pattern), Some(folder)) = (pattern, folder(stack)) else {
         return Ok(Vec::new());
     };
     let mut files = Vec::new();
     for path in matching(folder, Path::new(pattern))? {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if tend_migration::is_forward(&name) {
             let sql = read(&path).map_err(|error| unreadable(&path, &error))?;
             files.push(MigrationFile { name, path, sql });
@@ -63,7 +70,9 @@ pub(crate) fn schema(files: &[MigrationFile]) -> Schema {
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -108,7 +117,12 @@ fn walk(folder: &Path, parts: &[String], found: &mut Vec<PathBuf>) -> Result<(),
     }
     let entries = match std::fs::read_dir(folder) {
         // A release that has no migrations yet.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(());
         }
         entries => entries.map_err(|error| unreadable(folder, &error))?,
@@ -191,7 +205,10 @@ mod tests {
             names.map(|path| path.display().to_string()).collect()
         };
         assert_eq!(found("db/migrations/*.sql"), ["db/migrations/1.sql"]);
-        assert_eq!(found("db/**/*.sql"), ["db/migrations/1.sql", "db/migrations/2026/3.sql"]);
+        assert_eq!(
+            found("db/**/*.sql"),
+            ["db/migrations/1.sql", "db/migrations/2026/3.sql"]
+        );
         assert_eq!(found("./db/migrations/1.sql"), ["db/migrations/1.sql"]);
         assert!(found("nowhere/*.sql").is_empty());
         std::fs::remove_dir_all(&folder).unwrap();

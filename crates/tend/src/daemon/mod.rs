@@ -6,11 +6,13 @@
 
 mod answer;
 mod edge_link;
+mod errand;
 mod handler;
 mod hub;
 mod identity;
 mod listeners;
 mod measure;
+mod migrations;
 mod program;
 mod readiness;
 mod record;
@@ -30,6 +32,7 @@ use tend_api::{ApiError, Class, Paths};
 use tend_base::{Clock, SystemClock};
 use tend_core::controller::{Controller, restore};
 use tend_core::journal::{Entry, Kind, Principal};
+use tend_deploy::Deploy;
 use tend_store::{DocumentKind, Files, Options, Reader, Store};
 use tend_supervise::Supervise;
 use tokio::net::UnixListener;
@@ -179,7 +182,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
     let adopting = world.replicas.values().any(|replica| replica.incarnation > 0);
-    let chapters: Chapters = Arc::from([Box::new(Supervise) as Box<dyn tend_core::controller::Chapter>]);
+    let chapters: Chapters = Arc::from([
+        Box::new(Supervise) as Box<dyn tend_core::controller::Chapter>,
+        Box::new(Deploy),
+    ]);
     let controller = Controller::new(world, chapters, principal.clone());
 
     let performer: Arc<OnceLock<Arc<Performer>>> = Arc::default();
@@ -220,6 +226,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let calls = Arc::new(Calls {
         shared: Arc::clone(&shared),
         hub: hub.clone(),
+        builds: Arc::default(),
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

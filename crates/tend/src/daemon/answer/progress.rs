@@ -170,47 +170,47 @@ struct View {
 
 /// Returns what there is to say of the steps of a stack's replicas.
 pub(super) fn stages(world: &World, stack: &StackName) -> Stages {
-        let mut stages = BTreeMap::new();
-        for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
-            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            match &replica.phase {
-                Phase::Starting => {
-                    stages.insert((id.clone(), Stage::Start), (StageState::Begun, String::new()));
-                }
-                Phase::Running { pid, .. } => {
-                    stages.insert((id.clone(), Stage::Start), (StageState::Done, format!("process {pid}")));
-                    let (state, message) = match (replica.ready_since, &replica.readiness.why) {
-                        (Some(_), _) => (StageState::Done, String::new()),
-                        (None, why) => (StageState::Waiting, why.clone().unwrap_or_default()),
-                    };
-                    stages.insert((id.clone(), Stage::Ready), (state, message));
-                }
-                Phase::Stopping { signalled: None, .. } => {
-                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
-                    stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
-                }
-                Phase::Stopping { .. } => {
-                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
-                    stages.insert((id.clone(), Stage::Stop), (StageState::Begun, text(reason)));
-                }
-                Phase::Ended { .. } => {
-                    if let Some(failure) = &replica.start_failure {
-                        stages.insert((id.clone(), Stage::Start), (StageState::Failed, failure.why.clone()));
-                    } else if let Some(last) = &replica.last_exit {
-                        let asked = last.asked.is_some() || replica.completed;
-                        let state = if asked { StageState::Done } else { StageState::Failed };
-                        // That it ended well when it was asked to goes without saying.
-                        let message = match last.exit {
-                            Exit::Exited(0) if asked => String::new(),
-                            _ => format!("it {}", last.exit),
-                        };
-                        stages.insert((id.clone(), Stage::Stop), (state, message));
-                    }
-                }
-                Phase::Absent => {}
+    let mut stages = BTreeMap::new();
+    for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        match &replica.phase {
+            Phase::Starting => {
+                stages.insert((id.clone(), Stage::Start), (StageState::Begun, String::new()));
             }
+            Phase::Running { pid, .. } => {
+                stages.insert((id.clone(), Stage::Start), (StageState::Done, format!("process {pid}")));
+                let (state, message) = match (replica.ready_since, &replica.readiness.why) {
+                    (Some(_), _) => (StageState::Done, String::new()),
+                    (None, why) => (StageState::Waiting, why.clone().unwrap_or_default()),
+                };
+                stages.insert((id.clone(), Stage::Ready), (state, message));
+            }
+            Phase::Stopping { signalled: None, .. } => {
+                let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
+            }
+            Phase::Stopping { .. } => {
+                let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                stages.insert((id.clone(), Stage::Stop), (StageState::Begun, text(reason)));
+            }
+            Phase::Ended { .. } => {
+                if let Some(failure) = &replica.start_failure {
+                    stages.insert((id.clone(), Stage::Start), (StageState::Failed, failure.why.clone()));
+                } else if let Some(last) = &replica.last_exit {
+                    let asked = last.asked.is_some() || replica.completed;
+                    let state = if asked { StageState::Done } else { StageState::Failed };
+                    // That it ended well when it was asked to goes without saying.
+                    let message = match last.exit {
+                        Exit::Exited(0) if asked => String::new(),
+                        _ => format!("it {}", last.exit),
+                    };
+                    stages.insert((id.clone(), Stage::Stop), (state, message));
+                }
+            }
+            Phase::Absent => {}
         }
-        stages
+    }
+    stages
 }
 
 impl View {

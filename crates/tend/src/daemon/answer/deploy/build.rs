@@ -51,7 +51,12 @@ pub(super) enum End {
 
 impl Builds {
     /// Begins a build; refused while another is under way.
-    pub(super) fn begin(&self, stack: &StackName, by: Principal, reason: Option<String>) -> Result<Arc<Build>, ApiError> {
+    pub(super) fn begin(
+        &self,
+        stack: &StackName,
+        by: Principal,
+        reason: Option<String>,
+    ) -> Result<Arc<Build>, ApiError> {
         if self.is_under_way(stack) {
             return Err(self.busy(stack));
         }
@@ -105,7 +110,10 @@ impl Builds {
         });
         ApiError::new(
             Class::Conflict,
-            format!("a deploy of {stack} is under way: {}now building", said.unwrap_or_default()),
+            format!(
+                "a deploy of {stack} is under way: {}now building",
+                said.unwrap_or_default()
+            ),
         )
         .hint(format!(
             "`tend deploy {stack} --follow` shows how it goes on, `tend deploy {stack} --abort` ends it"

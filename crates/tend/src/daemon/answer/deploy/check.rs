@@ -41,9 +41,15 @@ pub(super) fn report(known: &Known, stack: &StackName, target: &Release, held: &
     let mut notes = Vec::new();
     for (service, artifact) in &target.artifacts {
         if artifact.path.is_dir() {
-            notes.push(format!("the artifact {} of {service} is kept", show::short(&artifact.digest)));
+            notes.push(format!(
+                "the artifact {} of {service} is kept",
+                show::short(&artifact.digest)
+            ));
         } else {
-            reasons.push(format!("the artifact of {service} is gone: `{}`", artifact.path.display()));
+            reasons.push(format!(
+                "the artifact of {service} is gone: `{}`",
+                artifact.path.display()
+            ));
         }
     }
     for (service, process) in processes(&target.stack) {

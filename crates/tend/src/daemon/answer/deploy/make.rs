@@ -165,7 +165,9 @@ async fn schema_of(stack: &Stack) -> Result<Schema, String> {
 fn resolved(file: &Stack, built: &BTreeMap<ServiceName, Built>) -> Stack {
     let mut stack = file.clone();
     for (name, built) in built {
-        let Some(service) = stack.services.get_mut(name) else { continue };
+        let Some(service) = stack.services.get_mut(name) else {
+            continue;
+        };
         if let Workload::Process(process) = &mut service.workload {
             relocate(process, built);
         }
@@ -173,7 +175,8 @@ fn resolved(file: &Stack, built: &BTreeMap<ServiceName, Built>) -> Stack {
     stack
 }
 
-fn relocate(process: &mut Process, built: &Built) {
+/// Has a process run from what it was built into.
+pub(super) fn relocate(process: &mut Process, built: &Built) {
     let Built {
         artifact,
         source,
@@ -181,8 +184,15 @@ fn relocate(process: &mut Process, built: &Built) {
         ..
     } = built;
     // A program named by its whole path, inside of what was built, is run from the artifact too.
-    if let Some(program) = process.command.first_mut().filter(|program| Path::new(program.as_str()).is_absolute()) {
-        *program = source.relocate(&artifact.path, Path::new(program.as_str())).display().to_string();
+    if let Some(program) = process
+        .command
+        .first_mut()
+        .filter(|program| Path::new(program.as_str()).is_absolute())
+    {
+        *program = source
+            .relocate(&artifact.path, Path::new(program.as_str()))
+            .display()
+            .to_string();
     }
     process.directory.clone_from(directory);
     process.artifact_digest = Some(artifact.digest.clone());
@@ -215,7 +225,9 @@ async fn service(
         took_ms: matches!(state, StageState::Done | StageState::Failed).then(|| millis(now().mono.since(begun))),
     };
     let command = processes(&deploy.stack).find(|(service, _)| service.name == *name);
-    let command = command.and_then(|(_, process)| process.prepare.clone()).unwrap_or_default();
+    let command = command
+        .and_then(|(_, process)| process.prepare.clone())
+        .unwrap_or_default();
     build.step(told(StageState::Begun, command.join(" ")));
     let built = build_one(deploys, deploy, name, build).await;
     match &built {
@@ -224,7 +236,9 @@ async fn service(
             let message = format!(
                 "{}{}{}",
                 show::short(&built.artifact.digest),
-                revision.map(|revision| format!(" from {}", show::short(revision))).unwrap_or_default(),
+                revision
+                    .map(|revision| format!(" from {}", show::short(revision)))
+                    .unwrap_or_default(),
                 if built.reused { ", built before" } else { "" },
             );
             build.step(told(StageState::Done, message));
@@ -286,7 +300,9 @@ pub(crate) fn launch_of(world: &World, stack: &Stack, service: &ServiceName, rel
         launch.environment.remove(variable);
     }
     if let Some(release) = release {
-        launch.environment.insert("TEND_RELEASE".to_owned(), release.to_string());
+        launch
+            .environment
+            .insert("TEND_RELEASE".to_owned(), release.to_string());
     }
     Some(launch)
 }
@@ -368,9 +384,9 @@ fn on_this_host(
         NotBuilt {
             reason,
             last_lines,
-            next_step: error.hint().unwrap_or_else(|| {
-                format!("nothing was changed; all it wrote is in `{}`", log.display())
-            }),
+            next_step: error
+                .hint()
+                .unwrap_or_else(|| format!("nothing was changed; all it wrote is in `{}`", log.display())),
         }
     })
 }

@@ -23,7 +23,9 @@ use tend_core::model::{Release, Stack, StackName, Workload};
 use tend_core::world::World;
 
 pub(crate) use build::Builds;
+pub(crate) use make::launch_of;
 pub(crate) use plan::plan;
+pub(crate) use show::deployment;
 
 use crate::daemon::Shared;
 use crate::daemon::handler::no_stack;
@@ -114,7 +116,9 @@ impl Deploys {
                 Class::Config,
                 format!("the stack file of {to} does not allow a promotion from {from}"),
             )
-            .hint(format!("write `promote_from: {from}` below `deploy:` in it, and deploy or bring up {to} once")));
+            .hint(format!(
+                "write `promote_from: {from}` below `deploy:` in it, and deploy or bring up {to} once"
+            )));
         }
         let wish = Wish {
             by: by.clone(),
@@ -185,8 +189,10 @@ impl Deploys {
         }
         let known = self.of(&stack).await?;
         let Some(deployment) = &known.releases.deployment else {
-            return Err(ApiError::new(Class::Conflict, format!("no deployment of {stack} is under way"))
-                .hint("`tend releases` shows how the last ones ended"));
+            return Err(
+                ApiError::new(Class::Conflict, format!("no deployment of {stack} is under way"))
+                    .hint("`tend releases` shows how the last ones ended"),
+            );
         };
         let (number, target) = (deployment.number, deployment.target);
         let (taken, message) = word_for(deployment, word)?;
@@ -240,7 +246,9 @@ impl Deploys {
             return Err(self.builds.busy(stack));
         }
         let name = stack.clone();
-        let deployment = self.hub.ask(move |controller, _| controller.world().deployment(&name).cloned());
+        let deployment = self
+            .hub
+            .ask(move |controller, _| controller.world().deployment(&name).cloned());
         match deployment.await {
             Some(deployment) => Err(busy(stack, &deployment)),
             None => Ok(()),
@@ -338,9 +346,8 @@ impl Deploys {
             let world = controller.world();
             let releases = world.releases.get(&name)?;
             let under_way = releases.deployment.as_ref();
-            let own = under_way.filter(|deployment| {
-                deployment.number > before && deployment.target == target && deployment.by == by
-            });
+            let own = under_way
+                .filter(|deployment| deployment.number > before && deployment.target == target && deployment.by == by);
             // It may have ended between the two questions.
             let ended = releases.history.iter().rev();
             let ended = ended
@@ -415,10 +422,9 @@ fn word_for(deployment: &Deployment, word: DecideWord) -> Result<(Word, &'static
             "nothing waits to be confirmed",
             "a deployment begun with `--confirm` can be confirmed once it settled",
         ),
-        (DecideWord::Abort, Phase::Undoing | Phase::Finishing(_) | Phase::Ended(_)) => cannot(
-            "it is ending already",
-            "`tend deploy --follow` shows how it ends",
-        ),
+        (DecideWord::Abort, Phase::Undoing | Phase::Finishing(_) | Phase::Ended(_)) => {
+            cannot("it is ending already", "`tend deploy --follow` shows how it ends")
+        }
         (DecideWord::Abort, Phase::Migrating) => Ok((Word::Abort, "ends as soon as the migration has")),
         (DecideWord::Abort, _) => Ok((Word::Abort, "is aborted: what it changed is undone")),
     }

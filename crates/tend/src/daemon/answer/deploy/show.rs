@@ -18,7 +18,11 @@ const SHORT: usize = 12;
 pub(super) fn list(stack: &StackName, releases: &Releases) -> ReleaseList {
     ReleaseList {
         stack: stack.clone(),
-        releases: releases.kept.values().map(|release| summary(releases, release)).collect(),
+        releases: releases
+            .kept
+            .values()
+            .map(|release| summary(releases, release))
+            .collect(),
         deployment: releases.deployment.as_ref().map(deployment),
         history: releases.history.iter().map(attempt).collect(),
     }
