@@ -142,7 +142,9 @@ async fn connected(
     });
     *performer.edge.lock().await = Some(Arc::clone(&link));
     performer.hub.input(Input::EdgeConnected { serving }).await;
-    tokio::spawn(listen(Arc::clone(performer), link));
+    // Both ways here have read its hello.
+    let pid = performer.shared.edge_pid().unwrap_or_default();
+    tokio::spawn(listen(Arc::clone(performer), link, pid));
 }
 
 /// Lets the edge end when no stack is left that could need it: a daemon asked to end should then leave nothing behind.
@@ -161,9 +163,10 @@ pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
 /// Hands the edge what it is to serve; it says by itself when it does.
 pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoints: Endpoints) -> Result<(), String> {
     let link = performer.edge.lock().await.clone().ok_or("the edge is not connected")?;
+    let token = performer.shared.candidate_token.clone();
     let mut snapshot = performer
         .hub
-        .ask(move |controller, _| snapshot::compose(controller.world(), generation, &endpoints))
+        .ask(move |controller, _| snapshot::compose(controller.world(), generation, &endpoints, &token))
         .await;
     let listeners = &performer.shared.listeners;
     // A service's inner address that someone else holds is left out: clients are served all the same.
@@ -208,8 +211,8 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
     }
 }
 
-/// Hands on what the edge says until it is gone.
-async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
+/// Hands on what the edge of this process says until it is gone.
+async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
     let Ok(readable) = Readiness::of(link.client.as_fd()) else {
         return lost(&performer, &link).await;
     };
@@ -247,13 +250,26 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>) {
                     })
                     .await;
             }
+            FromEdge::Answered {
+                replica,
+                incarnation,
+                requests,
+                failed,
+                ..
+            } => {
+                let shared = &performer.shared;
+                shared.note_edge_counts(pid, &replica, incarnation, (requests, failed));
+            }
             FromEdge::Ejected {
                 replica,
                 incarnation,
                 why,
                 lasts_ms,
             } => {
-                let data = json!({ "reason": why.as_str(), "lasts_ms": lasts_ms });
+                let mut data = json!({ "reason": why.as_str(), "lasts_ms": lasts_ms });
+                if let Some((requests, failed)) = performer.shared.edge_counts(&replica, incarnation) {
+                    data["counted"] = json!({ "requests": requests, "failed": failed });
+                }
                 record(&performer.shared, Kind::EdgeEjected, replica, incarnation, data);
             }
             FromEdge::Readmitted { replica, incarnation } => {

@@ -1,10 +1,12 @@
 //! The daemon: build from what is kept and what runs, run, end. Crash-only: ending is no more than stopping to decide.
 //!
-//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge;
+//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
+//! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `program` keeps the copy of this very program.
 
 mod answer;
+mod edge_counts;
 mod edge_link;
 mod errand;
 mod handler;

@@ -3,14 +3,17 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tend_api::Paths;
 use tend_api::messages::LimitsReport;
-use tend_base::Mono;
+use tend_base::{Mono, Secret};
+use tend_core::model::ReplicaId;
 use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
+use super::edge_counts::EdgeCounts;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
 
@@ -49,6 +52,9 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     /// The replicas' shims.
     pub(crate) replicas: Replicas,
+    /// Asks the edge for a replica of a release that gets no requests of clients yet; another one in each life of the daemon.
+    pub(crate) candidate_token: Secret,
+    edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
 }
@@ -88,6 +94,8 @@ impl Shared {
             commits,
             listeners: Listeners::new(cores as usize),
             replicas: Replicas::default(),
+            candidate_token: random_token(),
+            edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),
             paths,
@@ -112,6 +120,22 @@ impl Shared {
         self.edge_pid.store(pid, Ordering::Relaxed);
     }
 
+    /// Notes what an edge said it counted of a life of a replica: requests and failures, in all.
+    pub(crate) fn note_edge_counts(&self, edge: u32, replica: &ReplicaId, incarnation: u64, sums: (u64, u64)) {
+        self.counts().note(edge, replica, incarnation, sums);
+    }
+
+    /// Returns the requests that a life of a replica answered or failed to, and the failures among them, as the edge last said; none
+    /// when it said nothing, as while the service is not split and the replica has not answered yet.
+    pub(crate) fn edge_counts(&self, replica: &ReplicaId, incarnation: u64) -> Option<(u64, u64)> {
+        self.counts().of(replica, incarnation)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, EdgeCounts> {
+        // Plain sums, valid after any prefix of a change.
+        self.edge_counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the proportional set size of a process in bytes.
     pub(crate) fn memory_of(&self, pid: u32) -> Option<u64> {
         let pid = i32::try_from(pid).ok()?;
@@ -127,4 +151,13 @@ impl Shared {
     pub(crate) fn looked_at(&self) -> Mono {
         Mono(self.looked_at.load(Ordering::Relaxed))
     }
+}
+
+/// Returns 128 bits that nobody can guess, in hexadecimal.
+fn random_token() -> Secret {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    // So few are given whole or not at all, and not given only by a kernel older than any that tend starts on.
+    assert_eq!(filled, Ok(bytes.len()), "invariant: the kernel gives random bytes");
+    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

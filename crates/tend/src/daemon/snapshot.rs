@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use tend_core::model::ServiceId;
-use tend_core::observed::Endpoints;
+use tend_base::Secret;
+use tend_core::deployment::Exposure;
+use tend_core::model::{Allow, ServiceId, Strategy};
+use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
 use tend_routing::{
-    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service, Snapshot,
+    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, SHARE_PERMILLE_MAX, Service,
+    Snapshot, Split,
 };
 
 /// Paths of probes, which would fill the access log with lines that tell nothing (E5).
@@ -23,8 +26,40 @@ fn quiet_paths(world: &World, id: &ServiceId) -> Vec<String> {
     paths.collect()
 }
 
-/// Returns the snapshot of a generation.
-pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> Snapshot {
+/// Returns the list of a canary, as the release that is being deployed has it.
+fn allow(world: &World, id: &ServiceId) -> Vec<Allow> {
+    let target = world
+        .deployment(&id.stack)
+        .and_then(|deployment| world.release(&id.stack, deployment.target))
+        .and_then(|release| release.stack.services.get(&id.service));
+    match target.map(|service| &service.strategy) {
+        Some(Strategy::Canary(canary)) => canary.allow.clone(),
+        Some(Strategy::Rolling) | None => Vec::new(),
+    }
+}
+
+/// Returns which requests go to the candidates of a service; none where new and old are alike.
+///
+/// A share and a list only once the candidate may be shown to clients; before, it answers who has the token. The endpoints were chosen a
+/// moment ago: should they have a candidate of a deployment that has ended since, it still gets nothing of clients.
+fn split(world: &World, id: &ServiceId, endpoints: &[Endpoint], candidate_token: &Secret) -> Option<Split> {
+    let (share_permille, allow) = match world.lane(id).map(|lane| lane.exposure) {
+        Some(Exposure::Share(share)) => (share.min(SHARE_PERMILLE_MAX), allow(world, id)),
+        Some(Exposure::Before) => (0, Vec::new()),
+        Some(Exposure::Both | Exposure::Target) | None => {
+            let left_over = endpoints.iter().any(|endpoint| endpoint.candidate);
+            (left_over.then_some(0)?, Vec::new())
+        }
+    };
+    Some(Split {
+        share_permille,
+        allow,
+        token: candidate_token.clone(),
+    })
+}
+
+/// Returns the snapshot of a generation; `candidate_token` asks for a replica of a release that is only looked at so far.
+pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, candidate_token: &Secret) -> Snapshot {
     let mut listeners: Vec<SocketAddr> = Vec::new();
     let mut routes = Vec::new();
     let mut services = Vec::new();
@@ -63,7 +98,8 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> 
                 continue;
             }
             let port = world.services.get(&id).and_then(|facts| facts.loopback_port);
-            let replicas = endpoints.get(&id).into_iter().flatten().map(|endpoint| Replica {
+            let endpoints = endpoints.get(&id).map_or(&[][..], Vec::as_slice);
+            let replicas = endpoints.iter().map(|endpoint| Replica {
                 id: endpoint.replica.clone(),
                 incarnation: endpoint.incarnation,
                 address: SocketAddr::from(([127, 0, 0, 1], endpoint.port)),
@@ -73,10 +109,12 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> 
                 } else {
                     ReplicaState::Ready
                 },
+                candidate: endpoint.candidate,
             });
             services.push(Service {
                 internal: port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
                 ejection: EjectionPolicy::default(),
+                split: split(world, &id, endpoints, candidate_token),
                 replicas: replicas.collect(),
                 id,
             });
@@ -97,5 +135,184 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints) -> 
         listeners,
         routes,
         services,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tend_core::deployment::{Deployment, Lane, Stage};
+    use tend_core::model::{AllowPlace, Release, Stack};
+    use tend_core::world::Wanted;
+
+    const STACK: &str = "mps";
+
+    fn id() -> ServiceId {
+        "mps/api/1".parse::<tend_core::model::ReplicaId>().unwrap().service_id()
+    }
+
+    fn token() -> Secret {
+        Secret::new("5f0c6f6a".to_owned())
+    }
+
+    /// The stack with one service; the list of its canary has one entry where it is one.
+    fn stack(canary: bool) -> Stack {
+        let mut stack: Stack = serde_json::from_value(json!({
+            "name": STACK,
+            "source": { "files": ["/s/stack.yml"], "directory": "/s", "owner_uid": 0, "owner_gid": 0 },
+            "services": {},
+            "edge": {
+                "listeners": [{ "address": "127.0.0.1:8080" }],
+                "routes": [],
+            },
+        }))
+        .unwrap();
+        let mut service: tend_core::model::Service = serde_json::from_value(json!({
+            "name": "api",
+            "workload": { "container": { "image": "api" } },
+            "replicas": { "count": 2 },
+            "depends_on": [],
+            "restart": {
+                "condition": "always",
+                "delay": { "secs": 1, "nanos": 0 },
+                "delay_max": { "secs": 30, "nanos": 0 },
+                "max_attempts": 5,
+                "window": { "secs": 10, "nanos": 0 },
+            },
+            "restart_schedule": null,
+            "liveness": null,
+            "readiness": null,
+            "start_period": { "secs": 0, "nanos": 0 },
+            "resources": {
+                "memory_max": null, "cpus_max": null, "pids_max": null, "memory_reserved": null, "cpus_reserved": null,
+            },
+            "stop": { "signal": 15, "grace_period": { "secs": 10, "nanos": 0 } },
+            "logs": { "file_bytes_max": 1000, "files_max": 2, "when_behind": "drop" },
+            "port": { "variable": "PORT" },
+        }))
+        .unwrap();
+        if canary {
+            service.strategy = serde_json::from_value(json!({ "canary": {
+                "share_permille": 100,
+                "allow": [{ "place": "header", "name": "x-canary", "value": "yes" }],
+                "requests_min": 1000,
+                "worse_permille": 10,
+                "patience": { "secs": 600, "nanos": 0 },
+            }}))
+            .unwrap();
+        }
+        stack.services.insert(service.name.clone(), service);
+        stack
+    }
+
+    /// A world in which release 2 is being deployed; slot 2 runs it, where the service has a lane.
+    fn world(exposure: Option<Exposure>, canary: bool) -> World {
+        let name: tend_core::model::StackName = STACK.parse().unwrap();
+        let mut world = World::default();
+        let wanted = Wanted {
+            stack: stack(false),
+            revision: 1,
+            adjustments: Default::default(),
+            removing: false,
+        };
+        world.stacks.insert(name.clone(), wanted);
+        world.services.entry(id()).or_default().loopback_port = Some(21_001);
+        let by = json!({ "daemon": { "pid": 1, "build": "test" } });
+        let release: Release = serde_json::from_value(json!({
+            "number": 2,
+            "file": stack(canary),
+            "stack": stack(canary),
+            "artifacts": {},
+            "configuration": "",
+            "made_at": 0,
+            "made_by": by,
+        }))
+        .unwrap();
+        let mut deployment: Deployment = serde_json::from_value(json!({
+            "number": 1, "target": 2, "from": 1, "purpose": "deploy", "by": by, "reason": null, "begun": 0, "confirm": null,
+            "phase": "rolling", "confirm_until": null, "lanes": {}, "acts": [], "abort": null, "approved": null,
+            "confirmed": null, "why": null,
+        }))
+        .unwrap();
+        if let Some(exposure) = exposure {
+            let lane = Lane {
+                slots: [2].into(),
+                exposure,
+                stage: Stage::Canary,
+                ..Lane::default()
+            };
+            deployment.lanes.insert(id().service, lane);
+        }
+        let releases = world.releases.entry(name).or_default();
+        releases.kept.insert(2, release);
+        releases.deployment = Some(deployment);
+        world
+    }
+
+    /// Composes with an old replica in slot 1 and a new one in slot 2; returns the service, having checked that an edge takes it.
+    fn composed(world: &World, candidate: bool) -> Service {
+        let endpoint = |slot: u32, candidate| Endpoint {
+            replica: format!("mps/api/{slot}").parse().unwrap(),
+            incarnation: u64::from(slot),
+            port: 20_000 + slot as u16,
+            draining: false,
+            candidate,
+        };
+        let endpoints = Endpoints::from([(id(), vec![endpoint(1, false), endpoint(2, candidate)])]);
+        let mut snapshot = Snapshot::parse(&compose(world, 7, &endpoints, &token()).to_json()).unwrap();
+        let service = snapshot.services.remove(0);
+        let candidates: Vec<bool> = service.replicas.iter().map(|replica| replica.candidate).collect();
+        assert_eq!(candidates, [false, candidate]);
+        service
+    }
+
+    #[test]
+    fn before_its_turn_a_candidate_gets_only_who_has_the_token() {
+        let split = composed(&world(Some(Exposure::Before), true), true).split.unwrap();
+        assert_eq!((split.share_permille, split.allow.len()), (0, 0));
+        assert_eq!(split.token, token());
+    }
+
+    #[test]
+    fn a_canary_gets_its_share_and_its_list() {
+        let split = composed(&world(Some(Exposure::Share(100)), true), true).split.unwrap();
+        assert_eq!(split.share_permille, 100);
+        assert_eq!(split.token, token());
+        let listed = Allow {
+            place: AllowPlace::Header,
+            name: "x-canary".to_owned(),
+            value: "yes".to_owned(),
+        };
+        assert_eq!(split.allow, [listed]);
+    }
+
+    #[test]
+    fn a_share_without_a_canary_has_no_list_and_never_all_requests() {
+        let split = composed(&world(Some(Exposure::Share(1000)), false), true)
+            .split
+            .unwrap();
+        assert_eq!((split.share_permille, split.allow.len()), (SHARE_PERMILLE_MAX, 0));
+    }
+
+    #[test]
+    fn where_both_serve_or_the_new_ones_alone_nothing_is_split() {
+        for exposure in [Some(Exposure::Both), Some(Exposure::Target), None] {
+            assert_eq!(composed(&world(exposure, true), false).split, None, "{exposure:?}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_left_over_from_a_moment_ago_gets_nothing_of_clients() {
+        let mut ended = world(None, true);
+        ended.releases.clear();
+        for world in [
+            ended,
+            world(Some(Exposure::Both), true),
+            world(Some(Exposure::Target), true),
+        ] {
+            let split = composed(&world, true).split.unwrap();
+            assert_eq!((split.share_permille, split.allow.len()), (0, 0));
+        }
     }
 }
