@@ -76,6 +76,9 @@ pub struct Deployment {
     pub since: Option<Mono>,
     /// When it is undone unless somebody confirms; by the wall clock, since it holds over a reboot too.
     pub confirm_until: Option<Wall>,
+    /// The same by the clock that does not jump, as far as this daemon knows.
+    #[serde(skip)]
+    pub confirm_at: Option<Mono>,
     /// What every service under way is at; a service that does not change is not in it.
     pub lanes: BTreeMap<ServiceName, Lane>,
     /// What came of each act, by what names it.

@@ -221,6 +221,16 @@ impl World {
         replica.slot <= self.slots_wanted(&replica.service_id())
     }
 
+    /// Returns how many serving replicas of a service have to be left when one is taken out on purpose: all others, or as many as a
+    /// deployment keeps while it is exchanging them.
+    #[must_use]
+    pub fn floor(&self, id: &ServiceId) -> u32 {
+        match self.lane(id) {
+            Some(lane) if !matches!(lane.stage, Stage::Waiting | Stage::Done) => lane.floor,
+            _ => self.replicas_wanted(id).saturating_sub(1),
+        }
+    }
+
     /// Returns whether what runs in a slot, whatever is to run there next, is of the release that a deployment is to bring.
     #[must_use]
     pub fn runs_target(&self, id: &ReplicaId, replica: &Replica) -> bool {

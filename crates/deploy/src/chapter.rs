@@ -1,6 +1,8 @@
 //! The phases of a deployment, and what each waits for.
 
-use tend_base::{Mono, Now, Wall};
+use std::time::Duration;
+
+use tend_base::{Mono, Now};
 use tend_core::controller::{Chapter, Decision};
 use tend_core::deployment::{Act, Deployment, Ending, Exposure, Lane, Phase, Purpose, Stage};
 use tend_core::model::{Release, Service, ServiceId, ServiceName, Stack, StackName, Workload};
@@ -117,7 +119,11 @@ impl Case<'_> {
         }
     }
 
+    /// Asks to be woken at `at`; a moment that is past is waited for no more, only for what happens.
     pub(crate) fn wake(&mut self, at: Mono) {
+        if at <= self.now.mono {
+            return;
+        }
         self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
     }
 
@@ -222,27 +228,29 @@ fn migrate(case: &mut Case<'_>) {
 
 /// Waits for somebody to say that it is good, as long as it is.
 fn confirm(case: &mut Case<'_>) {
-    if case.deployment.confirmed.is_some() {
-        case.enter(Phase::Finishing(Ending::Committed));
-        return;
-    }
     if let Some(why) = settle::fault(case) {
         case.fail(why);
         return;
     }
-    let Some(until) = case.deployment.confirm_until else {
-        case.enter(Phase::Finishing(Ending::Committed));
+    if case.deployment.confirmed.is_some() {
+        // What was restarted meanwhile is looked at once more.
+        case.enter(Phase::Settling);
+        case.deployment.confirm = None;
         return;
-    };
-    if case.now.wall >= until {
-        let time = case
-            .deployment
-            .confirm
-            .map(tend_base::format_duration)
-            .unwrap_or_default();
-        case.fail(format!("nobody confirmed it within {time}"));
+    }
+    let (time, now) = (case.deployment.confirm.unwrap_or_default(), case.now);
+    // A daemon that comes back has only the wall clock to tell how much is left, which may have jumped: never more than all of it.
+    let left = case.deployment.confirm_until.map_or(time, |until| {
+        Duration::from_millis(until.0.saturating_sub(now.wall.0)).min(time)
+    });
+    let at = *case.deployment.confirm_at.get_or_insert(now.mono + left);
+    if now.mono >= at {
+        case.fail(format!(
+            "nobody confirmed it within {}",
+            tend_base::format_duration(time)
+        ));
     } else {
-        case.wake(mono_at(until, case.now));
+        case.wake(at);
     }
 }
 
@@ -272,11 +280,6 @@ fn finish(case: &mut Case<'_>, ending: Ending) {
         return;
     }
     case.enter(Phase::Ended(ending));
-}
-
-/// Returns the moment at which the time of day will be `wall`, if no clock jumps.
-fn mono_at(wall: Wall, now: Now) -> Mono {
-    now.mono + std::time::Duration::from_millis(wall.0.saturating_sub(now.wall.0))
 }
 
 /// Returns whether a service runs as a process.

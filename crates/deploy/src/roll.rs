@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use tend_core::deployment::{Act, Exposure, Lane, Phase, Purpose, Stage};
-use tend_core::model::{FailureAction, Order, Port, ReplicaId, ServiceName, Strategy, Update};
+use tend_core::model::{FailureAction, Order, Port, ReplicaId, Service, ServiceName, Strategy, Update};
 
 use crate::chapter::{Case, is_process};
 use crate::replica::{Proof, Seen, look};
@@ -91,11 +91,11 @@ fn start(case: &mut Case<'_>, name: &ServiceName) {
     let (now, born) = (case.now.mono, case.world.incarnation_last);
     let count = case.world.replicas_wanted(&case.id(name));
     let update = update(case, name);
-    let is_new = case.old(name).is_none();
+    let alone = case.old(name).is_none() || case.new(name).is_some_and(Service::is_job);
     let lane = case.lane(name);
     (lane.since, lane.born) = (Some(now), born);
-    if is_new {
-        // There is nothing before it that could be disturbed: every slot it can have is the target's.
+    if alone {
+        // Nothing before it serves that could be disturbed: every slot it can have is the target's. A job runs once more.
         *lane = Lane {
             all: true,
             exposure: Exposure::Target,
@@ -109,7 +109,13 @@ fn start(case: &mut Case<'_>, name: &ServiceName) {
         (lane.all, lane.stage) = (true, Stage::Done);
         return;
     }
-    let portion = update.portion(count);
+    let rollback = case.deployment.purpose == Purpose::Rollback;
+    let portion = match update.order {
+        // All of them at once would leave nobody to answer.
+        Order::StopFirst if rollback && count > 1 => count - 1,
+        _ => update.portion(count),
+    };
+    let lane = case.lane(name);
     lane.exposure = Exposure::Before;
     lane.stage = Stage::Candidate;
     match update.order {

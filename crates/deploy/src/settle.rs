@@ -1,7 +1,7 @@
 //! The proof that all is as it should be, once every replica runs the target: nothing old is left, nothing is routed to it, every
 //! replica was seen to be what it should be, and clients get answers from the target alone.
 
-use tend_core::deployment::{Act, Ending, Phase, Purpose};
+use tend_core::deployment::{Act, Ending, Phase};
 use tend_core::model::{Port, ServiceName};
 use tend_core::observed::Replica;
 
@@ -46,12 +46,12 @@ pub(crate) fn advance(case: &mut Case<'_>) {
         }
     }
     match case.deployment.confirm {
-        Some(time) if case.deployment.purpose == Purpose::Deploy || case.deployment.confirm.is_some() => {
+        Some(time) => {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             case.deployment.confirm_until = Some(tend_base::Wall(case.now.wall.0.saturating_add(millis)));
             case.enter(Phase::Confirming);
         }
-        _ => case.enter(Phase::Finishing(Ending::Committed)),
+        None => case.enter(Phase::Finishing(Ending::Committed)),
     }
 }
 

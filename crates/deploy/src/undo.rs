@@ -25,7 +25,8 @@ pub(crate) fn begin(case: &mut Case<'_>) {
         let count = old_count(case, &name);
         let update = roll::update(case, &name);
         let (now, born) = (case.now.mono, case.world.incarnation_last);
-        let known = case.old(&name).is_some();
+        // A job is not run again to take it back: what it did, it did.
+        let known = case.old(&name).is_some_and(|old| !old.is_job());
         let lane = case.lane(&name);
         if lane.stage == Stage::Waiting || !known || count == 0 {
             // Never begun, or nothing to go back to: it stays, or goes, as the release before has it.
@@ -41,7 +42,8 @@ pub(crate) fn begin(case: &mut Case<'_>) {
             surge: lane.surge + if beside { missing } else { 0 },
             slots: target,
             all: false,
-            floor: 0,
+            // What runs the target leaves when it serves no more; for all else the rule without a deployment holds.
+            floor: count.saturating_sub(1),
             exposure: match lane.exposure {
                 Exposure::Before | Exposure::Share(_) => Exposure::Before,
                 Exposure::Both | Exposure::Target => Exposure::Both,

@@ -181,8 +181,7 @@ fn may_leave(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
         return true;
     }
     let service = id.service_id();
-    let wanted = world.replicas_wanted(&service);
-    let floor = world.lane(&service).map_or(wanted.saturating_sub(1), |lane| lane.floor);
+    let floor = world.floor(&service);
     let others = world
         .replicas_of(&service)
         .filter(|(other, facts)| *other != id && world.is_wanted(other) && world.serves(other, facts));

@@ -214,7 +214,8 @@ fn dependencies_are_met_at_the_first_start(replica: &ReplicaId, context: &Contex
         let Some((_, definition)) = world.service(&on) else {
             continue;
         };
-        if world.replicas_wanted(&on) == 0 && !dependency.required {
+        // While its replicas are exchanged, those beside count too.
+        if world.lane(&on).is_some() || (world.replicas_wanted(&on) == 0 && !dependency.required) {
             continue;
         }
         let missing = monitor
@@ -311,6 +312,10 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         return Ok(());
     }
     let id = replica.service_id();
+    if context.world.lane(&id).is_some() {
+        // A deployment has a floor of its own.
+        return Ok(());
+    }
     if !context
         .monitor
         .known
@@ -535,7 +540,9 @@ fn what_is_not_wanted_has_no_process(context: &Context<'_>) -> Rule {
     }
     for (kind, id, _) in context.store.documents() {
         let stack = id.split('/').next().unwrap_or_default().parse();
-        if kind != "edge" && kind != "machine" && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
+        // Releases outlive their stack: it may come back, and then wants a way back.
+        let lasts = ["edge", "machine", "release", "releases"].contains(&kind.as_str());
+        if !lasts && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
             return violation(format!("the {kind} `{id}` is still kept"));
         }
     }

@@ -3,9 +3,10 @@
 //! A seed makes a scenario, and the same seed and commit replay a run exactly. It proves the decisions, whatever is killed between any two
 //! steps; it claims nothing about the real shells, which the end-to-end tests prove with real processes.
 //!
-//! Map: `run` one run, `scenario` what it starts from, `trouble` what goes wrong and what people want, `perform` what a step does to
+//! Map: `deploys` what deploys add, `run` one run, `scenario` what it starts from, `trouble` what goes wrong and what people want, `perform` what a step does to
 //! the `host`, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `trace` and `words` how it reads.
 
+mod deploys;
 mod host;
 mod invariants;
 mod monitor;
@@ -21,5 +22,5 @@ mod words;
 pub use invariants::Violation;
 pub use random::Random;
 pub use run::{Outcome, run};
-pub use scenario::{Fault, Profile, Scenario};
+pub use scenario::{Chapter, Fault, Profile, Scenario};
 pub use trace::Trace;

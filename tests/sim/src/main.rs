@@ -1,24 +1,22 @@
-//! `tend-sim [--seed N | --seeds N] [--chapter supervise] [--trace]`: runs seeds and shows the first that breaks a rule.
+//! `tend-sim [--seed N | --seeds N] [--chapter supervise|deploy] [--trace]`: runs seeds and shows the first that breaks a rule.
 //!
 //! Owns the command line. `cargo xtask sim` calls it.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use tend_sim::{Outcome, run};
+use tend_sim::{Chapter, Outcome, Violation, run};
 
-/// Chapters that can be simulated.
-const CHAPTERS: [&str; 1] = ["supervise"];
-
-const USAGE: &str = "usage: tend-sim [--seed N | --seeds N] [--chapter supervise] [--trace]
+const USAGE: &str = "usage: tend-sim [--seed N | --seeds N] [--chapter supervise|deploy] [--trace]
 
   --seed N      one run, replayed exactly
   --seeds N     the runs 0 to N-1 (default 300)
-  --chapter C   only this chapter (default all; there is one)
+  --chapter C   only this chapter (default all)
   --trace       the whole trace of one run";
 
 struct Options {
     seeds: std::ops::Range<u64>,
+    chapters: Vec<(&'static str, Chapter)>,
     trace: bool,
 }
 
@@ -42,6 +40,7 @@ fn main() -> ExitCode {
 fn parse(arguments: &[String]) -> Option<Options> {
     let mut options = Options {
         seeds: 0..300,
+        chapters: Chapter::ALL.to_vec(),
         trace: false,
     };
     let mut words = arguments.iter().map(String::as_str);
@@ -54,7 +53,9 @@ fn parse(arguments: &[String]) -> Option<Options> {
             }
             "--seeds" => options.seeds = 0..words.next()?.parse().ok()?,
             "--chapter" => {
-                words.next().filter(|chapter| CHAPTERS.contains(chapter))?;
+                let name = words.next()?;
+                options.chapters.retain(|(known, _)| *known == name);
+                options.chapters.first()?;
             }
             _ => return None,
         }
@@ -63,9 +64,18 @@ fn parse(arguments: &[String]) -> Option<Options> {
 }
 
 fn simulate(options: &Options, output: &mut impl Write) -> io::Result<bool> {
+    for (name, chapter) in &options.chapters {
+        if !simulate_chapter(name, *chapter, options, output)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn simulate_chapter(name: &str, chapter: Chapter, options: &Options, output: &mut impl Write) -> io::Result<bool> {
     let (mut events, mut daemons) = (0, 0);
     for seed in options.seeds.clone() {
-        let outcome = run(seed, options.trace);
+        let outcome = run(chapter, seed, options.trace);
         (events, daemons) = (events + outcome.events, daemons + outcome.daemons);
         let whole = options.trace && options.seeds.end - options.seeds.start == 1;
         if whole && outcome.violation.is_none() {
@@ -73,21 +83,18 @@ fn simulate(options: &Options, output: &mut impl Write) -> io::Result<bool> {
         }
         if let Some(violation) = &outcome.violation {
             lines(&outcome, output)?;
+            let Violation { invariant, what } = violation;
+            writeln!(output, "\nseed {seed} breaks {invariant}\n  {what}")?;
+            writeln!(output, "replay: cargo xtask sim --seed {seed} --chapter {name}")?;
             writeln!(
                 output,
-                "\nseed {seed} breaks {}\n  {}",
-                violation.invariant, violation.what
+                "trace:  cargo run -p tend-sim -- --seed {seed} --chapter {name} --trace"
             )?;
-            writeln!(output, "replay: cargo xtask sim --seed {seed} --chapter supervise")?;
-            writeln!(output, "trace:  cargo run -p tend-sim -- --seed {seed} --trace")?;
             return Ok(false);
         }
     }
     let runs = options.seeds.end - options.seeds.start;
-    writeln!(
-        output,
-        "supervise: {runs} seeds hold, {events} events, {daemons} daemons"
-    )?;
+    writeln!(output, "{name}: {runs} seeds hold, {events} events, {daemons} daemons")?;
     Ok(true)
 }
 

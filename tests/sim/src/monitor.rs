@@ -260,6 +260,7 @@ impl Monitor {
             Input::ShimReplaced { replica, .. } => StepKey::ReplaceShim(replica.clone()),
             Input::Published { .. } => StepKey::Publish,
             Input::Verified { service, .. } => StepKey::Verify(service.clone()),
+            Input::Acted { stack, act, .. } => StepKey::Act(stack.clone(), act.clone()),
             Input::EdgeStartFailed { .. } | Input::EdgeConnected { .. } => StepKey::StartEdge,
             _ => return,
         };
@@ -268,6 +269,15 @@ impl Monitor {
 
     /// Remembers which replicas the daemon began to take out of service.
     pub(crate) fn note_entries(&mut self, entries: &[Entry], now: Mono) {
+        for entry in entries.iter().filter(|entry| entry.kind == Kind::DeployStage) {
+            // What moved to another definition begins with a clean record.
+            let of = |id: &ReplicaId| {
+                Some(&id.stack) == entry.subject.stack.as_ref() && Some(&id.service) == entry.subject.service.as_ref()
+            };
+            for (_, known) in self.known.iter_mut().filter(|(id, _)| of(id)) {
+                known.failures = 0;
+            }
+        }
         for entry in entries.iter().filter(|entry| entry.kind == Kind::ReplicaStopping) {
             let (Some(id), Some(reason)) = (replica_of(entry), reason_of(entry)) else {
                 continue;

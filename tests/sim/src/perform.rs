@@ -8,6 +8,7 @@ use tend_core::model::ReplicaId;
 use tend_core::observed::{Endpoints, Exit, StartFailure, StopReason};
 use tend_core::plan::{Launch, ProbeKind, Step};
 
+use crate::deploys::Flaw;
 use crate::host::Process;
 use crate::invariants::Violation;
 use crate::run::{Event, Simulation};
@@ -107,19 +108,7 @@ impl Simulation {
                     },
                 );
             }
-            Step::Act { stack, deployment, act } => {
-                let delay = self.random.millis(1..2000);
-                let result = Ok(serde_json::Value::Null);
-                self.tell(
-                    delay,
-                    Input::Acted {
-                        stack,
-                        deployment,
-                        act,
-                        result,
-                    },
-                );
-            }
+            Step::Act { stack, deployment, act } => self.act(stack, deployment, act),
             Step::StartEdge => self.start_edge(),
             Step::Publish { generation, endpoints } => self.publish(generation, endpoints),
             Step::Verify { service, revision, .. } => {
@@ -201,6 +190,7 @@ impl Simulation {
                 return;
             }
         };
+        self.show_flaw(incarnation, launch.fingerprint);
         if let Some(job) = profile.job_ms {
             let fails = self.trouble && self.random.chance(profile.crashes_early / 2);
             let after = self.random.millis(job);
@@ -224,6 +214,14 @@ impl Simulation {
 
     fn start_failure(&mut self, launch: &Launch) -> Option<StartFailure> {
         let taken = launch.port.filter(|port| self.host.taken_ports.contains(port));
+        if self.deploys.flaws.get(&launch.fingerprint) == Some(&Flaw::Start) {
+            return Some(StartFailure {
+                why: "no such file".to_owned(),
+                hint: None,
+                permanent: true,
+                port_taken: false,
+            });
+        }
         if taken.is_none() && (self.now >= self.spells.starts_fail || self.random.chance(400)) {
             return None;
         }

@@ -18,11 +18,12 @@ use tend_core::world::World;
 use tend_deploy::Deploy;
 use tend_supervise::Supervise;
 
+use crate::deploys::{self, Deploys};
 use crate::host::{FakeEdge, Host};
 use crate::invariants::{self, Violation};
 use crate::monitor::Monitor;
 use crate::random::Random;
-use crate::scenario::{CORES, PORTS, Scenario};
+use crate::scenario::{self, CORES, PORTS, Scenario};
 use crate::store::{Store, Waiting};
 use crate::trace::Trace;
 use crate::trouble::People;
@@ -122,6 +123,7 @@ pub(crate) struct Simulation {
     /// Messages of the edge arrive in the order they were sent.
     edge_channel: Mono,
     pub(crate) people: People,
+    pub(crate) deploys: Deploys,
     pub(crate) spells: Spells,
     pub(crate) trouble: bool,
     /// When everything must be as wanted.
@@ -133,13 +135,14 @@ pub(crate) struct Simulation {
     violation: Option<Violation>,
 }
 
-/// Runs a seed; `whole_trace` keeps every line of the trace.
+/// Runs a seed of a chapter; `whole_trace` keeps every line of the trace.
 #[must_use]
-pub fn run(seed: u64, whole_trace: bool) -> Outcome {
+pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome {
     let mut random = Random::new(seed);
-    let scenario = Scenario::new(&mut random);
+    let scenario = Scenario::new(chapter, &mut random);
     let mut simulation = Simulation {
         people: People::new(&scenario),
+        deploys: Deploys::default(),
         random,
         now: Mono(1_000_000_000),
         wall_offset: 1_795_265_075_123,
@@ -290,7 +293,11 @@ impl Simulation {
             Event::Fault | Event::Wish => {}
             Event::Peace => {
                 self.make_peace();
-                self.settle_by = self.now + SETTLED_WITHIN;
+                self.settle_by = self.now
+                    + match self.scenario.chapter {
+                        scenario::Chapter::Supervise => SETTLED_WITHIN,
+                        scenario::Chapter::Deploy => deploys::SETTLED_WITHIN,
+                    };
                 self.after(LOOK_EVERY, Event::Settled);
             }
             Event::Peaceful => self.last_wish(),
@@ -329,6 +336,8 @@ impl Simulation {
         };
         let number = self.commit(reaction.documents, reaction.entries.clone(), waiting);
         self.monitor.note_entries(&reaction.entries, self.now);
+        let result = deploys::entries(&reaction.entries, daemon.controller.world());
+        self.check(result);
         for entry in &reaction.entries {
             if !matches!(entry.kind, Kind::StepStarted | Kind::StepFinished) {
                 self.line(&format!("  ♦ {} {} {}", entry.kind, entry.subject, entry.data));
@@ -346,7 +355,7 @@ impl Simulation {
                 store: &self.store,
                 now: self.now,
             };
-            let result = invariants::step(&step, &context);
+            let result = invariants::step(&step, &context).and_then(|()| deploys::step(&step, &context));
             self.check(result);
             if step.is_recorded() {
                 self.line(&format!("► {step}{}", crate::words::incarnation(&step)));
@@ -497,6 +506,7 @@ impl Simulation {
             now: self.now,
         };
         let result = invariants::settled(&context, self.time())
+            .and_then(|()| deploys::a_deployment_ends(&context))
             .and_then(|()| invariants::no_acknowledged_wish_is_lost(&self.people.acknowledged, Some(context.world)));
         self.daemon = Some(daemon);
         match result {

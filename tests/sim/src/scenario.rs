@@ -76,9 +76,25 @@ pub struct Profile {
     pub prepare_fails: u64,
 }
 
+/// What a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chapter {
+    /// Stacks come, change and go.
+    Supervise,
+    /// The same, and releases are deployed and taken back.
+    Deploy,
+}
+
+impl Chapter {
+    /// All of them, with their names on the command line.
+    pub const ALL: [(&'static str, Self); 2] = [("supervise", Self::Supervise), ("deploy", Self::Deploy)];
+}
+
 /// What a run starts from.
 #[derive(Clone, Debug)]
 pub struct Scenario {
+    /// What it is about.
+    pub chapter: Chapter,
     /// What people apply.
     pub stacks: Vec<Stack>,
     /// How the processes behave.
@@ -109,11 +125,20 @@ pub(crate) const MEMORY_MAX: u64 = 100 << 20;
 
 impl Scenario {
     /// Makes the scenario of a seed.
-    pub fn new(random: &mut Random) -> Self {
+    pub fn new(chapter: Chapter, random: &mut Random) -> Self {
         let mut profiles = BTreeMap::new();
-        let stacks = (0..random.number(1..3))
+        let mut stacks: Vec<Stack> = (0..random.number(1..3))
             .map(|number| stack(random, number, &mut profiles))
             .collect();
+        if chapter == Chapter::Deploy {
+            for service in stacks.iter_mut().flat_map(|stack| stack.services.values_mut()) {
+                service.update = crate::deploys::update(random);
+                service.rollback = Update {
+                    parallelism: 0,
+                    ..service.update
+                };
+            }
+        }
         // One run in eight knows only wishes: what must hold without faults is not to be excused by them.
         let faults = if random.chance(125) {
             BTreeSet::new()
@@ -122,6 +147,7 @@ impl Scenario {
             Fault::ALL.into_iter().filter(|_| random.chance(often)).collect()
         };
         Self {
+            chapter,
             stacks,
             profiles,
             faults,

@@ -10,7 +10,7 @@ use tend_core::model::{Port, ServiceId, Stack, StackName, Workload};
 use tend_core::observed::Exit;
 
 use crate::run::{Event, Simulation};
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::{Chapter, Fault, Scenario};
 
 /// What people asked for, and what they were told was done.
 #[derive(Debug, Default)]
@@ -84,6 +84,16 @@ impl Simulation {
             return;
         };
         let input = self.people.wishes[&number].clone();
+        let about = match &input {
+            Input::Apply { stack, .. } => Some(&stack.name),
+            Input::Scale { service, .. } => Some(&service.stack),
+            _ => None,
+        };
+        // The door refuses what would change a stack under a deployment.
+        if about.is_some_and(|stack| self.world().is_some_and(|world| world.deployment(stack).is_some())) {
+            self.people.waiting = None;
+            return;
+        }
         self.people.acknowledged.unanswered(&input);
         self.handle(input, Some(number));
     }
@@ -106,6 +116,12 @@ impl Simulation {
             stack: name.clone(),
             service: self.random.pick(&services).clone(),
         };
+        if self.scenario.chapter == Chapter::Deploy
+            && self.random.chance(700)
+            && let Some(input) = self.deploy_wish(&name, by.clone())
+        {
+            return input;
+        }
         match self.random.number(0..12) {
             0 => Input::Remove { stack: name, by },
             1 | 2 => {
@@ -286,6 +302,13 @@ impl Simulation {
         if self.people.waiting.is_some() {
             self.send_wish();
             self.after(Duration::from_millis(100), Event::Peaceful);
+        } else if let Some(input) = self.last_words() {
+            self.people.last += 1;
+            self.people.wishes.insert(self.people.last, input);
+            self.people.waiting = Some(self.people.last);
+            self.after(Duration::from_millis(100), Event::Peaceful);
+        } else if self.scenario.chapter == Chapter::Deploy {
+            self.after(Duration::from_secs(5), Event::Peaceful);
         }
     }
 }
@@ -296,6 +319,10 @@ impl Acknowledged {
         match input {
             Input::Apply { stack, .. } => self.forget(&stack.name),
             Input::Remove { stack, .. } => self.forget(stack),
+            // Whatever comes of it, the stack is then as a release has it.
+            Input::Deploy(wish) => {
+                self.applied.remove(&wish.stack);
+            }
             Input::Scale { service, .. } => self.adjusted.entry(service.clone()).or_default().0 = None,
             Input::Stop { service, .. } => self.adjusted.entry(service.clone()).or_default().1 = None,
             _ => {}

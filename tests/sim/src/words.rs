@@ -18,6 +18,9 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Scale { service, replicas, .. } => format!("scale {service} to {replicas}"),
         Input::Restart { service, slot, .. } => format!("restart {service} {slot:?}"),
         Input::Stop { service, stopped, .. } => format!("stop {service}: {stopped}"),
+        Input::Deploy(wish) => format!("{:?} of release {} of {}", wish.purpose, wish.target, wish.stack),
+        Input::Decide { stack, word, .. } => format!("{word:?} of {stack}"),
+        Input::Acted { stack, act, result, .. } => format!("{act} of {stack}: {}", outcome(result)),
         Input::Prepared { service, result, .. } => format!("prepared {service}: {}", outcome(result)),
         Input::Started {
             replica,

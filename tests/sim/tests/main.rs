@@ -1,11 +1,11 @@
 //! The simulator itself: it replays, and it can fail.
 
-use tend_sim::{Fault, Random, Scenario, run};
+use tend_sim::{Chapter, Fault, Random, Scenario, run};
 
 #[test]
 fn a_seed_replays_exactly() {
     for seed in [3, 101] {
-        let (first, second) = (run(seed, true), run(seed, true));
+        let (first, second) = (run(Chapter::Deploy, seed, true), run(Chapter::Deploy, seed, true));
         assert_eq!(first.events, second.events);
         assert!(
             first.trace.lines().eq(second.trace.lines()),
@@ -17,17 +17,21 @@ fn a_seed_replays_exactly() {
 #[test]
 fn seeds_differ_and_together_know_every_fault() {
     let faults: std::collections::BTreeSet<Fault> = (0..50)
-        .flat_map(|seed| Scenario::new(&mut Random::new(seed)).faults)
+        .flat_map(|seed| Scenario::new(Chapter::Supervise, &mut Random::new(seed)).faults)
         .collect();
     assert_eq!(faults.len(), Fault::ALL.len());
-    assert!((0..50).any(|seed| Scenario::new(&mut Random::new(seed)).faults.is_empty()));
+    assert!((0..50).any(|seed| {
+        Scenario::new(Chapter::Supervise, &mut Random::new(seed))
+            .faults
+            .is_empty()
+    }));
 }
 
 #[test]
 fn some_seeds_hold() {
     // Few, so that a plain `cargo test` means it; CI runs 300.
-    for seed in 0..10 {
-        let outcome = run(seed, false);
+    for (seed, (_, chapter)) in (0..10).flat_map(|seed| Chapter::ALL.map(|chapter| (seed, chapter))) {
+        let outcome = run(chapter, seed, false);
         let trace = || outcome.trace.lines().collect::<Vec<_>>().join("\n");
         assert_eq!(outcome.violation, None, "seed {seed}\n{}", trace());
     }

@@ -8,7 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
 use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases};
 use crate::journal::{Entry, Kind, Principal};
-use crate::model::{Port, Release, ReplicaId, ServiceId, StackName};
+use crate::model::{Port, Release, ReplicaId, Service, ServiceId, StackName};
 use crate::plan::StepKey;
 
 /// Attempts kept in the state for `tend releases`; the journal has all.
@@ -85,6 +85,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             phase: Phase::Preparing,
             since: Some(now.mono),
             confirm_until: None,
+            confirm_at: None,
             lanes: Default::default(),
             acts: Default::default(),
             abort: None,
@@ -287,6 +288,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         *before = next;
         for id in moved {
+            let back = self
+                .world
+                .deployment(stack)
+                .is_some_and(|deployment| !deployment.is_target(&id));
+            let job = self.world.definition(&id).is_some_and(Service::is_job);
+            if back && job {
+                // What a job did, it did: going back does not run the one before again.
+                continue;
+            }
             if let Some(replica) = self.world.replicas.get_mut(&id).filter(|replica| !replica.is_up()) {
                 // Another definition begins with a clean record.
                 replica.begin_anew();

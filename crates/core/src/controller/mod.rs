@@ -217,8 +217,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             for (stack, deployment) in decision.deployments {
                 changed |= self.keep_deployment(&stack, deployment, now, &mut reaction);
             }
+            if changed {
+                continue;
+            }
             for (replica, reason) in decision.drains {
                 changed |= self.begin_drain(&replica, reason, now, &mut reaction);
+            }
+            if changed {
+                // First it is settled who is to run what, then who has to go, and steps are decided from what follows from both.
+                continue;
             }
             for step in decision.steps {
                 if self.in_flight.insert(step.key()) {

@@ -179,12 +179,10 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
             Step::Start {
                 replica, incarnation, ..
             } => {
-                let once = self.world.definition(&replica).is_some_and(|service| {
-                    // A job: nothing can be asked of it and nobody connects to it.
-                    service.restart.condition != crate::model::Condition::Always
-                        && service.readiness.is_none()
-                        && service.port == Port::None
-                });
+                let once = self
+                    .world
+                    .definition(&replica)
+                    .is_some_and(crate::model::Service::is_job);
                 let mut inputs = vec![Input::Started {
                     replica: replica.clone(),
                     incarnation,

@@ -30,6 +30,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     pub(super) fn apply(&mut self, stack: Stack, by: Principal, now: Now, reaction: &mut Reaction) {
         let name = stack.name.clone();
+        if self.world.deployment(&name).is_some() {
+            // Two who change one stack at once would each undo the other: the door says so, and here it is too late to.
+            return;
+        }
         let before = self.world.stacks.get(&name);
         // The same definition again is the same revision: nothing is routed anew, but that it answers is looked at again.
         let same = before.is_some_and(|wanted| wanted.stack == stack && !wanted.removing);
@@ -92,6 +96,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     pub(super) fn scale(&mut self, id: &ServiceId, replicas: u32, by: Principal, now: Now, reaction: &mut Reaction) {
+        if self.world.deployment(&id.stack).is_some() {
+            // The number is what a deployment counts by; the door says so.
+            return;
+        }
         let from = self.world.replicas_wanted(id);
         let Some(wanted) = self.world.stacks.get_mut(&id.stack) else {
             return;

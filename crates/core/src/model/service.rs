@@ -54,6 +54,14 @@ pub struct Service {
     pub quiesce: Option<Quiesce>,
 }
 
+impl Service {
+    /// Returns whether it is a job: it runs to its end, nothing can be asked of it and nobody connects to it.
+    #[must_use]
+    pub fn is_job(&self) -> bool {
+        self.restart.condition != Condition::Always && self.readiness.is_none() && self.port == Port::None
+    }
+}
+
 /// What a replica of a service is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

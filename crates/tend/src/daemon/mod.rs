@@ -185,8 +185,8 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     };
     let adopting = world.replicas.values().any(|replica| replica.incarnation > 0);
     let chapters: Chapters = Arc::from([
-        Box::new(Supervise) as Box<dyn tend_core::controller::Chapter>,
-        Box::new(Deploy),
+        Box::new(Deploy) as Box<dyn tend_core::controller::Chapter>,
+        Box::new(Supervise),
     ]);
     let controller = Controller::new(world, chapters, principal.clone());
 
