@@ -9,12 +9,19 @@
 //! Invariant: no input makes it panic (tests `no_bytes_make_it_panic`, `fuzz_corpus_sql`).
 
 mod class;
+mod cursor;
+mod file;
 mod finding;
 mod lint;
 mod rule;
+mod scope;
+mod statement;
+mod table;
+mod token;
 mod way_back;
 
-pub use class::{class, is_forward};
+pub use class::class;
+pub use file::is_forward;
 pub use finding::{Finding, Severity};
 pub use lint::lint;
 pub use rule::Rule;

@@ -1,0 +1,13 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+SET lock_timeout = '2s';
+ALTER TABLE payments ADD CONSTRAINT positive CHECK (amount > 0) NOT VALID;
+ALTER TABLE payments VALIDATE CONSTRAINT positive;
+--> finds
+contract
+3 validated-at-once
+--> postgres
+read through: payments
+AccessExclusiveLock: payments

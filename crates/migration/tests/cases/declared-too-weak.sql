@@ -1,0 +1,14 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+-- tend: expand
+SET lock_timeout = '2s';
+ALTER TABLE payments
+  ADD COLUMN memo text,
+  DROP COLUMN note;
+--> finds
+contract
+5 class-too-weak
+--> postgres
+AccessExclusiveLock: payments

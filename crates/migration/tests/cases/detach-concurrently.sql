@@ -1,0 +1,11 @@
+--> given
+CREATE TABLE events (id bigint, day date) PARTITION BY RANGE (day);
+CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE events_2 (id bigint, day date);
+INSERT INTO events_2 VALUES (1, '2026-02-02');
+--> migration
+ALTER TABLE events DETACH PARTITION events_1 CONCURRENTLY;
+--> finds
+contract
+--> postgres
+as it is

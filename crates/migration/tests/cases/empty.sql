@@ -1,0 +1,4 @@
+--> migration
+-- nothing yet
+--> finds
+expand

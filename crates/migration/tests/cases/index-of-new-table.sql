@@ -1,0 +1,11 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+CREATE TABLE refunds (id bigint PRIMARY KEY, payment bigint);
+INSERT INTO refunds SELECT id, id FROM payments;
+CREATE INDEX ON refunds (payment);
+ALTER TABLE refunds ALTER COLUMN payment SET NOT NULL, ADD UNIQUE (payment);
+--> finds
+expand
+--> postgres

@@ -1,0 +1,4 @@
+--> migration
+ALTER TYPE mood RENAME VALUE 'ok' TO 'fine';
+--> finds
+contract

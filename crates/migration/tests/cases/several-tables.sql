@@ -1,0 +1,16 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+CREATE TABLE users (id int PRIMARY KEY, name text);
+INSERT INTO users SELECT n, 'n' FROM generate_series(1, 100) n;
+--> migration
+SET lock_timeout = '2s';
+ALTER TABLE payments ADD COLUMN memo text;
+ALTER TABLE users ADD COLUMN memo text;
+DROP TABLE IF EXISTS logins;
+--> finds
+contract
+3 several-tables
+--> postgres
+AccessExclusiveLock: payments
+AccessExclusiveLock: users

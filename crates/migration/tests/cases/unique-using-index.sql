@@ -1,0 +1,11 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+CREATE UNIQUE INDEX one_user ON payments (user_id);
+--> migration
+SET lock_timeout = '2s';
+ALTER TABLE payments ADD CONSTRAINT one_user UNIQUE USING INDEX one_user;
+--> finds
+expand
+--> postgres
+AccessExclusiveLock: payments

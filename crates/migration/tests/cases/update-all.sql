@@ -1,0 +1,9 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+UPDATE payments SET amount = amount * 100;
+--> finds
+irreversible
+1 whole-table-write
+--> postgres

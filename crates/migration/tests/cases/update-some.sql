@@ -1,0 +1,8 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+UPDATE ONLY payments SET amount = 0, note = 'a, b' WHERE amount IS NULL;
+--> finds
+expand
+--> postgres

@@ -1,0 +1,12 @@
+--> given
+CREATE TABLE payments (id bigint PRIMARY KEY, user_id int, amount int, note varchar(20), fee numeric(10,2), at timestamp);
+INSERT INTO payments SELECT n, n, n, 'n', n, now() FROM generate_series(1, 100) n;
+--> migration
+VACUUM FULL payments;
+--> finds
+expand
+1 vacuum-full
+--> postgres
+as it is
+written anew: payments
+read through: payments
