@@ -100,6 +100,8 @@ impl Calls {
                     service: Some(scale.service.service),
                     slot: None,
                 };
+                // The number is what a deployment counts by.
+                self.deploys().free(&target.stack).await?;
                 for service in self.services(&target).await? {
                     let replicas = match scale.replicas {
                         Replicas::Count(count) => count,

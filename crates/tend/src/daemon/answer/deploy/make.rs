@@ -356,6 +356,7 @@ fn on_this_host(
             failed.why
         })
     };
+    let _employer = shared.replicas.employ();
     let built = tend_release::build(
         &Request {
             state: &shared.paths.state,

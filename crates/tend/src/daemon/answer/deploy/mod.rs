@@ -300,7 +300,21 @@ impl Deploys {
                     release: running.number,
                     running: Some(running.number),
                 }),
+                warnings: show::warnings(running),
                 ..Finished::default()
+            });
+        }
+        if known.releases.running.is_none() && release.stack == known.wanted {
+            // It would be called deployed, and what runs would still be what was started before.
+            return build::End::Finished(Finished {
+                reason: format!(
+                    "there is nothing to deploy: {stack} is as its file says, and {} in place, so that no release holds their code",
+                    show::run(&show::in_place(&release)),
+                ),
+                next_step: "give the services `artifact: .`, or what of their folder is to be kept, and `prepare` where it is built; \
+                            `tend restart` restarts what runs in place"
+                    .to_owned(),
+                ..refused(known, known.releases.last + 1)
             });
         }
         let baseline = self.baseline(known, &wish.by).await;
@@ -500,6 +514,7 @@ mod tests {
             phase,
             since: None,
             confirm_until: None,
+            confirm_at: None,
             lanes: Default::default(),
             acts: Default::default(),
             abort: None,

@@ -110,6 +110,7 @@ async fn look(deploys: &Deploys, file: &Stack, name: &ServiceName) -> Result<(So
     let failed = format!("{name} cannot be built");
     let work = tokio::task::spawn_blocking(move || {
         let who = identity::who(&shared, &launch, stack.as_str()).ok().flatten();
+        let _employer = shared.replicas.employ();
         tend_release::find(&Request {
             state: &shared.paths.state,
             stack: &stack,

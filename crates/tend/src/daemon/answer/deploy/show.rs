@@ -83,15 +83,8 @@ fn summary(releases: &Releases, release: &Release) -> ReleaseSummary {
         .filter_map(|artifact| artifact.revision.as_deref())
         .collect();
     let revisions: Vec<String> = revisions.into_iter().map(short).collect();
-    let in_place: Vec<&str> = processes(&release.stack)
-        .filter(|(service, _)| !release.artifacts.contains_key(&service.name))
-        .map(|(service, _)| service.name.as_str())
-        .collect();
-    let note = format!(
-        "{} run{} in place: what is in the folder is not kept by tend",
-        in_place.join(", "),
-        if in_place.len() == 1 { "s" } else { "" }
-    );
+    let in_place = in_place(release);
+    let note = format!("{} in place: what is in the folder is not kept by tend", run(&in_place));
     ReleaseSummary {
         number: release.number,
         role,
@@ -101,6 +94,29 @@ fn summary(releases: &Releases, release: &Release) -> ReleaseSummary {
         promoted_from: release.promoted_from.clone(),
         notes: if in_place.is_empty() { Vec::new() } else { vec![note] },
     }
+}
+
+/// Returns the services of a release that were not built.
+pub(super) fn in_place(release: &Release) -> Vec<&str> {
+    processes(&release.stack)
+        .filter(|(service, _)| !release.artifacts.contains_key(&service.name))
+        .map(|(service, _)| service.name.as_str())
+        .collect()
+}
+
+/// Returns names with `runs` or `run` behind them.
+pub(super) fn run(names: &[&str]) -> String {
+    format!("{} run{}", names.join(", "), if names.len() == 1 { "s" } else { "" })
+}
+
+/// Says what a deployment of a release did not replace.
+pub(super) fn warnings(release: &Release) -> Vec<String> {
+    let in_place = in_place(release);
+    let warning = format!(
+        "{} in place: no release holds that code, and what ran of it was replaced only where its definition changed",
+        run(&in_place)
+    );
+    if in_place.is_empty() { Vec::new() } else { vec![warning] }
 }
 
 /// Returns the first digits of a revision or digest, and whether the files were changed since.

@@ -17,6 +17,7 @@ use tend_core::plan::StepKey;
 use tend_core::world::World;
 
 use super::build::{Build, End, Told};
+use super::show;
 use crate::daemon::answer::progress::{Stages, Teller, millis, stages};
 use crate::daemon::answer::{events, status};
 use crate::daemon::hub::Hub;
@@ -98,6 +99,7 @@ struct Scene {
     running: Option<u64>,
     known: bool,
     urls: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Scene {
@@ -130,6 +132,10 @@ impl Scene {
             running: releases.and_then(|releases| releases.running),
             known: wanted.is_some(),
             urls: urls.unwrap_or_default(),
+            warnings: ended
+                .and_then(|ended| world.release(stack, ended.target))
+                .map(show::warnings)
+                .unwrap_or_default(),
         }
     }
 }
@@ -193,6 +199,7 @@ fn finished(stack: &StackName, scene: &Scene, number: u64) -> Option<Finished> {
                 ok: true,
                 deploy: Some(deploy(DeployOutcome::Committed)),
                 urls: scene.urls.clone(),
+                warnings: scene.warnings.clone(),
                 ..Finished::default()
             },
             Ending::Refused => Finished {

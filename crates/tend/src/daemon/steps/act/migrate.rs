@@ -40,7 +40,9 @@ pub(super) async fn restore_point(performer: &Arc<Performer>, scene: Scene) -> O
         .state
         .join("restore-points")
         .join(scene.stack().as_str());
+    let work = Arc::clone(performer);
     blocking(move || {
+        let _employer = work.shared.replicas.employ();
         let mut points = Vec::new();
         for database in &scene.target.stack.deploy.databases {
             let options = restore_point::Options {
