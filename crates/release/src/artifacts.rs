@@ -98,7 +98,7 @@ pub fn remove(state: &Path, needed: &BTreeSet<String>, spare: Duration) -> Resul
         // One that is under way is left alone.
         if let Some(lock) = name
             .strip_suffix(".lock")
-            .and_then(|stack| BuildLock::take(state, stack).ok())
+            .and_then(|stack| BuildLock::take(state, stack, Duration::ZERO).ok())
         {
             removed.bytes += lock.clear();
         }
@@ -115,11 +115,15 @@ impl Store {
         Self(state.join("artifacts"))
     }
 
-    /// Makes the folders, open to those who run what is in them.
+    /// Makes the folders. Who runs what is in them may pass through them, and nobody else may see what there is.
     pub(crate) fn make(&self) -> Result<(), Error> {
-        for folder in [self.0.clone(), self.keys(), self.0.with_file_name("builds")] {
+        for (folder, mode) in [
+            (self.0.clone(), 0o711),
+            (self.0.with_file_name("builds"), 0o711),
+            (self.keys(), 0o700),
+        ] {
             let made =
-                fs::create_dir_all(&folder).and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(0o755)));
+                fs::create_dir_all(&folder).and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(mode)));
             made.map_err(Error::file("make", &folder))?;
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tend_core::model::{Artifact, StackName};
 
 use crate::artifacts::Store;
 use crate::error::Error;
+use crate::lock::{Lock, PATIENCE};
 use crate::source::{Files, Origin, Owner, Source};
 use crate::tree::{self, Entries, Kind, Modes, Tree};
 
@@ -40,7 +41,7 @@ pub struct Request<'a> {
     pub prepare: Option<&'a [String]>,
     /// What is kept after that, relative to `directory`; all of `directory` when empty.
     pub keep: &'a [PathBuf],
-    /// The environment `prepare` runs in: another environment is another artifact.
+    /// The environment `prepare` runs in, without what is another each time: another environment is built anew.
     pub environment: &'a BTreeMap<String, String>,
     /// The git revision; what is checked out when absent.
     pub revision: Option<&'a str>,
@@ -103,7 +104,7 @@ pub fn build(
 ) -> Result<Built, Error> {
     let store = Store::of(request.state);
     store.make()?;
-    let lock = BuildLock::take(request.state, request.stack.as_str())?;
+    let lock = BuildLock::take(request.state, request.stack.as_str(), PATIENCE)?;
     lock.clear();
     let Origin { mut source, files } = Origin::of(request)?;
     if source.dirty && !request.allow_dirty {
@@ -159,6 +160,9 @@ pub fn build(
     let kept = work.0.join("kept");
     fs::create_dir(&kept).map_err(Error::file("make", &kept))?;
     tree.copy(&entries, &kept, Modes::Sealed)?;
+    // Before all is synced, so that most of what is thrown away never gets to the disk. What cannot be removed now, because a process
+    // that `prepare` left still writes there, goes with the next build.
+    let _ = tree::remove(&copy);
     let tree = Tree::open(&kept)?;
     let digest = tree.digest(&tree.all()?)?;
     store.put(&kept, &digest)?;
@@ -258,29 +262,24 @@ fn give(path: &Path, owner: Option<Owner>) -> Result<(), Error> {
 /// The right to build for a stack; given back by the kernel when its holder dies.
 #[derive(Debug)]
 pub(crate) struct BuildLock {
-    _file: File,
+    _file: Lock,
     folder: PathBuf,
 }
 
 impl BuildLock {
-    pub(crate) fn take(state: &Path, stack: &str) -> Result<Self, Error> {
+    pub(crate) fn take(state: &Path, stack: &str, patience: Duration) -> Result<Self, Error> {
         let builds = state.join("builds");
         let path = builds.join(format!("{stack}.lock"));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::file("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self {
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(Error::file("open", &path))?;
+        match Lock::take(file, patience).map_err(Error::file("lock", &path))? {
+            Some(file) => Ok(Self {
                 _file: file,
                 folder: builds.join(stack),
             }),
-            Err(TryLockError::WouldBlock) => Err(Error::Building {
+            None => Err(Error::Building {
                 stack: stack.to_owned(),
             }),
-            Err(TryLockError::Error(source)) => Err(Error::file("lock", &path)(source)),
         }
     }
 

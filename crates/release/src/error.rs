@@ -251,6 +251,9 @@ impl Error {
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on that disk".to_owned()
             }
+            Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                "make room on that disk".to_owned()
+            }
             Self::ExecutableMissing { .. } => {
                 "see that `prepare` makes it, that `artifact` keeps it and that `command` names it".to_owned()
             }

@@ -183,11 +183,13 @@ impl Checkout {
             .command
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
-            // Names are names, whatever letters they hold.
-            .env("GIT_LITERAL_PATHSPECS", "1")
             .args(["-c", "core.fsmonitor=false", "-C"])
-            .arg(&self.top)
-            .arg(verb);
+            .arg(&self.top);
+        if verb != "check-ignore" {
+            // Names are names, whatever letters they hold. That one takes them so anyhow, and refuses to be told.
+            program.command.arg("--literal-pathspecs");
+        }
+        program.command.arg(verb);
         program
     }
 }

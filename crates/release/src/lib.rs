@@ -3,7 +3,7 @@
 //! Decides nothing about deploys, and not who runs a command: the caller's callback does. It writes below one folder, the state
 //! folder, and into the folder of restore points it is given; it restores nothing.
 //!
-//! Map: `source` what a build is made from, `git` asking git, `ignore` what a folder without git leaves out, `tree` files as a list with a
+//! Map: `source` what a build is made from, `git` asking git, `ignore` what a folder without git leaves out, `lock` one at a time, `tree` files as a list with a
 //! digest, `build` from source to artifact, `artifacts` looking after what was built, `executable` whether a program can run here,
 //! `restore_point` copies of databases that were read back, `program` running git and PostgreSQL's tools, `disk` free space.
 //!
@@ -17,6 +17,7 @@ mod error;
 mod executable;
 mod git;
 mod ignore;
+mod lock;
 mod program;
 pub mod restore_point;
 mod source;

@@ -8,7 +8,7 @@ mod postgres;
 mod sqlite;
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use tend_base::{Clock, SystemClock, Wall, write_atomically};
 use tend_core::model::Database;
 
 use crate::error::Error;
+use crate::lock::{Lock, PATIENCE};
 use crate::source::Owner;
 use crate::tree::{hash, hash_of};
 
@@ -134,22 +135,17 @@ pub fn list(folder: &Path) -> Result<Vec<RestorePoint>, Error> {
 }
 
 /// Makes the folder, closes it to others, and holds it against another process that takes a restore point.
-fn open(folder: &Path) -> Result<File, Error> {
+fn open(folder: &Path) -> Result<Lock, Error> {
     let failed = || Error::file("make", folder);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)))
         .map_err(failed())?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed())?;
-    let lock = File::open(folder).map_err(failed())?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::TakingRestorePoint {
-            path: folder.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(Error::file("lock", folder)(source)),
-    }
+    let lock = File::open(folder)
+        .and_then(|file| Lock::take(file, PATIENCE))
+        .map_err(Error::file("lock", folder))?;
+    lock.ok_or_else(|| Error::TakingRestorePoint {
+        path: folder.to_owned(),
+    })
 }
 
 /// Removes copies that were not finished.
@@ -171,11 +167,11 @@ fn clear(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the oldest of the same database beyond the number to be kept.
-fn prune(folder: &Path, newest: &RestorePoint, keep: usize) -> Result<(), Error> {
-    let same = list(folder)?.into_iter().filter(|point| point.of == newest.of);
-    for point in same.skip(keep.max(1)) {
-        let Some(path) = point.path else { continue };
+/// Removes the oldest of the same database beyond the number to be kept; never the new one, wherever a clock that was set puts it.
+fn prune(folder: &Path, new: &RestorePoint, keep: usize) -> Result<(), Error> {
+    let points = list(folder)?.into_iter();
+    let others = points.filter(|point| point.of == new.of && point.path != new.path);
+    for path in others.skip(keep.saturating_sub(1)).filter_map(|point| point.path) {
         // The note first: a copy without one is a left-over, a note without copy would be a lie.
         for path in [note_of(&path), path] {
             fs::remove_file(&path).map_err(Error::file("remove", &path))?;

@@ -377,3 +377,34 @@ fn names(folder: &OwnedFd) -> rustix::io::Result<Vec<std::ffi::OsString>> {
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_is_opened_or_removed_through_a_link() {
+        let place = tend_testkit::Folder::new();
+        place.write("outside/secret", "text");
+        place.write("inside/file", "text");
+        let inside = place.path().join("inside");
+        symlink("../outside", inside.join("folder")).unwrap();
+        symlink("../outside/secret", inside.join("link")).unwrap();
+        let tree = Tree::open(&inside).unwrap();
+        // As if the links had been put there after the list was made.
+        assert!(tree.file(Path::new("file")).is_ok());
+        for path in ["link", "folder/secret"] {
+            assert!(tree.file(Path::new(path)).is_err(), "{path}");
+        }
+        assert!(tree.below(Path::new("folder"), &|_, _| false).is_err());
+        assert!(matches!(
+            tree.kind_at(Path::new("folder/secret")),
+            Err(Error::ThroughLink { .. })
+        ));
+        let folder = rustix::fs::open(&inside, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        assert!(openat(&folder, OsStr::new("folder"), OFlags::RDONLY | OFlags::DIRECTORY).is_err());
+        remove(&inside).unwrap();
+        assert!(!inside.exists() && place.path().join("outside/secret").exists());
+    }
+}

@@ -1,5 +1,15 @@
 //! Tests of what a release is made of, with real git, real databases and real kills. Each module owns one promise.
 
+mod builds;
+mod executables;
+mod fixture;
+mod format;
+mod full_disk;
+mod git_sources;
+mod killed;
+mod postgres_points;
+mod sqlite_points;
+
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.
 #[test]
 fn no_test_file_was_forgotten() {
