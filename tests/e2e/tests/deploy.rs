@@ -213,3 +213,329 @@ fn a_good_release_is_deployed_and_gone_back_from_without_a_failed_request() {
     assert_eq!(versions.last().map(String::as_str), Some("0.3"));
     shop.machine.tend(&["events", "verify"]).ok();
 }
+
+#[test]
+fn a_release_that_does_not_start_is_undone() {
+    let shop = Shop::up("no-start", "", "");
+    shop.deploy_good("0.2");
+    shop.program("serve", "#!/bin/sh\necho 'cannot open the settings' >&2\nexit 3\n");
+    shop.commit("does not start");
+    assert_harmless(&shop, UNDONE, &["exited with code 3"], &["| cannot open the settings"]);
+}
+
+#[test]
+fn a_release_that_is_never_ready_is_undone() {
+    let shop = Shop::up("unready", "", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "unready");
+    shop.commit("never ready");
+    assert_harmless(&shop, UNDONE, &["did not become ready", "503"], &["listens on"]);
+}
+
+#[test]
+fn a_release_that_crashes_when_it_was_ready_is_undone() {
+    let shop = Shop::up("crash-ready", "", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "exit-when-ready");
+    shop.commit("crashes soon");
+    assert_harmless(&shop, UNDONE, &["exited with code 3"], &["| no table called members"]);
+}
+
+#[test]
+fn a_release_that_answers_the_smoke_test_with_errors_is_undone() {
+    let shop = Shop::up("errors", "", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "errors");
+    shop.commit("answers errors");
+    assert_harmless(
+        &shop,
+        UNDONE,
+        &["smoke test", "answered 500, 200 was asked for"],
+        &["failed smoke"],
+    );
+}
+
+#[test]
+fn a_release_that_leaks_is_killed_at_its_limit_and_undone() {
+    // Looked at for longer than the leak takes to reach the limit.
+    let shop = Shop::up("leak", "    mem_limit: 64m\n", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "leak");
+    let path = shop.folder.join("stack.yml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("monitor: 600ms", "monitor: 30s")).unwrap();
+    shop.commit("leaks");
+    assert_harmless(&shop, UNDONE, &["memory"], &[]);
+}
+
+#[test]
+fn a_release_whose_program_is_missing_is_refused() {
+    let shop = Shop::up("missing", "", "");
+    shop.deploy_good("0.2");
+    std::fs::remove_file(shop.folder.join("serve")).unwrap();
+    shop.commit("forgot the program");
+    assert_harmless(&shop, REFUSED, &["serve` is missing"], &[]);
+}
+
+#[test]
+fn a_release_built_for_another_machine_is_refused() {
+    let shop = Shop::up("machine", "", "");
+    shop.deploy_good("0.2");
+    // An ELF header of a 64-bit little-endian executable for IBM's s390x, which no test of ours runs on, and nothing behind it.
+    let mut header = vec![0; 64];
+    header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+    (header[16], header[18], header[20]) = (2, 22, 1);
+    let path = shop.folder.join("serve");
+    std::fs::write(&path, header).unwrap();
+    shop.commit("built elsewhere");
+    assert_harmless(&shop, REFUSED, &["built for"], &[]);
+}
+
+/// What a migration is told in the stack file; the command lies in the checkout.
+fn migrates(shop_database: &Path, timeout: &str) -> String {
+    format!(
+        "deploy:\n  migrate: {{ service: web, command: ./migrate, timeout: {timeout} }}\n  databases:\n    - {{ sqlite: {} }}\n",
+        shop_database.display()
+    )
+}
+
+/// Returns a place for a database that every user may write to, gone with the machine of the test.
+fn database(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("tend-e2e-database-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    folder.join("shop.sqlite")
+}
+
+#[test]
+fn a_migration_that_fails_half_way_leaves_the_release_before_serving_and_a_restore_point() {
+    let database = database("half-way");
+    let shop = Shop::up("half-way", "", &migrates(&database, "20s"));
+    let marks = database.with_file_name("marks");
+    let migrate = |text: &str| {
+        shop.program(
+            "migrate",
+            &format!("#!/bin/sh\n{}", text.replace("MARKS", &marks.display().to_string())),
+        );
+    };
+    migrate("echo \"$TEND_RELEASE\" >> MARKS\n");
+    shop.deploy_good("0.2");
+    assert_eq!(std::fs::read_to_string(&marks).unwrap(), "2\n", "once, for release 2");
+    migrate("echo half >> MARKS\necho 'step 1 of 2'\necho 'no such column: points' >&2\nexit 4\n");
+    shop.serve("0.3", "");
+    shop.commit("migrates badly");
+    assert_harmless(
+        &shop,
+        UNDONE,
+        &["migrate", "ended with exit status: 4"],
+        &["| step 1 of 2", "| no such column: points"],
+    );
+    assert_eq!(
+        std::fs::read_to_string(&marks).unwrap(),
+        "2\nhalf\n",
+        "not tried again by itself"
+    );
+    let acts = shop.machine.events("deploy.acted");
+    let taken = acts.iter().filter(|event| event["data"]["act"] == "restore_point");
+    assert!(taken.clone().count() == 2 && taken.into_iter().all(|event| event["data"]["outcome"] == "done"));
+    std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_migration_that_hangs_is_ended_with_all_it_started() {
+    let database = database("hangs");
+    let shop = Shop::up("hangs", "", &migrates(&database, "2s"));
+    shop.program("migrate", "#!/bin/sh\nexit 0\n");
+    shop.deploy_good("0.2");
+    let pids = database.with_file_name("pids");
+    shop.program(
+        "migrate",
+        &format!(
+            "#!/bin/sh\nsetsid sleep 600 &\necho $! $$ > {}\necho waiting for a lock\nsleep 600\n",
+            pids.display()
+        ),
+    );
+    shop.serve("0.3", "");
+    shop.commit("hangs");
+    assert_harmless(&shop, UNDONE, &["did not end within 2s"], &["| waiting for a lock"]);
+    for pid in std::fs::read_to_string(&pids).unwrap().split_whitespace() {
+        let pid: i32 = pid.parse().unwrap();
+        wait_until("what the migration started is gone", || !crate::rig::is_alive(pid));
+    }
+    std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_second_deploy_is_refused_with_the_holder_of_the_lock_and_the_first_can_be_aborted() {
+    let shop = Shop::up("lock", "", "deploy: { approval: true }\n");
+    shop.serve("0.2", "");
+    shop.commit("second");
+    let stack = shop.stack();
+    let mut first = shop
+        .machine
+        .command("tend", &["deploy", &stack, "--reason", "less latency"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("it waits to be approved", || {
+        shop.releases()["deployment"]["phase"] == "waiting for approval"
+    });
+    let refused = shop.deploy(&[]);
+    assert_eq!(refused.code, 5, "{}", refused.said());
+    for part in ["release 2", "less latency", "ago by", "waiting for approval", "--abort"] {
+        assert!(
+            refused.said().contains(part),
+            "`{part}` is missing in: {}",
+            refused.said()
+        );
+    }
+    for command in [&["up", stack.as_str()][..], &["scale", "shop/web=3"]] {
+        assert_eq!(
+            shop.machine.tend(command).code,
+            5,
+            "{command:?} changes what is being deployed"
+        );
+    }
+    // Whoever leaves loses only the telling.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(shop.releases()["deployment"]["phase"], "waiting for approval");
+    shop.machine.tend(&["approve", "shop", "--why", "seen on staging"]).ok();
+    shop.machine.tend(&["deploy", &stack, "--follow"]).ok();
+    assert_eq!(shop.version(), "0.2");
+    let decided = shop.machine.events("deploy.decided").pop().unwrap();
+    assert_eq!(decided["data"]["why"], "seen on staging");
+    shop.serve("0.3", "");
+    shop.commit("third");
+    let mut third = shop.machine.command("tend", &["deploy", &stack]).spawn().unwrap();
+    wait_until("it waits to be approved", || {
+        shop.releases()["deployment"]["phase"] == "waiting for approval"
+    });
+    shop.machine.tend(&["reject", "shop", "--why", "not on a Friday"]).ok();
+    assert_eq!(third.wait().unwrap().code(), Some(REFUSED));
+    shop.assert_only("0.2", "refused");
+    assert_eq!(shop.machine.tend(&["confirm", "shop"]).code, 5, "nothing is under way");
+}
+
+#[test]
+fn what_nobody_confirms_is_undone_by_itself_and_what_somebody_does_stays() {
+    let shop = Shop::up("confirm", "", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "");
+    shop.commit("third");
+    let client = Client::of(&shop);
+    let done = shop.deploy(&["--confirm", "1s"]);
+    assert_eq!(done.code, UNDONE, "{}", done.said());
+    assert!(done.said().contains("nobody confirmed it within 1s"), "{}", done.said());
+    shop.assert_only("0.2", "undone");
+    let stack = shop.stack();
+    let mut again = shop
+        .machine
+        .command("tend", &["deploy", &stack, "--confirm", "10m"])
+        .spawn()
+        .unwrap();
+    wait_until("it waits to be confirmed", || {
+        shop.releases()["deployment"]["phase"] == "waiting to be confirmed"
+    });
+    assert_eq!(shop.version(), "0.3");
+    shop.machine.tend(&["confirm", "shop"]).ok();
+    assert_eq!(again.wait().unwrap().code(), Some(0));
+    shop.assert_only("0.3", "committed");
+    client.versions();
+}
+
+#[test]
+fn changes_that_are_in_no_commit_are_refused_unless_they_are_meant() {
+    let shop = Shop::up("dirty", "", "");
+    shop.deploy_good("0.2");
+    shop.serve("0.3", "");
+    let done = shop.deploy(&[]);
+    assert_eq!(done.code, REFUSED, "{}", done.said());
+    assert!(done.said().contains("changes that are in no commit"), "{}", done.said());
+    shop.assert_only("0.2", "committed");
+    shop.deploy(&["--allow-dirty"]).ok();
+    assert_eq!(shop.version(), "0.3");
+    // A revision that was committed is not what lies in the folder.
+    shop.deploy(&["--revision", "HEAD"]).ok();
+    assert_eq!(shop.version(), "0.2");
+}
+
+#[test]
+fn up_does_not_replace_a_release_unless_it_is_told_to() {
+    let shop = Shop::up("up", "", "");
+    shop.deploy_good("0.2");
+    let stack = shop.stack();
+    shop.machine.tend(&["up", &stack]).ok();
+    assert_eq!(shop.version(), "0.2");
+    let path = shop.folder.join("stack.yml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("replicas: 2", "replicas: 1")).unwrap();
+    let refused = shop.machine.tend(&["up", &stack]);
+    assert_eq!(refused.code, 5, "{}", refused.said());
+    assert!(refused.said().contains("tend deploy"), "{}", refused.said());
+    let plan = shop.machine.json(&["plan", &stack]);
+    assert_eq!((&plan["release"], &plan["from"]), (&Value::from(3), &Value::from(2)));
+    shop.serve("0.4", "");
+    shop.machine.tend(&["up", &stack, "--in-place"]).ok();
+    assert_eq!(shop.machine.states("shop", "web"), ["ready"]);
+    assert_eq!(shop.version(), "0.4");
+}
+
+#[test]
+fn a_stack_that_runs_in_place_alone_is_not_called_deployed() {
+    let machine = Machine::new("in-place");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n",
+    );
+    machine.tend(&["up", &folder]).ok();
+    let done = machine.tend(&["deploy", &folder]);
+    assert_eq!(done.code, REFUSED, "{}", done.said());
+    assert!(done.said().contains("in place"), "{}", done.said());
+    assert_eq!(
+        machine.json(&["releases", "shop"])["releases"],
+        Value::Array(Vec::new())
+    );
+}
+
+#[test]
+fn staging_is_promoted_with_the_same_artifact_and_another_configuration() {
+    let shop = Shop::up("promote", "", "");
+    shop.deploy_good("0.2");
+    let port = free_port();
+    let service = shop.machine.folder.join("e2e-service");
+    let live = shop.machine.stack(
+        "live",
+        &format!(
+            "services:\n  web:\n    command: ../shop/serve\n    artifact: [.]\n    port: PORT\n\
+             \x20   environment: {{ E2E_SERVICE: {}, WHERE: live }}\n    readiness: {{ http: /ready }}\n\
+             \x20   deploy: {{ update_config: {{ order: start-first, failure_action: rollback, consecutive: 1 }} }}\n\
+             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n\
+             deploy: {{ promote_from: shop }}\n",
+            service.display()
+        ),
+    );
+    shop.machine.tend(&["up", &live]).ok();
+    let denied = shop.machine.tend(&["promote", "--from", "live", "--to", "shop"]);
+    assert_ne!(denied.code, 0, "the other way nobody allowed");
+    shop.machine
+        .tend(&[
+            "promote",
+            "--from",
+            "shop",
+            "--to",
+            "live",
+            "--reason",
+            "a week on staging",
+        ])
+        .ok();
+    let of = |stack: &str, number: &str| shop.machine.json(&["release", "show", stack, number]);
+    let (staging, promoted) = (of("shop", "2"), of("live", "2"));
+    assert_eq!(promoted["promoted_from"], "shop/2");
+    assert_eq!(
+        promoted["artifacts"]["web"]["digest"],
+        staging["artifacts"]["web"]["digest"]
+    );
+    assert_ne!(promoted["configuration"], staging["configuration"]);
+    assert_eq!(get(port, "/version").unwrap().body.trim(), "0.2");
+}

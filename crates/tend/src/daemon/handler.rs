@@ -274,12 +274,9 @@ impl Calls {
 
     async fn plan(&self, body: PlanBody, by: Principal) -> Result<Reply, ApiError> {
         let PlanBody { stack, deploy } = body;
-        let running = self.running(&stack.name).await;
-        if deploy || running.as_ref().is_some_and(|running| running.file != stack) {
+        if deploy || self.running(&stack.name).await.is_some() {
             return deploy::plan(&self.deploys(), stack, by).await;
         }
-        let from = running.as_ref().map(|running| running.number);
-        let stack = running.map_or(stack, |running| running.stack);
         let report = self.hub.ask(move |controller, now| {
             let name = stack.name.clone();
             let mut warnings = Vec::new();
@@ -305,7 +302,7 @@ impl Calls {
                 steps: planned(plan),
                 warnings,
                 release: None,
-                from,
+                from: None,
             }
         });
         Ok(Reply::json(&report.await))

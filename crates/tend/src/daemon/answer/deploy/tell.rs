@@ -11,23 +11,22 @@ use tend_api::messages::{DeployOutcome, Deployed, Finished, Progress, ProgressLi
 use tend_api::{ClientGone, LineSender, Reply, lines};
 use tend_base::{Mono, Now};
 use tend_core::deployment::{Act, Deployment, Ended, Ending, Exposure, Phase, Purpose, Stage as LaneStage};
-use tend_core::journal::{CrashCard, Filter, Kind, KindPattern};
-use tend_core::model::{ServiceId, StackName};
+use tend_core::model::{ReplicaId, ServiceId, StackName};
 use tend_core::plan::StepKey;
 use tend_core::world::World;
 
 use super::build::{Build, End, Told};
 use super::show;
 use crate::daemon::answer::progress::{Stages, Teller, millis, stages};
-use crate::daemon::answer::{events, status};
+use crate::daemon::answer::{logs, status};
 use crate::daemon::hub::Hub;
 use crate::daemon::{Shared, now};
 
 /// A change that was not announced is seen after this long at the latest.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Ends of replicas that are looked through for the one a deployment failed by.
-const EXITS_MAX: usize = 50;
+/// Lines of output that are shown of the replica a deployment failed by.
+const LAST_LINES: u32 = 10;
 
 /// Starts telling of a build, and of the deployment it becomes.
 pub(super) fn build(shared: Arc<Shared>, hub: Hub, build: Arc<Build>) -> Reply {
@@ -111,9 +110,6 @@ impl Scene {
             StepKey::Act(of, act) if of == stack => Some(act.clone()),
             _ => None,
         });
-        let mut stages = stages(world, stack);
-        // Only what the deployment exchanges: the rest of the stack is none of its doing.
-        stages.retain(|(id, _), _| deployment.is_some_and(|deployment| deployment.lanes.contains_key(&id.service)));
         let wanted = world.stacks.get(stack);
         let urls = wanted.map(|wanted| {
             let ids = wanted.stack.services.keys().map(|service| ServiceId {
@@ -127,7 +123,7 @@ impl Scene {
         Self {
             deployment: deployment.cloned(),
             under_way: acts.collect(),
-            stages,
+            stages: stages(world, stack),
             ended: ended.cloned(),
             running: releases.and_then(|releases| releases.running),
             known: wanted.is_some(),
@@ -258,38 +254,26 @@ fn in_parts(why: &str) -> (String, Vec<String>) {
     (lines.next().unwrap_or_default(), lines.collect())
 }
 
-/// Returns the last lines of the replica that a reason names, as its end has them in the journal.
+/// Returns the last lines that the replica wrote that a reason names, since the deployment began.
 async fn last_lines(shared: &Arc<Shared>, stack: &StackName, scene: &Scene, reason: &str) -> Vec<String> {
     let begun = match (&scene.ended, &scene.deployment) {
-        (Some(ended), _) => ended.begun,
-        (None, Some(deployment)) => deployment.begun,
-        (None, None) => return Vec::new(),
+        (Some(ended), _) => Some(ended.begun),
+        (None, deployment) => deployment.as_ref().map(|deployment| deployment.begun),
     };
-    let filter = Filter {
-        stack: Some(stack.clone()),
-        kinds: vec![KindPattern::from(Kind::ReplicaExited.as_str())],
-        since: Some(begun),
-        limit: Some(EXITS_MAX),
-        newest_first: true,
-        ..Filter::default()
+    let Some(replica) = named(reason, stack) else {
+        return Vec::new();
     };
-    // What cannot be read is missed here, and said where the journal is looked at itself.
-    let exits = events::read(shared, filter).await.unwrap_or_default();
-    let cards = exits.into_iter().filter_map(|event| {
-        let named = event.subject.to_string();
-        let card = serde_json::from_value::<CrashCard>(event.data).ok()?;
-        Some((named, card.last_lines))
-    });
-    let mut of_it = cards.filter(|(named, lines)| names(reason, named) && !lines.is_empty());
-    of_it.next().map(|(_, lines)| lines).unwrap_or_default()
+    let folder = shared.logs_folder();
+    let read = tokio::task::spawn_blocking(move || logs::last_lines_since(&folder, &replica, begun, LAST_LINES));
+    // What cannot be read is missed here, and said where the logs are looked at themselves.
+    read.await.unwrap_or_default()
 }
 
-/// Returns whether a reason names a replica: the whole name, not the beginning of a longer one.
-fn names(reason: &str, replica: &str) -> bool {
-    reason.match_indices(replica).any(|(at, _)| {
-        let next = reason[at + replica.len()..].chars().next();
-        !replica.is_empty() && !next.is_some_and(|next| next.is_alphanumeric())
-    })
+/// Returns the replica of a stack that a reason names.
+fn named(reason: &str, stack: &StackName) -> Option<ReplicaId> {
+    let words = reason.split(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | ';' | '(' | ')' | '`'));
+    let mut replicas = words.filter_map(|word| word.parse::<ReplicaId>().ok());
+    replicas.find(|id| id.stack == *stack)
 }
 
 /// Remembers what was told of a deployment.
@@ -297,13 +281,13 @@ fn names(reason: &str, replica: &str) -> bool {
 struct DeploymentTeller {
     teller: Teller,
     begun: bool,
+    going_back: bool,
 }
 
 impl DeploymentTeller {
     fn news(&mut self, stack: &StackName, scene: &Scene, now: Now) -> Vec<Progress> {
         let mut news = Vec::new();
         if let Some(deployment) = &scene.deployment {
-            self.phase(&mut news, stack, deployment, now);
             for act in &scene.under_way {
                 self.act(&mut news, stack, act, StageState::Begun, String::new(), now);
             }
@@ -315,15 +299,25 @@ impl DeploymentTeller {
                 self.act(&mut news, stack, act, state, message, now);
             }
             self.lanes(&mut news, stack, deployment, now);
+            self.phase(&mut news, stack, deployment, now);
         }
-        let mut of_replicas = Vec::new();
+        if scene.ended.as_ref().is_some_and(|ended| ended.result == Ending::Undone) {
+            self.back(&mut news, stack, now);
+        }
+        let lanes = scene.deployment.as_ref().map(|deployment| &deployment.lanes);
         for ((id, stage), (state, message)) in &scene.stages {
-            let teller = &mut self.teller;
-            teller.tell(&mut of_replicas, id.to_string(), *stage, *state, message.clone(), now);
-        }
-        // How the replicas were when the telling began is no news.
-        if self.begun {
-            news.extend(of_replicas);
+            // That a replica is not ready at once is no news either; on a terminal it is seen while it lasts.
+            let state = match (stage, state) {
+                (Stage::Ready, StageState::Waiting) => StageState::Begun,
+                (_, state) => *state,
+            };
+            let mut said = Vec::new();
+            self.teller
+                .tell(&mut said, id.to_string(), *stage, state, message.clone(), now);
+            // How the replicas were when the telling began is no news, and what the deployment leaves alone is none of its doing.
+            if self.begun && lanes.is_some_and(|lanes| lanes.contains_key(&id.service)) {
+                news.extend(said);
+            }
         }
         self.begun = true;
         news
@@ -354,23 +348,24 @@ impl DeploymentTeller {
                 tell(Stage::Wait, StageState::Waiting, text);
             }
             Phase::Undoing => {
+                self.going_back = true;
                 let why = deployment.why.as_deref().unwrap_or_default();
                 tell(Stage::Undo, StageState::Waiting, in_parts(why).0);
-            }
-            Phase::Finishing(Ending::Undone)
-                if deployment.lanes.values().any(|lane| lane.stage > LaneStage::Waiting) =>
-            {
-                tell(
-                    Stage::Undo,
-                    StageState::Done,
-                    "the release before serves alone".to_owned(),
-                );
             }
             Phase::Finishing(Ending::Committed) if deployment.confirmed.is_some() => {
                 let who = deployment.confirmed.as_deref().unwrap_or_default();
                 tell(Stage::Wait, StageState::Done, format!("confirmed by {who}"));
             }
             _ => {}
+        }
+    }
+
+    /// Tells that it went back, where it was told that it goes back.
+    fn back(&mut self, news: &mut Vec<Progress>, stack: &StackName, now: Now) {
+        if self.going_back {
+            let message = "the release before serves alone".to_owned();
+            self.teller
+                .tell(news, stack.to_string(), Stage::Undo, StageState::Done, message, now);
         }
     }
 
@@ -445,10 +440,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_names_a_replica_only_by_its_whole_name() {
-        assert!(names("mps/api/1 exited with code 1", "mps/api/1"));
-        assert!(names("the smoke test failed: mps/api/1: no answer", "mps/api/1"));
-        assert!(!names("mps/api/12 exited with code 1", "mps/api/1"));
-        assert!(!names("anything", ""));
+    fn the_replica_that_a_reason_names_is_found() {
+        let stack: StackName = "mps".parse().unwrap();
+        let found = |reason: &str| named(reason, &stack).map(|id| id.to_string());
+        assert_eq!(found("mps/api/1 exited with code 1").as_deref(), Some("mps/api/1"));
+        let smoke = "the smoke test of the new api failed: mps/api/12: GET /health answered 500, 200 was asked for";
+        assert_eq!(found(smoke).as_deref(), Some("mps/api/12"));
+        assert_eq!(
+            found("could not migrate: `bin/migrate/1` ended with exit status: 1"),
+            None
+        );
+        assert_eq!(found("shop/web/1 exited with code 1"), None);
     }
 }

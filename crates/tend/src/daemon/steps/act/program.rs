@@ -8,10 +8,17 @@ use tend_release::Executable;
 /// Returns where the program of a command is: one with a `/` is relative to `folder`, one without is searched in `path`.
 pub(super) fn find(program: &str, folder: &Path, path: &str) -> Option<PathBuf> {
     if program.contains('/') {
-        return Some(folder.join(program));
+        return Some(plain(folder.join(program)));
     }
     let folders = path.split(':').map(|part| folder.join(part));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+    folders
+        .map(|folder| plain(folder.join(program)))
+        .find(|path| path.is_file())
+}
+
+/// Returns a path without the `.` that say nothing.
+fn plain(path: PathBuf) -> PathBuf {
+    path.components().collect()
 }
 
 /// Looks whether the program of a command can run here.
@@ -28,7 +35,7 @@ mod tests {
     #[test]
     fn a_program_is_found_as_the_shim_finds_it() {
         let folder = Path::new("/srv/app");
-        assert_eq!(find("bin/api", folder, "/bin"), Some("/srv/app/bin/api".into()));
+        assert_eq!(find("./bin/api", folder, "/bin"), Some("/srv/app/bin/api".into()));
         assert_eq!(find("/opt/api", folder, "/bin"), Some("/opt/api".into()));
         assert_eq!(find("sh", folder, "/nowhere:/bin"), Some("/bin/sh".into()));
         assert_eq!(find("no-such-program", folder, "/bin"), None);
