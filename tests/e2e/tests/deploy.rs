@@ -540,3 +540,161 @@ fn staging_is_promoted_with_the_same_artifact_and_another_configuration() {
     assert_ne!(promoted["configuration"], staging["configuration"]);
     assert_eq!(get(port, "/version").unwrap().body.trim(), "0.2");
 }
+
+#[test]
+fn a_deploy_that_is_to_pause_is_held_until_a_person_decides() {
+    let shop = Shop::up("held", "", "");
+    shop.deploy_good("0.2");
+    let path = shop.folder.join("stack.yml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("failure_action: rollback", "failure_action: pause")).unwrap();
+    shop.serve("0.3", "errors");
+    shop.commit("answers errors");
+    let client = Client::of(&shop);
+    let done = shop.deploy(&[]);
+    assert_eq!(done.code, 12, "{}", done.said());
+    assert!(
+        done.said().contains("held half-way") && done.said().contains("tend approve"),
+        "{}",
+        done.said()
+    );
+    assert_eq!(shop.deploy(&[]).code, 5, "it still holds the lock");
+    let stack = shop.stack();
+    shop.machine
+        .tend(&["deploy", &stack, "--abort", "--reason", "it is broken"])
+        .ok();
+    let end = shop.machine.tend(&["deploy", &stack, "--follow"]);
+    assert_eq!(end.code, UNDONE, "{}", end.said());
+    shop.assert_only("0.2", "undone");
+    assert_eq!(client.versions(), ["0.2"]);
+}
+
+#[test]
+fn a_migration_outlives_a_killed_daemon_and_is_never_run_twice_at_once() {
+    let database = database("outlives");
+    let shop = Shop::up("outlives", "", &migrates(&database, "30s"));
+    shop.program("migrate", "#!/bin/sh\nexit 0\n");
+    shop.deploy_good("0.2");
+    let (marks, go_on) = (database.with_file_name("marks"), database.with_file_name("go-on"));
+    shop.program(
+        "migrate",
+        &format!(
+            "#!/bin/sh\necho begin >> {marks}\nwhile [ ! -e {go_on} ]; do echo still at it; sleep 0.05; done\necho end >> {marks}\n",
+            marks = marks.display(),
+            go_on = go_on.display()
+        ),
+    );
+    shop.serve("0.3", "");
+    shop.commit("third");
+    let stack = shop.stack();
+    let quiet = std::process::Stdio::null;
+    let mut deploy = shop
+        .machine
+        .command("tend", &["deploy", &stack])
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn()
+        .unwrap();
+    let said = || std::fs::read_to_string(&marks).unwrap_or_default();
+    wait_until("it migrates", || said() == "begin\n");
+    crate::rig::kill(shop.machine.daemon());
+    deploy.wait().unwrap();
+    shop.machine.start_daemon();
+    assert_eq!(said(), "begin\n", "the first still runs, and no second beside it");
+    std::fs::write(&go_on, "").unwrap();
+    let end = shop.machine.tend(&["deploy", &stack, "--follow"]);
+    assert_eq!(end.code, 0, "{}", end.said());
+    assert_eq!(
+        said(),
+        "begin\nend\nbegin\nend\n",
+        "once more to be sure, one after the other"
+    );
+    shop.assert_only("0.3", "committed");
+    std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_contract_migration_is_held_back_while_a_release_that_needs_it_may_have_to_run() {
+    let database = database("contract");
+    let seen = database.with_file_name("seen");
+    let shop = Shop::up(
+        "contract",
+        "",
+        "deploy:\n  migrate: { service: web, command: ./migrate, timeout: 20s, files: 'migrations/*.sql' }\n",
+    );
+    shop.program("migrate", &format!("#!/bin/sh\nls migrations > {}\n", seen.display()));
+    std::fs::create_dir_all(shop.folder.join("migrations")).unwrap();
+    let sql = |name: &str, text: &str| std::fs::write(shop.folder.join("migrations").join(name), text).unwrap();
+    sql(
+        "0001_members.sql",
+        "CREATE TABLE members (id bigint PRIMARY KEY, note text);\n",
+    );
+    shop.deploy_good("0.2");
+    sql("0002_drop_note.sql", "ALTER TABLE members DROP COLUMN note;\n");
+    let said = shop.deploy_good("0.3");
+    assert!(said.contains("held back: 0002_drop_note.sql"), "{said}");
+    let files = || std::fs::read_to_string(&seen).unwrap();
+    assert_eq!(files(), "0001_members.sql\n");
+    // It was not run, so there is a way back.
+    shop.machine.tend(&["rollback", "shop", "--check"]).ok();
+    // Every release that may have to run knows it by now.
+    shop.deploy_good("0.4");
+    shop.deploy_good("0.5");
+    assert_eq!(files(), "0001_members.sql\n0002_drop_note.sql\n");
+    shop.machine.tend(&["rollback", "shop", "--check"]).ok();
+    let back = shop.machine.tend(&["rollback", "shop", "--to", "2"]);
+    assert_eq!(back.code, REFUSED, "{}", back.said());
+    assert!(back.said().contains("0002_drop_note.sql"), "{}", back.said());
+    assert_eq!(shop.version(), "0.5");
+    std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn who_wants_to_know_is_told_and_what_is_not_kept_is_removed() {
+    let place = database("told");
+    let told = place.with_file_name("told");
+    let shop = Shop::up(
+        "told",
+        "",
+        &format!(
+            "deploy:\n  keep: {{ count: 0 }}\n  environment: production\n  notify: \"sh -c 'env | grep ^TEND_DEPLOY_ | sort > {}'\"\n",
+            told.display()
+        ),
+    );
+    shop.serve("0.2", "");
+    shop.commit("second");
+    shop.deploy(&["--reason", "less latency"]).ok();
+    let facts = || std::fs::read_to_string(&told).unwrap_or_default();
+    for fact in [
+        "STACK=shop",
+        "ENVIRONMENT=production",
+        "RELEASE=2",
+        "FROM=1",
+        "RUNNING=2",
+        "RESULT=committed",
+        "REASON=less latency",
+    ] {
+        assert!(
+            facts().contains(&format!("TEND_DEPLOY_{fact}\n")),
+            "{fact} is missing in {}",
+            facts()
+        );
+    }
+    shop.serve("0.3", "errors");
+    shop.commit("third");
+    assert_eq!(shop.deploy(&[]).code, UNDONE);
+    assert!(
+        facts().contains("TEND_DEPLOY_RESULT=undone\n") && facts().contains("TEND_DEPLOY_WHY="),
+        "{}",
+        facts()
+    );
+    shop.deploy_good("0.4");
+    shop.deploy_good("0.5");
+    let list = shop.releases();
+    let kept: Vec<u64> = (list["releases"].as_array().unwrap().iter())
+        .map(|release| release["number"].as_u64().unwrap())
+        .collect();
+    assert!(!kept.contains(&3) && kept.contains(&4) && kept.contains(&5), "{kept:?}");
+    assert!(!shop.machine.events("release.pruned").is_empty());
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+}
