@@ -4,7 +4,8 @@ mod pm2;
 mod supervisord;
 mod tend;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,6 +26,12 @@ const UP_MAX: Duration = Duration::from_secs(60);
 
 /// How long what was killed may take to be gone.
 const GONE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a supervisor's own command may take. Stopping fifty services takes PM2 seconds.
+const COMMAND_MAX: Duration = Duration::from_secs(120);
+
+/// How often a command under way is looked at.
+const COMMAND_AGAIN: Duration = Duration::from_millis(10);
 
 /// What of a service's output is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -185,19 +192,46 @@ impl Drop for Up {
 /// Runs a command to its end and returns what it said.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let name = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|source| Error::Run {
+    let failed = |source| Error::Run {
         command: name.clone(),
         source,
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    };
+    // Into a file and not a pipe: what a supervisor leaves running may hold a pipe open for ever, and its reader waits with it.
+    let mut said = rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .map_err(|error| failed(error.into()))?;
+    let (out, err) = (said.try_clone().map_err(failed)?, said.try_clone().map_err(failed)?);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .map_err(failed)?;
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) => break status.to_string(),
+            None if begun.elapsed() > COMMAND_MAX => {
+                // Ours and not waited for, so neither can fail.
+                let _ = child.kill();
+                let _ = child.wait();
+                break format!("no end within {} s", COMMAND_MAX.as_secs());
+            }
+            None => std::thread::sleep(COMMAND_AGAIN),
+        }
+    };
+    let mut text = Vec::new();
+    said.rewind()
+        .and_then(|()| said.read_to_end(&mut text))
+        .map_err(failed)?;
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    if child.wait().map_err(failed)?.success() {
+        return Ok(text);
     }
-    let said = [output.stdout, output.stderr].concat();
     Err(Error::Failed {
         command: name,
-        status: output.status.to_string(),
-        said: String::from_utf8_lossy(&said).trim().to_owned(),
+        status,
+        said: text,
     })
 }
 

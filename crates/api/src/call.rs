@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
+use tend_core::observed::Exit;
 
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
@@ -66,6 +67,8 @@ pub enum Call {
     Logs(LogsQuery),
     /// What a process of a service is given.
     Environment(EnvironmentQuery),
+    /// A one-off command has ended.
+    RunFinished(RunReport),
     /// End the daemon, not the replicas.
     Shutdown,
     /// Go on as this program.
@@ -176,6 +179,28 @@ pub struct EnvironmentQuery {
     /// The program that is going to be run, without its arguments, which may be secret; kept in the journal.
     #[serde(default)]
     pub program: String,
+}
+
+/// How a one-off command ended, as who ran it saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// What its environment was asked with.
+    #[serde(flatten)]
+    pub query: EnvironmentQuery,
+    /// How it ended; kept in the journal.
+    pub ending: RunEnding,
+    /// How long it ran, in milliseconds; kept in the journal.
+    pub after_ms: u64,
+}
+
+/// How a one-off command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnding {
+    /// It ran.
+    Ended(Exit),
+    /// It could not be started; a sentence says so and why.
+    NotStarted(String),
 }
 
 /// Why a service's environment is asked for.
@@ -295,6 +320,7 @@ impl Call {
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
             Call::Environment(_) => CallName::Environment,
+            Call::RunFinished(_) => CallName::RunFinished,
             Call::Shutdown => CallName::Shutdown,
             Call::Upgrade(_) => CallName::Upgrade,
         }
@@ -362,6 +388,7 @@ impl Call {
             Call::Events(query) => (query.address(path(&[])), Vec::new()),
             Call::Logs(query) => (query.address(path(&[])), Vec::new()),
             Call::Environment(query) => (path(&[]), json(query)),
+            Call::RunFinished(report) => (path(&[]), json(report)),
             Call::Upgrade(upgrade) => (path(&[]), json(upgrade)),
         };
         EncodedCall {
@@ -460,19 +487,27 @@ impl Call {
             }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
             CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
-            CallName::Environment => {
-                let query: EnvironmentQuery = from_json(body)?;
-                if query.target.service.is_none() {
-                    return Err(ApiError::new(Class::Usage, "`service` is missing"));
-                }
-                Call::Environment(EnvironmentQuery {
-                    target: checked(query.target)?,
-                    ..query
+            CallName::Environment => Call::Environment(of_a_service(from_json(body)?)?),
+            CallName::RunFinished => {
+                let report: RunReport = from_json(body)?;
+                Call::RunFinished(RunReport {
+                    query: of_a_service(report.query)?,
+                    ..report
                 })
             }
             CallName::Upgrade => Call::Upgrade(from_json(body)?),
         })
     }
+}
+
+fn of_a_service(query: EnvironmentQuery) -> Result<EnvironmentQuery, ApiError> {
+    if query.target.service.is_none() {
+        return Err(ApiError::new(Class::Usage, "`service` is missing"));
+    }
+    Ok(EnvironmentQuery {
+        target: checked(query.target)?,
+        ..query
+    })
 }
 
 fn json<T: Serialize>(body: &T) -> Vec<u8> {

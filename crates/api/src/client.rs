@@ -25,8 +25,8 @@ use crate::messages::{
 };
 use crate::{
     ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Result, Rollback, RollbackQuery, Scale, Target,
-    Upgrade,
+    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Result, Rollback, RollbackQuery, RunReport,
+    Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -237,6 +237,14 @@ impl Client {
     /// As every call; denied unless the caller owns the stack or is root.
     pub async fn environment(&self, query: EnvironmentQuery) -> Result<EnvironmentReport> {
         self.json(&Call::Environment(query)).await
+    }
+
+    /// Tells how a one-off command ended.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns the stack or is root.
+    pub async fn run_finished(&self, report: RunReport) -> Result<Accepted> {
+        self.json(&Call::RunFinished(report)).await
     }
 
     /// Ends the daemon, not the replicas.

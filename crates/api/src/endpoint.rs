@@ -51,6 +51,8 @@ pub enum CallName {
     Logs,
     /// What a process of a service is given.
     Environment,
+    /// A one-off command has ended.
+    RunFinished,
     /// End the daemon, not the replicas.
     Shutdown,
     /// Go on as a newer binary.
@@ -129,7 +131,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 25] = [
+pub const ENDPOINTS: [Endpoint; 26] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -305,6 +307,14 @@ pub const ENDPOINTS: [Endpoint; 25] = [
         Answer::Json("EnvironmentReport"),
         Access::Secrets,
         "The environment, folder, user and cgroup that a process of this service is given, for `tend run` and `tend exec`.",
+    ),
+    post(
+        CallName::RunFinished,
+        "/v1/runs/finished",
+        Some("RunReport"),
+        Answer::Json("Accepted"),
+        Access::Secrets,
+        "Puts into the journal how a command of `tend run` or `tend exec` ended, which only its caller sees.",
     ),
     post(
         CallName::Shutdown,

@@ -22,8 +22,8 @@ mod server;
 
 pub use access::{Access, Caller};
 pub use call::{
-    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, Scale, Target,
-    Upgrade,
+    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
+    RunReport, Scale, Target, Upgrade,
 };
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};

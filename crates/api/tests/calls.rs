@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
     Apply, Call, CallName, Decide, DecideWord, Deploy, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
-    PlanBody, Promote, Purpose, ReleaseQuery, Rollback, RollbackQuery, Scale, Target, Upgrade,
+    PlanBody, Promote, Purpose, ReleaseQuery, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
 use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackSource};
+use tend_core::observed::Exit;
 
 use crate::samples;
 
@@ -263,6 +264,32 @@ fn cases() -> Vec<(&'static str, Call)> {
                 target: target("mps/api/1"),
                 purpose: Purpose::Exec,
                 program: "sh".to_owned(),
+            }),
+        ),
+        (
+            "run-finished",
+            Call::RunFinished(RunReport {
+                query: EnvironmentQuery {
+                    target: target("mps/api"),
+                    purpose: Purpose::Run,
+                    program: "bin/migrate".to_owned(),
+                },
+                ending: RunEnding::Ended(Exit::Exited(3)),
+                after_ms: 412,
+            }),
+        ),
+        (
+            "run-not-started",
+            Call::RunFinished(RunReport {
+                query: EnvironmentQuery {
+                    target: target("mps/api/1"),
+                    purpose: Purpose::Exec,
+                    program: "no-such-program".to_owned(),
+                },
+                ending: RunEnding::NotStarted(
+                    "could not start `no-such-program`: No such file or directory".to_owned(),
+                ),
+                after_ms: 0,
             }),
         ),
         ("shutdown", Call::Shutdown),

@@ -1,4 +1,4 @@
-//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes and
+//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes, the hash of kept values and
 //! the wording of the system's errors.
 //!
 //! Everything above stands on this crate; it stands on nothing of ours.
@@ -6,6 +6,7 @@
 mod atomic_file;
 mod backoff;
 mod clock;
+mod fnv;
 mod os_number;
 mod quantity;
 mod secret;
@@ -13,6 +14,7 @@ mod secret;
 pub use atomic_file::write_atomically;
 pub use backoff::Backoff;
 pub use clock::{Clock, Mono, Now, SystemClock, Wall};
+pub use fnv::{Fnv64, fnv32, fnv64};
 pub use os_number::without_os_numbers;
 pub use quantity::{ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;

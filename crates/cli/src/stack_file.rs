@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use tend_stackfile::{Diagnostic, Files, Input, Loaded, Owner, Report, Severity};
+use tend_stackfile::{Diagnostic, Files, Input, Loaded, Location, Owner, Report, Severity};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -45,6 +45,47 @@ impl Disk {
     fn instead_of(&self, path: &Path) -> Option<&[PathBuf]> {
         let (replaced, by) = self.instead.as_ref()?;
         (replaced == path).then_some(by)
+    }
+
+    /// Corrects a place in what was read for `.env`: it is in one of the files read in its place, which are read as one.
+    fn correct(&self, location: &mut Location) {
+        let Some(files) = self.instead_of(&location.file) else {
+            return;
+        };
+        let mut line = location.line;
+        for file in files {
+            let content = std::fs::read(file)
+                .ok()
+                .filter(|content| std::str::from_utf8(content).is_ok());
+            let Some(content) = content else {
+                // Of files that are no text nothing is read, so the first such one is meant, as a whole.
+                location.file.clone_from(file);
+                return;
+            };
+            // With the line break behind each.
+            let newlines = content.iter().filter(|&&byte| byte == b'\n').count();
+            let lines = u32::try_from(newlines + 1).unwrap_or(u32::MAX);
+            if (1..=lines).contains(&line) {
+                location.file.clone_from(file);
+                location.line = line;
+                return;
+            }
+            line = line.saturating_sub(lines);
+        }
+    }
+
+    /// Returns a diagnostic with its places as the person named them.
+    fn corrected(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        let before = diagnostic.location.file.display().to_string();
+        self.correct(&mut diagnostic.location);
+        let named = diagnostic.location.file.display().to_string();
+        diagnostic.message = diagnostic
+            .message
+            .replace(&format!("`{before}`"), &format!("`{named}`"));
+        if let Some((location, _)) = &mut diagnostic.also {
+            self.correct(location);
+        }
+        diagnostic
     }
 }
 
@@ -105,13 +146,13 @@ impl StackFileArguments {
         match tend_stackfile::load(&input) {
             Ok(loaded) => {
                 for note in &loaded.notes {
-                    context.note(&shown(note, paint))?;
+                    context.note(&shown(&disk.corrected(note.clone()), paint))?;
                 }
                 Ok(loaded)
             }
             Err(Report(diagnostics)) => {
                 for diagnostic in &diagnostics {
-                    context.note(&shown(diagnostic, paint))?;
+                    context.note(&shown(&disk.corrected(diagnostic.clone()), paint))?;
                 }
                 let errors = Report(diagnostics).errors();
                 Err(Error::StackFile(text::errors(errors)))

@@ -36,9 +36,23 @@ fn a_command_has_the_services_environment_and_folder_and_nothing_of_the_callers(
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     let expected = format!("run hello vt100 {} none\n", stacks().display());
     assert_eq!(written, expected);
-    assert_eq!(
-        asked,
-        [r#"POST /v1/environment {"stack":"mps","service":"api","purpose":"run","program":"sh"}"#]
+    let query = r#"{"stack":"mps","service":"api","purpose":"run","program":"sh""#;
+    assert_eq!(asked[0], format!("POST /v1/environment {query}}}"));
+    let finished = format!(r#"POST /v1/runs/finished {query},"ending":{{"ended":{{"exited":0}}}},"after_ms":"#);
+    assert!(asked.len() == 2 && asked[1].starts_with(&finished), "{asked:?}");
+}
+
+#[test]
+fn how_a_command_ended_is_reported_also_when_it_never_ran() {
+    let (_, _, asked) = typed(&["exec", "api"], "kill -KILL $$");
+    let killed = r#""ending":{"ended":{"signalled":{"signal":9,"core_dumped":false}}}"#;
+    assert!(asked[1].contains(killed), "{asked:?}");
+    let fake = Fake::start(Scene::One, &stacks());
+    Typist::at(fake.run(), &stacks()).types(&["run", "api", "--", "no-such-program"]);
+    let asked = fake.asked();
+    assert!(
+        asked[1].contains(r#""ending":{"not_started":"could not start `no-such-program`: No such file or directory"}"#),
+        "{asked:?}"
     );
 }
 

@@ -264,6 +264,9 @@ impl Handler for Answers {
                 groups: vec![4242],
                 cgroup: None,
             }),
+            Call::RunFinished(_) => Reply::json(&Accepted {
+                message: "written down".to_owned(),
+            }),
             Call::Shutdown | Call::Upgrade(_) => Reply::Refused(
                 ApiError::new(Class::Denied, "only user 0 may do this")
                     .hint("run it as the user who started the daemon, or as root"),

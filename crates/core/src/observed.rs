@@ -202,6 +202,15 @@ pub struct LastExit {
     pub last_lines: Vec<String>,
 }
 
+/// When a life of a replica began and ended, as who watched it saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lived {
+    /// When its process was started.
+    pub from: Mono,
+    /// When it ended.
+    pub to: Mono,
+}
+
 /// Why a replica could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFailure {

@@ -128,6 +128,7 @@ fn news_of_an_earlier_life_changes_nothing() {
             replica: id(),
             incarnation: 1,
             exit,
+            lived: None,
             last_lines: Vec::new(),
         },
         Input::Started {

@@ -116,6 +116,7 @@ fn an_end_is_told_once() {
         replica: id(),
         incarnation: 4,
         exit: Exit::Exited(1),
+        lived: None,
         last_lines: Vec::new(),
     };
     let cards = |controller: &mut Controller<_>, input| {

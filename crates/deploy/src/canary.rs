@@ -7,16 +7,10 @@ use tend_core::deployment::{Act, Exposure, Stage};
 use tend_core::model::{Canary, ServiceName};
 
 use crate::chapter::Case;
+use crate::verdict::{Counts, Verdict, verdict};
 
 /// Between two looks at the figures. The test may be looked at any number of times.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What the edge counted since the canary began.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(crate) struct Counts {
-    pub(crate) requests: u64,
-    pub(crate) failures: u64,
-}
 
 /// The evidence of [`Act::Count`].
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -54,16 +48,4 @@ pub(crate) fn advance(case: &mut Case<'_>, name: &ServiceName, canary: &Canary) 
         Verdict::Fail(why) => case.fail(format!("the canary of {name} is worse: {why}")),
         Verdict::Inconclusive(why) => case.hold(format!("the canary of {name} is inconclusive: {why}")),
     }
-}
-
-enum Verdict {
-    Wait,
-    Promote,
-    Fail(String),
-    Inconclusive(String),
-}
-
-fn verdict(before: Counts, target: Counts, canary: &Canary, waited: Duration) -> Verdict {
-    let _ = (before, target, canary, waited);
-    Verdict::Wait
 }

@@ -135,12 +135,12 @@ impl Case<'_> {
     }
 
     /// Returns the definition of a service before, if it had one.
-    pub(crate) fn old(&self, service: &ServiceName) -> Option<&Service> {
+    pub(crate) fn last(&self, service: &ServiceName) -> Option<&Service> {
         self.before.services.get(service)
     }
 
     /// Returns the definition of a service in the target, if it has one.
-    pub(crate) fn new(&self, service: &ServiceName) -> Option<&Service> {
+    pub(crate) fn next(&self, service: &ServiceName) -> Option<&Service> {
         self.target.stack.services.get(service)
     }
 

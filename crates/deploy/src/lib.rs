@@ -4,9 +4,8 @@
 //! them. It starts and stops nothing: it says which slots of a service run which release and who of them is given requests, and
 //! supervision does the rest. Knows no process, clock or socket.
 //!
-//! Map: `chapter` the phases, `roll` one service after the other, `canary` a share of the
-//! requests, `undo` the way back, `settle` the proof that all is as it should
-//! be, `replica` what is seen of one new replica.
+//! Map: `chapter` the phases, `roll` one service after the other, `canary` a share of the requests, `verdict` what its figures say,
+//! `undo` the way back, `settle` the proof that all is as it should be, `replica` what is seen of one new replica.
 //!
 //! Invariants (simulator):
 //! - serving replicas never fall below the floor of a deployment by its doing;
@@ -19,5 +18,7 @@ mod replica;
 mod roll;
 mod settle;
 mod undo;
+mod verdict;
 
 pub use chapter::Deploy;
+pub use verdict::{Counts, ERROR_RATE, Interval, Verdict, interval, verdict};

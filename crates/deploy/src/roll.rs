@@ -19,7 +19,9 @@ use crate::replica::{Proof, Seen, look};
 /// Puts down what has to change, service by service. What the target has as it is already runs on untouched.
 pub(crate) fn begin(case: &mut Case<'_>) {
     for (name, new) in &case.target.stack.services {
-        let unchanged = case.old(name).is_some_and(|old| old.fingerprint() == new.fingerprint());
+        let unchanged = case
+            .last(name)
+            .is_some_and(|old| old.fingerprint() == new.fingerprint());
         if is_process(new) && !unchanged {
             case.lane(name);
         }
@@ -29,15 +31,15 @@ pub(crate) fn begin(case: &mut Case<'_>) {
 /// How the replicas of a service are exchanged in this deployment.
 pub(crate) fn update(case: &Case<'_>, name: &ServiceName) -> Update {
     let service = match case.deployment.purpose {
-        Purpose::Deploy => case.new(name).map(|service| service.update),
+        Purpose::Deploy => case.next(name).map(|service| service.update),
         // Straight to full: the way back does not go through the portions of the way there.
-        Purpose::Rollback => case.old(name).map(|service| Update {
+        Purpose::Rollback => case.last(name).map(|service| Update {
             parallelism: 0,
             ..service.rollback
         }),
     };
     let update = service.unwrap_or_default();
-    let fixed = [case.old(name), case.new(name)]
+    let fixed = [case.last(name), case.next(name)]
         .into_iter()
         .flatten()
         .any(|service| matches!(service.port, Port::Fixed(_)));
@@ -76,7 +78,7 @@ fn next(case: &Case<'_>) -> Option<ServiceName> {
         .map(|(name, _)| name)
         .collect();
     let waits = |name: &ServiceName| {
-        let service = case.new(name);
+        let service = case.next(name);
         service.is_some_and(|service| service.depends_on.iter().any(|on| open.contains(&on.service)))
     };
     // One that is under way stays its turn, whatever it depends on.
@@ -91,7 +93,7 @@ fn start(case: &mut Case<'_>, name: &ServiceName) {
     let (now, born) = (case.now.mono, case.world.incarnation_last);
     let count = case.world.replicas_wanted(&case.id(name));
     let update = update(case, name);
-    let alone = case.old(name).is_none() || case.new(name).is_some_and(Service::is_job);
+    let alone = case.last(name).is_none() || case.next(name).is_some_and(Service::is_job);
     let lane = case.lane(name);
     (lane.since, lane.born) = (Some(now), born);
     if alone {
@@ -147,7 +149,7 @@ pub(crate) fn all_good(case: &mut Case<'_>, name: &ServiceName, count: u32) -> b
             slot,
         };
         let replica = case.world.replicas.get(&id);
-        let Some(service) = case.new(name) else { continue };
+        let Some(service) = case.next(name) else { continue };
         match look(&id, replica, service, &lane, proof, case.now.mono) {
             Seen::Good => {}
             Seen::Pending(at) => {
@@ -186,7 +188,7 @@ fn candidate(case: &mut Case<'_>, name: &ServiceName, count: u32) {
         return;
     }
     if case.deployment.purpose == Purpose::Deploy {
-        let listens = case.new(name).is_some_and(|service| service.port != Port::None);
+        let listens = case.next(name).is_some_and(|service| service.port != Port::None);
         match listens.then(|| case.outcome(Act::Smoke(name.clone()))) {
             Some(None) => return,
             Some(Some(Err(why))) => {
@@ -198,7 +200,7 @@ fn candidate(case: &mut Case<'_>, name: &ServiceName, count: u32) {
         }
     }
     let now = case.now.mono;
-    let canary = match case.new(name).map(|service| &service.strategy) {
+    let canary = match case.next(name).map(|service| &service.strategy) {
         Some(Strategy::Canary(canary)) if case.deployment.purpose == Purpose::Deploy && case.is_routed(name) => {
             Some(canary.share_permille)
         }
@@ -244,7 +246,7 @@ fn canary(case: &mut Case<'_>, name: &ServiceName, count: u32) {
     if !all_good(case, name, count) {
         return;
     }
-    let Some(Strategy::Canary(canary)) = case.new(name).map(|service| service.strategy.clone()) else {
+    let Some(Strategy::Canary(canary)) = case.next(name).map(|service| service.strategy.clone()) else {
         return;
     };
     crate::canary::advance(case, name, &canary);

@@ -26,7 +26,7 @@ pub(crate) fn begin(case: &mut Case<'_>) {
         let update = roll::update(case, &name);
         let (now, born) = (case.now.mono, case.world.incarnation_last);
         // A job is not run again to take it back: what it did, it did.
-        let known = case.old(&name).is_some_and(|old| !old.is_job());
+        let known = case.last(&name).is_some_and(|old| !old.is_job());
         let lane = case.lane(&name);
         if lane.stage == Stage::Waiting || !known || count == 0 {
             // Never begun, or nothing to go back to: it stays, or goes, as the release before has it.
@@ -59,7 +59,7 @@ pub(crate) fn begin(case: &mut Case<'_>) {
 
 /// How many replicas the release before has of a service.
 fn old_count(case: &Case<'_>, name: &ServiceName) -> u32 {
-    if case.old(name).is_none() {
+    if case.last(name).is_none() {
         return 0;
     }
     // In this phase the definition before is the one that is wanted.
@@ -148,7 +148,7 @@ fn is_back(case: &mut Case<'_>, name: &ServiceName, slot: u32) -> bool {
         slot,
     };
     let lane = case.deployment.lanes[name].clone();
-    let Some(service) = case.old(name) else { return true };
+    let Some(service) = case.last(name) else { return true };
     let proof = Proof::from(&service.rollback).ready();
     matches!(
         look(&id, case.world.replicas.get(&id), service, &lane, proof, case.now.mono),

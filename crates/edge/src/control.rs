@@ -22,8 +22,8 @@ use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
 use crate::worker::{Command, Shared, WorkerHandle};
 
-/// How often it is said what the replicas of a split service were counted to have done.
-const COUNTS_EVERY: Duration = Duration::from_secs(1);
+/// How often it is said again what is counted of split services and draining replicas.
+const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// A reply and the descriptors that go with it.
 pub(crate) type Reply = (FromEdge, Vec<OwnedFd>);
@@ -42,8 +42,8 @@ pub(crate) struct Control {
     pub(crate) awaiting_sockets: bool,
     /// Set once, by `drain_and_exit`.
     pub(crate) drain: Option<oneshot::Sender<Duration>>,
-    /// Says the counts while a service is split.
-    pub(crate) counting: Option<AbortHandle>,
+    /// Says the counts again and again.
+    pub(crate) saying: Option<AbortHandle>,
 }
 
 impl Control {
@@ -154,28 +154,30 @@ impl Control {
         live.empty().into_iter().for_each(|event| self.shared.tell(event));
         // Some of its replicas are told of for the last time.
         before.counted().for_each(|event| self.shared.tell(event));
-        self.say_counts();
+        self.say_again();
         let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
         self.listeners.keep_only(&wanted);
         self.listen().await
     }
 
-    /// Says what is counted, about once a second, as long as a service of the snapshot in force is split.
-    fn say_counts(&mut self) {
-        if let Some(before) = self.counting.take() {
+    /// Says about once a second what is counted, as long as a service of the snapshot in force is split or a replica of it drains: a
+    /// daemon that missed it, or was not yet waiting for it, hears it then.
+    fn say_again(&mut self) {
+        if let Some(before) = self.saying.take() {
             before.abort();
         }
-        if !self.live.is_split() {
+        if !self.live.is_split() && self.live.draining().next().is_none() {
             return;
         }
         let (live, shared) = (self.live.clone(), self.shared.clone());
         let task = tokio::task::spawn_local(async move {
             loop {
-                tokio::time::sleep(COUNTS_EVERY).await;
-                live.counted().for_each(|event| shared.tell(event));
+                tokio::time::sleep(SAID_EVERY).await;
+                let draining = live.draining().map(|replica| replica.remaining());
+                live.counted().chain(draining).for_each(|event| shared.tell(event));
             }
         });
-        self.counting = Some(task.abort_handle());
+        self.saying = Some(task.abort_handle());
     }
 
     /// Accepts on the addresses of the snapshot and on no others, binding what nobody handed over.

@@ -175,11 +175,20 @@ impl Replica {
     fn report(&self) -> Option<FromEdge> {
         let n = self.in_flight.load(Ordering::SeqCst);
         let already = n == 0 && self.reported_empty.swap(true, Ordering::SeqCst);
-        (!already).then(|| FromEdge::InFlight {
+        (!already).then(|| self.has_in_flight(n))
+    }
+
+    /// Says how much is in flight on it.
+    pub(crate) fn remaining(&self) -> FromEdge {
+        self.has_in_flight(self.in_flight.load(Ordering::SeqCst))
+    }
+
+    fn has_in_flight(&self, n: u32) -> FromEdge {
+        FromEdge::InFlight {
             replica: self.id.clone(),
             incarnation: self.incarnation,
             n,
-        })
+        }
     }
 
     /// Counts a request of a client that it answered, or failed to.
@@ -362,16 +371,19 @@ impl Live {
 
     /// Lets no more requests in where it does not; to be called when every thread serves it. Returns what the daemon is to be told.
     pub(crate) fn empty(&self) -> Vec<FromEdge> {
-        let draining = self
-            .services
-            .iter()
-            .flat_map(|service| service.replicas.iter())
-            .filter(|slot| !slot.ready)
-            .map(|slot| &slot.replica);
-        draining
+        self.draining()
             .chain(&self.leaving)
             .filter_map(|replica| replica.empty())
             .collect()
+    }
+
+    /// Returns the replicas of the snapshot that get no new requests.
+    pub(crate) fn draining(&self) -> impl Iterator<Item = &Arc<Replica>> {
+        self.services
+            .iter()
+            .flat_map(|service| service.replicas.iter())
+            .filter(|slot| !slot.ready)
+            .map(|slot| &slot.replica)
     }
 
     /// Returns the replicas that get new requests.

@@ -142,8 +142,9 @@ pub enum FromEdge {
         /// In which of its lives.
         incarnation: u64,
     },
-    /// How much a replica that is draining, or has left the snapshot, has in flight. The one with 0 is sent once and is the last:
-    /// nothing is sent to it any more.
+    /// How much a replica that is draining, or has left the snapshot, has in flight. After the one with 0 nothing is sent to it any
+    /// more. Said when it begins, with each snapshot while there is something, when it becomes 0, and about once a second while the
+    /// snapshot has the replica as draining.
     InFlight {
         /// Which.
         replica: ReplicaId,

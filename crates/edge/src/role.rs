@@ -93,7 +93,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
         live: Arc::new(Live::nothing()),
         awaiting_sockets: !config.handover_wait.is_zero(),
         drain: Some(drain),
-        counting: None,
+        saying: None,
     };
     if let Some(live) = live {
         control.serve(live).await;

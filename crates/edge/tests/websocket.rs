@@ -8,7 +8,7 @@ use std::time::Duration;
 use tend_edge::{FromEdge, Patience};
 use tend_routing::ReplicaState;
 
-use crate::fixture::{Client, Edge, Folder, Keep, PATIENCE, Plan, Upstream, api, api_on, config, eventually, respond};
+use crate::fixture::{Client, Edge, Folder, Keep, PATIENCE, Plan, Upstream, api_on, config, eventually, respond};
 
 /// A close frame of a server (RFC 6455, 5.5.1): status 1001, going away.
 const CLOSE: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -104,6 +104,23 @@ fn a_websocket_stays_open_while_its_replica_drains_and_is_waited_for() {
     say(&mut second, "still");
     drop(second);
     in_flight(&mut edge, 1, 0);
+}
+
+#[test]
+fn what_a_draining_replica_has_in_flight_is_said_again_and_again() {
+    let (old, new) = (echo("old"), echo("new"));
+    let (mut edge, listen, mut plan) = pair(&old, &new);
+    let client = open(listen);
+    plan.snapshot.services[0].replicas[0].state = ReplicaState::Draining;
+    edge.serve(&plan.next());
+    // A daemon may begin to wait long after the replica began to drain, and even after it is empty.
+    for _ in 0..3 {
+        in_flight(&mut edge, 1, 1);
+    }
+    drop(client);
+    for _ in 0..3 {
+        in_flight(&mut edge, 1, 0);
+    }
 }
 
 #[test]
@@ -217,7 +234,8 @@ fn a_client_sees_the_close_frame_and_a_clean_end_when_the_replica_closes() {
         stream.read_to_end(&mut back).unwrap();
         assert_eq!(back, CLOSE_BACK);
     });
-    let (mut edge, listen, mut plan) = api(&[address]);
+    let edge = with(|patience| patience.linger = PATIENCE);
+    let (mut edge, listen, mut plan) = api_on(edge, &[address]);
     let mut client = open(listen);
     plan.snapshot.services[0].replicas[0].state = ReplicaState::Draining;
     edge.serve(&plan.next());
@@ -243,7 +261,8 @@ fn a_client_that_talks_on_is_not_reset_when_the_replica_closes() {
         stream.read_exact(&mut some).unwrap();
         stream.write_all(&CLOSE).unwrap();
     });
-    let (mut edge, listen, _) = api(&[address]);
+    let edge = with(|patience| patience.linger = PATIENCE);
+    let (mut edge, listen, _) = api_on(edge, &[address]);
     let mut client = open(listen);
     client.0.write_all(&[b'x'; 4096]).unwrap();
     thread.join().unwrap();

@@ -426,11 +426,14 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
             incarnation: incarnation.to_owned(),
             replica_pid: pid,
             outcome: Outcome::Ended(Exit::Unknown(why.to_owned())),
+            started: None,
             at: tend_base::Mono(0),
             output: OutputCounters::default(),
         })
     };
-    if let Some(record) = read_exit(folder)? {
+    if let Some(mut record) = read_exit(folder)? {
+        // An older shim did not write it down; what it was started from may still be there.
+        record.started = record.started.or_else(|| started_on_record(folder, record.replica_pid));
         return Ok(Adoption::Gone(record));
     }
     let path = folder.join(STATE_FILE);
@@ -471,6 +474,12 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
             (None, Unrecognised::Foreign(why)) => Ok(Adoption::Foreign(why)),
         },
     }
+}
+
+/// Returns when a replica was started as its state has it, if that state is of this very process.
+fn started_on_record(folder: &Path, pid: i32) -> Option<tend_base::Mono> {
+    let state = State::decode(&fs::read(folder.join(STATE_FILE)).ok()?).ok()?;
+    (state.replica.pid == pid).then(|| state.replica.started())
 }
 
 fn read_exit(folder: &Path) -> Result<Option<ExitRecord>, Error> {

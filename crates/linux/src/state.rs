@@ -39,6 +39,13 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Returns when the process was started, on the clock of its boot.
+    #[must_use]
+    pub fn started(&self) -> Mono {
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        Mono(self.start_time.saturating_mul(1_000_000_000 / per_second))
+    }
+
     /// Looks at a process as it is now.
     ///
     /// # Errors
@@ -269,6 +276,8 @@ pub struct ExitRecord {
     pub replica_pid: i32,
     /// How it ended, or why it never ran.
     pub outcome: Outcome,
+    /// When it was started; absent when it never ran, and in records of older shims.
+    pub started: Option<Mono>,
     /// When the shim saw it.
     pub at: Mono,
     /// What its output came to.
@@ -323,6 +332,9 @@ impl ExitRecord {
             Outcome::Ended(exit) => exit.to_pairs(pairs),
             Outcome::NotStarted(failure) => failure.to_pairs(pairs),
         }
+        if let Some(started) = self.started {
+            pairs.push_number("started_mono", started.0);
+        }
         pairs.push_number("at_mono", self.at.0);
         self.output.to_pairs(pairs);
     }
@@ -336,6 +348,7 @@ impl ExitRecord {
             } else {
                 Outcome::Ended(Exit::from_pairs(pairs))
             },
+            started: pairs.number("started_mono").map(Mono),
             at: Mono(pairs.number("at_mono").unwrap_or(0)),
             output: OutputCounters::from_pairs(pairs),
         }
@@ -411,6 +424,7 @@ mod tests {
                 incarnation: "a".to_owned(),
                 replica_pid: 5,
                 outcome,
+                started: Some(Mono(7)),
                 at: Mono(9),
                 output: OutputCounters {
                     stdout_bytes: 1,

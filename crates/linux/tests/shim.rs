@@ -13,6 +13,16 @@ fn output_is_captured_and_the_exit_code_told_and_kept() {
     assert_eq!(record.incarnation, "test/1");
     assert_eq!((record.output.stdout_bytes, record.output.stderr_bytes), (4, 4));
     assert_eq!((rig.stdout().as_str(), rig.stderr().as_str()), ("out\n", "err\n"));
+    assert!(record.started.is_some_and(|started| started <= record.at), "{record:?}");
+    match adopt(&rig.folder()).unwrap() {
+        Adoption::Gone(found) => assert_eq!(found, record),
+        other => panic!("{other:?}"),
+    }
+    // An older shim did not write down when it was started; its state still tells.
+    let path = rig.folder().join("exit");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let older: Vec<&str> = text.lines().filter(|line| !line.starts_with("started_mono=")).collect();
+    std::fs::write(&path, older.join("\n") + "\n").unwrap();
     match adopt(&rig.folder()).unwrap() {
         Adoption::Gone(found) => assert_eq!(found, record),
         other => panic!("{other:?}"),

@@ -113,24 +113,29 @@ fn of(act: &Act, line: u32, scope: &Scope) -> Vec<Effect> {
             .collect(),
         Act::Rename { what } => one(Contract, true, format!("renames or changes the {what}")),
         Act::Drop { kind, names, .. } => {
-            let names: Vec<&str> = names
+            let known: Vec<&str> = names
                 .iter()
                 .map(String::as_str)
                 .filter(|name| !scope.made(name))
                 .collect();
-            let what = format!("drops the {kind} `{}`", names.join("`, `"));
+            let what = format!("drops the {kind} `{}`", known.join("`, `"));
             match *kind {
-                _ if names.is_empty() => Vec::new(),
+                // Only what was read and is the file's own takes nothing away.
+                _ if known.is_empty() && !names.is_empty() => Vec::new(),
                 "index" | "statistics" => Vec::new(),
                 "database" | "owned" => one(Irreversible, true, what),
-                "table" | "view" | "materialized view" | "foreign table" | "schema" | "sequence" | "type"
-                | "domain" => one(Contract, true, what),
+                "table" | "foreign table" | "schema" | "sequence" | "type" | "domain" => one(Contract, true, what),
+                // A view or function may be made anew further down, for the old code as well as for the new.
                 _ => one(Contract, false, what),
             }
         }
         Act::Truncate { tables } => {
-            let known = tables.iter().find(|table| !scope.made(table));
-            known.map_or_else(Vec::new, |table| one(Irreversible, true, format!("empties `{table}`")))
+            let known = tables.iter().filter(|table| !scope.made(table));
+            let known: Vec<&str> = known.map(String::as_str).collect();
+            match known.is_empty() && !tables.is_empty() {
+                true => Vec::new(),
+                false => one(Irreversible, true, format!("empties `{}`", known.join("`, `"))),
+            }
         }
         Act::Delete { table, all_rows: true } if !scope.made(table) => {
             one(Irreversible, true, format!("deletes every row of `{table}`"))
@@ -193,6 +198,11 @@ fn of_action(table: &str, action: &Action, scope: &Scope) -> Option<(MigrationCl
             ),
         },
         Action::Detach { partition, .. } => (Contract, true, format!("takes `{partition}` out of `{table}`")),
+        Action::Unseen(word) => (
+            Contract,
+            false,
+            format!("changes `{table}` by {word}, which is not known"),
+        ),
         Action::RowSecurity => (Contract, false, format!("hides rows of `{table}` that no policy shows")),
         _ => return None,
     })

@@ -187,8 +187,12 @@ fn closing(tokens: &[Token<'_>]) -> Option<usize> {
 fn plain(token: &Token<'_>) -> String {
     match token.kind {
         Kind::Quoted => {
-            let inside = token.text.split_once('"').map_or("", |(_, inside)| inside);
-            inside.strip_suffix('"').unwrap_or(inside).replace("\"\"", "\"")
+            let quote = if token.text.starts_with('`') { "`" } else { "\"" };
+            let inside = token.text.split_once(quote).map_or("", |(_, inside)| inside);
+            inside
+                .strip_suffix(quote)
+                .unwrap_or(inside)
+                .replace(&quote.repeat(2), quote)
         }
         _ => token.text.to_lowercase(),
     }

@@ -26,7 +26,8 @@ pub(crate) struct File {
 impl File {
     /// Reads a file; one that is only run when going back has no statements.
     pub(crate) fn read(file_name: &str, sql: &str) -> Self {
-        let script = token::read(sql);
+        // The mark that some editors begin a file with is no part of its first word.
+        let script = token::read(sql.strip_prefix('\u{feff}').unwrap_or(sql));
         let mut file = File {
             statements: statements(&script),
             declared: None,

@@ -13,7 +13,8 @@ use crate::{Finding, Rule};
 /// Returns what the statements of a migration make clients wait for on PostgreSQL, in the order of lines.
 ///
 /// A file that is only run when going back, by its name ([`is_forward`](crate::is_forward)) or by the marks of its tool, is not
-/// looked at. `-- tend: allow RULE: why` anywhere in the file makes an exception from one rule.
+/// looked at. `-- tend: allow RULE: why` anywhere in the file makes an exception from one rule. Only for files that PostgreSQL is to
+/// run: what is said here means nothing on SQLite or MySQL.
 #[must_use]
 pub fn lint(file_name: &str, sql: &str) -> Vec<Finding> {
     let file = File::read(file_name, sql);

@@ -140,7 +140,7 @@ fn act(mut at: Cursor<'_>) -> Act {
         "commit" | "end" | "rollback" | "abort" if !at.has("to") => Act::Commit,
         "set" => {
             let _ = at.takes("local") || at.takes("session");
-            match at.name() == "lock_timeout" {
+            match at.name() == "lock_timeout" && !at.rest().iter().any(is_off) {
                 true => Act::LockTimeout,
                 false => Act::Other,
             }
@@ -199,8 +199,8 @@ fn act(mut at: Cursor<'_>) -> Act {
         },
         "import" | "merge" | "insert" | "copy" | "grant" | "comment" | "analyze" | "explain" | "reset"
         | "savepoint" | "release" | "prepare" | "deallocate" | "discard" | "notify" | "listen" | "unlisten"
-        | "security" | "show" | "table" | "checkpoint" | "load" | "declare" | "fetch" | "move" | "close"
-        | "reassign" | "commit" | "end" | "rollback" | "abort" => Act::Other,
+        | "security" | "show" | "table" | "checkpoint" | "pragma" | "use" | "replace" | "load" | "declare"
+        | "fetch" | "move" | "close" | "reassign" | "commit" | "end" | "rollback" | "abort" => Act::Other,
         _ => Act::Unseen {
             what: format!("a statement that begins with `{}`", first.text),
         },
@@ -209,6 +209,11 @@ fn act(mut at: Cursor<'_>) -> Act {
 
 fn has_inside(tokens: &[Token<'_>], word: &str) -> bool {
     tokens.iter().any(|token| token.is(word))
+}
+
+/// Returns whether a value of lock_timeout means that there is none.
+fn is_off(token: &Token<'_>) -> bool {
+    token.is("default") || token.text.trim_matches('\'') == "0"
 }
 
 /// A query changes no schema, but for the one that is a way to write `SET lock_timeout`.
@@ -220,7 +225,7 @@ fn select(at: Cursor<'_>) -> Act {
 }
 
 fn create(mut at: Cursor<'_>) -> Act {
-    at.takes("or replace");
+    let replaces = at.takes("or replace");
     let _ = at.takes("global") || at.takes("local");
     let _ = at.takes("temporary") || at.takes("temp") || at.takes("unlogged");
     at.takes("recursive");
@@ -250,11 +255,12 @@ fn create(mut at: Cursor<'_>) -> Act {
         return Act::CreateTrigger { table: at.name() };
     }
     match kind(&mut at) {
-        Some(_) => {
+        // What may have been there before is not this file's own.
+        Some(_) if !replaces => {
             at.takes("if not exists");
             Act::Create { name: at.name() }
         }
-        None => Act::Other,
+        _ => Act::Other,
     }
 }
 

@@ -61,8 +61,10 @@ pub(crate) enum Action {
     RowSecurity,
     /// Holds only SHARE UPDATE EXCLUSIVE, for a moment.
     Light,
-    /// Anything else: a short change of the catalogue under a strong lock.
+    /// Another that is known: a short change of the catalogue under a strong lock.
     Other,
+    /// What begins with this word is no action of PostgreSQL's, such as MySQL's MODIFY.
+    Unseen(String),
 }
 
 /// A constraint as it is added.
@@ -318,8 +320,27 @@ pub(crate) fn action(mut at: Cursor<'_>) -> Action {
     if (settings && !at.group().is_empty()) || at.sees("cluster on") || at.sees("without cluster") {
         return Action::Light;
     }
-    Action::Other
+    let known = settings || OTHER_ACTIONS.iter().any(|word| at.sees(word));
+    match at.rest().first() {
+        Some(word) if !known => Action::Unseen(word.text.to_owned()),
+        _ => Action::Other,
+    }
 }
+
+/// How the actions begin that change only the catalogue and nothing that code of the release before would see.
+const OTHER_ACTIONS: &[&str] = &[
+    "owner",
+    "enable",
+    "disable",
+    "force",
+    "no force",
+    "inherit",
+    "no inherit",
+    "of",
+    "not of",
+    "replica",
+    "options",
+];
 
 fn add(mut at: Cursor<'_>) -> Action {
     if !is_table_constraint(&at) {

@@ -1,7 +1,7 @@
 //! Reads SQL into tokens as PostgreSQL's own lexer and psql do, and divides them into statements.
 //!
 //! Owns what is a string, a quoted name, a comment and the end of a statement. Knows no statement but two that change how the
-//! following characters are read: `COPY … FROM STDIN`, whose rows follow it, and a function body of `BEGIN ATOMIC … END`.
+//! following characters are read: `COPY … FROM STDIN`, whose rows follow it, and the body of a function or trigger in `BEGIN … END`.
 //!
 //! Invariant: every byte belongs to one token, comment or gap, and reading always moves on (test `no_bytes_make_it_panic`).
 
@@ -89,7 +89,7 @@ struct Reader<'a> {
     statement: Vec<Token<'a>>,
     /// Lines of the parentheses that are open.
     open: Vec<u32>,
-    /// How deep in `BEGIN ATOMIC … END` and the `CASE … END` in it.
+    /// How deep in the `BEGIN … END` of a body and the `CASE … END` in it.
     atomic: u32,
 }
 
@@ -111,6 +111,8 @@ impl<'a> Reader<'a> {
             b'/' if next == b'*' => self.block_comment(),
             b'\'' => self.token(Kind::Text, self.quoted(b'\'', 0, false), "string"),
             b'"' => self.token(Kind::Quoted, self.quoted(b'"', 0, false), "quoted name"),
+            // MySQL's and SQLite's way to quote a name; PostgreSQL has no such character.
+            b'`' => self.token(Kind::Quoted, self.quoted(b'`', 0, false), "quoted name"),
             b'e' | b'E' if next == b'\'' => self.token(Kind::Text, self.quoted(b'\'', 1, true), "string"),
             b'b' | b'B' | b'x' | b'X' | b'n' | b'N' if next == b'\'' => {
                 self.token(Kind::Text, self.quoted(b'\'', 1, false), "string");
@@ -229,11 +231,12 @@ impl<'a> Reader<'a> {
     fn word(&mut self) {
         let length = self.length_while(|byte| is_name_start(byte) || byte.is_ascii_digit() || byte == b'$');
         self.token(Kind::Word, Ok(length), "");
-        let [.., before, word] = self.statement.as_slice() else {
-            return;
-        };
+        let Some(word) = self.statement.last() else { return };
         if self.atomic == 0 {
-            if word.is("atomic") && before.is("begin") && self.statement[0].is("create") {
+            // CREATE OR REPLACE TEMP TRIGGER: what is made stands among the first words.
+            let head = &self.statement[..self.statement.len().min(5)];
+            let has_body = |token: &Token<'_>| ["function", "procedure", "trigger"].iter().any(|word| token.is(word));
+            if word.is("begin") && head[0].is("create") && head.iter().any(has_body) {
                 self.atomic = 1;
             }
         } else if word.is("case") || word.is("begin") {

@@ -174,7 +174,8 @@ pub fn secrets(from: &Release, to: &Release) -> BTreeMap<String, u64> {
 /// back from it. A migration may run once every one of them knows it: its code was written to do without what is taken away.
 /// So a contract migration waits at least one deploy, and is not run by a deploy whose failure would cost the way back.
 ///
-/// `irreversible` waits like `contract`: the release before cannot live with it either.
+/// `irreversible` waits like `contract`: the release before cannot live with it either. What was applied already is named too; the
+/// caller knows what is pending.
 #[must_use]
 pub fn held(running: &Release, next: &Release, back: Option<&Release>) -> Vec<String> {
     let knows = |release: &Release, name: &str| release.schema.migrations.iter().any(|one| one.name == name);

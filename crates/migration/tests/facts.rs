@@ -33,6 +33,43 @@ fn postgresql_does_what_the_cases_say() {
     assert!(seen > 40, "only {seen} cases were looked at");
 }
 
+#[test]
+fn nothing_that_takes_long_under_a_lock_passes_without_a_finding() {
+    // The sections `postgres` were seen on a server, by the test above.
+    const FINE: &[(&str, &str)] = &[
+        ("rename-swap.sql", "the table of that name is another one afterwards"),
+        ("truncate.sql", "an empty file node is made in a moment"),
+    ];
+    let (mut long, mut refused) = (0, 0);
+    for case in Case::all() {
+        let seen = case.section("postgres");
+        let rules: Vec<&str> = case
+            .section("finds")
+            .lines()
+            .skip(1)
+            .filter_map(|line| Some(line.split_once(' ')?.1))
+            .collect();
+        let told = rules
+            .iter()
+            .any(|rule| !matches!(*rule, "no-lock-timeout" | "several-tables"));
+        if seen.contains("refused: ") {
+            refused += 1;
+            assert!(told, "{} is refused by the server, and nothing is found", case.name);
+        }
+        let slow = |line: &&str| {
+            line.starts_with("written anew: ") || line.starts_with("read through: ") || line.starts_with("validating")
+        };
+        let locked = ["AccessExclusiveLock", "ShareRowExclusiveLock", "ShareLock"]
+            .iter()
+            .any(|lock| seen.contains(lock));
+        if seen.lines().any(|line| slow(&line)) && locked && !FINE.iter().any(|(name, _)| *name == case.name) {
+            long += 1;
+            assert!(told, "{} takes long under a lock, and nothing is found", case.name);
+        }
+    }
+    assert!(long > 25 && refused > 2, "{long} long, {refused} refused");
+}
+
 /// Runs a case and returns what was seen.
 ///
 /// It is run in one transaction, as migration tools do; a case that says `as it is` in its first line is sent as it stands.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tend_base::Now;
 use tend_core::controller::{Chapter, Decision};
-use tend_core::model::{Port, Process, ReplicaId, Service, ServiceId, Workload};
+use tend_core::model::{Port, ReplicaId, Service, ServiceId, Workload};
 use tend_core::observed::{Phase, Replica, ServiceFacts};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -23,8 +23,8 @@ impl Chapter for Supervise {
         let mut decision = Decision::default();
         for name in world.stacks.keys() {
             for (id, _, service) in world.services_wanted(name) {
-                if let Workload::Process(process) = &service.workload {
-                    start(world, service, process, &id, now, &mut decision);
+                if let Workload::Process(_) = service.workload {
+                    start(world, &id, now, &mut decision);
                 }
             }
         }
@@ -52,13 +52,17 @@ impl Chapter for Supervise {
 }
 
 /// Starts what is wanted of a service and not there, as far as it may start yet.
-fn start(world: &World, service: &Service, process: &Process, id: &ServiceId, now: Now, decision: &mut Decision) {
+fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
     let count = world.slots_wanted(id);
     if count == 0 {
         return;
     }
-    let fingerprint = service.fingerprint();
-    if let Some(command) = &process.prepare {
+    // A release is prepared before it is deployed, so this concerns what runs in place: one definition for all slots.
+    let prepared = world.definition(&replica_of(id, 1));
+    if let Some(Workload::Process(process)) = prepared.map(|service| &service.workload)
+        && let Some(command) = &process.prepare
+    {
+        let fingerprint = prepared.map_or(0, Service::fingerprint);
         let facts = world.services.get(id);
         if facts.is_some_and(|facts| prepare_failed(facts, fingerprint)) {
             return;

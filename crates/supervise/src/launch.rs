@@ -99,3 +99,25 @@ fn variable_part(name: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::state::tests::service;
+
+    #[test]
+    fn a_fingerprint_that_is_kept_means_the_same_to_a_later_version() {
+        let mut service = service("api");
+        assert_eq!(service.fingerprint(), 16_551_197_406_977_183_525);
+        service.port = Port::Variable("PORT".to_owned());
+        service.resources.memory_max = Some(64 << 20);
+        service.resources.cpus_max = Some(0.5);
+        if let Workload::Process(process) = &mut service.workload {
+            process.environment.insert("MODE".to_owned(), "test".to_owned());
+            process.prepare = Some(vec!["make".to_owned()]);
+            process.user = Some("shop".to_owned());
+        }
+        assert_eq!(service.fingerprint(), 12_869_880_616_899_713_103);
+    }
+}

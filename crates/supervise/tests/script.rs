@@ -24,7 +24,7 @@ use tend_core::model::{
     ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop,
     Strategy, Update, WhenBehind, Workload,
 };
-use tend_core::observed::{Exit, StartFailure};
+use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_core::plan::{ProbeKind, Step};
 use tend_core::world::World;
 use tend_supervise::{GoalState, Supervise, goals, replica_state};
@@ -457,11 +457,20 @@ impl Script {
             "edge-connected" => Input::EdgeConnected {
                 serving: rest.first().map_or(0, |text| text.parse().unwrap()),
             },
+            "port-taken" => Input::PortsTaken {
+                ports: vec![rest[0].parse().unwrap()],
+            },
+            "inner-port-taken" => {
+                let service = service();
+                let port = world.services[&service].loopback_port.unwrap();
+                Input::InnerPortTaken { service, port }
+            }
             "edge-lost" => Input::EdgeLost,
             "edge-failed" => Input::EdgeStartFailed { why: why() },
             "adopted" => {
                 let (replica, incarnation) = replica();
-                let fingerprint = self.stack.services.get(&replica.service).map_or(0, tend_core::model::Service::fingerprint);
+                let service = self.stack.services.get(&replica.service);
+                let fingerprint = service.map_or(0, Service::fingerprint);
                 let port = world.replicas.get(&replica).and_then(|replica| replica.port);
                 let since = self.now.mono - Duration::from_secs(60);
                 Input::Adopted {
@@ -485,10 +494,20 @@ impl Script {
                     Some(code) => Exit::Exited(code.parse().unwrap()),
                     None => Exit::Exited(0),
                 };
+                // `ran 40s ago 9s`: on record, and only found now.
+                let lived = match rest[2.min(rest.len())..] {
+                    ["ran", ran, "ago", ago] => {
+                        let to = self.now.mono - parse_duration(ago).unwrap();
+                        let from = to - parse_duration(ran).unwrap();
+                        Some(Lived { from, to })
+                    }
+                    _ => None,
+                };
                 Input::Exited {
                     replica,
                     incarnation,
                     exit,
+                    lived,
                     last_lines: vec!["last words".to_owned()],
                 }
             }
@@ -537,6 +556,7 @@ impl Script {
             replica: replica.clone(),
             incarnation,
             exit,
+            lived: None,
             last_lines: Vec::new(),
         };
         match step.clone() {

@@ -7,12 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
-
-use crate::{Folder, program, wait_until};
-
-/// How long what was killed may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+use crate::processes::GONE_WITHIN;
+use crate::{Folder, kill, kill_all_of, processes_of, program, wait_until};
 
 /// How long a command line may take before the test gives it up. Far above any: builds of stacks run within it.
 const COMMAND_WITHIN: Duration = Duration::from_secs(300);
@@ -108,40 +104,7 @@ impl Tend {
     /// Returns the processes that carry this state in their environment: the daemon, the edge, shims and replicas.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
-        let folder = self.folder.path().as_os_str().as_encoded_bytes();
-        let Ok(entries) = std::fs::read_dir("/proc") else {
-            return Vec::new();
-        };
-        let ids = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        ids.filter(|id| *id != std::process::id())
-            .filter(|id| {
-                // Gone meanwhile, a zombie or not ours: then there is nothing to read, and nothing of ours to stop.
-                let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-                let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-                contains(&environment, folder) || contains(&command, folder)
-            })
-            .collect()
-    }
-
-    fn kill_all(&self) {
-        // Again until none is left: what is killed first may have been about to start another.
-        let killed = || {
-            let left = self.processes();
-            for id in &left {
-                kill(*id, Signal::KILL);
-            }
-            left.is_empty()
-        };
-        if std::thread::panicking() {
-            // A second panic would end the whole test program; the folder that is kept tells what is left.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                wait_until(GONE_WITHIN, "killed", killed)
-            }));
-        } else {
-            wait_until(GONE_WITHIN, "everything the test started is killed", killed);
-        }
+        processes_of(self.folder.path())
     }
 }
 
@@ -153,7 +116,7 @@ impl Default for Tend {
 
 impl Drop for Tend {
     fn drop(&mut self) {
-        self.kill_all();
+        kill_all_of(self.folder.path());
     }
 }
 
@@ -166,7 +129,7 @@ impl Background {
 
     /// Sends it SIGKILL and waits for its end.
     pub fn kill(mut self) -> Finished {
-        kill(self.child.id(), Signal::KILL);
+        kill(self.child.id());
         self.finished(GONE_WITHIN)
     }
 
@@ -219,15 +182,4 @@ impl Drop for Background {
 fn read(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read `{}`: {error}", path.display()));
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn kill(id: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }

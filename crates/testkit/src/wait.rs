@@ -9,6 +9,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// When it is not so within `deadline`, which should be many times what it usually takes: the machine has other work too.
+#[track_caller]
 pub fn wait_until(deadline: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {

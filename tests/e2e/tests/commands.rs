@@ -1,6 +1,6 @@
 //! The commands a person types, on the reference system and on small ones.
 
-use crate::rig::{Machine, free_port, get, is_alive, wait_until};
+use crate::rig::{Machine, READY, free_port, get, is_alive, routed_web, wait_until, web};
 
 #[test]
 fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
@@ -42,24 +42,35 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
         .tend(&["run", "api", "--", "sh", "-c", "echo in $TEND_STACK at $TEND_DATA_DIR"])
         .ok();
     assert!(run.contains("in mps at"), "{run}");
+    machine.tend(&["exec", "api/1", "--", "sh", "-c", "exit 3"]);
+    let (started, finished) = (machine.events("run.started"), machine.events("run.finished"));
+    let exits: Vec<_> = finished.iter().map(|event| &event["data"]["exit"]).collect();
+    assert_eq!(exits, ["exited with code 0", "exited with code 3"]);
+    for (started, finished) in started.iter().zip(&finished) {
+        for part in ["command", "purpose", "pid"] {
+            assert_eq!(started["data"][part], finished["data"][part], "{part}");
+        }
+    }
 
     let pids = machine.pids("mps", "api");
     machine.tend(&["down", "mps"]).ok();
     assert!(pids.iter().all(|pid| !is_alive(*pid)), "down leaves no replica");
     assert!(get(port, "/").is_err(), "down leaves no listener");
     machine.tend(&["events", "verify"]).ok();
+    let edge = machine.edge();
+    let said = machine.tend(&["shutdown"]).ok();
+    assert!(
+        said.contains("has ended, and the edge with it: no stack was up"),
+        "{said}"
+    );
+    assert!(!is_alive(edge), "as it was said");
 }
 
 #[test]
 fn several_stacks_live_side_by_side_on_one_daemon() {
     let machine = Machine::new("two-stacks");
     let port = free_port();
-    let service = |path: &str| {
-        format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: {path}, service: web }}\n"
-        )
-    };
+    let service = |path: &str| routed_web(port, path, &[READY]);
     let one = machine.stack("one", &service("/one"));
     let two = machine.stack("two", &service("/two"));
     machine.tend(&["up", &one]).ok();
@@ -74,10 +85,7 @@ fn several_stacks_live_side_by_side_on_one_daemon() {
 #[test]
 fn stop_and_start_and_restart_do_what_they_say() {
     let machine = Machine::new("stop-start");
-    let folder = machine.stack(
-        "shop",
-        "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    replicas: 2\n    readiness: { http: /ready }\n",
-    );
+    let folder = machine.stack("shop", &web(&["replicas: 2", READY]));
     machine.tend(&["up", &folder]).ok();
     let before = machine.pids("shop", "web");
     machine.tend(&["restart", "shop/web"]).ok();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bench_mps::{Address, Config, Progress};
 
-use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
+use crate::rig::{Machine, READY, free_port, get, is_alive, kill, routed_web, wait_until};
 
 /// Waits until so many more payments were acknowledged than before: the system serves again.
 fn wait_for_payments(progress: &Progress, more: u64) {
@@ -104,13 +104,7 @@ fn payments_stay_exactly_once_while_everything_is_killed() {
 fn output_is_complete_although_the_shim_was_killed_in_between() {
     let machine = Machine::new("shim-output");
     let port = free_port();
-    let folder = machine.stack(
-        "shop",
-        &format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
-        ),
-    );
+    let folder = machine.stack("shop", &routed_web(port, "/", &[READY]));
     machine.tend(&["up", &folder]).ok();
     let pid = machine.pids("shop", "web")[0];
     let lines = 20_000;

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod deploy;
 mod kills;
+mod ports;
 mod readme;
 mod rig;
 mod supervision;

@@ -1,45 +1,17 @@
 //! A tend of its own for each test: private folders, private ports, the real programs, and nothing left behind.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 /// How long anything may take before the test gives up. Far above what it takes even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Returns the folder of the programs, built once.
-pub(crate) fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let folder = test.parent().unwrap().parent().unwrap().to_path_buf();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--workspace", "--bins"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo tells this test of its own package is nothing to the build: ring's build script would run again for it, and
-        // with it all that stands on ring.
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(&*name);
-            }
-        }
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the programs could not be built");
-        folder
-    })
-}
 
 /// What a command did.
 #[derive(Debug)]
@@ -82,7 +54,7 @@ impl Machine {
         // The checkout may stand in a private folder; the programs have to be where every user can run them.
         for program in ["tend", "mps-api", "e2e-service"] {
             let copy = machine.folder.join(program);
-            std::fs::copy(programs().join(program), &copy).unwrap();
+            std::fs::copy(tend_testkit::program(program), &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         machine
@@ -261,25 +233,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         // Whatever was started here carries this folder in its program's path or in its environment.
-        let folder = self.folder.display().to_string();
-        for round in 0..50 {
-            let mine: BTreeSet<i32> = processes()
-                .filter(|(pid, command)| {
-                    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                    command.contains(&folder) || String::from_utf8_lossy(&environment).contains(&folder)
-                })
-                .map(|(pid, _)| pid)
-                .filter(|pid| *pid != i32::try_from(std::process::id()).unwrap())
-                .collect();
-            if mine.is_empty() {
-                break;
-            }
-            for pid in mine {
-                kill(pid);
-            }
-            // A killed process needs a moment to be gone; its parent may have started another in between.
-            std::thread::sleep(Duration::from_millis(10 * (round + 1)));
-        }
+        tend_testkit::kill_all_of(&self.folder);
         if !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -297,27 +251,38 @@ fn processes() -> impl Iterator<Item = (i32, String)> {
 
 /// Sends SIGKILL.
 pub(crate) fn kill(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
+    tend_testkit::kill(pid.unsigned_abs());
 }
 
 /// Returns whether a process is there and no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    tend_testkit::is_alive(pid.unsigned_abs())
 }
 
 /// Waits for a condition.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    tend_testkit::wait_until(DEADLINE, what, condition);
+}
+
+/// Readiness of the service the tests run.
+pub(crate) const READY: &str = "readiness: { http: /ready }";
+
+/// Returns a stack file of one service, `web`, with these keys beside its command and its port.
+pub(crate) fn web(keys: &[&str]) -> String {
+    let mut text = "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n".to_owned();
+    for key in keys {
+        text.push_str(&format!("    {key}\n"));
     }
+    text
+}
+
+/// Returns the same stack with a route to the service.
+pub(crate) fn routed_web(port: u16, path: &str, keys: &[&str]) -> String {
+    format!(
+        "{}edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: {path}, service: web }}\n",
+        web(keys)
+    )
 }
 
 /// Returns a port nobody listens on. Below the kernel's ephemeral range, so that no client takes it meanwhile.

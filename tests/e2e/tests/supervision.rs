@@ -1,20 +1,15 @@
 //! Replicas that crash, hang, leak, refuse to go, and who they run as.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
-use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
+use crate::rig::{Machine, READY, free_port, get, is_alive, kill, routed_web, wait_until, web};
 
 #[test]
 fn a_crash_is_answered_at_once_and_leaves_a_card_with_the_last_lines() {
     let machine = Machine::new("crash");
     let port = free_port();
-    let folder = machine.stack(
-        "shop",
-        &format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
-        ),
-    );
+    let folder = machine.stack("shop", &routed_web(port, "/", &[READY]));
     machine.tend(&["up", &folder]).ok();
     assert!(get(port, "/exit?7").map_or(true, |answer| answer.status == 502));
     wait_until("it is back", || {
@@ -36,10 +31,13 @@ fn a_replica_that_hangs_is_killed_by_its_liveness_and_started_again() {
     let port = free_port();
     let folder = machine.stack(
         "shop",
-        &format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ tcp: true }}\n\
-             \x20   liveness: {{ http: /ready, interval: 200ms, timeout: 500ms, retries: 2, start_period: 0s }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        &routed_web(
+            port,
+            "/",
+            &[
+                "readiness: { tcp: true }",
+                "liveness: { http: /ready, interval: 200ms, timeout: 500ms, retries: 2, start_period: 0s }",
+            ],
         ),
     );
     machine.tend(&["up", &folder]).ok();
@@ -59,10 +57,10 @@ fn a_replica_over_its_memory_limit_is_killed_and_told_apart() {
     let port = free_port();
     let folder = machine.stack(
         "shop",
-        &format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: {{ http: /ready }}\n\
-             \x20   deploy: {{ resources: {{ limits: {{ memory: 64m }} }} }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
+        &routed_web(
+            port,
+            "/",
+            &[READY, "deploy: { resources: { limits: { memory: 64m } } }"],
         ),
     );
     machine.tend(&["up", &folder]).ok();
@@ -105,13 +103,7 @@ fn a_tree_that_ignores_the_stop_signal_is_killed_whole_after_the_grace_period() 
 fn a_rolling_restart_under_load_fails_no_request() {
     let machine = Machine::new("rolling");
     let port = free_port();
-    let folder = machine.stack(
-        "shop",
-        &format!(
-            "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    replicas: 3\n    readiness: {{ http: /ready }}\n\
-             edge:\n  listen: ['127.0.0.1:{port}']\n  routes:\n    - {{ path: /, service: web }}\n"
-        ),
-    );
+    let folder = machine.stack("shop", &routed_web(port, "/", &["replicas: 3", READY]));
     machine.tend(&["up", &folder]).ok();
     let before = machine.pids("shop", "web");
     let asking = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -137,10 +129,7 @@ fn a_rolling_restart_under_load_fails_no_request() {
 #[test]
 fn a_restart_on_schedule_happens_by_itself() {
     let machine = Machine::new("schedule");
-    let folder = machine.stack(
-        "shop",
-        "services:\n  web:\n    command: ../e2e-service\n    port: PORT\n    readiness: { http: /ready }\n    restart_every: 1s\n",
-    );
+    let folder = machine.stack("shop", &web(&[READY, "restart_every: 1s"]));
     machine.tend(&["up", &folder]).ok();
     let before = machine.pids("shop", "web");
     wait_until("it was restarted", || machine.pids("shop", "web") != before);
@@ -209,4 +198,33 @@ fn an_unprivileged_user_has_a_tend_of_his_own() {
     machine.wait_ready("mps", "api", 3);
     machine.tend(&["down", "mps"]).ok();
     machine.tend(&["events", "verify"]).ok();
+}
+
+#[test]
+fn the_card_of_an_end_while_the_daemon_was_away_says_how_long_it_really_ran() {
+    let machine = Machine::new("away");
+    let begun = Instant::now();
+    machine.tend(&["up", &machine.stack("shop", &web(&[READY]))]).ok();
+    let ready = Instant::now();
+    let replica = machine.pids("shop", "web")[0];
+    let daemon = machine.daemon();
+    kill(daemon);
+    wait_until("the daemon is gone", || !is_alive(daemon));
+    let seen_running = ready.elapsed();
+    kill(replica);
+    wait_until("the replica has ended", || !is_alive(replica));
+    let most = begun.elapsed();
+    // Longer than it ran at most, so that one time cannot be taken for the other.
+    let ended = Instant::now();
+    wait_until("the daemon was away for a while", || ended.elapsed() > most);
+    machine.start_daemon();
+    wait_until("the end is in the journal", || {
+        !machine.events("replica.exited").is_empty()
+    });
+    let card = &machine.events("replica.exited")[0]["data"];
+    let uptime = Duration::from_millis(card["uptime_ms"].as_u64().unwrap());
+    assert!(
+        seen_running <= uptime && uptime <= most,
+        "between {seen_running:?} and {most:?}: {card}"
+    );
 }

@@ -415,7 +415,8 @@ fn serving_replicas_never_fall_below_the_floor(leaving: &tend_core::model::Repli
     let Some(deployment) = world.deployment(&service.stack) else {
         return Ok(());
     };
-    if deployment.phase != Phase::Rolling || facts.ready_since.is_none() || !world.serves(leaving, facts) {
+    let stopped = world.replicas_wanted(&service) == 0;
+    if stopped || deployment.phase != Phase::Rolling || facts.ready_since.is_none() || !world.serves(leaving, facts) {
         return Ok(());
     }
     let known = |id: &tend_core::model::ReplicaId| context.monitor.known.get(id).cloned().unwrap_or_default();

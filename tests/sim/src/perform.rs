@@ -292,6 +292,7 @@ impl Simulation {
                 replica: process.replica,
                 incarnation,
                 exit,
+                lived: None,
                 last_lines,
             },
         );

@@ -471,6 +471,7 @@ impl Simulation {
                 replica: end.replica.clone(),
                 incarnation: *incarnation,
                 exit: end.exit.clone(),
+                lived: None,
                 last_lines: Vec::new(),
             };
             found.insert(*incarnation, input);

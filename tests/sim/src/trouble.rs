@@ -286,7 +286,13 @@ impl Simulation {
         self.trouble = false;
         (self.spells.starts_fail, self.spells.acts_fail) = (Mono(0), Mono(0));
         self.host.taken_ports.clear();
+        // A release that nobody can run well would keep the run from ever coming to rest.
+        self.deploys.flaws.clear();
+        let now = self.now;
         for process in self.host.processes.values_mut() {
+            if process.warm_at == Mono(u64::MAX) {
+                process.warm_at = now;
+            }
             (process.hung_until, process.flaps_until, process.leak) = (Mono(0), Mono(0), 0);
         }
         if let Some(daemon) = &mut self.daemon {

@@ -7,9 +7,12 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::process::{Gid, Pid, Signal, Uid};
 use tend_api::messages::EnvironmentReport;
+use tend_api::{Client, EnvironmentQuery, RunEnding, RunReport};
+use tend_core::observed::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -19,12 +22,46 @@ use crate::error::{Error, Result};
 /// Added to a signal's number, as shells report it.
 const SIGNALLED: i32 = 128;
 
-/// Runs the command to its end and returns its exit code.
+/// How long the daemon may take to write down how the command ended: its exit code is not held up for longer.
+const REPORT_MAX: Duration = Duration::from_secs(5);
+
+/// Asks for an environment, runs the command in it to its end, has that written down, and returns its exit code.
 pub(super) async fn run(
+    context: &mut Context<'_>,
+    client: &Client,
+    query: EnvironmentQuery,
+    command: Vec<OsString>,
+) -> Result<u8> {
+    let environment = client.environment(query.clone()).await?;
+    let begun = context.now().mono;
+    let ended = run_in(context, environment, command).await;
+    let ending = match &ended {
+        Ok(status) => RunEnding::Ended(exit(*status)),
+        Err(error) => RunEnding::NotStarted(text::not_started(error)),
+    };
+    let ran = context.now().mono.since(begun);
+    let report = RunReport {
+        query,
+        ending,
+        after_ms: u64::try_from(ran.as_millis()).unwrap_or(u64::MAX),
+    };
+    // The daemon may have ended meanwhile, or be older than this report; the command has run all the same.
+    let why = match tokio::time::timeout(REPORT_MAX, client.run_finished(report)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(text::NO_ANSWER.to_owned()),
+    };
+    if let Some(why) = why {
+        context.note(&text::not_written_down(&why))?;
+    }
+    Ok(exit_code(ended?))
+}
+
+async fn run_in(
     context: &mut Context<'_>,
     environment: EnvironmentReport,
     command: Vec<OsString>,
-) -> Result<u8> {
+) -> Result<ExitStatus> {
     if let Some(cgroup) = &environment.cgroup
         && let Err(error) = join(cgroup)
     {
@@ -69,11 +106,10 @@ pub(super) async fn run(
             _ = hung_up.recv() => pass_on(child, Signal::HUP),
         }
     };
-    let status = match status {
-        Ok(status) => status?,
-        Err(_) => return Err(Error::Begin(io::Error::other(text::THREAD_ENDED))),
-    };
-    Ok(exit_code(status))
+    match status {
+        Ok(status) => status,
+        Err(_) => Err(Error::Begin(io::Error::other(text::THREAD_ENDED))),
+    }
 }
 
 /// Moves this process into a cgroup, so that the command is in it from its first instruction.
@@ -143,6 +179,17 @@ fn pass_on(child: Option<Pid>, signal: Signal) {
     }
 }
 
+fn exit(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Exited(code),
+        (None, Some(signal)) => Exit::Signalled {
+            signal,
+            core_dumped: status.core_dumped(),
+        },
+        (None, None) => Exit::Unknown(text::NO_STATUS.to_owned()),
+    }
+}
+
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status
         .code()
@@ -151,7 +198,18 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 mod text {
+    pub(super) const NO_ANSWER: &str = "the daemon did not answer in time";
+    pub(super) const NO_STATUS: &str = "the system does not say";
     pub(super) const THREAD_ENDED: &str = "the thread that runs the command ended early";
+
+    pub(super) fn not_started(error: &crate::error::Error) -> String {
+        let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+        tend_base::without_os_numbers(&format!("{error}{cause}"))
+    }
+
+    pub(super) fn not_written_down(why: &str) -> String {
+        format!("how the command ended is not in the journal: {why}")
+    }
 
     pub(super) fn without_limits(cgroup: &str, error: &std::io::Error) -> String {
         format!("the service's limits do not apply to the command: could not join `{cgroup}`: {error}")

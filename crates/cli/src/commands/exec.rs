@@ -32,13 +32,11 @@ impl Exec {
         let client = context.client().await?;
         let mut target = self.stack.target(context, &client, Some(&self.target)).await?;
         target.slot.get_or_insert(1);
-        let environment = client
-            .environment(EnvironmentQuery {
-                target,
-                purpose: Purpose::Exec,
-                program: self.command[0].to_string_lossy().into_owned(),
-            })
-            .await?;
-        attached::run(context, environment, self.command).await
+        let query = EnvironmentQuery {
+            target,
+            purpose: Purpose::Exec,
+            program: self.command[0].to_string_lossy().into_owned(),
+        };
+        attached::run(context, &client, query, self.command).await
     }
 }

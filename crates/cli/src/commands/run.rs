@@ -31,17 +31,15 @@ impl Run {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let client = context.client().await?;
         let service = self.stack.service(context, &client, &self.service).await?;
-        let environment = client
-            .environment(EnvironmentQuery {
-                target: tend_api::Target {
-                    stack: service.stack,
-                    service: Some(service.service),
-                    slot: None,
-                },
-                purpose: Purpose::Run,
-                program: self.command[0].to_string_lossy().into_owned(),
-            })
-            .await?;
-        attached::run(context, environment, self.command).await
+        let query = EnvironmentQuery {
+            target: tend_api::Target {
+                stack: service.stack,
+                service: Some(service.service),
+                slot: None,
+            },
+            purpose: Purpose::Run,
+            program: self.command[0].to_string_lossy().into_owned(),
+        };
+        attached::run(context, &client, query, self.command).await
     }
 }

@@ -10,7 +10,8 @@ use crate::error::Result;
 
 /// End the daemon; replicas and edge go on
 ///
-/// Ends the daemon. Replicas and edge go on without it, and the next daemon adopts them; nothing is restarted meanwhile.
+/// Ends the daemon. Replicas and edge go on without it, and the next daemon adopts them; nothing is restarted meanwhile. With no
+/// stack up the edge ends too.
 #[derive(Debug, Args)]
 pub(crate) struct Shutdown {}
 
@@ -21,14 +22,22 @@ impl Shutdown {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let client = context.client().await?;
         let before = client.daemon().await?;
+        // With no stack left nobody needs the edge, and the daemon lets it end too.
+        let edge = before.edge.pid.filter(|_| before.stacks == 0);
         client.shutdown().await?;
         let deadline = context.now().mono + PATIENCE;
         loop {
             match client.daemon().await {
                 // It closes its socket before it has written everything, so silence alone is not the end.
                 Err(error) if error.is_transient() && has_ended(before.pid) => {
-                    context.line(&text::ended(before.pid))?;
-                    return Ok(EXIT_OK);
+                    if before.stacks > 0 {
+                        context.line(&text::ended(before.pid))?;
+                        return Ok(EXIT_OK);
+                    }
+                    if edge.is_none_or(has_ended) {
+                        context.line(&text::all_ended(before.pid, edge.is_some()))?;
+                        return Ok(EXIT_OK);
+                    }
                 }
                 // Another one is there already: systemd is quick.
                 Ok(now) if now.pid != before.pid => {
@@ -40,6 +49,10 @@ impl Shutdown {
                 Err(error) => return Err(error.into()),
             }
             if context.now().mono >= deadline {
+                if let Some(edge) = edge.filter(|_| has_ended(before.pid)) {
+                    context.line(&text::edge_goes_on(before.pid, edge))?;
+                    return Ok(EXIT_OK);
+                }
                 context.note(&text::still_there(before.pid, PATIENCE.as_secs()))?;
                 return Ok(EXIT_FAILED);
             }
@@ -60,6 +73,15 @@ fn has_ended(pid: u32) -> bool {
 mod text {
     pub(super) fn ended(pid: u32) -> String {
         format!("the daemon (pid {pid}) has ended; replicas and edge go on")
+    }
+    pub(super) fn all_ended(pid: u32, edge: bool) -> String {
+        let and_edge = if edge { ", and the edge with it" } else { "" };
+        format!("the daemon (pid {pid}) has ended{and_edge}: no stack was up")
+    }
+    pub(super) fn edge_goes_on(pid: u32, edge: u32) -> String {
+        format!(
+            "the daemon (pid {pid}) has ended; the edge (pid {edge}) still finishes requests, though no stack was up"
+        )
     }
     pub(super) fn replaced(old: u32, new: u32) -> String {
         format!("the daemon (pid {old}) has ended, and something started another one (pid {new})")

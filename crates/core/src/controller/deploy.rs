@@ -8,7 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
 use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases};
 use crate::journal::{Entry, Kind, Principal};
-use crate::model::{Port, Release, ReplicaId, Service, ServiceId, StackName};
+use crate::model::{Port, Release, ReplicaId, Service, ServiceId, StackName, Workload};
 use crate::plan::StepKey;
 
 /// Attempts kept in the state for `tend releases`; the journal has all.
@@ -108,42 +108,31 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         releases.deployment = Some(deployment);
         self.dirty.releases.insert(stack.clone());
-        self.ports_for_new_services(stack, wish.target);
+        self.meet_new_services(stack, wish.target);
         self.change(stack, by, what, now);
     }
 
-    /// A service that a release brings along needs its inner port before its replicas are started.
-    fn ports_for_new_services(&mut self, stack: &StackName, target: u64) {
-        let Some(release) = self
-            .world
-            .releases
-            .get(stack)
-            .and_then(|releases| releases.kept.get(&target))
-        else {
+    /// A service that a release brings along is known from now on, and has its inner port before its replicas are started.
+    fn meet_new_services(&mut self, stack: &StackName, target: u64) {
+        let Some(release) = self.world.release(stack, target) else {
             return;
         };
-        let services = release
-            .stack
-            .services
-            .values()
-            .filter(|service| service.port != Port::None);
-        let ids: Vec<_> = services
-            .map(|service| ServiceId {
-                stack: stack.clone(),
-                service: service.name.clone(),
-            })
+        let processes = release.stack.services.values();
+        let new: Vec<_> = processes
+            .filter(|service| matches!(service.workload, Workload::Process(_)))
+            .map(|service| (service.name.clone(), service.port != Port::None))
             .collect();
-        for id in ids {
-            if self
-                .world
-                .services
-                .get(&id)
-                .is_none_or(|facts| facts.loopback_port.is_none())
-            {
+        for (service, listens) in new {
+            let id = ServiceId {
+                stack: stack.clone(),
+                service,
+            };
+            let known = self.world.services.entry(id.clone()).or_default();
+            if listens && known.loopback_port.is_none() {
                 let port = self.world.free_ports().next();
                 self.world.services.entry(id.clone()).or_default().loopback_port = port;
-                self.dirty.services.insert(id);
             }
+            self.dirty.services.insert(id);
         }
     }
 

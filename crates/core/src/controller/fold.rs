@@ -11,7 +11,7 @@ use tend_base::{Mono, Now};
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
 use crate::model::{Port, ReplicaId, ServiceId, StackName};
-use crate::observed::{Exit, LastExit, Phase, ProbeFacts, Replica, StartFailure, StopReason};
+use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
 /// What has to be kept again.
@@ -37,6 +37,13 @@ struct Found {
     port: Option<u16>,
     fingerprint: u64,
     shim_alive: bool,
+}
+
+/// How a life ended.
+struct End {
+    exit: Exit,
+    lived: Option<Lived>,
+    last_lines: Vec<String>,
 }
 
 impl Replica {
@@ -247,9 +254,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica,
                 incarnation,
                 exit,
+                lived,
                 last_lines,
             } => {
-                self.exited(&replica, incarnation, exit, last_lines, now, reaction);
+                let end = End {
+                    exit,
+                    lived,
+                    last_lines,
+                };
+                self.exited(&replica, incarnation, end, now, reaction);
             }
             Input::ShimLost {
                 replica: id,
@@ -280,6 +293,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     replica.in_flight = Some(count);
                 }
             }
+            Input::PortsTaken { ports } => self.world.ports_avoided.extend(ports),
+            Input::InnerPortTaken { service, port } => self.inner_port_taken(&service, port, now, reaction),
             Input::Tick => {}
         }
     }
@@ -338,7 +353,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .collect();
         for (id, incarnation) in lost {
             let why = "nothing of it was found when the daemon came back".to_owned();
-            self.exited(&id, incarnation, Exit::Unknown(why), Vec::new(), now, reaction);
+            let end = End {
+                exit: Exit::Unknown(why),
+                lived: None,
+                last_lines: Vec::new(),
+            };
+            self.exited(&id, incarnation, end, now, reaction);
         }
     }
 
@@ -624,15 +644,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
     }
 
-    fn exited(
-        &mut self,
-        id: &ReplicaId,
-        incarnation: u64,
-        exit: Exit,
-        last_lines: Vec<String>,
-        now: Now,
-        reaction: &mut Reaction,
-    ) {
+    fn exited(&mut self, id: &ReplicaId, incarnation: u64, end: End, now: Now, reaction: &mut Reaction) {
+        let End {
+            exit,
+            lived,
+            last_lines,
+        } = end;
+        // Of another boot, or of a clock nobody shares, is what did not end before now.
+        let lived = lived.filter(|lived| lived.from <= lived.to && lived.to <= now.mono);
         let policy = self.world.definition(id).map(|service| service.restart);
         let survey_pending = self.world.survey_pending;
         if survey_pending {
@@ -647,16 +666,17 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some(replica) = self.current(id, incarnation).filter(|replica| replica.is_up()) else {
             return;
         };
-        let started = replica.started_at.unwrap_or(now.mono);
+        let ended = lived.map_or(now.mono, |lived| lived.to);
+        let started = lived.map(|lived| lived.from).or(replica.started_at);
         let window = policy.map_or(Duration::ZERO, |policy| policy.window);
-        let was_stable = replica.ready_since.is_some_and(|ready| now.mono >= ready + window);
-        let uptime = now.mono.since(started);
+        let was_stable = replica.ready_since.is_some_and(|ready| ended >= ready + window);
+        let uptime = started.map_or(Duration::ZERO, |started| ended.since(started));
         // A replica that was killed for its own fault has failed, whoever sent the signal.
         let asked = replica.stop_reason;
         let renewal = asked.is_some_and(StopReason::is_renewal);
         let expected = renewal || matches!(asked, Some(StopReason::Unwanted | StopReason::Scheduled));
         if was_stable {
-            replica.stable_at = Some(now.mono);
+            replica.stable_at = Some(ended);
             replica.failures = 0;
         }
         let killed = matches!(replica.phase, Phase::Stopping { killed: true, .. });
@@ -675,7 +695,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         replica.stop_reason = None;
         replica.last_exit = Some(LastExit {
             exit: exit.clone(),
-            at: now.wall,
+            at: wall_at(ended, now),
             uptime,
             asked,
             last_lines: last_lines.clone(),

@@ -5,7 +5,7 @@ use tend_base::Mono;
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::journal::Principal;
 use crate::model::{Release, ReplicaId, ServiceId, Stack, StackName};
-use crate::observed::{Exit, StartFailure};
+use crate::observed::{Exit, Lived, StartFailure};
 use crate::plan::ProbeKind;
 
 /// One thing that happened. Wishes come first, then outcomes of steps, then what the host shows by itself.
@@ -187,6 +187,8 @@ pub enum Input {
         incarnation: u64,
         /// How.
         exit: Exit,
+        /// From when to when it ran, where that is on record: it may have ended long before anybody looked.
+        lived: Option<Lived>,
         /// Its last lines of output.
         last_lines: Vec<String>,
     },
@@ -214,6 +216,18 @@ pub enum Input {
         replica: ReplicaId,
         /// How many.
         count: u64,
+    },
+    /// Ports that were given to nobody yet are held by somebody else: others are given first.
+    PortsTaken {
+        /// Which.
+        ports: Vec<u16>,
+    },
+    /// The port at which others reach a service could not be bound: somebody else holds it.
+    InnerPortTaken {
+        /// Which service.
+        service: ServiceId,
+        /// Its port.
+        port: u16,
     },
     /// The edge is there.
     EdgeConnected {

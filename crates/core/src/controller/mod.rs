@@ -16,6 +16,7 @@ mod deploy;
 mod fold;
 mod input;
 mod keep;
+mod ports;
 mod rehearse;
 mod wish;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input};
-use crate::model::{Port, StackName};
+use crate::model::StackName;
 use crate::observed::{Exit, Phase};
 use crate::plan::{Plan, PlannedStep, Step, StepKey};
 
@@ -158,6 +158,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica: id,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     },
                 ]),
@@ -193,6 +194,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                         replica,
                         incarnation,
                         exit: Exit::Exited(0),
+                        lived: None,
                         last_lines: Vec::new(),
                     });
                 }
@@ -223,6 +225,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],
@@ -238,6 +241,7 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     replica,
                     incarnation,
                     exit: Exit::Exited(0),
+                    lived: None,
                     last_lines: Vec::new(),
                 },
             ],

@@ -65,6 +65,8 @@ kinds! {
     ServiceScaled = "service.scaled",
     /// A restart was asked for. Data: reason.
     ServiceRestarted = "service.restarted",
+    /// The port at which others reach a service was held by somebody else. Data: from, to, restart (replicas that have the old address), hint.
+    ServiceMoved = "service.moved",
 
     /// A process was started for a replica. Data: pid, port, command.
     ReplicaStarted = "replica.started",
@@ -134,9 +136,9 @@ kinds! {
     /// The edge sends a replica traffic again. Data: after_ms.
     EdgeReadmitted = "edge.readmitted",
 
-    /// A one-off command was started in a service's environment. Data: command, pid.
+    /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",
-    /// A one-off command ended. Data: exit, after_ms.
+    /// A one-off command ended, as its caller saw it; missing when that was killed. Data: command, purpose, pid of the caller, exit, after_ms.
     RunFinished = "run.finished",
 
     /// The time of day jumped. Data: by_ms, forward when positive.

@@ -1,5 +1,7 @@
 //! A number by which a running replica is compared with its definition. Knows neither.
 
+use tend_base::Fnv64;
+
 use super::{Logs, Port, Process, Resources, Service, WhenBehind, Workload};
 
 impl Service {
@@ -35,7 +37,7 @@ impl Service {
             files_max,
             when_behind,
         } = self.logs;
-        let mut hash = Fnv::new();
+        let mut hash = Texts::default();
         hash.texts(command);
         hash.bytes(directory.as_os_str().as_encoded_bytes());
         for (name, value) in environment {
@@ -63,30 +65,25 @@ impl Service {
             Port::Descriptor(number) => hash.texts(["descriptor", &number.to_string()]),
             Port::Fixed(port) => hash.texts(["fixed", &port.to_string()]),
         }
-        hash.0
+        hash.0.value()
     }
 }
 
-/// FNV-1a, 64 bits: what it gives is kept in state and compared by later versions, so it must never depend on the toolchain's hasher.
+/// The hash of texts that are told apart.
 ///
 /// It is asked for every running replica each time something happens, so it goes without a text in between.
-struct Fnv(u64);
+#[derive(Default)]
+struct Texts(Fnv64);
 
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
+impl Texts {
     /// Takes in a text and its length, so that two texts are not taken for one.
     fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0.bytes(bytes);
         self.number(bytes.len() as u64);
     }
 
     fn number(&mut self, number: u64) {
-        self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01b3);
+        self.0.number(number);
     }
 
     fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) {

@@ -95,7 +95,8 @@ pub(super) async fn forward(
         Ok((mut response, lease, attempt)) => {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if switched && !upgrade {
-                exchange.cut("unasked_upgrade");
+                // Nobody asked it to change the protocol: that is no answer.
+                exchange.cut_by(&attempt.replica);
                 return Ok(refuse(&client, exchange, ErrorCode::UpstreamFailed, &request_id));
             }
             headers::to_client(response.headers_mut(), &attempt.replica, &request_id, switched);

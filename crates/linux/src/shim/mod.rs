@@ -220,11 +220,12 @@ fn own_pid() -> i32 {
 }
 
 /// What the shim writes down when the replica is over.
-fn record(incarnation: &str, replica_pid: i32, outcome: Outcome, output: OutputCounters) -> ExitRecord {
+fn record(incarnation: &str, replica: Option<&Evidence>, outcome: Outcome, output: OutputCounters) -> ExitRecord {
     ExitRecord {
         incarnation: incarnation.to_owned(),
-        replica_pid,
+        replica_pid: replica.map_or(0, |replica| replica.pid),
         outcome,
+        started: replica.map(Evidence::started),
         at: SystemClock.now().mono,
         output,
     }

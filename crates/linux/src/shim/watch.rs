@@ -98,8 +98,8 @@ impl Watch {
             stream.give_up();
         }
         self.streams.iter_mut().for_each(Stream::end_with_writers);
-        let pid = self.replica.as_ref().map_or(0, |(_, state)| state.replica.pid);
-        let record = record(&self.incarnation, pid, outcome, self.counters());
+        let replica = self.replica.as_ref().map(|(_, state)| &state.replica);
+        let record = record(&self.incarnation, replica, outcome, self.counters());
         // With no room for it on /run, the connected daemon still learns it, and a later one finds the process gone.
         let _ = replace_file(Path::new(EXIT_FILE), &record.encode());
         self.ended = Some(record);

@@ -6,6 +6,7 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hub::Hub;
 use super::readiness::Readiness;
 use super::shared::Shared;
 use super::snapshot;
@@ -13,6 +14,7 @@ use super::steps::Performer;
 use serde_json::json;
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
+use tend_core::model::ServiceId;
 use tend_core::observed::Endpoints;
 use tend_edge::{ControlClient, EdgeError, FromEdge, HandedSocket, ToEdge};
 
@@ -71,6 +73,58 @@ fn take_sockets(shared: &Shared, client: &ControlClient) -> Result<u64, EdgeErro
         }
     }
     Ok(generation)
+}
+
+/// Binds the address at which each service is reached from inside, and has those moved that somebody else holds.
+///
+/// For a daemon that came back, before it starts anything: a replica must not be given an address at which a stranger answers.
+pub(crate) async fn claim_inner(performer: &Performer) {
+    let services = performer.hub.ask(|controller, _| {
+        let services = controller.world().services.iter();
+        let with_port = services.filter_map(|(id, facts)| Some((id.clone(), facts.loopback_port?)));
+        with_port.collect::<Vec<_>>()
+    });
+    let mut left = services.await;
+    // Somebody may be quicker where it was moved to.
+    while let Some((service, port)) = left.pop() {
+        if performer.shared.listeners.bind_inner(inner(port)) {
+            continue;
+        }
+        let id = service.clone();
+        move_on(performer, service, port).await;
+        let moved = performer.hub.ask(move |controller, _| {
+            let facts = controller.world().services.get(&id)?;
+            let moved = facts.loopback_port.filter(|moved| *moved != port)?;
+            Some((id, moved))
+        });
+        left.extend(moved.await);
+    }
+}
+
+/// Has a service moved whose port somebody else holds, to one that nobody does.
+async fn move_on(performer: &Performer, service: ServiceId, port: u16) {
+    avoid_taken_ports(&performer.shared, &performer.hub, 1).await;
+    performer.hub.input(Input::InnerPortTaken { service, port }).await;
+}
+
+/// Finds out which of the ports that would be given next are held by somebody else, so that `count` services are given others.
+pub(crate) async fn avoid_taken_ports(shared: &Shared, hub: &Hub, count: usize) {
+    loop {
+        let next = hub.ask(move |controller, _| {
+            let world = controller.world();
+            let untried = world.free_ports().filter(|port| !world.ports_avoided.contains(port));
+            untried.take(count).collect::<Vec<_>>()
+        });
+        let ports = shared.listeners.taken(&next.await);
+        if ports.is_empty() {
+            return;
+        }
+        hub.input(Input::PortsTaken { ports }).await;
+    }
+}
+
+fn inner(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// Starts an edge and connects to it.
@@ -169,12 +223,13 @@ pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoin
         .ask(move |controller, _| snapshot::compose(controller.world(), generation, &endpoints, &token))
         .await;
     let listeners = &performer.shared.listeners;
-    // A service's inner address that someone else holds is left out: clients are served all the same.
+    // A service's inner address that someone else holds is left out: clients are served all the same. It is then given another.
     for service in &mut snapshot.services {
         if let Some(address) = service.internal
             && !listeners.bind_inner(address)
         {
             service.internal = None;
+            move_on(performer, service.id.clone(), address.port()).await;
         }
     }
     let clients: Vec<SocketAddr> = snapshot.listeners.iter().map(|listener| listener.address).collect();
@@ -241,7 +296,20 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                 let (generation, result) = (performer.generation().await, Err(format!("the edge refused it: {why}")));
                 performer.hub.input(Input::Published { generation, result }).await;
             }
-            FromEdge::InFlight { replica, n, .. } => {
+            FromEdge::InFlight {
+                replica,
+                incarnation,
+                n,
+            } => {
+                // Of an earlier life a connection may still be closing: that is no news of the one that is drained now.
+                let asked = replica.clone();
+                let current = performer
+                    .hub
+                    .ask(move |controller, _| Some(controller.world().replicas.get(&asked)?.incarnation))
+                    .await;
+                if current != Some(incarnation) {
+                    continue;
+                }
                 performer
                     .hub
                     .input(Input::InFlight {

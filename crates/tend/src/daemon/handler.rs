@@ -18,7 +18,7 @@ use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
-use super::{Ending, Shared};
+use super::{Ending, Shared, edge_link};
 
 /// Answers calls.
 pub(crate) struct Calls {
@@ -126,12 +126,18 @@ impl Calls {
             Call::Promote(promote) => self.deploys().promote(promote, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
-            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, by()).await,
+            Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
+            Call::RunFinished(report) => environment::run_finished(&self.shared, &self.hub, report, caller).await,
             Call::Shutdown => {
+                let idle = self.hub.ask(|controller, _| controller.world().stacks.is_empty());
+                let message = if idle.await {
+                    "the daemon ends, and the edge with it: no stack is up"
+                } else {
+                    "the daemon ends; replicas and edge go on, and are adopted when it is started again"
+                };
                 let _ = self.end.try_send(Ending::Stop);
                 Ok(Reply::json(&Accepted {
-                    message: "the daemon ends; replicas and edge go on, and are adopted when it is started again"
-                        .to_owned(),
+                    message: message.to_owned(),
                 }))
             }
             Call::Upgrade(Upgrade { program }) => self.upgrade(program),
@@ -152,6 +158,7 @@ impl Calls {
             // Whoever has the code of one run in the other has to own both.
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
             Call::Environment(query) => vec![query.target.stack.clone()],
+            Call::RunFinished(report) => vec![report.query.target.stack.clone()],
             _ => Vec::new(),
         };
         let denied = |what: &str| {
@@ -348,6 +355,7 @@ impl Calls {
                     .unwrap_or_else(|| "choose another address under `edge: listen:`".to_owned()),
             )
         })?;
+        edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
         let input = Input::Apply {
             stack: Box::new(stack),
             by: principal(caller),
@@ -428,7 +436,7 @@ impl Calls {
     }
 }
 
-fn principal(caller: Caller) -> Principal {
+pub(crate) fn principal(caller: Caller) -> Principal {
     let name = tend_linux::user_of_uid(caller.uid).ok().and_then(|user| user.name);
     let name = name.unwrap_or_else(|| format!("uid {}", caller.uid));
     Principal::Person {

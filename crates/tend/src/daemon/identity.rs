@@ -62,10 +62,7 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
 ///
 /// Derived from the name, so that it is the same after the state was lost and restored files still belong to it.
 fn own_user(stack: &str) -> Credentials {
-    let hash = stack.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    let uid = OWN_USERS.start + hash % (OWN_USERS.end - OWN_USERS.start);
+    let uid = OWN_USERS.start + tend_base::fnv32(stack.as_bytes()) % (OWN_USERS.end - OWN_USERS.start);
     Credentials {
         uid,
         gid: uid,

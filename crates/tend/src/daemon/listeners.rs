@@ -47,6 +47,16 @@ impl Listeners {
         is_bound || std::net::TcpListener::bind(address).is_ok() && self.bind_all(&[address]).is_ok()
     }
 
+    /// Returns those of some ports that somebody else listens on. What is bound here is ours.
+    pub(crate) fn taken(&self, ports: &[u16]) -> Vec<u16> {
+        let bound = self.lock();
+        let is_taken = |port: &&u16| {
+            let address = SocketAddr::from(([127, 0, 0, 1], **port));
+            !bound.contains_key(&address) && std::net::TcpListener::bind(address).is_err()
+        };
+        ports.iter().filter(is_taken).copied().collect()
+    }
+
     /// Takes over sockets that an edge had from an earlier daemon.
     pub(crate) fn adopt(&self, address: SocketAddr, thread: usize, socket: OwnedFd) {
         let mut bound = self.lock();

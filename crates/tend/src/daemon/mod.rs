@@ -220,6 +220,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     // What runs is looked at before the edge: it must not be told of fewer replicas than there are.
     replicas::adopt_all(performer).await;
     edge_link::adopt(performer).await;
+    edge_link::claim_inner(performer).await;
     hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 

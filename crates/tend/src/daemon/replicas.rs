@@ -16,7 +16,7 @@ use std::time::Duration;
 use tend_base::Mono;
 use tend_core::controller::Input;
 use tend_core::model::ReplicaId;
-use tend_core::observed::{Exit, StartFailure};
+use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_linux::{Adoption, Command, ExitRecord, Outcome, OutputHold, Report, ShimConnection, ShimHandle};
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
@@ -182,13 +182,7 @@ pub(crate) fn reap(shared: Arc<Shared>, mut children: Signal) {
 
 /// Returns the folder of one life of a replica. Short, because a socket in it has a short path; its state file says whose it is.
 pub(crate) fn folder_of(shared: &Shared, life: &Life) -> PathBuf {
-    let hash = life
-        .replica
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = tend_base::fnv64(life.replica.to_string().as_bytes());
     shared
         .paths
         .run
@@ -236,11 +230,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
                 performer
                     .hub
-                    .input(adopted(
-                        pid,
-                        started_at(running.evidence.start_time),
-                        running.shim.is_some(),
-                    ))
+                    .input(adopted(pid, running.evidence.started(), running.shim.is_some()))
                     .await;
                 match running.shim {
                     Some(connection) => {
@@ -416,6 +406,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
         replica: life.replica.clone(),
         incarnation: life.incarnation,
         exit,
+        lived: None,
         last_lines: lines,
     };
     match tend_linux::adopt(folder) {
@@ -447,6 +438,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
 }
 
 async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord) {
+    let lived = record.started.map(|from| Lived { from, to: record.at });
     let exit = match record.outcome {
         Outcome::Ended(exit) => observed_exit(exit),
         Outcome::NotStarted(failure) => Exit::Unknown(failure.to_string()),
@@ -459,6 +451,7 @@ async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord
             replica,
             incarnation,
             exit,
+            lived,
             last_lines,
         })
         .await;
@@ -538,12 +531,6 @@ fn is_permanent(failure: &tend_linux::StartFailure) -> bool {
         failure.attempt,
         Attempt::User | Attempt::OpenFiles | Attempt::Directory | Attempt::Execute
     )
-}
-
-/// Returns when a process was started, from field 22 of its `/proc/PID/stat`.
-fn started_at(ticks: u64) -> Mono {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Mono(ticks.saturating_mul(1_000_000_000 / per_second))
 }
 
 #[cfg(test)]

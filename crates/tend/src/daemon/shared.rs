@@ -71,14 +71,7 @@ impl Shared {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let ports = tend_linux::replica_ports();
         let (cgroups, limits) = super::identity::limits();
-        let hash = paths
-            .state
-            .as_os_str()
-            .as_encoded_bytes()
-            .iter()
-            .fold(0x811c_9dc5_u32, |hash, byte| {
-                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-            });
+        let hash = tend_base::fnv32(paths.state.as_os_str().as_encoded_bytes());
         // Daemons of one machine begin at different ports, so that they rarely meet; where they do, the later one moves on.
         let spread = u32::from(ports.end().saturating_sub(*ports.start()).saturating_sub(PORTS_MIN)).max(1);
         let first = ports.start() + u16::try_from(hash % spread).unwrap_or(0);

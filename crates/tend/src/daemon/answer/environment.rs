@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
-use tend_api::messages::EnvironmentReport;
-use tend_api::{ApiError, Class, EnvironmentQuery, Purpose, Reply};
+use tend_api::messages::{Accepted, EnvironmentReport};
+use tend_api::{ApiError, Caller, Class, EnvironmentQuery, Purpose, Reply, RunEnding, RunReport};
 use tend_base::Secret;
-use tend_core::journal::{Entry, Kind, Principal, Subject};
-use tend_core::model::ReplicaId;
+use tend_core::journal::{Entry, Kind, Subject};
+use tend_core::model::{ReplicaId, ServiceId};
 use tend_core::plan::Launch;
 use tend_core::world::World;
 
-use crate::daemon::handler::{no_service, no_stack};
+use crate::daemon::handler::{no_service, no_stack, principal};
 use crate::daemon::hub::Hub;
 use crate::daemon::identity;
 use crate::daemon::shared::Shared;
@@ -28,7 +28,7 @@ pub(crate) async fn environment(
     shared: &Arc<Shared>,
     hub: &Hub,
     query: EnvironmentQuery,
-    by: Principal,
+    caller: Caller,
 ) -> Result<Reply, ApiError> {
     let EnvironmentQuery {
         target,
@@ -70,14 +70,10 @@ pub(crate) async fn environment(
         .into_iter()
         .map(|(name, value)| (name, Secret::new(value)))
         .collect();
-    let what = match purpose {
-        Purpose::Run => "run",
-        Purpose::Exec => "exec",
-    };
-    let entry = Entry::new(by, Kind::RunStarted).on(Subject::from(id.service_id()));
-    shared
-        .store
-        .record(vec![entry.with(json!({ "command": program, "purpose": what }))]);
+    let entry = Entry::new(principal(caller), Kind::RunStarted).on(Subject::from(id.service_id()));
+    // The caller's process: by it the two events of one run are found together.
+    let data = json!({ "command": program, "purpose": text(purpose), "pid": caller.pid });
+    shared.store.record(vec![entry.with(data)]);
     let own = || (shared.uid, rustix::process::getegid().as_raw(), Vec::new());
     let (uid, gid, groups) = who.map_or_else(own, |who| (who.uid, who.gid, who.groups));
     Ok(Reply::json(&EnvironmentReport {
@@ -88,4 +84,53 @@ pub(crate) async fn environment(
         groups,
         cgroup: None,
     }))
+}
+
+/// Writes down how a one-off command ended. It is the caller's word: nobody else saw it.
+pub(crate) async fn run_finished(
+    shared: &Arc<Shared>,
+    hub: &Hub,
+    report: RunReport,
+    caller: Caller,
+) -> Result<Reply, ApiError> {
+    let RunReport {
+        query,
+        ending,
+        after_ms,
+    } = report;
+    let Some(service) = query.target.service else {
+        return Err(ApiError::new(Class::Usage, "name a service"));
+    };
+    let id = ServiceId {
+        stack: query.target.stack,
+        service,
+    };
+    let stack = id.stack.clone();
+    // Whom it belongs to, and so who may say this, is known of stacks that are there.
+    let known = hub.ask(move |controller, _| controller.world().stacks.contains_key(&stack));
+    if !known.await {
+        return Err(no_stack(&id.stack));
+    }
+    let exit = match ending {
+        RunEnding::Ended(exit) => exit.to_string(),
+        RunEnding::NotStarted(why) => why,
+    };
+    let entry = Entry::new(principal(caller), Kind::RunFinished).on(Subject::from(id));
+    shared.store.record(vec![entry.with(json!({
+        "command": query.program,
+        "purpose": text(query.purpose),
+        "pid": caller.pid,
+        "exit": exit,
+        "after_ms": after_ms,
+    }))]);
+    Ok(Reply::json(&Accepted {
+        message: "written down".to_owned(),
+    }))
+}
+
+fn text(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Run => "run",
+        Purpose::Exec => "exec",
+    }
 }

@@ -1,0 +1,4 @@
+--> migration
+﻿CREATE TABLE a (id int);
+--> finds
+expand

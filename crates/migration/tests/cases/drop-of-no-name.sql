@@ -1,0 +1,5 @@
+--> migration
+DROP TABLE [users];
+TRUNCATE;
+--> finds
+irreversible
