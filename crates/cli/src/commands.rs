@@ -29,6 +29,7 @@ pub(crate) mod promote;
 pub(crate) mod reject;
 pub(crate) mod release;
 pub(crate) mod releases;
+pub(crate) mod render;
 pub(crate) mod restart;
 pub(crate) mod rollback;
 pub(crate) mod run;
@@ -65,6 +66,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Reject(command) => command.run(context).await,
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
+        Command::Render(command) => command.run(context),
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,
