@@ -12,6 +12,9 @@ use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
 use tend_core::observed::Exit;
 
+use crate::deploys::{
+    Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
+};
 use crate::query::{Address, Query};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
@@ -42,6 +45,22 @@ pub enum Call {
     Start(Target),
     /// Change the number of replicas.
     Scale(Scale),
+    /// Run a new release, made from what the file says.
+    Deploy(Deploy),
+    /// Tell how the deployment under way goes on.
+    FollowDeployment(StackName),
+    /// Say something to the deployment under way.
+    Decide(Decide),
+    /// All releases of a stack.
+    Releases(StackName),
+    /// One release of a stack.
+    Release(ReleaseQuery),
+    /// Run an earlier release again.
+    Rollback(Rollback),
+    /// Whether an earlier release can be run again.
+    RollbackCheck(RollbackQuery),
+    /// Run in one stack what runs in another.
+    Promote(Promote),
     /// The journal.
     Events(EventsQuery),
     /// Output.
@@ -61,6 +80,9 @@ pub enum Call {
 pub struct PlanBody {
     /// What is wanted.
     pub stack: Stack,
+    /// As a deployment of a new release, and not in place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deploy: bool,
 }
 
 /// Body of [`Call::Apply`].
@@ -71,6 +93,9 @@ pub struct Apply {
     /// Answer until everything wanted was observed; otherwise until the plan was accepted.
     #[serde(default = "yes")]
     pub wait: bool,
+    /// Leave the releases: run the definition in its own folder although the running release says something else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
 }
 
 fn yes() -> bool {
@@ -80,13 +105,15 @@ fn yes() -> bool {
 // A stack holds its services' environment, which may hold secrets: neither is ever formatted.
 impl fmt::Debug for PlanBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.stack.name)
+        let deploy = if self.deploy { " (deploy)" } else { "" };
+        write!(f, "{}{deploy}", self.stack.name)
     }
 }
 
 impl fmt::Debug for Apply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (wait: {})", self.stack.name, self.wait)
+        let in_place = if self.in_place { ", in place" } else { "" };
+        write!(f, "{} (wait: {}{in_place})", self.stack.name, self.wait)
     }
 }
 
@@ -282,6 +309,14 @@ impl Call {
             Call::Stop(_) => CallName::Stop,
             Call::Start(_) => CallName::Start,
             Call::Scale(_) => CallName::Scale,
+            Call::Deploy(_) => CallName::Deploy,
+            Call::FollowDeployment(_) => CallName::FollowDeployment,
+            Call::Decide(_) => CallName::Decide,
+            Call::Releases(_) => CallName::Releases,
+            Call::Release(_) => CallName::Release,
+            Call::Rollback(_) => CallName::Rollback,
+            Call::RollbackCheck(_) => CallName::RollbackCheck,
+            Call::Promote(_) => CallName::Promote,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
             Call::Environment(_) => CallName::Environment,
@@ -298,7 +333,48 @@ impl Call {
         let path = |names: &[&str]| endpoint.path_for(names);
         let (address, body) = match self {
             Call::Version | Call::Daemon | Call::Stacks | Call::Shutdown => (path(&[]), Vec::new()),
-            Call::StackStatus(stack) | Call::Remove(stack) => (path(&[stack.as_str()]), Vec::new()),
+            Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
+                (path(&[stack.as_str()]), Vec::new())
+            }
+            Call::Deploy(deploy) => (path(&[]), json(deploy)),
+            Call::Decide(Decide { stack, word, why }) => {
+                let body = DecideBody {
+                    word: *word,
+                    why: why.clone(),
+                };
+                (path(&[stack.as_str()]), json(&body))
+            }
+            Call::Release(ReleaseQuery { stack, number }) => (path(&[stack.as_str(), &number.to_string()]), Vec::new()),
+            Call::Rollback(Rollback {
+                stack,
+                to,
+                confirm_ms,
+                reason,
+            }) => {
+                let body = RollbackBody {
+                    to: *to,
+                    confirm_ms: *confirm_ms,
+                    reason: reason.clone(),
+                };
+                (path(&[stack.as_str()]), json(&body))
+            }
+            Call::RollbackCheck(RollbackQuery { stack, to }) => {
+                let address = Address::new(path(&[stack.as_str()])).with("to", *to);
+                (address.finish(), Vec::new())
+            }
+            Call::Promote(Promote {
+                from,
+                to,
+                confirm_ms,
+                reason,
+            }) => {
+                let body = PromoteBody {
+                    from: from.clone(),
+                    confirm_ms: *confirm_ms,
+                    reason: reason.clone(),
+                };
+                (path(&[to.as_str()]), json(&body))
+            }
             Call::Describe(id) => (path(&[id.stack.as_str(), id.service.as_str()]), Vec::new()),
             Call::Plan(plan) => (path(&[]), json(plan)),
             Call::Apply(apply) => (path(&[]), json(apply)),
@@ -366,6 +442,49 @@ impl Call {
                 service: service_id(&names)?,
                 replicas: from_json::<ScaleBody>(body)?.replicas,
             }),
+            CallName::Deploy => Call::Deploy(from_json(body)?),
+            CallName::FollowDeployment => Call::FollowDeployment(named(&names, 0)?),
+            CallName::Decide => {
+                let DecideBody { word, why } = from_json(body)?;
+                let stack = named(&names, 0)?;
+                Call::Decide(Decide { stack, word, why })
+            }
+            CallName::Releases => Call::Releases(named(&names, 0)?),
+            CallName::Release => Call::Release(ReleaseQuery {
+                stack: named(&names, 0)?,
+                number: named(&names, 1)?,
+            }),
+            CallName::Rollback => {
+                // No body at all means the release before, so that `curl -X POST …/rollback` is enough.
+                let body = if body.is_empty() {
+                    RollbackBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::Rollback(Rollback {
+                    stack: named(&names, 0)?,
+                    to: body.to,
+                    confirm_ms: body.confirm_ms,
+                    reason: body.reason,
+                })
+            }
+            CallName::RollbackCheck => Call::RollbackCheck(RollbackQuery {
+                stack: named(&names, 0)?,
+                to: query.get("to")?,
+            }),
+            CallName::Promote => {
+                let PromoteBody {
+                    from,
+                    confirm_ms,
+                    reason,
+                } = from_json(body)?;
+                Call::Promote(Promote {
+                    from,
+                    to: named(&names, 0)?,
+                    confirm_ms,
+                    reason,
+                })
+            }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
             CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
             CallName::Environment => Call::Environment(of_a_service(from_json(body)?)?),

@@ -8,6 +8,15 @@ pub const EXIT_OK: u8 = 0;
 /// The exit code of a command that was understood and begun, and whose outcome is not what was asked: a service that did not become ready.
 pub const EXIT_FAILED: u8 = 1;
 
+/// The exit code of a deployment that was refused by its own checks: nothing was changed.
+pub const EXIT_REFUSED: u8 = 10;
+
+/// The exit code of a deployment that failed and was undone: the release before runs.
+pub const EXIT_UNDONE: u8 = 11;
+
+/// The exit code of a deployment that failed and is held half-way: a person decides.
+pub const EXIT_HELD: u8 = 12;
+
 /// Whose turn it is after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,7 +124,9 @@ mod tests {
         let statuses: BTreeSet<_> = Class::ALL.iter().map(|class| class.http_status()).collect();
         let codes: BTreeSet<_> = Class::ALL.iter().map(|class| class.exit_code()).collect();
         assert_eq!((statuses.len(), codes.len()), (7, 7));
-        assert!(!codes.contains(&EXIT_OK) && !codes.contains(&EXIT_FAILED));
+        for code in [EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_UNDONE, EXIT_HELD] {
+            assert!(!codes.contains(&code), "{code}");
+        }
     }
 
     #[test]

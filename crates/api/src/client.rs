@@ -20,12 +20,13 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, ServiceDescription, StackList,
-    StackStatus, VersionReport,
+    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, ReleaseList, ReleaseReport,
+    RollbackReport, ServiceDescription, StackList, StackStatus, VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER,
-    PROTOCOL_VERSION, PlanBody, Result, RunReport, Scale, Target, Upgrade,
+    ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, EnvironmentQuery, Error, EventsQuery, LogsQuery,
+    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Result, Rollback, RollbackQuery, RunReport,
+    Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -98,7 +99,8 @@ impl Client {
     /// # Errors
     /// As every call.
     pub async fn plan(&self, stack: Stack) -> Result<PlanReport> {
-        self.json(&Call::Plan(Box::new(PlanBody { stack }))).await
+        self.json(&Call::Plan(Box::new(PlanBody { stack, deploy: false })))
+            .await
     }
 
     /// Brings a stack to what its file asks for.
@@ -147,6 +149,70 @@ impl Client {
     /// As every call.
     pub async fn scale(&self, scale: Scale) -> Result<LineReader<ProgressLine>> {
         self.lines(&Call::Scale(scale)).await
+    }
+
+    /// Builds a release of what the file says and runs it.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn deploy(&self, deploy: Deploy) -> Result<LineReader<ProgressLine>> {
+        self.lines(&Call::Deploy(deploy)).await
+    }
+
+    /// How the deployment under way goes on, or how the last one ended.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn follow_deployment(&self, stack: &StackName) -> Result<LineReader<ProgressLine>> {
+        self.lines(&Call::FollowDeployment(stack.clone())).await
+    }
+
+    /// Says something to the deployment under way.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn decide(&self, decide: Decide) -> Result<Accepted> {
+        self.json(&Call::Decide(decide)).await
+    }
+
+    /// The releases of a stack.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn releases(&self, stack: &StackName) -> Result<ReleaseList> {
+        self.json(&Call::Releases(stack.clone())).await
+    }
+
+    /// One release.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn release(&self, query: ReleaseQuery) -> Result<ReleaseReport> {
+        self.json(&Call::Release(query)).await
+    }
+
+    /// Runs an earlier release again.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn rollback(&self, rollback: Rollback) -> Result<LineReader<ProgressLine>> {
+        self.lines(&Call::Rollback(rollback)).await
+    }
+
+    /// Whether an earlier release can be run again.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn rollback_check(&self, query: RollbackQuery) -> Result<RollbackReport> {
+        self.json(&Call::RollbackCheck(query)).await
+    }
+
+    /// Runs in one stack what runs in another.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn promote(&self, promote: Promote) -> Result<LineReader<ProgressLine>> {
+        self.lines(&Call::Promote(promote)).await
     }
 
     /// Output of replicas.

@@ -29,6 +29,22 @@ pub enum CallName {
     Start,
     /// Change a number of replicas.
     Scale,
+    /// Run a new release.
+    Deploy,
+    /// How a deployment goes on.
+    FollowDeployment,
+    /// A word to a deployment.
+    Decide,
+    /// All releases.
+    Releases,
+    /// One release.
+    Release,
+    /// Run an earlier release.
+    Rollback,
+    /// Whether that can be done.
+    RollbackCheck,
+    /// Run what another stack runs.
+    Promote,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -59,7 +75,7 @@ pub struct Endpoint {
     pub name: CallName,
     /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// Path with `{stack}` and `{service}` standing for names.
+    /// Path with `{stack}`, `{service}` and `{release}` standing for names and numbers.
     pub path: &'static str,
     /// Query parameters it knows, separated by spaces.
     pub query: &'static str,
@@ -115,7 +131,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 18] = [
+pub const ENDPOINTS: [Endpoint; 26] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -208,6 +224,67 @@ pub const ENDPOINTS: [Endpoint; 18] = [
         Answer::Lines("ProgressLine"),
         Access::Change,
         "Changes how many replicas a service has, until the stack is applied again.",
+    ),
+    post(
+        CallName::Deploy,
+        "/v1/deployments",
+        Some("Deploy"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Builds a release of what the file says and runs it in the place of the one that runs; the last line says how it ended. \
+         The deployment goes on when the caller leaves.",
+    ),
+    get(
+        CallName::FollowDeployment,
+        "/v1/stacks/{stack}/deployment",
+        "",
+        Answer::Lines("ProgressLine"),
+        "How the deployment under way goes on, or how the last one ended.",
+    ),
+    post(
+        CallName::Decide,
+        "/v1/stacks/{stack}/deployment",
+        Some("Decide"),
+        Answer::Json("Accepted"),
+        Access::Change,
+        "Says `approve`, `reject`, `abort` or `confirm` to the deployment under way.",
+    ),
+    get(
+        CallName::Releases,
+        "/v1/stacks/{stack}/releases",
+        "",
+        Answer::Json("ReleaseList"),
+        "The releases that are kept, the deployment under way, and those that ended lately.",
+    ),
+    get(
+        CallName::Release,
+        "/v1/stacks/{stack}/releases/{release}",
+        "",
+        Answer::Json("ReleaseReport"),
+        "One release: what it was built from, and how its services are defined. Values of their environment are not shown.",
+    ),
+    post(
+        CallName::Rollback,
+        "/v1/stacks/{stack}/rollback",
+        Some("Rollback"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Runs an earlier release again, the one before when none is named. Data is not touched.",
+    ),
+    get(
+        CallName::RollbackCheck,
+        "/v1/stacks/{stack}/rollback",
+        "to",
+        Answer::Json("RollbackReport"),
+        "Whether an earlier release can be run again, and what speaks against it.",
+    ),
+    post(
+        CallName::Promote,
+        "/v1/stacks/{stack}/promote",
+        Some("Promote"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Runs in this stack what was built for the running release of another, with this stack's own configuration.",
     ),
     get(
         CallName::Events,

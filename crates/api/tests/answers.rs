@@ -33,14 +33,14 @@ where
 }
 
 /// Objects that are maps: a field more in them is an entry more, not a newer protocol.
-const MAPS: &[&str] = &["environment", "data"];
+const MAPS: &[&str] = &["environment", "data", "artifacts", "secrets", "services"];
 
 fn add_a_field(value: &mut Value, maps: &[&str]) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| add_a_field(item, maps)),
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                if !maps.contains(&name.as_str()) {
+                if !(field.is_object() && maps.contains(&name.as_str())) {
                     add_a_field(field, maps);
                 }
             }
@@ -80,6 +80,7 @@ fn service_status() -> ServiceStatus {
                 last_exit: None,
                 memory_bytes: Some(47 << 20),
                 cpu_percent: Some(1.5),
+                release: Some(12),
             },
             ReplicaStatus {
                 id: replica(2),
@@ -93,8 +94,36 @@ fn service_status() -> ServiceStatus {
                 last_exit: Some("exit code 1".to_owned()),
                 memory_bytes: None,
                 cpu_percent: None,
+                release: None,
             },
         ],
+    }
+}
+
+fn release(number: u64, role: ReleaseRole) -> ReleaseSummary {
+    ReleaseSummary {
+        number,
+        role,
+        made_at: AT,
+        made_by: "ana".to_owned(),
+        revision: "4f2a9c1".to_owned(),
+        promoted_from: Some("mps-staging/7".to_owned()),
+        notes: Vec::new(),
+    }
+}
+
+fn deployment() -> DeploymentReport {
+    DeploymentReport {
+        number: 14,
+        purpose: "deploy".to_owned(),
+        target: 13,
+        from: Some(12),
+        phase: "waiting to be confirmed".to_owned(),
+        by: "ana".to_owned(),
+        reason: Some("less latency".to_owned()),
+        begun: AT,
+        confirm_until: Some(Wall(AT.0 + 600_000)),
+        why: None,
     }
 }
 
@@ -262,6 +291,67 @@ fn every_answer_is_read_as_it_is_written() {
                 service: "api".parse().unwrap(),
             }],
             warnings: vec!["db needs a container engine: it was not started".to_owned()],
+            release: Some(12),
+            deployment: Some(deployment()),
+        },
+    );
+    check(
+        "ReleaseList",
+        &ReleaseList {
+            stack: "mps".parse().unwrap(),
+            releases: vec![
+                ReleaseSummary {
+                    notes: vec!["api was run in place: its folder is not kept by tend".to_owned()],
+                    ..release(1, ReleaseRole::Kept)
+                },
+                release(12, ReleaseRole::Running),
+            ],
+            deployment: Some(deployment()),
+            history: vec![AttemptReport {
+                number: 13,
+                purpose: "deploy".to_owned(),
+                target: 12,
+                from: Some(1),
+                result: "undone".to_owned(),
+                why: Some("mps/api/1 of release 12 ended: exited with code 1".to_owned()),
+                by: "ana".to_owned(),
+                ended: AT,
+                took_ms: 8200,
+            }],
+        },
+    );
+    check(
+        "ReleaseReport",
+        &ReleaseReport {
+            stack: "mps".parse().unwrap(),
+            summary: release(12, ReleaseRole::Running),
+            configuration: "5d41402abc4b2a76".to_owned(),
+            artifacts: [(
+                "api".parse().unwrap(),
+                ArtifactReport {
+                    digest: "9f86d081884c7d65".to_owned(),
+                    path: "/var/lib/tend/artifacts/9f86d081884c7d65".into(),
+                    revision: Some("4f2a9c1".to_owned()),
+                },
+            )]
+            .into(),
+            secrets: [("db_password".to_owned(), 3)].into(),
+            migrations: vec![MigrationReport {
+                name: "0003_drop_note.sql".to_owned(),
+                class: "contract".to_owned(),
+            }],
+            services: [("api".parse().unwrap(), Definition::from(&service()))].into(),
+        },
+    );
+    check(
+        "RollbackReport",
+        &RollbackReport {
+            stack: "mps".parse().unwrap(),
+            from: 12,
+            to: 11,
+            safe: false,
+            reasons: vec!["release 11 cannot live with the migration 0003_drop_note.sql (contract)".to_owned()],
+            notes: vec!["the artifact of api is kept".to_owned()],
         },
     );
     check(
@@ -292,6 +382,8 @@ fn every_answer_is_read_as_it_is_written() {
                 },
             ],
             warnings: vec!["db needs a container engine".to_owned()],
+            release: Some(13),
+            from: Some(12),
         },
     );
     check(
@@ -316,6 +408,22 @@ fn every_answer_is_read_as_it_is_written() {
             urls: Vec::new(),
             try_next: Vec::new(),
             warnings: Vec::new(),
+            deploy: None,
+        }),
+    );
+    check(
+        "ProgressLine-of-a-deployment-finished",
+        &ProgressLine::Finished(Finished {
+            took_ms: 8200,
+            reason: "mps/api/1 of release 13 ended: exited with code 1".to_owned(),
+            last_lines: vec!["error: no such table: members".to_owned()],
+            next_step: "`tend logs mps/api` shows all it wrote; after mending it, deploy again".to_owned(),
+            deploy: Some(Deployed {
+                outcome: DeployOutcome::Undone,
+                release: 13,
+                running: Some(12),
+            }),
+            ..Finished::default()
         }),
     );
     check("Event", &event());
@@ -367,6 +475,8 @@ fn a_word_of_a_newer_daemon_is_read_as_unknown() {
     assert_eq!(read::<EdgeState>(), EdgeState::Unknown);
     assert_eq!(read::<Enforcement>(), Enforcement::None);
     assert_eq!(read::<LogSource>(), LogSource::Tend);
+    assert_eq!(read::<ReleaseRole>(), ReleaseRole::Kept);
+    assert_eq!(read::<DeployOutcome>(), DeployOutcome::Held);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose,
-    RunEnding, RunReport, Scale, Target, Upgrade,
+    Apply, Call, CallName, Decide, DecideWord, Deploy, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
+    PlanBody, Promote, Purpose, ReleaseQuery, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
@@ -37,6 +37,14 @@ fn target(text: &str) -> Target {
     }
 }
 
+fn decide(word: DecideWord, why: &str) -> Decide {
+    Decide {
+        stack: "mps".parse().unwrap(),
+        word,
+        why: why.to_owned(),
+    }
+}
+
 fn service() -> ServiceId {
     ServiceId {
         stack: "mps".parse().unwrap(),
@@ -52,12 +60,34 @@ fn cases() -> Vec<(&'static str, Call)> {
         ("stacks", Call::Stacks),
         ("stack-status", Call::StackStatus("mps".parse().unwrap())),
         ("describe", Call::Describe(service())),
-        ("plan", Call::Plan(Box::new(PlanBody { stack: stack() }))),
+        (
+            "plan",
+            Call::Plan(Box::new(PlanBody {
+                stack: stack(),
+                deploy: false,
+            })),
+        ),
+        (
+            "plan-of-a-deploy",
+            Call::Plan(Box::new(PlanBody {
+                stack: stack(),
+                deploy: true,
+            })),
+        ),
         (
             "apply",
             Call::Apply(Box::new(Apply {
                 stack: stack(),
                 wait: true,
+                in_place: false,
+            })),
+        ),
+        (
+            "apply-in-place",
+            Call::Apply(Box::new(Apply {
+                stack: stack(),
+                wait: true,
+                in_place: true,
             })),
         ),
         (
@@ -65,6 +95,7 @@ fn cases() -> Vec<(&'static str, Call)> {
             Call::Apply(Box::new(Apply {
                 stack: stack(),
                 wait: false,
+                in_place: false,
             })),
         ),
         ("remove", Call::Remove("mps".parse().unwrap())),
@@ -84,6 +115,86 @@ fn cases() -> Vec<(&'static str, Call)> {
             Call::Scale(Scale {
                 service: service(),
                 replicas: Replicas::Max,
+            }),
+        ),
+        (
+            "deploy",
+            Call::Deploy(Deploy {
+                stack: Box::new(stack()),
+                allow_dirty: false,
+                revision: None,
+                confirm_ms: None,
+                reason: None,
+            }),
+        ),
+        (
+            "deploy-with-all-options",
+            Call::Deploy(Deploy {
+                stack: Box::new(stack()),
+                allow_dirty: true,
+                revision: Some("v1.4".to_owned()),
+                confirm_ms: Some(600_000),
+                reason: Some("less latency".to_owned()),
+            }),
+        ),
+        ("follow-deployment", Call::FollowDeployment("mps".parse().unwrap())),
+        (
+            "decide-to-approve",
+            Call::Decide(decide(DecideWord::Approve, "seen on staging")),
+        ),
+        (
+            "decide-to-reject",
+            Call::Decide(decide(DecideWord::Reject, "not on a Friday")),
+        ),
+        ("decide-to-abort", Call::Decide(decide(DecideWord::Abort, ""))),
+        ("decide-to-confirm", Call::Decide(decide(DecideWord::Confirm, ""))),
+        ("releases", Call::Releases("mps".parse().unwrap())),
+        (
+            "release",
+            Call::Release(ReleaseQuery {
+                stack: "mps".parse().unwrap(),
+                number: 12,
+            }),
+        ),
+        (
+            "rollback",
+            Call::Rollback(Rollback {
+                stack: "mps".parse().unwrap(),
+                to: None,
+                confirm_ms: None,
+                reason: None,
+            }),
+        ),
+        (
+            "rollback-to-a-release",
+            Call::Rollback(Rollback {
+                stack: "mps".parse().unwrap(),
+                to: Some(11),
+                confirm_ms: Some(600_000),
+                reason: Some("refunds fail".to_owned()),
+            }),
+        ),
+        (
+            "rollback-check",
+            Call::RollbackCheck(RollbackQuery {
+                stack: "mps".parse().unwrap(),
+                to: None,
+            }),
+        ),
+        (
+            "rollback-check-of-a-release",
+            Call::RollbackCheck(RollbackQuery {
+                stack: "mps".parse().unwrap(),
+                to: Some(11),
+            }),
+        ),
+        (
+            "promote",
+            Call::Promote(Promote {
+                from: "mps-staging".parse().unwrap(),
+                to: "mps".parse().unwrap(),
+                confirm_ms: Some(600_000),
+                reason: Some("a week on staging".to_owned()),
             }),
         ),
         ("events", Call::Events(EventsQuery::default())),

@@ -26,11 +26,13 @@ pub(crate) const AFTER_HELP: &str = "\
 Services and replicas are named SERVICE, SERVICE/SLOT, STACK/SERVICE or STACK/SERVICE/SLOT (mps/api/1).
 
 Exit codes:
-  0  done, and seen to be done        5  conflict with what is there
-  1  begun, and not as asked          6  something needed is not there now
-  2  wrong use of a command           7  not allowed
-  3  wrong stack file or setting      70 a defect of tend
-  4  not found                        `run` and `exec` pass on their command's
+  0  done, and seen to be done        7  not allowed
+  1  begun, and not as asked          10 a deployment was refused: nothing was changed
+  2  wrong use of a command           11 a deployment failed and was undone
+  3  wrong stack file or setting      12 a deployment failed and is held half-way
+  4  not found                        70 a defect of tend
+  5  conflict with what is there      `run` and `exec` pass on their command's
+  6  something needed is not there now
 
 Environment:
   TEND_STATE, TEND_RUN  folders of the daemon to talk to, instead of the user's own
@@ -52,6 +54,15 @@ pub(crate) enum Command {
     Stop(commands::stop::Stop),
     Start(commands::start::Start),
     Scale(commands::scale::Scale),
+    Deploy(commands::deploy::Deploy),
+    Rollback(commands::rollback::Rollback),
+    Releases(commands::releases::Releases),
+    Release(commands::release::Release),
+    Approve(commands::approve::Approve),
+    Reject(commands::reject::Reject),
+    Confirm(commands::confirm::Confirm),
+    Promote(commands::promote::Promote),
+    Render(commands::render::Render),
     Run(commands::run::Run),
     Exec(commands::exec::Exec),
     Plan(commands::plan::Plan),

@@ -8,9 +8,13 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{Ending, Paint, Tone, follow};
 
+pub(crate) mod approve;
 mod attached;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod confirm;
+pub(crate) mod deploy;
+mod deployment;
 pub(crate) mod describe;
 pub(crate) mod down;
 pub(crate) mod events;
@@ -21,7 +25,13 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod promote;
+pub(crate) mod reject;
+pub(crate) mod release;
+pub(crate) mod releases;
+pub(crate) mod render;
 pub(crate) mod restart;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod schema;
@@ -48,6 +58,15 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Stop(command) => command.run(context).await,
         Command::Start(command) => command.run(context).await,
         Command::Scale(command) => command.run(context).await,
+        Command::Deploy(command) => command.run(context).await,
+        Command::Rollback(command) => command.run(context).await,
+        Command::Releases(command) => command.run(context).await,
+        Command::Release(command) => command.run(context).await,
+        Command::Approve(command) => command.run(context).await,
+        Command::Reject(command) => command.run(context).await,
+        Command::Confirm(command) => command.run(context).await,
+        Command::Promote(command) => command.run(context).await,
+        Command::Render(command) => command.run(context),
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,

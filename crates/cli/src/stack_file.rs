@@ -11,6 +11,7 @@ use tend_stackfile::{Diagnostic, Files, Input, Loaded, Location, Owner, Report, 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{Paint, Tone};
+use crate::target::StackArgument;
 
 /// Which stack file, and how to read it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -115,6 +116,13 @@ impl Files for Disk {
 }
 
 impl StackFileArguments {
+    /// Returns the stack that is meant as one that is up, for what needs no look into its file.
+    pub(crate) fn named(&self) -> StackArgument {
+        let file = self.files.first().unwrap_or(&self.stack);
+        let place = || (file != Path::new(".")).then(|| file.display().to_string());
+        StackArgument::of(self.name.clone().or_else(place))
+    }
+
     /// Loads the stack. What is worth a look is shown on standard error; what is wrong is shown there too, and is the error.
     pub(crate) fn load(&self, context: &mut Context<'_>) -> Result<Loaded> {
         let directory = &context.surroundings.directory;

@@ -127,6 +127,11 @@ pub(crate) struct StackArgument {
 }
 
 impl StackArgument {
+    /// Returns the argument as if it had been typed so.
+    pub(crate) fn of(stack: Option<String>) -> Self {
+        Self { stack }
+    }
+
     /// Returns whether one was named.
     pub(crate) fn is_given(&self) -> bool {
         self.stack.is_some()

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 use tend_api::messages::*;
-use tend_api::{ApiError, Call, Caller, Class, Handler, Purpose, Reply, lines, serve};
+use tend_api::{ApiError, Call, Caller, Class, DecideWord, Handler, Purpose, Reply, lines, serve};
 use tend_base::{Mono, Now, Secret, Wall};
 use tend_core::journal::{Change, CrashCard, Entry, Event, EventId, GENESIS, Kind, Principal, Subject, Via, chain};
 use tend_core::model::{ReplicaId, StackName};
@@ -130,6 +130,13 @@ impl Handler for Answers {
                 )
                 .hint("its services are api and db"),
             ),
+            Call::Plan(plan) if plan.deploy => Reply::json(&PlanReport {
+                stack: plan.stack.name.clone(),
+                steps: plan_steps(),
+                warnings: Vec::new(),
+                release: Some(13),
+                from: Some(12),
+            }),
             Call::Plan(plan) => Reply::json(&PlanReport {
                 stack: plan.stack.name.clone(),
                 steps: match plan.stack.name.as_str() {
@@ -137,6 +144,8 @@ impl Handler for Answers {
                     _ => plan_steps(),
                 },
                 warnings: Vec::new(),
+                release: None,
+                from: None,
             }),
             Call::Apply(apply) if apply.stack.name.as_str() == "fails" => sent(failing_lines()),
             Call::Apply(_) => sent(up_lines()),
@@ -158,6 +167,80 @@ impl Handler for Answers {
                 ),
                 finished(&[], &[]),
             ]),
+            Call::Deploy(deploy) if deploy.stack.name.as_str() == "fails" => sent(undone_lines()),
+            Call::Deploy(deploy) if deploy.reason.as_deref() == Some("nothing new") => {
+                sent(vec![deployed(DeployOutcome::Unchanged, 12)])
+            }
+            Call::Deploy(deploy) if deploy.reason.as_deref() == Some("no disk") => sent(vec![not_deployed(
+                DeployOutcome::Refused,
+                "the disk has 12.0 MB free, 512.0 MB are asked for",
+            )]),
+            Call::Deploy(deploy) if deploy.reason.as_deref() == Some("a second one") => Reply::Refused(
+                ApiError::new(
+                    Class::Conflict,
+                    "deploy 14 of mps to release 13 is under way: begun 3m ago by ana (less latency), now rolling",
+                )
+                .hint("`tend deploy --follow` shows how it goes on, `tend deploy --abort` ends it"),
+            ),
+            Call::Deploy(_) | Call::FollowDeployment(_) | Call::Promote(_) => sent(deploy_lines()),
+            Call::Rollback(rollback) if rollback.to == Some(1) => sent(vec![not_deployed(
+                DeployOutcome::Held,
+                "mps/api/1 of release 1 was not ready within 5m",
+            )]),
+            Call::Rollback(_) => sent(vec![deployed(DeployOutcome::Committed, 11)]),
+            Call::RollbackCheck(query) => Reply::json(&RollbackReport {
+                stack: query.stack,
+                from: 12,
+                to: query.to.unwrap_or(11),
+                safe: query.to.is_none(),
+                reasons: match query.to {
+                    None => Vec::new(),
+                    Some(_) => vec!["the code of release 1 cannot live with 0003_drop_note.sql (contract)".to_owned()],
+                },
+                notes: vec!["the artifact of api is kept".to_owned()],
+            }),
+            Call::Decide(decide) if decide.word == DecideWord::Reject => Reply::Refused(
+                ApiError::new(
+                    Class::Conflict,
+                    "the deployment is rolling: nothing waits to be approved",
+                )
+                .hint("`tend deploy --abort` ends it and undoes what it changed"),
+            ),
+            Call::Decide(decide) => Reply::json(&Accepted {
+                message: format!("{}: taken", decide.word.as_str()),
+            }),
+            Call::Releases(stack) => Reply::json(&releases(stack)),
+            Call::Release(query) if query.number > 13 => Reply::Refused(
+                ApiError::new(
+                    Class::NotFound,
+                    format!("{} has no release {}", query.stack, query.number),
+                )
+                .hint("`tend releases` lists those that are kept"),
+            ),
+            Call::Release(query) => Reply::json(&ReleaseReport {
+                summary: release(query.number, ReleaseRole::Running),
+                stack: query.stack,
+                configuration: "5d41402abc4b2a76".to_owned(),
+                artifacts: [(
+                    "api".parse().unwrap(),
+                    ArtifactReport {
+                        digest: "9f86d081884c7d65".to_owned(),
+                        path: "/var/lib/tend/artifacts/9f86d081884c7d65".into(),
+                        revision: Some("4f2a9c1".to_owned()),
+                    },
+                )]
+                .into(),
+                secrets: [("db_password".to_owned(), 3)].into(),
+                migrations: vec![MigrationReport {
+                    name: "0003_drop_note.sql".to_owned(),
+                    class: "contract".to_owned(),
+                }],
+                services: [
+                    ("api".parse().unwrap(), definition()),
+                    ("worker".parse().unwrap(), definition()),
+                ]
+                .into(),
+            }),
             Call::Events(_) => sent(events()),
             Call::Logs(_) => sent(log_lines()),
             Call::Environment(query) => Reply::json(&EnvironmentReport {
@@ -202,6 +285,7 @@ impl Answers {
             // The whole stack is the stack file's business.
             Call::Apply(apply) => format!("{apply:?}"),
             Call::Plan(plan) => format!("{plan:?}"),
+            Call::Deploy(deploy) => format!("{deploy:?}"),
             _ => String::from_utf8(encoded.body).unwrap(),
         };
         let line = format!("{} {} {body}", encoded.method, encoded.address);
@@ -246,6 +330,7 @@ impl Answers {
             last_exit: (state != ReplicaState::Ready).then(|| "exit code 1".to_owned()),
             memory_bytes: (state == ReplicaState::Ready).then_some(47 << 20),
             cpu_percent: (state == ReplicaState::Ready).then_some(1.5),
+            release: (stack.as_str() == "shop").then_some(12),
         };
         StackStatus {
             name: stack.clone(),
@@ -287,6 +372,8 @@ impl Answers {
             }],
             routes: Vec::new(),
             warnings: vec!["memory limits are measured, not enforced by the kernel".to_owned()],
+            release: (stack.as_str() == "shop").then_some(12),
+            deployment: (stack.as_str() == "shop").then(deployment),
         }
     }
 }
@@ -415,6 +502,133 @@ fn failing_lines() -> Vec<ProgressLine> {
             ..Finished::default()
         }),
     ]
+}
+
+fn deploy_lines() -> Vec<ProgressLine> {
+    vec![
+        step(Stage::Build, "mps/api", StageState::Begun, "make", 0),
+        step(Stage::Build, "mps/api", StageState::Done, "9f86d08 from 4f2a9c1", 3100),
+        step(Stage::Check, "mps", StageState::Done, "7 things were looked at", 40),
+        step(
+            Stage::Wait,
+            "mps",
+            StageState::Waiting,
+            "`tend approve mps --why …` lets it go on",
+            0,
+        ),
+        step(Stage::Wait, "mps", StageState::Done, "ana: seen on staging", 61_000),
+        step(Stage::Ready, "mps/api/4", StageState::Done, "", 412),
+        step(Stage::Smoke, "mps/api", StageState::Done, "2 questions", 12),
+        deployed(DeployOutcome::Committed, 13),
+    ]
+}
+
+fn undone_lines() -> Vec<ProgressLine> {
+    vec![
+        step(
+            Stage::Ready,
+            "fails/api/4",
+            StageState::Failed,
+            "it exited with code 1",
+            120,
+        ),
+        not_deployed(DeployOutcome::Undone, "fails/api/4 of release 13 exited with code 1"),
+    ]
+}
+
+fn deployed(outcome: DeployOutcome, release: u64) -> ProgressLine {
+    ProgressLine::Finished(Finished {
+        ok: true,
+        took_ms: 8200,
+        deploy: Some(Deployed {
+            outcome,
+            release,
+            running: Some(release),
+        }),
+        ..Finished::default()
+    })
+}
+
+fn not_deployed(outcome: DeployOutcome, reason: &str) -> ProgressLine {
+    ProgressLine::Finished(Finished {
+        took_ms: 900,
+        reason: reason.to_owned(),
+        last_lines: vec!["error: no such table: members".to_owned()],
+        next_step: "mend it, then deploy again".to_owned(),
+        deploy: Some(Deployed {
+            outcome,
+            release: 13,
+            running: Some(12),
+        }),
+        ..Finished::default()
+    })
+}
+
+fn deployment() -> DeploymentReport {
+    DeploymentReport {
+        number: 14,
+        purpose: "deploy".to_owned(),
+        target: 13,
+        from: Some(12),
+        phase: "rolling".to_owned(),
+        by: "ana".to_owned(),
+        reason: Some("less latency".to_owned()),
+        begun: AT,
+        confirm_until: None,
+        why: None,
+    }
+}
+
+fn release(number: u64, role: ReleaseRole) -> ReleaseSummary {
+    ReleaseSummary {
+        number,
+        role,
+        made_at: AT,
+        made_by: "ana".to_owned(),
+        revision: "4f2a9c1".to_owned(),
+        promoted_from: (number == 12).then(|| "mps-staging/7".to_owned()),
+        notes: Vec::new(),
+    }
+}
+
+fn releases(stack: StackName) -> ReleaseList {
+    if stack.as_str() == "shop" {
+        return ReleaseList {
+            stack,
+            releases: Vec::new(),
+            deployment: None,
+            history: Vec::new(),
+        };
+    }
+    let attempt = |number: u64, result: &str, why: Option<&str>| AttemptReport {
+        number,
+        purpose: "deploy".to_owned(),
+        target: number - 1,
+        from: Some(number - 2),
+        result: result.to_owned(),
+        why: why.map(str::to_owned),
+        by: "ana".to_owned(),
+        ended: AT,
+        took_ms: 8200,
+    };
+    ReleaseList {
+        stack,
+        releases: vec![
+            ReleaseSummary {
+                notes: vec!["api ran in place: its folder is not kept by tend".to_owned()],
+                revision: String::new(),
+                ..release(1, ReleaseRole::Kept)
+            },
+            release(11, ReleaseRole::Back),
+            release(12, ReleaseRole::Running),
+            release(13, ReleaseRole::Target),
+        ],
+        deployment: Some(deployment()),
+        history: vec![
+            attempt(12, "undone", Some("mps/api/1 of release 11 exited with code 1")),
+            attempt(13, "committed", None),
+        ],
+    }
 }
 
 fn log_lines() -> Vec<LogLine> {

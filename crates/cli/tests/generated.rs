@@ -81,3 +81,35 @@ fn a_unit_for_one_user_is_written_into_his_folder() {
         assert!(unit.lines().any(|it| it == line), "{line}");
     }
 }
+
+#[test]
+fn a_pipeline_is_printed_or_written_and_says_where_it_deploys_to() {
+    let folder = Folder::new();
+    let stacks = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stacks"));
+    let typist = Typist::at(folder.path(), stacks);
+    let to = ["--staging", "deploy@staging", "--production", "deploy@live"];
+    for (server, words) in [
+        ("github-actions", ["jobs:", "tend deploy --reason", "deploy@live"]),
+        ("jenkins", ["pipeline {", "tend deploy --reason", "deploy@live"]),
+    ] {
+        let options = [
+            "--command",
+            "unit=npm test",
+            "--toolchain",
+            "node=22",
+            "--scratch",
+            "postgres=16=DATABASE_URL",
+        ];
+        let typed: Vec<&str> = ["render", server, "mps"].into_iter().chain(to).chain(options).collect();
+        let printed = typist.types(&typed);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+        for word in words.into_iter().chain(["npm test", "DATABASE_URL"]) {
+            assert!(printed.stdout.contains(word), "{server}: {word}");
+        }
+        let path = folder.path().join("below").join(server);
+        let file = path.to_str().unwrap();
+        let written = typist.types(&typed.iter().copied().chain(["-o", file]).collect::<Vec<_>>());
+        assert_eq!((written.code, written.stdout.as_str()), (0, ""));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), printed.stdout);
+    }
+}

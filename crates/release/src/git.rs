@@ -179,6 +179,11 @@ impl Checkout {
 
     fn git(&self, verb: &str) -> Program {
         let mut program = Program::new("git", verb, "git", self.owner, GIT_MAX);
+        // The checkout may belong to somebody else than the one as whom the service runs, as git is run here: what git warns of is that
+        // the configuration of the checkout has programs run, and they have no more rights than the service.
+        let mut safe = OsString::from("safe.directory=");
+        safe.push(&self.top);
+        program.command.arg("-c").arg(safe);
         program
             .command
             .env("GIT_OPTIONAL_LOCKS", "0")

@@ -1,7 +1,8 @@
 //! The service the end-to-end tests run: answers HTTP on `PORT` and does on request what services do by accident.
 //!
 //! `GET /pid` its process id, `GET /ready` 200 until `GET /unready`, `GET /exit?CODE` ends it, `GET /print?N` prints N numbered lines,
-//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory. Prints one line when it starts. Knows nothing of tend.
+//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` answers `E2E_VERSION`. `E2E_MODE` breaks it from its start:
+//! `unready`, `exit-when-ready`, `errors`, `leak`. Prints one line when it starts. Knows nothing of tend.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,9 +13,14 @@ use std::time::Duration;
 fn main() -> std::io::Result<()> {
     let port = std::env::var("PORT").unwrap_or_else(|_| "0".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
-    let ready = Arc::new(AtomicBool::new(true));
+    let mode = std::env::var("E2E_MODE").unwrap_or_default();
+    let ready = Arc::new(AtomicBool::new(mode != "unready"));
     let leaked = Arc::new(Mutex::new(Vec::new()));
     say(format_args!("service {} listens on {port}", std::process::id()));
+    if mode == "leak" {
+        let leaked = Arc::clone(&leaked);
+        std::thread::spawn(move || leak(&leaked));
+    }
     for stream in listener.incoming() {
         let (ready, leaked) = (Arc::clone(&ready), Arc::clone(&leaked));
         let stream = stream?;
@@ -54,6 +60,7 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
         let (path, number) = target.split_once('?').unwrap_or((&target, ""));
         let number: u64 = number.parse().unwrap_or(0);
         let mut status = "200 OK";
+        let mode = std::env::var("E2E_MODE").unwrap_or_default();
         match path {
             "/ready" if !ready.load(Ordering::Relaxed) => status = "503 Service Unavailable",
             "/unready" => ready.store(false, Ordering::Relaxed),
@@ -66,14 +73,38 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
                     leaked.resize(more, 1);
                 }
             }
+            "/ready" if mode == "exit-when-ready" => {
+                // It answers that it is ready, and is gone a moment later.
+                std::thread::spawn(|| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    say(format_args!("no table called members"));
+                    end(3);
+                });
+            }
+            "/ready" => {}
+            _ if mode == "errors" => status = "500 Internal Server Error",
             _ => {}
         }
-        let body = format!("{} {target}\n", std::process::id());
+        let body = match path {
+            "/version" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
+            _ => format!("{} {target}\n", std::process::id()),
+        };
         write!(
             stream,
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
+    }
+}
+
+/// Takes 8 MB every 50 ms until somebody ends it.
+fn leak(leaked: &Mutex<Vec<u8>>) {
+    loop {
+        if let Ok(mut leaked) = leaked.lock() {
+            let more = leaked.len() + (8 << 20);
+            leaked.resize(more, 1);
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

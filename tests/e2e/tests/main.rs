@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod deploy;
 mod kills;
 mod ports;
 mod readme;

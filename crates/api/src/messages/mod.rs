@@ -6,6 +6,7 @@ mod environment;
 mod log_line;
 mod plan;
 mod progress;
+mod release;
 mod status;
 
 pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport};
@@ -13,7 +14,11 @@ pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
 pub use plan::{PlanReport, PlannedStep};
-pub use progress::{Finished, Progress, ProgressLine, Stage, StageState};
+pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
+pub use release::{
+    ArtifactReport, AttemptReport, DeploymentReport, MigrationReport, ReleaseList, ReleaseReport, ReleaseRole,
+    ReleaseSummary, RollbackReport,
+};
 pub use status::{
     ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackList, StackStatus,
     StackSummary, WorkloadKind,

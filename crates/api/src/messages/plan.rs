@@ -13,6 +13,12 @@ pub struct PlanReport {
     /// What will not be as the file asks, such as a service that needs an engine.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The release that a deployment would make; absent when the steps are those of `tend up`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
+    /// The release that runs; absent for a stack that runs in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
 }
 
 /// One step.

@@ -58,6 +58,28 @@ pub enum Stage {
     Stop,
     /// Forget.
     Remove,
+    /// Build the artifact of a service.
+    Build,
+    /// Look whether a deployment can be done.
+    Check,
+    /// Take a restore point of the databases.
+    Restore,
+    /// Wait for a person.
+    Wait,
+    /// Run the migration command.
+    Migrate,
+    /// Ask the smoke questions.
+    Smoke,
+    /// See what a replica really runs.
+    Attest,
+    /// Replace the replicas of a service.
+    Shift,
+    /// Go back to the release before.
+    Undo,
+    /// Tell who wants to know.
+    Notify,
+    /// Remove what is not kept.
+    Prune,
     /// A step this version does not know.
     #[serde(other)]
     Other,
@@ -79,6 +101,17 @@ impl Stage {
             Stage::Drain => "drain",
             Stage::Stop => "stop",
             Stage::Remove => "remove",
+            Stage::Build => "build",
+            Stage::Check => "check",
+            Stage::Restore => "restore",
+            Stage::Wait => "wait",
+            Stage::Migrate => "migrate",
+            Stage::Smoke => "smoke",
+            Stage::Attest => "attest",
+            Stage::Shift => "shift",
+            Stage::Undo => "undo",
+            Stage::Notify => "notify",
+            Stage::Prune => "prune",
             Stage::Other => "step",
         }
     }
@@ -124,4 +157,36 @@ pub struct Finished {
     /// What is not as the file asks although nothing failed, such as a service that needs an engine.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What came of a deployment; absent for all other work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploy: Option<Deployed>,
+}
+
+/// What came of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// How it ended.
+    pub outcome: DeployOutcome,
+    /// The release it was about.
+    pub release: u64,
+    /// The release that runs now; absent for a stack that runs in place.
+    #[serde(default)]
+    pub running: Option<u64>,
+}
+
+/// How a deployment ended, or why the telling of it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployOutcome {
+    /// Every proof was seen: the target runs.
+    Committed,
+    /// What was asked for runs already; nothing was done.
+    Unchanged,
+    /// It could not be begun; nothing was changed.
+    Refused,
+    /// It failed, and what it changed was taken back.
+    Undone,
+    /// It stopped half-way; a person decides.
+    #[serde(other)]
+    Held,
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tend_core::model::{ReplicaId, ServiceName, StackName};
 
+use super::DeploymentReport;
+
 /// All stacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackList {
@@ -57,6 +59,12 @@ pub struct StackStatus {
     /// What is not as the file asks.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The release that runs; absent for a stack that runs in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
+    /// The deployment under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentReport>,
 }
 
 /// One service.
@@ -175,6 +183,9 @@ pub struct ReplicaStatus {
     /// Over the last few seconds; 100 is one processor.
     #[serde(default)]
     pub cpu_percent: Option<f64>,
+    /// The release it runs; absent for a stack that runs in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
 }
 
 /// A replica in one word.

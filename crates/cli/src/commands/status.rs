@@ -6,6 +6,7 @@ use tend_api::{Call, EXIT_OK};
 use tend_base::format_bytes;
 
 use crate::arguments::JsonOption;
+use crate::commands::releases;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{Cell, Paint, Table, Tone};
@@ -56,9 +57,12 @@ pub(super) fn lines(status: &StackStatus, paint: Paint) -> Vec<String> {
         paint.paint(status.state.into(), status.state.as_str()),
         paint.paint(
             Tone::Faint,
-            &text::origin(&status.file.display().to_string(), status.revision)
+            &text::origin(&status.file.display().to_string(), status.revision, status.release)
         ),
     )];
+    if let Some(deployment) = &status.deployment {
+        lines.push(format!("  {}", releases::under_way(deployment, paint)));
+    }
     for listener in status.listeners.iter().filter(|listener| !listener.bound) {
         let label = paint.paint(Tone::Bad, &text::not_bound(&listener.address.to_string()));
         lines.push(format!("{label}  {}", listener.why));
@@ -120,6 +124,7 @@ fn service_row(service: &ServiceStatus) -> Vec<Cell> {
         Cell::new(""),
         Cell::new(""),
         Cell::new(""),
+        Cell::new(""),
         Cell::new(memory.map_or_else(String::new, format_bytes)).right(),
         Cell::new(cpu.map_or_else(String::new, percent)).right(),
         Cell::new(service.why.clone()),
@@ -139,6 +144,7 @@ fn replica_row(replica: &ReplicaStatus) -> Vec<Cell> {
         Cell::new(format!("  {}", replica.id.slot)),
         Cell::new(replica.state.as_str()).tone(replica.state),
         Cell::new(""),
+        number(replica.release),
         number(replica.pid.map(u64::from)),
         number(replica.port.map(u64::from)),
         Cell::new(replica.uptime_seconds.map_or_else(String::new, age)).right(),
@@ -154,10 +160,11 @@ fn percent(percent: f64) -> String {
 }
 
 mod text {
-    pub(super) const HEADINGS: [&str; 10] = [
+    pub(super) const HEADINGS: [&str; 11] = [
         "SERVICE",
         "STATE",
         ">READY",
+        ">RELEASE",
         ">PID",
         ">PORT",
         ">UP",
@@ -168,8 +175,11 @@ mod text {
     ];
     pub(super) const WARNING: &str = "warning:";
 
-    pub(super) fn origin(file: &str, revision: u64) -> String {
-        format!("{file}, revision {revision}")
+    pub(super) fn origin(file: &str, revision: u64, release: Option<u64>) -> String {
+        match release {
+            Some(release) => format!("{file}, revision {revision}, release {release}"),
+            None => format!("{file}, revision {revision}"),
+        }
     }
     pub(super) fn not_bound(address: &str) -> String {
         format!("  {address} not open")

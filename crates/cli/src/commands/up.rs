@@ -15,6 +15,8 @@ use crate::stack_file::StackFileArguments;
 ///
 /// Starts the daemon when there is none. Ends when each routed service answered through the edge, each other one passed its readiness,
 /// and one without a probe stayed up for its start period; otherwise says why not, with the last lines of output.
+///
+/// A stack that runs a release is brought up as that release; where the file says something else by now, that is for `tend deploy`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     #[command(flatten)]
@@ -22,6 +24,9 @@ pub(crate) struct Up {
     /// Do not wait until it is seen to be up
     #[arg(long)]
     no_wait: bool,
+    /// Leave the releases: run what the file says in its own folder
+    #[arg(long)]
+    in_place: bool,
     #[command(flatten)]
     json: JsonOption,
 }
@@ -35,6 +40,7 @@ impl Up {
             .apply(Apply {
                 stack,
                 wait: !self.no_wait,
+                in_place: self.in_place,
             })
             .await?;
         let summary = if self.no_wait {

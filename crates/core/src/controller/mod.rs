@@ -182,6 +182,11 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         &self.world
     }
 
+    /// Returns what names the steps that are being performed.
+    pub fn steps_under_way(&self) -> impl Iterator<Item = &StepKey> {
+        self.in_flight.iter()
+    }
+
     /// Takes in what happened and returns what is to be done.
     pub fn handle(&mut self, input: Input, now: Now) -> Reaction {
         let mut reaction = Reaction::default();

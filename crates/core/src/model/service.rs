@@ -92,7 +92,8 @@ pub struct Process {
     pub prepare: Option<Vec<String>>,
     /// Largest number of open files, `ulimits.nofile`.
     pub open_files_max: Option<u64>,
-    /// What a release keeps of the folder after `prepare`, relative to `directory`: the whole folder when empty.
+    /// What a release keeps of the folder after `prepare`, relative to `directory`: the whole folder when empty. Without `prepare`, and
+    /// empty, the service is run in place and nothing is kept.
     #[serde(default)]
     pub artifact: Vec<PathBuf>,
     /// The SHA-256 of the artifact that `directory` holds; none for a folder that is run in place.

@@ -84,7 +84,8 @@ pub(super) fn lower(
     })
 }
 
-/// Returns the paths of `artifact`; empty when it is the whole folder.
+/// Returns the paths of `artifact`; empty when it is left out, and `.` alone when it is the whole folder: a service that names it is
+/// built, also without a `prepare` command.
 fn artifact(node: &Node) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for text in node
@@ -98,7 +99,7 @@ fn artifact(node: &Node) -> Vec<PathBuf> {
             .filter(|part| *part != Component::CurDir)
             .collect();
         if plain.as_os_str().is_empty() {
-            return Vec::new();
+            return vec![PathBuf::from(".")];
         }
         if !paths.contains(&plain) {
             paths.push(plain);

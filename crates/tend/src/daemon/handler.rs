@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tend_api::messages::{
     Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
 };
-use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, Reply, Target, Upgrade};
+use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, PlanBody, Reply, Target, Upgrade};
 use tend_core::controller::Input;
 use tend_core::journal::{Principal, Via};
-use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
-use tend_core::plan::{Step, Undo};
+use tend_core::model::{Release, Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
+use tend_core::plan::{Plan, Step, Undo};
 use tend_core::world::World;
 use tokio::sync::mpsc;
 
+use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
@@ -23,6 +24,8 @@ use super::{Ending, Shared, edge_link};
 pub(crate) struct Calls {
     pub(crate) shared: Arc<Shared>,
     pub(crate) hub: Hub,
+    /// What is built for deployments at the moment.
+    pub(crate) builds: Arc<Builds>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
 }
@@ -67,7 +70,7 @@ impl Calls {
                 Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
             }
             Call::Describe(service) => self.describe(service).await,
-            Call::Plan(body) => self.plan(body.stack, by()).await,
+            Call::Plan(body) => self.plan(*body, by()).await,
             Call::Apply(apply) => self.apply(*apply, caller).await,
             Call::Remove(name) => {
                 self.known(&name).await?;
@@ -97,6 +100,8 @@ impl Calls {
                     service: Some(scale.service.service),
                     slot: None,
                 };
+                // The number is what a deployment counts by.
+                self.deploys().free(&target.stack).await?;
                 for service in self.services(&target).await? {
                     let replicas = match scale.replicas {
                         Replicas::Count(count) => count,
@@ -111,6 +116,14 @@ impl Calls {
                 }
                 Ok(self.tell(target.stack))
             }
+            Call::Deploy(deploy) => self.deploys().deploy(deploy, by()).await,
+            Call::FollowDeployment(stack) => self.deploys().follow(stack).await,
+            Call::Decide(decide) => self.deploys().decide(decide, by()).await,
+            Call::Releases(stack) => self.deploys().releases(stack).await,
+            Call::Release(query) => self.deploys().release(query).await,
+            Call::Rollback(rollback) => self.deploys().rollback(rollback, by()).await,
+            Call::RollbackCheck(query) => self.deploys().rollback_check(query).await,
+            Call::Promote(promote) => self.deploys().promote(promote, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
@@ -133,15 +146,20 @@ impl Calls {
 
     /// Refuses a caller who has not the right the call needs.
     async fn check_access(&self, caller: Caller, call: &Call) -> Result<(), ApiError> {
-        let stack = match call {
-            Call::Apply(apply) => Some(apply.stack.name.clone()),
-            Call::Plan(body) => Some(body.stack.name.clone()),
-            Call::Remove(name) => Some(name.clone()),
-            Call::Restart(target) | Call::Stop(target) | Call::Start(target) => Some(target.stack.clone()),
-            Call::Scale(scale) => Some(scale.service.stack.clone()),
-            Call::Environment(query) => Some(query.target.stack.clone()),
-            Call::RunFinished(report) => Some(report.query.target.stack.clone()),
-            _ => None,
+        let stacks: Vec<StackName> = match call {
+            Call::Apply(apply) => vec![apply.stack.name.clone()],
+            Call::Plan(body) => vec![body.stack.name.clone()],
+            Call::Deploy(deploy) => vec![deploy.stack.name.clone()],
+            Call::Remove(name) => vec![name.clone()],
+            Call::Restart(target) | Call::Stop(target) | Call::Start(target) => vec![target.stack.clone()],
+            Call::Scale(scale) => vec![scale.service.stack.clone()],
+            Call::Decide(decide) => vec![decide.stack.clone()],
+            Call::Rollback(rollback) => vec![rollback.stack.clone()],
+            // Whoever has the code of one run in the other has to own both.
+            Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
+            Call::Environment(query) => vec![query.target.stack.clone()],
+            Call::RunFinished(report) => vec![report.query.target.stack.clone()],
+            _ => Vec::new(),
         };
         let denied = |what: &str| {
             ApiError::new(Class::Denied, format!("user {} may not do this: {what}", caller.uid))
@@ -152,27 +170,27 @@ impl Calls {
             Access::Daemon if caller.is_user_or_root(self.shared.uid) => Ok(()),
             Access::Daemon => Err(denied(&format!("the daemon is that of user {}", self.shared.uid))),
             Access::Change | Access::Secrets => {
-                let Some(stack) = stack else { return Ok(()) };
-                let name = stack.clone();
-                let known = self.hub.ask(move |controller, _| {
-                    controller
-                        .world()
-                        .stacks
-                        .get(&stack)
-                        .map(|wanted| wanted.stack.source.owner_uid)
-                });
                 // A new stack belongs to the owner of its file: nobody may have his file run as somebody else.
                 let new = match call {
-                    Call::Apply(apply) => Some(apply.stack.source.owner_uid),
+                    Call::Apply(apply) => Some((apply.stack.name.clone(), apply.stack.source.owner_uid)),
+                    Call::Deploy(deploy) => Some((deploy.stack.name.clone(), deploy.stack.source.owner_uid)),
                     _ => None,
                 };
+                let known = self.hub.ask(move |controller, _| {
+                    let known = &controller.world().stacks;
+                    let owner = |name: &StackName| known.get(name).map(|wanted| wanted.stack.source.owner_uid);
+                    let owned = stacks
+                        .into_iter()
+                        .filter_map(|name| Some((name.clone(), owner(&name)?)));
+                    owned.collect::<Vec<_>>()
+                });
                 match known
                     .await
                     .into_iter()
                     .chain(new)
-                    .find(|owner| !caller.is_user_or_root(*owner))
+                    .find(|(_, owner)| !caller.is_user_or_root(*owner))
                 {
-                    Some(owner) => Err(denied(&format!("the stack {name} belongs to user {owner}"))),
+                    Some((name, owner)) => Err(denied(&format!("the stack {name} belongs to user {owner}"))),
                     None => Ok(()),
                 }
             }
@@ -243,7 +261,29 @@ impl Calls {
         Ok(self.tell(target.stack))
     }
 
-    async fn plan(&self, stack: Stack, by: Principal) -> Result<Reply, ApiError> {
+    fn deploys(&self) -> Deploys {
+        Deploys {
+            shared: Arc::clone(&self.shared),
+            hub: self.hub.clone(),
+            builds: Arc::clone(&self.builds),
+        }
+    }
+
+    /// Returns the release that runs of a stack.
+    async fn running(&self, stack: &StackName) -> Option<Release> {
+        let stack = stack.clone();
+        let running = self.hub.ask(move |controller, _| {
+            let releases = controller.world().releases.get(&stack)?;
+            releases.kept.get(&releases.running?).cloned()
+        });
+        running.await
+    }
+
+    async fn plan(&self, body: PlanBody, by: Principal) -> Result<Reply, ApiError> {
+        let PlanBody { stack, deploy } = body;
+        if deploy || self.running(&stack.name).await.is_some() {
+            return deploy::plan(&self.deploys(), stack, by).await;
+        }
         let report = self.hub.ask(move |controller, now| {
             let name = stack.name.clone();
             let mut warnings = Vec::new();
@@ -264,33 +304,38 @@ impl Calls {
                 },
                 now,
             );
-            // To look whether it answers is no change: alone it is no plan.
-            let changes = plan.steps.iter().any(|planned| planned.undo != Undo::NotNeeded);
-            let steps = plan.steps.into_iter().filter(|_| changes).map(|planned| {
-                let (action, subject, detail) = in_columns(&planned.step);
-                let undo = match planned.undo {
-                    Undo::By(how) => Some(how),
-                    Undo::NotNeeded => None,
-                    Undo::None(why) => Some(format!("none: {why}")),
-                };
-                PlannedStep {
-                    subject,
-                    action,
-                    detail,
-                    undo,
-                }
-            });
             PlanReport {
                 stack: name,
-                steps: steps.collect(),
+                steps: planned(plan),
                 warnings,
+                release: None,
+                from: None,
             }
         });
         Ok(Reply::json(&report.await))
     }
 
     async fn apply(&self, apply: Apply, caller: Caller) -> Result<Reply, ApiError> {
-        let Apply { stack, wait } = apply;
+        let Apply {
+            mut stack,
+            wait,
+            in_place,
+        } = apply;
+        self.deploys().free(&stack.name).await?;
+        if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
+            if running.file != stack {
+                let (name, number) = (&stack.name, running.number);
+                return Err(ApiError::new(
+                    Class::Conflict,
+                    format!("{name} runs release {number}, and its file says something else by now"),
+                )
+                .hint(
+                    "`tend deploy` makes a release of what the file says and runs it; `tend up --in-place` leaves the releases",
+                ));
+            }
+            // What runs is what the file says, built: the file itself would run it in place.
+            stack = running.stack;
+        }
         // Before anything is accepted: every address must be ours to listen on.
         let addresses = stack
             .edge
@@ -430,6 +475,27 @@ fn services(world: &World, target: &Target) -> Result<Vec<ServiceId>, ApiError> 
         )),
         _ => Ok(vec![id(name)]),
     }
+}
+
+/// Returns the steps of a plan as messages; none when nothing is changed by them.
+pub(crate) fn planned(plan: Plan) -> Vec<PlannedStep> {
+    // To look whether it answers is no change: alone it is no plan.
+    let changes = plan.steps.iter().any(|planned| planned.undo != Undo::NotNeeded);
+    let steps = plan.steps.into_iter().filter(|_| changes).map(|planned| {
+        let (action, subject, detail) = in_columns(&planned.step);
+        let undo = match planned.undo {
+            Undo::By(how) => Some(how),
+            Undo::NotNeeded => None,
+            Undo::None(why) => Some(format!("none: {why}")),
+        };
+        PlannedStep {
+            subject,
+            action,
+            detail,
+            undo,
+        }
+    });
+    steps.collect()
 }
 
 /// Returns a step as three columns: what is done, to what, and how. Together they are the step's own words.

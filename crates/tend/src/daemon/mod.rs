@@ -8,11 +8,13 @@
 mod answer;
 mod edge_counts;
 mod edge_link;
+mod errand;
 mod handler;
 mod hub;
 mod identity;
 mod listeners;
 mod measure;
+mod migrations;
 mod program;
 mod readiness;
 mod record;
@@ -227,6 +229,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     let calls = Arc::new(Calls {
         shared: Arc::clone(&shared),
         hub: hub.clone(),
+        builds: Arc::default(),
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub(crate) struct Replicas {
     waited_for: Mutex<Vec<i32>>,
     /// How orphans ended that were collected: the only trace of a replica whose shim was killed first.
     collected: Mutex<BTreeMap<i32, tend_linux::Exit>>,
+    /// How many are at work who start children of their own and wait for them.
+    employers: AtomicUsize,
 }
 
 struct Live {
@@ -112,9 +115,18 @@ impl Replicas {
         lock(&self.waited_for).retain(|pid| *pid != pid_of(child));
     }
 
+    /// Says that somebody is at work who starts children of their own and waits for them, for as long as the value lives.
+    pub(crate) fn employ(&self) -> Employer<'_> {
+        self.employers.fetch_add(1, Ordering::SeqCst);
+        Employer(self)
+    }
+
     fn collect(&self) {
         let waited_for = lock(&self.waited_for);
-        let ended = tend_linux::reap_orphans(|pid| waited_for.contains(&pid)).unwrap_or_default();
+        let employing = self.employers.load(Ordering::SeqCst) > 0;
+        // Shims and replicas are in sessions of their own; who is in this one's was started here.
+        let own = |pid: i32| waited_for.contains(&pid) || (employing && is_of_this_session(pid));
+        let ended = tend_linux::reap_orphans(own).unwrap_or_default();
         let mut collected = lock(&self.collected);
         collected.extend(ended);
         while collected.len() > COLLECTED_MAX {
@@ -125,6 +137,22 @@ impl Replicas {
     fn take_collected(&self, pid: i32) -> Option<tend_linux::Exit> {
         lock(&self.collected).remove(&pid)
     }
+}
+
+/// Somebody who starts children of their own and waits for them.
+pub(crate) struct Employer<'a>(&'a Replicas);
+
+impl Drop for Employer<'_> {
+    fn drop(&mut self) {
+        self.0.employers.fetch_sub(1, Ordering::SeqCst);
+        // What they left behind is nobody else's to collect.
+        self.0.collect();
+    }
+}
+
+fn is_of_this_session(pid: i32) -> bool {
+    let own = rustix::process::getsid(None).map(|session| session.as_raw_nonzero().get());
+    tend_linux::ProcStat::read(pid).is_ok_and(|stat| own == Ok(stat.session))
 }
 
 fn pid_of(child: &std::process::Child) -> i32 {

@@ -109,7 +109,8 @@ pub(crate) async fn recent(shared: &Arc<Shared>, id: &ServiceId) -> Vec<String> 
         .collect()
 }
 
-async fn read(shared: &Arc<Shared>, filter: Filter) -> Result<Vec<Event>, ApiError> {
+/// Reads events of the journal.
+pub(super) async fn read(shared: &Arc<Shared>, filter: Filter) -> Result<Vec<Event>, ApiError> {
     let files = shared.files.clone();
     let read = tokio::task::spawn_blocking(move || Reader::open(&files.database)?.events(&filter)).await;
     read.map_err(|error| ApiError::new(Class::Bug, format!("reading the journal ended early: {error}")))?

@@ -74,13 +74,23 @@ pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> R
 
 /// Returns the last lines a replica wrote, both streams in the order of time.
 pub(crate) fn last_lines_in(folder: &Path, replica: &ReplicaId, count: u32) -> Vec<String> {
+    last_lines_since(folder, replica, None, count)
+}
+
+/// As [`last_lines_in`], of what it wrote at a moment or later.
+pub(crate) fn last_lines_since(
+    folder: &Path,
+    replica: &ReplicaId,
+    since: Option<tend_base::Wall>,
+    count: u32,
+) -> Vec<String> {
     let query = LogsQuery {
         target: Target {
             stack: replica.stack.clone(),
             service: None,
             slot: None,
         },
-        since: None,
+        since,
         tail: Some(count),
         streams: LogStreams::Both,
         follow: false,

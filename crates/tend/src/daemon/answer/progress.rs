@@ -158,55 +158,64 @@ fn ending(world: &World, stack: &StackName, until: &Until, now: Now) -> Option<F
     })
 }
 
+/// What there is to say of each replica's steps.
+pub(super) type Stages = BTreeMap<(ReplicaId, Stage), (StageState, String)>;
+
 /// What is told about, at one moment.
 struct View {
-    stages: BTreeMap<(ReplicaId, Stage), (StageState, String)>,
+    stages: Stages,
     answered: Vec<String>,
     pending: Vec<String>,
 }
 
+/// Returns what there is to say of the steps of a stack's replicas.
+pub(super) fn stages(world: &World, stack: &StackName) -> Stages {
+    let mut stages = BTreeMap::new();
+    for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        match &replica.phase {
+            Phase::Starting => {
+                stages.insert((id.clone(), Stage::Start), (StageState::Begun, String::new()));
+            }
+            Phase::Running { pid, .. } => {
+                stages.insert((id.clone(), Stage::Start), (StageState::Done, format!("process {pid}")));
+                let (state, message) = match (replica.ready_since, &replica.readiness.why) {
+                    (Some(_), _) => (StageState::Done, String::new()),
+                    (None, why) => (StageState::Waiting, why.clone().unwrap_or_default()),
+                };
+                stages.insert((id.clone(), Stage::Ready), (state, message));
+            }
+            Phase::Stopping { signalled: None, .. } => {
+                let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
+            }
+            Phase::Stopping { .. } => {
+                let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
+                stages.insert((id.clone(), Stage::Stop), (StageState::Begun, text(reason)));
+            }
+            Phase::Ended { .. } => {
+                if let Some(failure) = &replica.start_failure {
+                    stages.insert((id.clone(), Stage::Start), (StageState::Failed, failure.why.clone()));
+                } else if let Some(last) = &replica.last_exit {
+                    let asked = last.asked.is_some() || replica.completed;
+                    let state = if asked { StageState::Done } else { StageState::Failed };
+                    // That it ended well when it was asked to goes without saying.
+                    let message = match last.exit {
+                        Exit::Exited(0) if asked => String::new(),
+                        _ => format!("it {}", last.exit),
+                    };
+                    stages.insert((id.clone(), Stage::Stop), (state, message));
+                }
+            }
+            Phase::Absent => {}
+        }
+    }
+    stages
+}
+
 impl View {
     fn of(world: &World, stack: &StackName, now: Now) -> Self {
-        let mut stages = BTreeMap::new();
-        for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
-            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            match &replica.phase {
-                Phase::Starting => {
-                    stages.insert((id.clone(), Stage::Start), (StageState::Begun, String::new()));
-                }
-                Phase::Running { pid, .. } => {
-                    stages.insert((id.clone(), Stage::Start), (StageState::Done, format!("process {pid}")));
-                    let (state, message) = match (replica.ready_since, &replica.readiness.why) {
-                        (Some(_), _) => (StageState::Done, String::new()),
-                        (None, why) => (StageState::Waiting, why.clone().unwrap_or_default()),
-                    };
-                    stages.insert((id.clone(), Stage::Ready), (state, message));
-                }
-                Phase::Stopping { signalled: None, .. } => {
-                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
-                    stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
-                }
-                Phase::Stopping { .. } => {
-                    let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
-                    stages.insert((id.clone(), Stage::Stop), (StageState::Begun, text(reason)));
-                }
-                Phase::Ended { .. } => {
-                    if let Some(failure) = &replica.start_failure {
-                        stages.insert((id.clone(), Stage::Start), (StageState::Failed, failure.why.clone()));
-                    } else if let Some(last) = &replica.last_exit {
-                        let asked = last.asked.is_some() || replica.completed;
-                        let state = if asked { StageState::Done } else { StageState::Failed };
-                        // That it ended well when it was asked to goes without saying.
-                        let message = match last.exit {
-                            Exit::Exited(0) if asked => String::new(),
-                            _ => format!("it {}", last.exit),
-                        };
-                        stages.insert((id.clone(), Stage::Stop), (state, message));
-                    }
-                }
-                Phase::Absent => {}
-            }
-        }
+        let stages = stages(world, stack);
         let mut answered = Vec::new();
         let mut pending = Vec::new();
         for goal in goals(world, stack, now) {
@@ -226,7 +235,7 @@ impl View {
 
 /// Remembers what was told.
 #[derive(Default)]
-struct Teller {
+pub(super) struct Teller {
     told: BTreeMap<(String, Stage), (StageState, String)>,
     begun: BTreeMap<(String, Stage), Mono>,
 }
@@ -269,7 +278,8 @@ impl Teller {
         news
     }
 
-    fn tell(
+    /// Adds what is told of a step to the news, unless it was told already.
+    pub(super) fn tell(
         &mut self,
         news: &mut Vec<Progress>,
         subject: String,
@@ -286,10 +296,15 @@ impl Teller {
         {
             return;
         }
-        let begun = *self.begun.entry(key.clone()).or_insert(now.mono);
-        let over = matches!(state, StageState::Done | StageState::Failed);
+        let is_over = |state: StageState| matches!(state, StageState::Done | StageState::Failed);
+        let was_under_way = self.told.get(&key).is_some_and(|(told, _)| !is_over(*told));
+        if !was_under_way {
+            // Another life of the same replica begins anew.
+            self.begun.insert(key.clone(), now.mono);
+        }
+        let begun = self.begun.get(&key).copied().unwrap_or(now.mono);
         // What was already so when the telling began is no news to wait for, and took no time that was seen.
-        let took_ms = (over && self.told.contains_key(&key)).then(|| millis(now.mono.since(begun)));
+        let took_ms = (is_over(state) && was_under_way).then(|| millis(now.mono.since(begun)));
         self.told.insert(key, (state, message.clone()));
         news.push(Progress {
             at: now.wall,
@@ -302,6 +317,7 @@ impl Teller {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+/// Returns a duration as messages carry it.
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

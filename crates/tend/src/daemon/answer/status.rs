@@ -10,6 +10,8 @@ use tend_core::observed::Phase;
 use tend_core::world::{Wanted, World};
 use tend_supervise::{LOOPBACK, replica_state};
 
+use super::deploy;
+
 /// Returns one stack's state; none when it is not known.
 pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<StackStatus> {
     let wanted = world.stacks.get(name)?;
@@ -64,6 +66,8 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
             })
             .collect(),
         warnings: warnings(wanted),
+        release: world.releases.get(name).and_then(|releases| releases.running),
+        deployment: world.deployment(name).map(deploy::deployment),
         services,
     })
 }
@@ -251,6 +255,19 @@ pub(crate) fn replica_status(world: &World, id: &ReplicaId, now: Now) -> Replica
             .cpu_permille
             .filter(|_| running)
             .map(|permille| f64::from(permille) / 10.0),
+        release: release(world, id, &replica),
+    }
+}
+
+/// Returns the release that a replica runs, or is to run when there is no process.
+fn release(world: &World, id: &ReplicaId, replica: &tend_core::observed::Replica) -> Option<u64> {
+    let deployment = world.deployment(&id.stack);
+    match deployment {
+        Some(deployment) if replica.is_up() => match world.runs_target(id, replica) {
+            true => Some(deployment.target),
+            false => deployment.from,
+        },
+        _ => world.release_of(id),
     }
 }
 

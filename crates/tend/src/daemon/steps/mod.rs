@@ -40,6 +40,8 @@ pub(crate) struct Performer {
     pub(crate) hub: Hub,
     /// The connection to the edge, while there is one.
     pub(crate) edge: Mutex<Option<Arc<EdgeLink>>>,
+    /// What the edge had counted when a canary began.
+    counted: act::Counted,
 }
 
 impl Performer {
@@ -48,6 +50,7 @@ impl Performer {
             shared,
             hub,
             edge: Mutex::default(),
+            counted: act::Counted::default(),
         }
     }
 
