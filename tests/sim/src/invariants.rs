@@ -380,6 +380,10 @@ fn the_edge_is_never_pointed_at_a_replica_that_is_not_ready(endpoints: &Endpoint
             return violation("is not known");
         };
         let Some(service) = context.world.definition(replica) else {
+            if context.world.deployment(&replica.stack).is_some() {
+                // A service that a release brought along, and that goes with it in this very moment.
+                continue;
+            }
             return violation("has no definition");
         };
         if known.incarnation != endpoint.incarnation || known.since.is_none() {
