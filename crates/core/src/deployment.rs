@@ -176,10 +176,13 @@ pub struct Lane {
     /// Since when the portion under way is good, for the pause before the next.
     #[serde(skip)]
     pub good: Option<Mono>,
-    /// New replicas that failed so far, by life.
-    pub failed: BTreeSet<u64>,
-    /// Lives up to this one began before the service's turn: what they did says nothing of the target.
+    /// Slots of new replicas that failed so far.
+    pub failed: BTreeSet<u32>,
+    /// Lives up to this one began before the service's turn: what they had done by then says nothing of the target.
     pub born: u64,
+    /// Lives up to this one are not counted at all: a person said to go on although they failed.
+    #[serde(default)]
+    pub excused: u64,
 }
 
 /// Who of a service's replicas is given requests.

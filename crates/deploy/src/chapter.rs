@@ -265,7 +265,7 @@ fn resume(case: &mut Case<'_>) {
             // The figures do not tell; a person does.
             (lane.stage, lane.exposure) = (Stage::Shifting, Exposure::Both);
         }
-        lane.born = case.world.incarnation_last;
+        lane.excused = case.world.incarnation_last;
     }
     case.enter(Phase::Rolling);
 }

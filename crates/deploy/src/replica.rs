@@ -72,7 +72,9 @@ pub(crate) fn look(
     let Some(replica) = replica.filter(|replica| replica.fingerprint == service.fingerprint()) else {
         return waiting("was not started");
     };
-    if replica.incarnation > lane.born
+    let counts = replica.incarnation > lane.born || !matches!(replica.phase, Phase::Running { .. });
+    if replica.incarnation > lane.excused
+        && counts
         && let Some(why) = fault(id, replica)
     {
         return Seen::Failed(why);

@@ -159,9 +159,8 @@ pub(crate) fn all_good(case: &mut Case<'_>, name: &ServiceName, count: u32) -> b
                 }
             }
             Seen::Failed(why) => {
-                let life = replica.map_or(0, |replica| replica.incarnation);
                 let failed = &mut case.lane(name).failed;
-                failed.insert(life);
+                failed.insert(slot);
                 let allowed = (update.max_failure_ratio * f64::from(count)).floor();
                 // Within what the file allows, the update goes on without that one.
                 if failed.len() as f64 > allowed && update.failure_action != FailureAction::Continue {
