@@ -90,10 +90,10 @@ pub(super) fn promoted(
                 if let Workload::Process(process) = &mut service.workload {
                     process.directory.clone_from(&source.directory);
                     // Where the program is follows from where it was built.
-                    if let (Some(own), Some(program)) = (process.command.first_mut(), source.command.first()) {
-                        if Path::new(own.as_str()).is_absolute() {
-                            own.clone_from(program);
-                        }
+                    if let (Some(own), Some(program)) = (process.command.first_mut(), source.command.first())
+                        && Path::new(own.as_str()).is_absolute()
+                    {
+                        own.clone_from(program);
                     }
                     process.artifact_digest = Some(artifact.digest.clone());
                     process.prepare = None;
