@@ -128,6 +128,13 @@ impl Shop {
     }
 }
 
+/// Starts a command whose output nobody looks at.
+fn quietly(shop: &Shop, arguments: &[&str]) -> std::process::Child {
+    let mut command = shop.machine.command("tend", arguments);
+    let nowhere = std::process::Stdio::null;
+    command.stdout(nowhere()).stderr(nowhere()).spawn().unwrap()
+}
+
 fn git_in(mut git: Command, arguments: &[&str]) -> Command {
     git.args(arguments);
     git
@@ -371,10 +378,11 @@ fn a_second_deploy_is_refused_with_the_holder_of_the_lock_and_the_first_can_be_a
     shop.serve("0.2", "");
     shop.commit("second");
     let stack = shop.stack();
-    let mut first = shop
+    let first = shop
         .machine
         .command("tend", &["deploy", &stack, "--reason", "less latency"])
         .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     wait_until("it waits to be approved", || {
@@ -396,9 +404,13 @@ fn a_second_deploy_is_refused_with_the_holder_of_the_lock_and_the_first_can_be_a
             "{command:?} changes what is being deployed"
         );
     }
-    // Whoever leaves loses only the telling.
-    first.kill().unwrap();
-    first.wait().unwrap();
+    // Whoever leaves loses only the telling, and is told so.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(first.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let left = first.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert_eq!(left.status.code(), Some(130), "{said}");
+    assert!(said.contains("--follow") && said.contains("--abort"), "{said}");
     assert_eq!(shop.releases()["deployment"]["phase"], "waiting for approval");
     shop.machine.tend(&["approve", "shop", "--why", "seen on staging"]).ok();
     shop.machine.tend(&["deploy", &stack, "--follow"]).ok();
@@ -407,7 +419,7 @@ fn a_second_deploy_is_refused_with_the_holder_of_the_lock_and_the_first_can_be_a
     assert_eq!(decided["data"]["why"], "seen on staging");
     shop.serve("0.3", "");
     shop.commit("third");
-    let mut third = shop.machine.command("tend", &["deploy", &stack]).spawn().unwrap();
+    let mut third = quietly(&shop, &["deploy", &stack]);
     wait_until("it waits to be approved", || {
         shop.releases()["deployment"]["phase"] == "waiting for approval"
     });
@@ -429,11 +441,7 @@ fn what_nobody_confirms_is_undone_by_itself_and_what_somebody_does_stays() {
     assert!(done.said().contains("nobody confirmed it within 1s"), "{}", done.said());
     shop.assert_only("0.2", "undone");
     let stack = shop.stack();
-    let mut again = shop
-        .machine
-        .command("tend", &["deploy", &stack, "--confirm", "10m"])
-        .spawn()
-        .unwrap();
+    let mut again = quietly(&shop, &["deploy", &stack, "--confirm", "10m"]);
     wait_until("it waits to be confirmed", || {
         shop.releases()["deployment"]["phase"] == "waiting to be confirmed"
     });
@@ -587,14 +595,7 @@ fn a_migration_outlives_a_killed_daemon_and_is_never_run_twice_at_once() {
     shop.serve("0.3", "");
     shop.commit("third");
     let stack = shop.stack();
-    let quiet = std::process::Stdio::null;
-    let mut deploy = shop
-        .machine
-        .command("tend", &["deploy", &stack])
-        .stdout(quiet())
-        .stderr(quiet())
-        .spawn()
-        .unwrap();
+    let mut deploy = quietly(&shop, &["deploy", &stack]);
     let said = || std::fs::read_to_string(&marks).unwrap_or_default();
     wait_until("it migrates", || said() == "begin\n");
     crate::rig::kill(shop.machine.daemon());
@@ -697,4 +698,91 @@ fn who_wants_to_know_is_told_and_what_is_not_kept_is_removed() {
     assert!(!kept.contains(&3) && kept.contains(&4) && kept.contains(&5), "{kept:?}");
     assert!(!shop.machine.events("release.pruned").is_empty());
     std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_all_at_once_before_anything_changes() {
+    let shop = Shop::up(
+        "preflight",
+        "",
+        "deploy:\n  disk_free_min: 4096t\n  databases: [{ sqlite: /nowhere/at/all.sqlite }]\n",
+    );
+    shop.program("serve", "#!/no/such/interpreter\n");
+    shop.commit("second");
+    let client = Client::of(&shop);
+    let done = shop.deploy(&[]);
+    assert_eq!(done.code, REFUSED, "{}", done.said());
+    for part in ["disk_free_min", "/nowhere/at", "/no/such/interpreter"] {
+        assert!(done.said().contains(part), "`{part}` is missing in: {}", done.said());
+    }
+    assert_eq!(client.versions(), ["0.1"]);
+    assert!(shop.machine.events("deploy.stage").is_empty(), "no replica was touched");
+}
+
+#[test]
+fn who_does_not_own_a_stack_may_look_at_its_releases_and_nothing_more() {
+    if !rustix::process::geteuid().is_root() {
+        // Then there is nobody else to be.
+        return;
+    }
+    let shop = Shop::up("owner", "", "");
+    shop.deploy_good("0.2");
+    shop.deploy_good("0.3");
+    let stack = shop.stack();
+    let as_somebody = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "4323", "--regid", "4323", "--clear-groups"]);
+        command.arg(shop.machine.folder.join("tend")).args(arguments);
+        let done = shop.machine.in_its_environment(command).output().unwrap();
+        done.status.code()
+    };
+    for arguments in [
+        &["deploy", stack.as_str()][..],
+        &["deploy", stack.as_str(), "--plan"],
+        &["deploy", stack.as_str(), "--abort"],
+        &["rollback", "shop"],
+        &["approve", "shop", "--why", "me"],
+        &["reject", "shop", "--why", "me"],
+        &["confirm", "shop"],
+        &["promote", "--from", "shop", "--to", "shop"],
+    ] {
+        assert_eq!(as_somebody(arguments), Some(7), "{arguments:?}");
+    }
+    for arguments in [
+        &["releases", "shop"][..],
+        &["release", "show", "shop", "2"],
+        &["rollback", "shop", "--check"],
+    ] {
+        assert_eq!(as_somebody(arguments), Some(0), "{arguments:?}");
+    }
+    assert_eq!(shop.version(), "0.3");
+}
+
+#[test]
+fn a_daemon_of_root_builds_nothing_that_the_owner_of_the_stack_may_not_read() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let machine = Machine::new("unreadable");
+    let secret = machine.folder.join("secret");
+    std::fs::create_dir(&secret).unwrap();
+    std::fs::write(secret.join("key"), "of root").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  web:\n    command: sleep 600\n    artifact: [.]\n    working_dir: {}\n    start_period: 0s\n",
+            secret.display()
+        ),
+    );
+    std::os::unix::fs::chown(Path::new(&folder).join("stack.yml"), Some(4324), Some(4324)).unwrap();
+    machine.tend(&["up", &folder, "--no-wait"]).ok();
+    let done = machine.tend(&["deploy", &folder]);
+    assert_eq!(done.code, REFUSED, "{}", done.said());
+    assert!(
+        done.said().contains("may not read") && done.said().contains("secret"),
+        "{}",
+        done.said()
+    );
+    assert!(!machine.folder.join("state/artifacts").exists(), "nothing was copied");
 }

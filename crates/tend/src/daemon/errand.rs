@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
@@ -141,7 +141,8 @@ fn open_log(path: &Path) -> std::io::Result<(File, File, File)> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let write = File::options().create_new(true).append(true).open(path)?;
+    // For this daemon's user alone: what a command writes may be anything.
+    let write = File::options().create_new(true).append(true).mode(0o600).open(path)?;
     Ok((write.try_clone()?, write, File::open(path)?))
 }
 
