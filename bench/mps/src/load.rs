@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -64,6 +64,10 @@ pub struct Config {
     pub resend_for: Duration,
     /// Merchants to pay, made for this run alone.
     pub merchants: usize,
+    /// Names this run's merchants and keys; no other run on the same books may have it.
+    pub run_id: String,
+    /// Set to true, it ends the run before its time: payments begun are finished, and no more are due.
+    pub stop: Arc<AtomicBool>,
     /// Where to show how far the run is.
     pub progress: Arc<Progress>,
 }
@@ -80,12 +84,25 @@ impl Config {
             timeout: Duration::from_secs(5),
             resend_for: Duration::from_secs(30),
             merchants: 4,
+            run_id: format!("bench-{:016x}", RandomState::new().build_hasher().finish()),
+            stop: Arc::default(),
             progress: Arc::default(),
         }
     }
 
+    /// Returns the merchants that are paid, in turn.
+    pub fn merchant_ids(&self) -> Vec<String> {
+        (1..=self.merchants)
+            .map(|number| format!("{}-{number}", self.run_id))
+            .collect()
+    }
+
     fn total(&self) -> u64 {
-        (f64::from(self.rate) * self.duration.as_secs_f64()) as u64
+        self.due_after(self.duration)
+    }
+
+    fn due_after(&self, duration: Duration) -> u64 {
+        (f64::from(self.rate) * duration.as_secs_f64()) as u64
     }
 }
 
@@ -159,20 +176,17 @@ pub fn run(config: &Config) -> Result<Report, Error> {
 
 async fn drive(config: &Config) -> Result<Report, Error> {
     let addresses: Arc<[Address]> = config.addresses.clone().into();
-    let run_id = format!("bench-{:016x}", RandomState::new().build_hasher().finish());
-    let merchants: Vec<String> = (1..=config.merchants)
-        .map(|number| format!("{run_id}-{number}"))
-        .collect();
+    let merchants = config.merchant_ids();
     let mut control = Client::new(Arc::clone(&addresses), 0, config.timeout);
     set_up(&mut control, config, &merchants).await?;
 
     let begin = Instant::now();
     let shared = Rc::new(Shared {
         config: config.clone(),
-        run_id,
         merchants,
         begin,
         next: RefCell::new(0),
+        stopped: RefCell::new(None),
         tally: RefCell::new(Tally {
             last_success: Some(begin),
             ..Tally::default()
@@ -192,7 +206,8 @@ async fn drive(config: &Config) -> Result<Report, Error> {
     let tally = shared.tally.take();
     let mut control = Client::new(addresses, 0, JUDGE_TIMEOUT);
     let books = books::judge(&mut control, &shared.merchants, &tally.payments).await?;
-    Ok(Report::new(config.rate, config.total(), took, tally, books))
+    let due = shared.stopped.take().unwrap_or_else(|| config.total());
+    Ok(Report::new(config.rate, due.min(config.total()), took, tally, books))
 }
 
 /// Makes the run's merchants and sees that the cards are there.
@@ -253,11 +268,12 @@ pub(crate) async fn insist(
 /// What all payers share; they run on one thread.
 struct Shared {
     config: Config,
-    run_id: String,
     merchants: Vec<String>,
     begin: Instant,
     /// The number of the next payment.
     next: RefCell<u64>,
+    /// Payments that were due when the run was ended before its time.
+    stopped: RefCell<Option<u64>>,
     tally: RefCell<Tally>,
 }
 
@@ -266,6 +282,12 @@ impl Shared {
     fn take_next(&self) -> Option<u64> {
         let mut next = self.next.borrow_mut();
         let number = *next;
+        if self.config.stop.load(Ordering::Relaxed) {
+            // The first is due at once, and what was taken is made, though it may be due a little later.
+            let due = || (self.config.due_after(self.begin.elapsed()) + 1).max(*next);
+            self.stopped.borrow_mut().get_or_insert_with(due);
+            return None;
+        }
         if number >= self.config.total() || self.begin.elapsed() >= self.config.duration {
             return None;
         }
@@ -342,7 +364,7 @@ async fn pay_in_turn(shared: Rc<Shared>, mut client: Client, payer: usize, payer
         let due = shared.begin + Duration::from_secs_f64(number as f64 / f64::from(shared.config.rate));
         tokio::time::sleep_until(due.into()).await;
         let card = card_id(cards.next().expect("a payer has at least one card"));
-        let key = format!("{}-{number:08}", shared.run_id);
+        let key = format!("{}-{number:08}", shared.config.run_id);
         let amount = 100 + i64::try_from(number % 901).unwrap_or(0);
         let outcome = shared.pay(&mut client, &card, number, &key, amount).await;
         let mut tally = shared.tally.borrow_mut();

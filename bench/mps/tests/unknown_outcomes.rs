@@ -1,7 +1,9 @@
 //! What the driver does where it cannot know what became of a payment, and what it makes of a server that lies.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bench_mps::{Config, Report, run};
 
@@ -97,4 +99,30 @@ fn a_refused_connection_counts_apart_and_the_next_address_is_tried() {
         (1, 1, 1),
         "{report}"
     );
+}
+
+#[test]
+fn a_run_may_be_ended_before_its_time() {
+    let server = Server::start(&[]);
+    let config = Config {
+        rate: 50,
+        duration: Duration::from_secs(3600),
+        cards: 1,
+        run_id: "named".to_owned(),
+        ..Config::new(vec![server.address.parse().expect("an address")])
+    };
+    assert_eq!(config.merchant_ids()[0], "named-1");
+    let (stop, progress) = (Arc::clone(&config.stop), Arc::clone(&config.progress));
+    let stopping = std::thread::spawn(move || {
+        let begin = Instant::now();
+        while progress.acknowledged() < 3 && begin.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let report = run(&config).expect("the run is judged");
+    stopping.join().expect("it does not panic");
+    assert!(report.acknowledged >= 3 && report.books.are_right(), "{report}");
+    assert!((report.acknowledged..180_000).contains(&report.due), "{report}");
+    assert!(server.keys().iter().all(|key| key.starts_with("named-")));
 }

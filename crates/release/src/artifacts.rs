@@ -15,10 +15,14 @@ use tend_core::model::Artifact;
 
 use crate::build::BuildLock;
 use crate::error::Error;
+use crate::lock::Lock;
 use crate::tree::{self, Tree};
 
 /// Beginning of the name of what is being removed: an artifact is there whole or not at all.
 const REMOVED: &str = ".removed-";
+
+/// How long the store is waited for. Others hold it while they look at one artifact, not while they build.
+const STORE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +64,10 @@ pub fn verify(artifact: &Artifact) -> Result<(), Error> {
 pub fn remove(state: &Path, needed: &BTreeSet<String>, spare: Duration) -> Result<Removed, Error> {
     let store = Store::of(state);
     let mut removed = Removed::default();
+    if !store.0.is_dir() {
+        return Ok(removed);
+    }
+    let lock = store.lock()?;
     let now = SystemClock.now().wall.0 / 1000;
     let mut spared = BTreeSet::new();
     let mut keys = Vec::new();
@@ -85,13 +93,20 @@ pub fn remove(state: &Path, needed: &BTreeSet<String>, spare: Duration) -> Resul
         }
     }
     for name in names(&store.0)? {
+        if is_digest(&name) && unneeded(&name) {
+            let path = store.folder(&name);
+            let aside = store.0.join(format!("{REMOVED}{name}"));
+            // What an interrupted removal left of the same.
+            removed.bytes += tree::remove(&aside)?;
+            fs::rename(&path, &aside).map_err(Error::file("remove", &path))?;
+            removed.digests.push(name);
+        }
+    }
+    // From here on nothing is touched that a build could ask for.
+    drop(lock);
+    for name in names(&store.0)? {
         if name.starts_with(REMOVED) {
             removed.bytes += tree::remove(&store.0.join(&name))?;
-        } else if is_digest(&name) && unneeded(&name) {
-            let (path, aside) = (store.folder(&name), store.0.join(format!("{REMOVED}{name}")));
-            fs::rename(&path, &aside).map_err(Error::file("remove", &path))?;
-            removed.bytes += tree::remove(&aside)?;
-            removed.digests.push(name);
         }
     }
     for name in names(&state.join("builds"))? {
@@ -147,54 +162,64 @@ impl Store {
 
     /// Returns the digest that a key stands for, when its artifact is there unchanged; it is spared for a while then.
     pub(crate) fn reuse(&self, key: &str) -> Result<Option<String>, Error> {
-        let Some(digest) = self.digest_of(key) else {
+        let found = {
+            let _lock = self.lock()?;
+            let found = self.digest_of(key);
+            if let Some(digest) = &found {
+                self.remember(key, digest)?;
+            }
+            found
+        };
+        let Some(digest) = found else {
             return Ok(None);
         };
-        // Before it is looked at: from here on nobody removes it.
-        self.remember(key, &digest)?;
-        let tree = match Tree::open(&self.folder(&digest)) {
-            Ok(tree) => tree,
-            // Removed just before.
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let tree = Tree::open(&self.folder(&digest))?;
         Ok((tree.digest(&tree.all()?)? == digest).then_some(digest))
     }
 
+    /// Holds the store against being searched for what is not needed: what is there under the lock, and has a new key, stays.
+    fn lock(&self) -> Result<Lock, Error> {
+        let lock = File::open(&self.0).and_then(|folder| Lock::take(folder, STORE_PATIENCE));
+        lock.and_then(|lock| lock.ok_or_else(|| io::ErrorKind::WouldBlock.into()))
+            .map_err(Error::file("lock", &self.0))
+    }
+
     /// Writes down what a key stands for.
-    pub(crate) fn remember(&self, key: &str, digest: &str) -> Result<(), Error> {
+    fn remember(&self, key: &str, digest: &str) -> Result<(), Error> {
         let path = self.keys().join(key);
         write_atomically(&path, format!("{digest}\n").as_bytes(), 0o644).map_err(Error::file("write", &path))
     }
 
-    /// Moves a finished folder to its place, durably. One that is there already stays, unless somebody changed it.
-    pub(crate) fn put(&self, kept: &Path, digest: &str) -> Result<(), Error> {
+    /// Moves a finished folder to its place, durably, and writes down the key it is found by. One that is there already stays, unless
+    /// somebody changed it.
+    pub(crate) fn put(&self, kept: &Path, digest: &str, key: &str) -> Result<(), Error> {
         let target = self.folder(digest);
         let failed = || Error::file("write", &target);
-        let is_there = target.is_dir();
-        if is_there {
-            let tree = Tree::open(&target)?;
-            if tree.digest(&tree.all()?)? == digest {
-                return Ok(());
-            }
-            // Moving a folder changes it (its `..`), so it must be writable for that moment.
-            fs::set_permissions(&target, Permissions::from_mode(0o755)).map_err(failed())?;
-        }
         // One call for all files of a tree that may have tens of thousands; a call for each takes minutes.
         let folder = File::open(kept).map_err(Error::file("open", kept))?;
         rustix::fs::syncfs(&folder).map_err(|errno| failed()(errno.into()))?;
-        // The one that was changed goes to where ours was, and is removed with it.
-        let flags = if is_there {
-            RenameFlags::EXCHANGE
-        } else {
-            RenameFlags::empty()
+
+        let _lock = self.lock()?;
+        let is_there = target.is_dir();
+        let is_good = is_there && {
+            let tree = Tree::open(&target)?;
+            tree.digest(&tree.all()?)? == digest
         };
-        rustix::fs::renameat_with(CWD, kept, CWD, &target, flags).map_err(|errno| failed()(errno.into()))?;
-        let sealed = fs::set_permissions(&target, Permissions::from_mode(0o555));
-        sealed
-            .and_then(|()| folder.sync_all())
-            .and_then(|()| File::open(&self.0)?.sync_all())
-            .map_err(failed())
+        if !is_good {
+            let mut flags = RenameFlags::empty();
+            if is_there {
+                // The one that was changed goes to where ours was, and is removed with it. Moving a folder changes it (its `..`), so it
+                // must be writable for that moment.
+                fs::set_permissions(&target, Permissions::from_mode(0o755)).map_err(failed())?;
+                flags = RenameFlags::EXCHANGE;
+            }
+            rustix::fs::renameat_with(CWD, kept, CWD, &target, flags).map_err(|errno| failed()(errno.into()))?;
+            fs::set_permissions(&target, Permissions::from_mode(0o555))
+                .and_then(|()| folder.sync_all())
+                .and_then(|()| File::open(&self.0)?.sync_all())
+                .map_err(failed())?;
+        }
+        self.remember(key, digest)
     }
 }
 

@@ -12,8 +12,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,13 +127,13 @@ pub fn build(
         } => {
             let index = work.0.join("git");
             for folder in [&copy, &index] {
-                fs::create_dir(folder).map_err(Error::file("make", folder))?;
+                make_private(folder)?;
                 give(folder, request.owner)?;
             }
             checkout.write_out(&commit, &scope, &copy, &index.join("index"))?;
         }
         Files::Here { entries } => {
-            fs::create_dir(&copy).map_err(Error::file("make", &copy))?;
+            make_private(&copy)?;
             Tree::open(&source.root)?.copy(&entries, &copy, Modes::Working)?;
             let tree = Tree::open(&copy)?;
             let copied = tree.all()?;
@@ -165,8 +165,7 @@ pub fn build(
     let _ = tree::remove(&copy);
     let tree = Tree::open(&kept)?;
     let digest = tree.digest(&tree.all()?)?;
-    store.put(&kept, &digest)?;
-    store.remember(&key(request, &source), &digest)?;
+    store.put(&kept, &digest, &key(request, &source))?;
     Ok(built(&store, &digest, source, false))
 }
 
@@ -249,6 +248,12 @@ fn key(request: &Request<'_>, source: &Source) -> String {
     tree::hash(text.as_bytes())
 }
 
+/// Makes a folder that only its owner may look into: what is built from may be more secret than what is kept of it.
+fn make_private(folder: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().mode(0o700).create(folder);
+    made.map_err(Error::file("make", folder))
+}
+
 /// Gives a file or folder to the one who works with it.
 fn give(path: &Path, owner: Option<Owner>) -> Result<(), Error> {
     match owner {
@@ -304,7 +309,7 @@ impl Work {
         fs::create_dir(&path).map_err(failed())?;
         let work = Self(path.clone());
         for folder in [&lock.folder, &path] {
-            fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(failed())?;
+            fs::set_permissions(folder, Permissions::from_mode(0o711)).map_err(failed())?;
         }
         Ok(work)
     }

@@ -161,6 +161,8 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         why: &'static str,
+        /// What to do about it.
+        next: &'static str,
     },
     /// The program to be run was built for another kind of machine.
     #[error("the program `{path}` is built for {built_for}, and this machine is {machine}")]
@@ -257,7 +259,7 @@ impl Error {
             Self::ExecutableMissing { .. } => {
                 "see that `prepare` makes it, that `artifact` keeps it and that `command` names it".to_owned()
             }
-            Self::NotExecutable { path, .. } => format!("chmod +x {}", path.display()),
+            Self::NotExecutable { next, .. } => (*next).to_owned(),
             Self::WrongArchitecture { machine, .. } => format!("build it for {machine}"),
             Self::InterpreterMissing { interpreter, .. } => {
                 format!("install `{interpreter}`, or build the program so that it does without")

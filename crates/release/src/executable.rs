@@ -64,25 +64,32 @@ pub fn executable(path: &Path, search: Option<&OsStr>) -> Result<Executable, Err
         }
         metadata => metadata.map_err(failed())?,
     };
-    let refuse = |why| {
+    let refuse = |why, next| {
         Err(Error::NotExecutable {
             path: path.to_owned(),
             why,
+            next,
         })
     };
     if !metadata.is_file() {
-        return refuse("it is no file");
+        return refuse("it is no file", "let `command` name the program itself");
     }
     if metadata.permissions().mode() & 0o111 == 0 {
-        return refuse("its mode allows nobody to execute it");
+        return refuse(
+            "its mode allows nobody to execute it",
+            "let `prepare` do `chmod +x`, or commit it with that mode",
+        );
     }
     let mut file = File::open(path).map_err(failed())?;
     let mounted = rustix::fs::fstatvfs(&file).map_err(|errno| failed()(errno.into()))?;
     if mounted.f_flag.contains(StatVfsMountFlags::NOEXEC) {
-        return refuse("its file system is mounted `noexec`");
+        return refuse(
+            "its file system is mounted `noexec`",
+            "put the state folder on another file system, or mount this one without `noexec`",
+        );
     }
     if metadata.len() == 0 {
-        return refuse("it is empty");
+        return refuse("it is empty", "see what `prepare` wrote, and whether its disk was full");
     }
     let mut first = Vec::new();
     file.by_ref()

@@ -69,25 +69,15 @@ impl Program {
     /// Runs it; returns what it wrote to its standard output when it ended with 0.
     pub(crate) fn output(self) -> Result<Vec<u8>, Error> {
         let called = self.called.clone();
-        let (status, output, said) = self.run(Stdio::piped(), |mut stdout| {
-            let mut output = Vec::new();
-            stdout.read_to_end(&mut output).map(|_| output)
-        })?;
-        succeeded(&called, status, &said)?;
-        output
-            .unwrap_or_else(|| Ok(Vec::new()))
-            .map_err(|source| Error::Program {
-                program: called,
-                why: format!("its output cannot be read: {source}"),
-            })
+        self.read(all)?.map_err(|source| Error::Program {
+            program: called,
+            why: format!("its output cannot be read: {source}"),
+        })
     }
 
-    /// Runs it; returns its status and what it wrote to its standard output.
+    /// Runs it; returns its status, and what it wrote to its standard output, or to its standard error when it failed.
     pub(crate) fn ended(self) -> Result<(ExitStatus, String), Error> {
-        let (status, output, said) = self.run(Stdio::piped(), |mut stdout| {
-            let mut output = Vec::new();
-            stdout.read_to_end(&mut output).map(|_| output)
-        })?;
+        let (status, output, said) = self.run(Stdio::piped(), all)?;
         let output = output.and_then(Result::ok).unwrap_or_default();
         let text = if status.success() {
             String::from_utf8_lossy(&output).into_owned()
@@ -187,6 +177,11 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus
     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
     let status = child.wait()?;
     Ok(in_time.then_some(status))
+}
+
+fn all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).map(|_| bytes)
 }
 
 /// Reads to the end and returns the last of it.

@@ -63,7 +63,7 @@ pub fn take(database: &Database, folder: &Path, options: &Options) -> Result<Res
     let taken_at = SystemClock.now().wall;
     let (of, extension) = match database {
         Database::Sqlite(path) => (path.display().to_string(), "sqlite"),
-        Database::Postgres(url) => (postgres::Server::parse(url)?.of, "dump"),
+        Database::Postgres(url) => (postgres::Server::parse(url)?.url, "dump"),
     };
     let nothing = RestorePoint {
         of: of.clone(),
@@ -81,7 +81,7 @@ pub fn take(database: &Database, folder: &Path, options: &Options) -> Result<Res
     let _lock = open(folder)?;
     clear(folder)?;
 
-    // Sorts by time; two of one millisecond are told apart by their database, or the second waits.
+    // Sorts by time. The database is in the name, since two of them may be copied within a millisecond.
     let moment = taken_at.to_rfc3339().replace([':', '.'], "-");
     let path = folder.join(format!("{moment}.{}.{extension}", &hash(of.as_bytes())[..8]));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);

@@ -172,7 +172,10 @@ fn a_dump_is_read_back_and_every_row_of_it_counted() {
     assert_eq!(point.tables["app.odd \" name"], 3);
     assert_eq!(point.tables["app.parts_1"], 42);
     assert_eq!(point.tables.len(), 4, "{:?}", point.tables);
-    assert_eq!(point.of, "postgresql://mps@/books");
+    assert_eq!(
+        point.of,
+        format!("postgresql://mps@/books?host={}", server.folder.path().display())
+    );
     assert_eq!(
         restore_point::list(&server.points()).unwrap(),
         std::slice::from_ref(&point)

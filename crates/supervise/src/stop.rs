@@ -157,10 +157,10 @@ fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> 
 /// Returns whether nothing reaches the replica through the edge any more.
 fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let edge = &world.edge;
-    let known = edge
-        .published
-        .iter()
-        .flat_map(|endpoints| endpoints.get(&id.service_id()))
+    let published = edge.published.as_ref();
+    let known = published
+        .and_then(|endpoints| endpoints.get(&id.service_id()))
+        .into_iter()
         .flatten()
         .any(|endpoint| endpoint.replica == *id && endpoint.incarnation == replica.incarnation && !endpoint.draining);
     if replica.port.is_none() || replica.ready_since.is_none() {
@@ -171,7 +171,8 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
         // It may be on its way back, as after this daemon was started, and still send requests; if it cannot be started it cannot.
         return edge.failed.is_some();
     }
-    !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
+    // An edge that has just come is told once more, and serves what an earlier one was told until then.
+    published.is_some() && !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
 }
 
 /// Returns whether the replica may leave for a while: it serves nobody, or enough others of its service do: all of them, or in a

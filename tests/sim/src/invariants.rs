@@ -281,7 +281,12 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
     };
     let process = context.host.processes.get(&incarnation);
     match (why, service.liveness.as_ref(), process) {
-        (StopReason::Unwanted, ..) if context.world.is_wanted(replica) && !begun => violation("it is wanted"),
+        // What a deployment filled beside may be wanted again the moment it turns around.
+        (StopReason::Unwanted, ..)
+            if context.world.is_wanted(replica) && !begun && context.world.lane(&replica.service_id()).is_none() =>
+        {
+            violation("it is wanted")
+        }
         (StopReason::Restart, ..) if !known.restart_wished => violation("nobody asked"),
         (StopReason::Changed, _, Some(process)) if process.fingerprint == service.fingerprint() && !begun => {
             violation("it did not")
@@ -375,6 +380,10 @@ fn the_edge_is_never_pointed_at_a_replica_that_is_not_ready(endpoints: &Endpoint
             return violation("is not known");
         };
         let Some(service) = context.world.definition(replica) else {
+            if context.world.deployment(&replica.stack).is_some() {
+                // A service that a release brought along, and that goes with it in this very moment.
+                continue;
+            }
             return violation("has no definition");
         };
         if known.incarnation != endpoint.incarnation || known.since.is_none() {

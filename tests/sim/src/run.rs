@@ -404,6 +404,15 @@ impl Simulation {
             "† the daemon is killed {why}, {} transactions are lost",
             lost.len()
         ));
+        for (_, waiting) in &lost {
+            if let Some(Waiting::End(incarnation)) = waiting
+                && !self.host.ends.contains_key(incarnation)
+            {
+                // Without a shim only this daemon saw it, and it dies before it could write that down: nobody can know of it.
+                self.host.deaths.retain(|death| death.incarnation != *incarnation);
+            }
+        }
+        let lost: Vec<u64> = lost.into_iter().map(|(number, _)| number).collect();
         self.monitor.daemon_died(&lost);
         self.edge.connected_to = None;
         let back = self.random.pick(&[1..50, 50..1000, 1000..6000]).clone();

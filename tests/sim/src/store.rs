@@ -88,8 +88,10 @@ impl Store {
     }
 
     /// The daemon is gone, and with it what was on its way. Numbers of lost transactions are never given again.
-    pub(crate) fn lose_pending(&mut self) -> Vec<u64> {
-        self.pending.drain(..).map(|transaction| transaction.number).collect()
+    pub(crate) fn lose_pending(&mut self) -> Vec<(u64, Option<Waiting>)> {
+        let lost = self.pending.drain(..);
+        lost.map(|transaction| (transaction.number, transaction.waiting))
+            .collect()
     }
 
     /// Returns all documents, as the store gives them to a daemon that starts.

@@ -33,11 +33,9 @@ const COUNT_TABLES: &str = "
 
 /// A database of a server.
 pub(super) struct Server {
-    /// Its URL without a password, as libpq takes it.
-    url: String,
+    /// Its URL without a password, as libpq takes it, and as it may be shown.
+    pub(super) url: String,
     password: Option<String>,
-    /// What it is called for people: its URL without password and parameters.
-    pub(super) of: String,
 }
 
 impl Server {
@@ -79,14 +77,12 @@ impl Server {
         }
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
         let slash = if address.contains('/') { "/" } else { "" };
-        let of = format!("postgresql://{user}{hosts}{slash}{path}");
         let question = if kept.is_empty() { "" } else { "?" };
         let password =
             password.map(|password| decoded(password).ok_or_else(|| refuse("a `%` has no two digits behind it")));
         Ok(Self {
-            url: format!("{of}{question}{}", kept.join("&")),
+            url: format!("postgresql://{user}{hosts}{slash}{path}{question}{}", kept.join("&")),
             password: password.transpose()?,
-            of,
         })
     }
 
@@ -159,7 +155,7 @@ pub(super) fn dump(
         return Ok(rows);
     };
     Err(Error::NotReadBack {
-        of: server.of.clone(),
+        of: server.url.clone(),
         why,
     })
 }
@@ -279,29 +275,22 @@ mod tests {
 
     #[test]
     fn a_password_is_taken_out_of_a_url_wherever_it_stands() {
-        for (url, plain, of, password) in [
+        for (url, plain, password) in [
             (
                 "postgresql://mps:s%2Fecret@db:5432/books?sslmode=require",
                 "postgresql://mps@db:5432/books?sslmode=require",
-                "postgresql://mps@db:5432/books",
                 Some("s/ecret"),
             ),
             (
                 "postgres:///books?host=/run/postgresql&user=mps&password=secret",
                 "postgresql:///books?host=/run/postgresql&user=mps",
-                "postgresql:///books",
                 Some("secret"),
             ),
-            ("postgresql://db", "postgresql://db", "postgresql://db", None),
-            (
-                "postgresql://mps@db/books",
-                "postgresql://mps@db/books",
-                "postgresql://mps@db/books",
-                None,
-            ),
+            ("postgresql://db", "postgresql://db", None),
+            ("postgresql://mps@db/books", "postgresql://mps@db/books", None),
         ] {
             let server = Server::parse(url).unwrap();
-            assert_eq!((server.url.as_str(), server.of.as_str()), (plain, of));
+            assert_eq!(server.url, plain);
             assert_eq!(server.password.as_deref(), password);
         }
     }

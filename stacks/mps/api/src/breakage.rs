@@ -1,7 +1,8 @@
 //! The switch that breaks this replica on purpose, for tests, drills and benchmarks.
 //!
 //! Owns what each way of breaking is called and means; the HTTP side acts on it. Health, readiness, metrics and the switch
-//! itself stay as they are, except under `unready`, `hang` and `crash`, which are about them.
+//! itself stay as they are, except under `unready`, `hang` and `crash`, which are about them. `exit`, `migrate-fail` and
+//! `migrate-hang` are about what happens before there is anything to switch, so only `MPS_BREAK` names them.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +36,20 @@ pub enum Breakage {
     /// Nothing is answered any more; connections are accepted by the kernel only.
     Hang,
     /// The process aborts.
-    Crash,
+    Crash {
+        /// Seconds until it does.
+        #[serde(default)]
+        after_seconds: u64,
+    },
+    /// The process ends with status 1 instead of starting.
+    #[serde(skip_deserializing)]
+    Exit,
+    /// `mps-api migrate` makes a table, then fails.
+    #[serde(rename = "migrate-fail", skip_deserializing)]
+    MigrateFail,
+    /// `mps-api migrate` never ends, as if it waited for a lock; it holds none itself.
+    #[serde(rename = "migrate-hang", skip_deserializing)]
+    MigrateHang,
 }
 
 fn delay_ms_default() -> u64 {
@@ -78,7 +92,13 @@ impl Breakage {
             },
             ("unready", None) => Breakage::Unready,
             ("hang", None) => Breakage::Hang,
-            ("crash", None) => Breakage::Crash,
+            ("crash", Some(seconds)) => Breakage::Crash {
+                after_seconds: seconds.parse().ok()?,
+            },
+            ("crash", None) => Breakage::Crash { after_seconds: 0 },
+            ("exit", None) => Breakage::Exit,
+            ("migrate-fail", None) => Breakage::MigrateFail,
+            ("migrate-hang", None) => Breakage::MigrateHang,
             _ => return None,
         };
         Some(breakage)
@@ -111,13 +131,30 @@ mod tests {
             ),
             ("unready", r#"{"mode":"unready"}"#, Breakage::Unready),
             ("hang", r#"{"mode":"hang"}"#, Breakage::Hang),
-            ("crash", r#"{"mode":"crash"}"#, Breakage::Crash),
+            ("crash", r#"{"mode":"crash"}"#, Breakage::Crash { after_seconds: 0 }),
+            (
+                "crash:5",
+                r#"{"mode":"crash","after_seconds":5}"#,
+                Breakage::Crash { after_seconds: 5 },
+            ),
         ];
         for (text, json, breakage) in cases {
             assert_eq!(Breakage::parse(text), Some(breakage));
             assert_eq!(serde_json::from_str::<Breakage>(json).expect(json), breakage);
         }
-        assert_eq!(Breakage::parse("crash:5"), None);
+        assert_eq!(Breakage::parse("crash:soon"), None);
         assert_eq!(Breakage::parse("slow:soon"), None);
+    }
+
+    #[test]
+    fn what_breaks_the_start_cannot_be_switched_on_later() {
+        for (text, breakage) in [
+            ("exit", Breakage::Exit),
+            ("migrate-fail", Breakage::MigrateFail),
+            ("migrate-hang", Breakage::MigrateHang),
+        ] {
+            assert_eq!(Breakage::parse(text), Some(breakage));
+            assert!(serde_json::from_str::<Breakage>(&format!(r#"{{"mode":"{text}"}}"#)).is_err());
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub replica: String,
     /// The version in the log.
     pub version: String,
+    /// The release this is a replica of; none where it was started in place. A release never migrates by itself.
+    pub release: Option<String>,
     /// Requests carried out are logged, not only those that failed.
     pub log_info: bool,
 }
@@ -64,10 +66,11 @@ impl Config {
                 number.ok_or(Error::Setting { name, value, expected })
             };
         let port = number("PORT", 3000, 0..=65_535, "a port, 0 to 65535")?;
+        let release = var("TEND_RELEASE");
         let log_level = var("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
         Ok(Config {
             port: u16::try_from(port).expect("within the range above"),
-            database: database(&var)?,
+            database: database(&var, release.as_deref())?,
             pool_size: number("DATABASE_POOL_SIZE", 20, 1..=200, "a number of connections, 1 to 200")? as usize,
             database_timeout: Duration::from_secs(number("DATABASE_TIMEOUT", 30, 1..=600, "seconds, 1 to 600")?),
             seed_demo: match var("MPS_SEED").as_deref() {
@@ -87,7 +90,7 @@ impl Config {
                 Some(value) => Breakage::parse(&value).ok_or(Error::Setting {
                     name: "MPS_BREAK",
                     value,
-                    expected: "`none`, `slow:MS`, `error:PERCENT`, `leak:MB_A_SECOND`, `unready`, `hang` or `crash`",
+                    expected: "`none`, `slow:MS`, `error:PERCENT`, `leak:MB_A_SECOND`, `unready`, `hang`, `crash:SECONDS`, `exit`, `migrate-fail` or `migrate-hang`",
                 })?,
             },
             drain: Duration::from_secs(number("DRAIN_SECONDS", 1, 0..=3600, "seconds, 0 to 3600")?),
@@ -95,6 +98,7 @@ impl Config {
                 .or_else(|| var("TEND_SLOT"))
                 .unwrap_or_else(|| format!("mps-api/{}", std::process::id())),
             version: var("APP_VERSION").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+            release,
             log_info: match log_level.as_str() {
                 "debug" | "info" => true,
                 "warn" | "error" => false,
@@ -110,16 +114,26 @@ impl Config {
     }
 }
 
-fn database(var: &impl Fn(&str) -> Option<String>) -> Result<DatabaseUrl, Error> {
+fn database(var: &impl Fn(&str) -> Option<String>, release: Option<&str>) -> Result<DatabaseUrl, Error> {
+    // A release is started in a folder of its own, which the next one does not share and which goes with it.
+    let sqlite = |path: PathBuf| match release {
+        Some(release) if path.is_relative() => Err(Error::DataInRelease {
+            release: release.to_owned(),
+            path,
+        }),
+        _ => Ok(DatabaseUrl::Sqlite(path)),
+    };
     let Some(url) = var("DATABASE_URL") else {
-        let folder = var("TEND_DATA_DIR").map_or_else(|| PathBuf::from("data"), PathBuf::from);
-        return Ok(DatabaseUrl::Sqlite(folder.join("mps.sqlite")));
+        let folder = var("MPS_DATA_DIR").or_else(|| var("TEND_DATA_DIR"));
+        return sqlite(
+            folder
+                .map_or_else(|| PathBuf::from("data"), PathBuf::from)
+                .join("mps.sqlite"),
+        );
     };
     if let Some(path) = url.strip_prefix("sqlite:") {
         // Both `sqlite:PATH` and the longer `sqlite://PATH` are met in the wild.
-        return Ok(DatabaseUrl::Sqlite(PathBuf::from(
-            path.strip_prefix("//").unwrap_or(path),
-        )));
+        return sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path)));
     }
     if url.starts_with("postgresql://") || url.starts_with("postgres://") {
         return Ok(DatabaseUrl::Postgres(url));
@@ -146,8 +160,16 @@ mod tests {
 
     #[test]
     fn the_database_is_a_file_in_the_data_folder_unless_a_url_says_otherwise() {
-        let cases: [(&[(&str, &str)], &str); 5] = [
+        let cases: [(&[(&str, &str)], &str); 7] = [
             (&[], "sqlite:data/mps.sqlite"),
+            (
+                &[("TEND_DATA_DIR", "/srv/mps"), ("MPS_DATA_DIR", "/srv/books")],
+                "sqlite:/srv/books/mps.sqlite",
+            ),
+            (
+                &[("TEND_DATA_DIR", "/srv/mps"), ("TEND_RELEASE", "7")],
+                "sqlite:/srv/mps/mps.sqlite",
+            ),
             (&[("TEND_DATA_DIR", "/srv/mps")], "sqlite:/srv/mps/mps.sqlite"),
             (
                 &[("TEND_DATA_DIR", "/srv/mps"), ("DATABASE_URL", "")],
@@ -158,6 +180,18 @@ mod tests {
         ];
         for (vars, database) in cases {
             assert_eq!(format!("{:?}", read(vars).expect("valid").database), database);
+        }
+    }
+
+    #[test]
+    fn a_release_keeps_its_database_outside_its_own_folder() {
+        for vars in [
+            &[("TEND_RELEASE", "7")][..],
+            &[("TEND_RELEASE", "7"), ("DATABASE_URL", "sqlite:books.db")],
+            &[("TEND_RELEASE", "7"), ("MPS_DATA_DIR", "data")],
+        ] {
+            let error = read(vars).expect_err("relative").to_string();
+            assert!(error.contains("release 7"), "{error}");
         }
     }
 

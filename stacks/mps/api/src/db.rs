@@ -91,12 +91,27 @@ impl Row {
     }
 }
 
+/// Which database it is, where that makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
 /// Statements of one open transaction.
 ///
 /// Whoever opened the transaction commits or rolls it back; an implementation does neither. Not retried here: an error
 /// says by [`crate::Error::is_transient`] whether running the whole transaction again may help. Used by one thread at a
 /// time. Every implementation passes the contract suite in `tests/contract.rs`.
 pub trait Statements {
+    /// Tells which database it is.
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a script of several statements, written for this very database; `name` stands for it in an error.
+    fn script(&mut self, name: &'static str, sql: &'static str) -> Result<(), crate::Error>;
+
     /// Runs a statement and returns the number of rows it changed.
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64, crate::Error>;
 

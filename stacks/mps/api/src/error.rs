@@ -81,6 +81,42 @@ pub enum Error {
     /// A database thread ended; the process is no longer of use.
     #[error("the database thread has ended")]
     ThreadEnded,
+    /// A release would keep its database at a path that depends on where it was started.
+    #[error("release {release} would keep its database at `{path}`, which is relative to its own folder")]
+    DataInRelease {
+        /// The release.
+        release: String,
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no such migration.
+    #[error("there is no migration {asked}; the last one is {last}")]
+    NoSuchMigration {
+        /// What was asked for.
+        asked: String,
+        /// The last one there is.
+        last: u32,
+    },
+    /// Migrations are not taken back.
+    #[error("the database is at migration {at}; going back to {to} is not possible")]
+    MigrateBackwards {
+        /// Where the database is.
+        at: u32,
+        /// Where it was to go.
+        to: u32,
+    },
+    /// The text of a migration is another than the one that was applied.
+    #[error("the migration {name} is not the one that was applied to this database")]
+    MigrationChanged {
+        /// Its name.
+        name: String,
+    },
+    /// Told to fail by `MPS_BREAK`.
+    #[error("broken on purpose: MPS_BREAK={mode}")]
+    BrokenOnPurpose {
+        /// How.
+        mode: &'static str,
+    },
     /// The port could not be listened on.
     #[error("could not listen on {address}")]
     Listen {
@@ -132,6 +168,17 @@ impl Error {
             Error::StartThread { .. } | Error::Runtime { .. } => {
                 "check the limits on processes, memory and open files of this user"
             }
+            Error::DataInRelease { .. } => {
+                "name an absolute path: MPS_DATA_DIR=/FOLDER, or DATABASE_URL=sqlite:/FOLDER/mps.sqlite"
+            }
+            Error::NoSuchMigration { .. } => "`mps-api migrate` without --to applies all there are",
+            Error::MigrateBackwards { .. } => {
+                "run a newer release; to have the data of an earlier moment, restore a backup"
+            }
+            Error::MigrationChanged { .. } => {
+                "put the file back as it was and write what is to change into a migration with a new number"
+            }
+            Error::BrokenOnPurpose { .. } => "take MPS_BREAK out of the environment",
             Error::Busy | Error::TimedOut => "send the request again with the same Idempotency-Key",
             Error::ThreadEnded => "restart this replica; the reason is in its log",
             Error::Listen { .. } => "another program has the port; set PORT to a free one",

@@ -1,10 +1,12 @@
 //! The HTTP side: listens on loopback, keeps connections alive, drains on SIGTERM.
 //!
 //! Owns connections and the order of shutting down. What a path means is in [`route`], how a request is served in
-//! [`serve`]. Knows nothing of databases.
+//! [`serve`], what becomes of a WebSocket in [`socket`]. Knows nothing of databases.
 
+mod feed;
 mod route;
 mod serve;
+mod socket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -27,8 +29,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// `stop_grace_period`.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until SIGTERM or SIGINT, then drains: not ready but still serving for `config.drain`, each answer closing its
-/// connection; then no new connections; then until the last request in flight is answered.
+/// Serves until SIGTERM or SIGINT, then drains: WebSockets are closed (1001), not ready but still serving for `config.drain`,
+/// each answer closing its connection; then no new connections; then until the last request in flight is answered.
 pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
     let listen = |source| Error::Listen { address, source };
@@ -45,6 +47,10 @@ pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log
     let (closing, closed) = watch::channel(false);
     let api = Arc::new(Api::new(config, database, metrics, log.clone()));
     api.break_by(config.breakage);
+    let feed = tokio::spawn({
+        let api = Arc::clone(&api);
+        async move { api.feed().await }
+    });
     let mut connections = JoinSet::new();
     {
         let mut stop = pin!(async {
@@ -72,8 +78,12 @@ pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log
     }
     drop(listener);
     closing.send_replace(true);
-    let all_closed = async { while connections.join_next().await.is_some() {} };
+    let all_closed = async {
+        while connections.join_next().await.is_some() {}
+        api.sockets_gone().await;
+    };
     let finished = tokio::time::timeout(FINISH_TIMEOUT, all_closed).await.is_ok();
+    feed.abort();
     log.lifecycle("stopped", |line| {
         line.insert("in_flight_finished".into(), finished.into());
     });
@@ -89,6 +99,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, mut clos
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     // An error here is the client's: it went away or did not speak HTTP. Whatever it had asked for is decided elsewhere.
     tokio::select! {

@@ -4,23 +4,27 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mps_api::{Config, Error, Log, Metrics, http, worker};
+use mps_api::migrate::NEEDED;
+use mps_api::{Breakage, Config, Error, Log, Metrics, http, worker};
 
 const USAGE: &str = "\
 mps-api: the API of the member payment system
 
-Usage: mps-api [--check-ledger | --help]
+Usage: mps-api [migrate [--to NUMBER] | --check-ledger | --help]
 
+  migrate         bring the database to what this release needs, or to migration NUMBER; never backwards
   --check-ledger  check the books, print the report as JSON, exit 0 where they balance and 1 where not
   --help          print this
 
-Settings come from the environment: PORT, DATABASE_URL, TEND_DATA_DIR, MPS_SEED and others, see stacks/mps/.env.example.
+Settings come from the environment: PORT, DATABASE_URL, MPS_DATA_DIR, MPS_SEED and others, see stacks/mps/.env.example.
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => serve().map(|()| ExitCode::SUCCESS),
+        ["migrate"] => migrate(None),
+        ["migrate", "--to", to] => migrate(Some(to)),
         ["--check-ledger"] => check_ledger(),
         ["--help" | "-h"] => {
             print(USAGE);
@@ -52,6 +56,9 @@ fn config() -> Result<Config, Error> {
 
 fn serve() -> Result<(), Error> {
     let config = config()?;
+    if config.breakage == Breakage::Exit {
+        return Err(Error::BrokenOnPurpose { mode: "exit" });
+    }
     let (log, log_thread) = Log::start(&config.replica, &config.version, config.log_info)?;
     let metrics = Arc::new(Metrics::default());
     let database = worker::Database::start(&config, &metrics)?;
@@ -64,6 +71,25 @@ fn serve() -> Result<(), Error> {
     drop(runtime);
     log_thread.finish();
     served
+}
+
+fn migrate(to: Option<&str>) -> Result<ExitCode, Error> {
+    let number = |text: &str| {
+        let number = text.parse().ok().filter(|number| (1..=NEEDED).contains(number));
+        number.ok_or_else(|| Error::NoSuchMigration {
+            asked: text.to_owned(),
+            last: NEEDED,
+        })
+    };
+    let to = to.map(number).transpose()?;
+    let applied = worker::migrate(&config()?, to, &mut |migration| {
+        print(&format!("applied {}\n", migration.name))
+    })?;
+    let at = applied
+        .last()
+        .map_or("without any migration".to_owned(), |last| format!("at {}", last.name));
+    print(&format!("the database is {at}\n"));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_ledger() -> Result<ExitCode, Error> {

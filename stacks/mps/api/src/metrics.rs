@@ -34,6 +34,17 @@ struct Counts {
     batched: u64,
 }
 
+/// What is not counted but read at the moment of writing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Now {
+    /// Lines the log has dropped.
+    pub log_lines_dropped: u64,
+    /// Commands in flight.
+    pub in_flight: u64,
+    /// WebSockets open.
+    pub websockets: usize,
+}
+
 /// The counters of one replica.
 #[derive(Default)]
 pub struct Metrics {
@@ -91,7 +102,7 @@ impl Metrics {
     }
 
     /// Writes everything in Prometheus' text format.
-    pub fn render(&self, version: &str, log_lines_dropped: u64) -> String {
+    pub fn render(&self, version: &str, now: Now) -> String {
         let counts = self.counts();
         let mut text = String::with_capacity(8192);
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
@@ -177,8 +188,17 @@ impl Metrics {
             name,
             "counter",
             "Log lines dropped because the reader was behind.",
-            &single(name, log_lines_dropped as f64),
+            &single(name, now.log_lines_dropped as f64),
         );
+        let name = "mps_in_flight";
+        family(
+            name,
+            "gauge",
+            "Commands begun and not yet ended.",
+            &single(name, now.in_flight as f64),
+        );
+        let name = "mps_websockets";
+        family(name, "gauge", "WebSockets open.", &single(name, now.websockets as f64));
         let name = "process_resident_memory_bytes";
         family(
             name,
@@ -254,7 +274,7 @@ mod tests {
             },
             false,
         );
-        let text = metrics.render("1.0.0", 0);
+        let text = metrics.render("1.0.0", Now::default());
         for line in [
             "http_requests_total{method=\"POST\",endpoint=\"/api/payment/pay\",status=\"500\"} 1",
             "http_request_duration_seconds_bucket{method=\"POST\",endpoint=\"/api/payment/pay\",le=\"0.0025\"} 0",

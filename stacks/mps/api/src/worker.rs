@@ -13,14 +13,15 @@ mod sqlite;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::ledger::{CheckReport, Outcome, Query, Write};
-use crate::{Config, DatabaseUrl, Error, Metrics};
+use crate::migrate::{self, Applied, Migration};
+use crate::{Breakage, Config, DatabaseUrl, Error, Metrics};
 
 /// Requests that may wait for the database; beyond, they are answered 503 at once. At a thousand a second this is over half
 /// a second of work, more than which nobody waits for.
@@ -33,6 +34,17 @@ pub type Answer = Result<Outcome, Arc<Error>>;
 pub(crate) struct Job<T> {
     request: T,
     reply: oneshot::Sender<Answer>,
+    /// Counts it as in flight until the job is dropped, which is after its commit, whether somebody still waits or not.
+    _counted: Option<InFlight>,
+}
+
+/// One command that is in flight, counted as long as this lives.
+pub struct InFlight(Arc<AtomicU64>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 pub(crate) type WriteJob = Job<Write>;
@@ -86,17 +98,29 @@ pub struct Database {
     url: DatabaseUrl,
     /// One check at a time: it reads everything.
     checking: Arc<Mutex<()>>,
+    in_flight: Arc<AtomicU64>,
+    /// Why the database does not fit this release, as last seen; once it fits, it is not looked at again.
+    misfit: Mutex<Option<String>>,
 }
 
 impl Database {
-    /// Opens the database, applies the schema, writes demo data where asked for, and starts the threads.
+    /// Opens the database and starts the threads. In place it first applies the migrations and writes demo data where asked
+    /// for; a release leaves both to `mps-api migrate`, which is a step of its own in a deploy.
     pub fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Database, Error> {
+        let in_place = match &config.release {
+            Some(_) => None,
+            None => Some(migrate(config, None, &mut |_| {})?),
+        };
         let busy = BusySince::new();
         let threads = match &config.database {
             DatabaseUrl::Sqlite(path) => sqlite::start(path, config, metrics, &busy)?,
             DatabaseUrl::Postgres(url) => postgres::start(url, config, metrics)?,
         };
+        // Looked at only now: opening a SQLite file makes it where it is missing.
+        let applied = in_place.map_or_else(|| applied(&config.database), Ok)?;
         Ok(Database {
+            misfit: Mutex::new(migrate::misfit(&applied)),
+            in_flight: Arc::default(),
             threads,
             busy,
             timeout: config.database_timeout,
@@ -105,25 +129,53 @@ impl Database {
         })
     }
 
+    /// Counts one more command as in flight, from before its body has arrived.
+    pub fn count_in_flight(&self) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(&self.in_flight))
+    }
+
+    /// Returns how many commands are in flight: begun, and neither answered nor given up.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// Carries out a command and returns when it is durable. On an error it may or may not have taken effect; sending it
     /// again with the same key finds out. Dropping the future leaves it to take effect or not.
-    pub async fn write(&self, write: Write) -> Answer {
-        ask(&self.threads.writes, write, self.timeout).await
+    pub async fn write(&self, write: Write, counted: InFlight) -> Answer {
+        ask(&self.threads.writes, write, Some(counted), self.timeout).await
+    }
+
+    /// Returns why the database does not fit this release; none where it does. Somebody may migrate it meanwhile, so it is
+    /// looked at anew until it fits.
+    pub async fn misfit(&self) -> Option<String> {
+        let known = self.misfit.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let url = self.url.clone();
+        let now = match self.beside("schema", move || applied(&url)).await {
+            Ok(applied) => migrate::misfit(&applied),
+            // It cannot be asked at present, so what was seen before still stands.
+            Err(_) => Some(known),
+        };
+        self.misfit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&now);
+        now
     }
 
     /// Answers a question from one snapshot.
     pub async fn read(&self, query: Query) -> Answer {
-        ask(&self.threads.reads, query, self.timeout).await
+        ask(&self.threads.reads, query, None, self.timeout).await
     }
 
     /// Tells within `patience` whether the database answers questions.
     pub async fn answers(&self, patience: Duration) -> bool {
-        matches!(ask(&self.threads.reads, Query::Ping, patience).await, Ok(outcome) if outcome.status == 200)
+        matches!(ask(&self.threads.reads, Query::Ping, None, patience).await, Ok(outcome) if outcome.status == 200)
     }
 
     /// Tells within `patience` whether every database thread lives and one answers, be it that the database does not.
     pub async fn threads_answer(&self, patience: Duration) -> bool {
-        let answer = ask(&self.threads.reads, Query::Ping, patience).await;
+        let answer = ask(&self.threads.reads, Query::Ping, None, patience).await;
         let silent = answer.is_err_and(|error| matches!(*error, Error::Busy | Error::TimedOut | Error::ThreadEnded));
         !silent && !self.threads.handles.iter().any(JoinHandle::is_finished)
     }
@@ -137,20 +189,54 @@ impl Database {
 
     /// Checks the books in one snapshot, on a connection and thread of its own.
     pub async fn check(&self) -> Result<CheckReport, Arc<Error>> {
+        let url = self.url.clone();
+        self.beside("check", move || check_now(&url)).await
+    }
+
+    /// Runs `work`, which opens a connection of its own, on a thread of its own; one such work at a time.
+    async fn beside<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Arc<Error>> {
         let (reply, answer) = oneshot::channel();
-        let (url, checking) = (self.url.clone(), Arc::clone(&self.checking));
-        let name = "check".to_owned();
+        let checking = Arc::clone(&self.checking);
+        let name = name.to_owned();
         std::thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
                 let _one_at_a_time = checking.lock();
-                // Nobody may wait any more by the time it is this check's turn, or when it is done.
+                // Nobody may wait any more by the time it is this work's turn, or when it is done.
                 if !reply.is_closed() {
-                    drop(reply.send(check_now(&url)));
+                    drop(reply.send(work()));
                 }
             })
             .map_err(|source| Error::StartThread { name, source })?;
         answer.await.map_err(|_| Error::ThreadEnded)?.map_err(Arc::new)
+    }
+}
+
+/// Brings the database to migration `to`, all of them without it, tells of each, writes demo data where asked for, and
+/// returns what the database has had.
+///
+/// May be killed at any moment and run again, and may be run by several programs at once: they queue.
+pub fn migrate(config: &Config, to: Option<u32>, tell: &mut dyn FnMut(&Migration)) -> Result<Vec<Applied>, Error> {
+    if config.breakage == Breakage::MigrateHang {
+        loop {
+            std::thread::park();
+        }
+    }
+    match &config.database {
+        DatabaseUrl::Sqlite(path) => sqlite::migrate(path, config, to, tell),
+        DatabaseUrl::Postgres(url) => postgres::migrate(url, config, to, tell),
+    }
+}
+
+/// Opens the database and reads which migrations it has had.
+fn applied(url: &DatabaseUrl) -> Result<Vec<Applied>, Error> {
+    match url {
+        DatabaseUrl::Sqlite(path) => sqlite::applied(path),
+        DatabaseUrl::Postgres(url) => postgres::applied(url),
     }
 }
 
@@ -162,10 +248,14 @@ pub fn check_now(url: &DatabaseUrl) -> Result<CheckReport, Error> {
     }
 }
 
-async fn ask<T>(queue: &SyncSender<Job<T>>, request: T, patience: Duration) -> Answer {
+async fn ask<T>(queue: &SyncSender<Job<T>>, request: T, counted: Option<InFlight>, patience: Duration) -> Answer {
     let (reply, answer) = oneshot::channel();
     queue
-        .try_send(Job { request, reply })
+        .try_send(Job {
+            request,
+            reply,
+            _counted: counted,
+        })
         .map_err(|refused| match refused {
             TrySendError::Full(_) => Error::Busy,
             TrySendError::Disconnected(_) => Error::ThreadEnded,

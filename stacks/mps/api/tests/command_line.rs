@@ -1,20 +1,8 @@
 //! The program's arguments, exit statuses, and what it says when it cannot start.
 
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Command, Output};
 
-use crate::fixture::{Folder, Replica};
-
-fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mps-api"))
-        .args(arguments)
-        .env_clear()
-        .env("TEND_DATA_DIR", folder)
-        .envs(environment.iter().copied())
-        .output()
-        .expect("the program runs")
-}
+use crate::fixture::{Folder, Replica, run};
 
 #[test]
 fn the_check_exits_by_what_it_finds() {
@@ -70,6 +58,9 @@ fn what_keeps_it_from_starting_is_one_clear_sentence() {
             1,
             "could not connect to the PostgreSQL server",
         ),
+        ("", ("MPS_BREAK", "exit"), 1, "broken on purpose"),
+        ("migrate --to 99", nothing, 1, "there is no migration 99"),
+        ("migrate --to", nothing, 2, "unknown arguments `migrate --to`"),
         (
             "--check-ledger",
             ("DATABASE_URL", "sqlite:/proc/none/mps.sqlite"),

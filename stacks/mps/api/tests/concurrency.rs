@@ -26,7 +26,7 @@ async fn code(database: &Database) -> String {
         ttl_seconds: 900,
     });
     let outcome = database
-        .write(Write { command, key: None })
+        .write(Write { command, key: None }, database.count_in_flight())
         .await
         .expect("the database works");
     let body: Json = serde_json::from_str(&outcome.body).expect("answers are JSON");
@@ -55,7 +55,7 @@ async fn at_once(replicas: &[Arc<Database>], writes: Vec<Write>) -> Vec<(u16, St
         .enumerate()
         .map(|(number, write)| {
             let database = Arc::clone(&replicas[number % replicas.len()]);
-            tokio::spawn(async move { database.write(write).await })
+            tokio::spawn(async move { database.write(write, database.count_in_flight()).await })
         })
         .collect();
     let mut answers = Vec::new();

@@ -206,6 +206,10 @@ const CLAIMS: &[(&str, Claim)] = &[
         "a statement's pages leave nothing out",
         a_statements_pages_leave_nothing_out,
     ),
+    (
+        "payments since a moment are told whatever became of them",
+        payments_since_a_moment_are_told_whatever_became_of_them,
+    ),
     ("every command is audited", every_command_is_audited),
     (
         "the code is not stored in the clear",
@@ -448,6 +452,30 @@ fn a_statements_pages_leave_nothing_out(books: &mut Books) {
     let one = books.read(&Query::Transaction(made[0].clone()));
     assert_eq!(one["entries"][0]["account"], "card:anna-1");
     assert_eq!(one["entries"][1]["account"], "merchant:shop");
+}
+
+fn payments_since_a_moment_are_told_whatever_became_of_them(books: &mut Books) {
+    books.open_shop(100_000);
+    let mut made = Vec::new();
+    for (number, given_back) in [None, Some(10), None, Some(102)].into_iter().enumerate() {
+        books.now_ms = NOW + number as i64;
+        let payment = books.pays(100 + number as i64);
+        if number == 1 || number == 3 {
+            books.done(refund(&payment, given_back));
+        }
+        made.push(text(&payment, "transaction_id"));
+    }
+    let since = |books: &mut Books, ms| {
+        let lines = books.read(&Query::PaymentsSince(ms));
+        let lines = lines.as_array().expect("a list").clone();
+        lines
+            .iter()
+            .map(|line| text(line, "transaction_id"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(since(books, NOW), made, "no refund and no recharge is among them");
+    assert_eq!(since(books, NOW + 2), made[2..]);
+    assert_eq!(since(books, NOW + 4), Vec::<String>::new());
 }
 
 fn every_command_is_audited(books: &mut Books) {

@@ -182,6 +182,24 @@ impl Drop for PostgresServer {
     }
 }
 
+/// Runs the program in an environment of its own, with its data in `folder`, to its end.
+pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> std::process::Output {
+    program(folder, arguments, environment)
+        .output()
+        .expect("the program runs")
+}
+
+/// Returns the program in an environment of its own, with its data in `folder`.
+pub(crate) fn program(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mps-api"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("TEND_DATA_DIR", folder)
+        .envs(environment.iter().copied());
+    command
+}
+
 fn signal(pid: u32, signal: &str) {
     let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -s {signal} {pid}");

@@ -6,6 +6,9 @@ mod contract;
 mod durability;
 mod fixture;
 mod http;
+mod migrations;
+mod releases;
+mod sockets;
 
 #[test]
 fn no_file_of_tests_was_forgotten() {

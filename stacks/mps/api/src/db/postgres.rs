@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 use ::postgres::{Client, Config, NoTls, Statement, Transaction};
 
-use super::{Row, Statements, Value};
+use super::{Dialect, Row, Statements, Value};
 use crate::Error;
 
 /// How long a server may take to accept a connection; one that is down refuses at once, one that is cut off says nothing.
@@ -83,13 +83,6 @@ pub struct PostgresTransaction<'a> {
 }
 
 impl PostgresTransaction<'_> {
-    /// Runs a script of several statements.
-    pub fn script(&mut self, sql: &'static str) -> Result<(), Error> {
-        self.transaction
-            .batch_execute(sql)
-            .map_err(|source| Error::Postgres { sql, source })
-    }
-
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, Error> {
         if let Some(statement) = self.prepared.get(sql) {
             return Ok(statement.clone());
@@ -104,6 +97,16 @@ impl PostgresTransaction<'_> {
 }
 
 impl Statements for PostgresTransaction<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn script(&mut self, name: &'static str, sql: &'static str) -> Result<(), Error> {
+        self.transaction
+            .batch_execute(sql)
+            .map_err(|source| Error::Postgres { sql: name, source })
+    }
+
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64, Error> {
         let statement = self.prepare(sql)?;
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
-use super::{Row, Statements, Value};
+use super::{Dialect, Row, Statements, Value};
 use crate::Error;
 
 /// How long a connection waits for another process's write lock before it gives up. Writers also queue on a file lock (see
@@ -72,13 +72,6 @@ impl Sqlite {
         run.map(drop).map_err(|source| Error::Sqlite { sql, source })
     }
 
-    /// Runs a script of several statements, untranslated.
-    pub fn script(&self, sql: &'static str) -> Result<(), Error> {
-        self.connection
-            .execute_batch(sql)
-            .map_err(|source| Error::Sqlite { sql, source })
-    }
-
     /// Tells whether a transaction is open; a failed commit may have closed it.
     pub fn in_transaction(&self) -> bool {
         !self.connection.is_autocommit()
@@ -94,6 +87,16 @@ impl Sqlite {
 }
 
 impl Statements for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn script(&mut self, name: &'static str, sql: &'static str) -> Result<(), Error> {
+        self.connection
+            .execute_batch(sql)
+            .map_err(|source| Error::Sqlite { sql: name, source })
+    }
+
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64, Error> {
         let translated = self.translated.entry(sql).or_insert_with(|| translate(sql));
         let run = self

@@ -21,6 +21,14 @@ pub(super) enum Route {
     Metrics,
     /// `/api/break`.
     Break,
+    /// `/api/version`.
+    Version,
+    /// `/admin/quiesce`.
+    Quiesce,
+    /// `/admin/in-flight`.
+    InFlight,
+    /// `/ws`: the payments of this merchant, or why it cannot be told whose.
+    Socket(Result<String, Refusal>),
     /// `/api/ledger/check`.
     LedgerCheck,
     /// A change of the books; the body says which.
@@ -61,6 +69,12 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
         ["metrics"] => (get(Route::Metrics), "/metrics"),
         ["api", "break"] if *method == Method::POST => (Route::Break, "/api/break"),
         ["api", "break"] => (Route::WrongMethod("POST"), "/api/break"),
+        ["api", "version"] => (get(Route::Version), "/api/version"),
+        ["admin", "quiesce"] if *method == Method::POST => (Route::Quiesce, "/admin/quiesce"),
+        ["admin", "quiesce"] => (Route::WrongMethod("POST"), "/admin/quiesce"),
+        ["admin", "in-flight"] => (get(Route::InFlight), "/admin/in-flight"),
+        ["ws"] if *method == Method::GET => (Route::Socket(merchant(query)), "/ws"),
+        ["ws"] => (Route::WrongMethod("GET"), "/ws"),
         ["api", "ledger", "check"] => (get(Route::LedgerCheck), "/api/ledger/check"),
         ["api", "qr", "rotate"] => (write(|body| read(body, Command::RotateQr)), "/api/qr/rotate"),
         ["api", "payment", "pay"] => (write(|body| read(body, Command::Pay)), "/api/payment/pay"),
@@ -97,6 +111,18 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
         ),
         _ => (Route::Unknown, "unknown"),
     }
+}
+
+/// Reads `merchant=…`. An identifier never holds a character that needs percent-encoding.
+fn merchant(query: Option<&str>) -> Result<String, Refusal> {
+    let merchant = query.unwrap_or_default().strip_prefix("merchant=");
+    merchant
+        .filter(|id| !id.is_empty() && !id.contains('&'))
+        .map(str::to_owned)
+        .ok_or(Refusal::Invalid {
+            field: "query",
+            expected: "`merchant=ID` only",
+        })
 }
 
 /// Reads `after=…&limit=…`. Neither value ever holds a character that needs percent-encoding.

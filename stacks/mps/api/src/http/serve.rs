@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::route::{ReadCommand, Route, route};
-use crate::ledger::{Facts, Key, Outcome, Refusal, Write};
+use super::socket::{NoSocket, Sockets};
+use crate::ledger::{Facts, Key, Outcome, Query, Refusal, Write};
 use crate::worker::{Answer, Database};
-use crate::{Breakage, Config, Error, Log, Metrics, token};
+use crate::{Breakage, Config, Error, Log, Metrics, Now, token};
 
 /// Largest body; the largest sensible request is a hundredth of it.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,6 +39,8 @@ struct Reply {
     allow: Option<&'static str>,
     facts: Option<Facts>,
     error: Option<String>,
+    /// What makes it the beginning of a WebSocket.
+    upgrade: Option<HeaderMap>,
 }
 
 impl Reply {
@@ -50,6 +53,7 @@ impl Reply {
             allow: None,
             facts: None,
             error: None,
+            upgrade: None,
         }
     }
 
@@ -119,6 +123,10 @@ pub(super) struct Api {
     /// Requests met while `error` was on: every hundredth has its turn by number, so that the share is exact.
     error_turn: AtomicU64,
     draining: AtomicBool,
+    /// No new command is taken any more.
+    quiesced: AtomicBool,
+    sockets: Arc<Sockets>,
+    release: Option<String>,
 }
 
 impl Api {
@@ -134,12 +142,26 @@ impl Api {
             breakage: Mutex::default(),
             error_turn: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            quiesced: AtomicBool::new(false),
+            sockets: Arc::new(Sockets::new()),
+            release: config.release.clone(),
         }
     }
 
-    /// From now on: not ready, and each answer closes its connection.
+    /// From now on: not ready, each answer closes its connection, and each WebSocket is told to go.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.sockets.go_away();
+    }
+
+    /// Hands payments to the WebSockets. Never ends.
+    pub(super) async fn feed(&self) {
+        self.sockets.feed.run(&self.database).await;
+    }
+
+    /// Returns when the last WebSocket is closed.
+    pub(super) async fn sockets_gone(&self) {
+        self.sockets.gone().await;
     }
 
     /// Breaks this replica, or mends it.
@@ -160,11 +182,19 @@ impl Api {
                     std::thread::park();
                 }
             })),
-            Breakage::Crash => drop(tokio::spawn(async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                std::process::abort();
-            })),
+            Breakage::Crash { after_seconds } => {
+                let api = Arc::clone(self);
+                drop(tokio::spawn(async move {
+                    let after = Duration::from_secs(after_seconds).max(Duration::from_millis(50));
+                    tokio::time::sleep(after).await;
+                    if api.breakage() == breakage {
+                        std::process::abort();
+                    }
+                }));
+            }
             Breakage::None | Breakage::Slow { .. } | Breakage::Error { .. } | Breakage::Unready => {}
+            // Over before there was anything to serve.
+            Breakage::Exit | Breakage::MigrateFail | Breakage::MigrateHang => {}
         }
     }
 
@@ -182,7 +212,7 @@ impl Api {
         let method = method_name(request.method());
         let client = client_address(&request, peer);
         let (route, endpoint) = route(request.method(), request.uri().path(), request.uri().query());
-        let reply = self.reply(route, request).await;
+        let reply = self.reply(route, request, peer).await;
         let took = begun.elapsed();
         self.metrics.request(method, endpoint, reply.status, took);
         self.log_request(method, endpoint, &reply, took, client);
@@ -198,30 +228,51 @@ impl Api {
         if let Some(allow) = reply.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if self.draining.load(Ordering::Relaxed) {
+        if let Some(upgrade) = reply.upgrade {
+            headers.extend(upgrade);
+        } else if self.draining.load(Ordering::Relaxed) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn reply(self: &Arc<Self>, route: Route, request: Request<Incoming>) -> Reply {
+    async fn reply(self: &Arc<Self>, route: Route, request: Request<Incoming>, peer: SocketAddr) -> Reply {
         match route {
             Route::Health => self.health().await,
             Route::Ready => self.ready().await,
             Route::Metrics => {
-                let text = self.metrics.render(&self.version, self.log.dropped());
+                let now = Now {
+                    log_lines_dropped: self.log.dropped(),
+                    in_flight: self.database.in_flight(),
+                    websockets: self.sockets.count(),
+                };
+                let text = self.metrics.render(&self.version, now);
                 Reply {
                     content_type: "text/plain; version=0.0.4",
                     ..Reply::json(200, text)
                 }
             }
             Route::Break => self.switch(request).await,
+            Route::Quiesce | Route::InFlight if !is_local(&request, peer) => Reply::error(
+                403,
+                "not_local",
+                "this is asked of a replica itself, not through a proxy",
+            ),
+            Route::Quiesce => {
+                self.quiesced.store(true, Ordering::Relaxed);
+                self.log.lifecycle("quiesced", |_| {});
+                Reply::json(200, json!({ "quiesced": true }).to_string())
+            }
+            Route::InFlight => Reply {
+                content_type: "text/plain",
+                ..Reply::json(200, self.database.in_flight().to_string())
+            },
             Route::WrongMethod(allow) => Reply {
                 allow: Some(allow),
                 ..Reply::error(405, "method_not_allowed", &format!("this path takes {allow}"))
             },
             Route::Unknown => Reply::error(404, "not_found", "there is nothing at this path"),
-            Route::LedgerCheck | Route::Write(_) | Route::Read(_) => {
+            Route::LedgerCheck | Route::Write(_) | Route::Read(_) | Route::Version | Route::Socket(_) => {
                 match self.breakage() {
                     Breakage::Slow { delay_ms } => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
                     Breakage::Error { percent } if self.is_turn_of(percent) => {
@@ -238,11 +289,42 @@ impl Api {
         match route {
             Route::Write(read) => self.write(read, request).await,
             Route::Read(Ok(query)) => answered(self.database.read(query).await),
-            Route::Read(Err(refusal)) => Reply::refused(&refusal),
+            Route::Read(Err(refusal)) | Route::Socket(Err(refusal)) => Reply::refused(&refusal),
+            Route::Socket(Ok(merchant)) => self.socket(merchant, request).await,
+            Route::Version => Reply::json(200, self.about().to_string()),
             _ => match self.database.check().await {
                 Ok(report) => Reply::json(200, json!(report).to_string()),
                 Err(error) => Reply::failed(&error),
             },
+        }
+    }
+
+    /// What exactly this replica is.
+    fn about(&self) -> Json {
+        json!({ "release": self.release, "version": self.version, "pid": std::process::id() })
+    }
+
+    async fn socket(&self, merchant: String, mut request: Request<Incoming>) -> Reply {
+        let found = self.database.read(Query::Merchant(merchant.clone())).await;
+        if !found.as_ref().is_ok_and(|outcome| outcome.status == 200) {
+            return answered(found);
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            return Reply::error(503, "draining", "this replica is stopping: connect again");
+        }
+        let mut about = self.about();
+        about["merchant_id"] = merchant.as_str().into();
+        about["replica"] = self.replica.to_str().unwrap_or_default().into();
+        match self.sockets.accept(&mut request, merchant, about) {
+            Ok(headers) => Reply {
+                upgrade: Some(headers),
+                ..Reply::json(101, Bytes::new())
+            },
+            Err(NoSocket::NotAsked(why)) => {
+                let message = format!("this path takes the handshake of a WebSocket (RFC 6455): {why}");
+                Reply::error(400, "not_a_websocket", &message)
+            }
+            Err(NoSocket::Full) => Reply::error(503, "too_many_sockets", "this replica holds all the sockets it may"),
         }
     }
 
@@ -256,10 +338,16 @@ impl Api {
         }
     }
 
-    /// Ready: not draining, the database answers, and commits go through.
+    /// Ready: not draining nor quiesced, the database fits this release and answers, and commits go through.
     async fn ready(&self) -> Reply {
         if self.draining.load(Ordering::Relaxed) {
             Reply::error(503, "draining", "this replica is stopping")
+        } else if self.quiesced.load(Ordering::Relaxed) {
+            Reply::error(
+                503,
+                "quiesced",
+                "this replica finishes what it has and takes nothing new",
+            )
         } else if self.breakage() == Breakage::Unready {
             Reply::error(503, "broken_on_purpose", "this replica was told not to be ready")
         } else if self.database.writer_busy_for() > WRITER_PATIENCE {
@@ -268,6 +356,8 @@ impl Api {
                 "commit_stuck",
                 "a commit does not come through: the disk or another replica holds it up",
             )
+        } else if let Some(why) = self.database.misfit().await {
+            Reply::error(503, "schema_misfit", &why)
         } else if self.database.answers(PROBE_PATIENCE).await {
             Reply::json(200, json!({ "status": "ready" }).to_string())
         } else {
@@ -297,6 +387,15 @@ impl Api {
     }
 
     async fn write(&self, read: ReadCommand, request: Request<Incoming>) -> Reply {
+        if self.quiesced.load(Ordering::Relaxed) {
+            return Reply::error(
+                503,
+                "quiesced",
+                "this replica takes nothing new, and nothing was done: send again with the same Idempotency-Key",
+            );
+        }
+        // Counted before the body is there: what has begun is finished, also when the quiescing begins meanwhile.
+        let counted = self.database.count_in_flight();
         let key = match key_of(&request) {
             Ok(key) => key,
             Err(refusal) => return Reply::refused(&refusal),
@@ -320,7 +419,7 @@ impl Api {
             _ => None,
         };
         let is_payment = command.action() == "PAYMENT";
-        let answer = self.database.write(Write { command, key }).await;
+        let answer = self.database.write(Write { command, key }, counted).await;
         match &answer {
             Ok(outcome) => self.metrics.command(&outcome.facts, outcome.replayed),
             Err(_) if is_payment => self.metrics.payment_failed(),
@@ -335,7 +434,7 @@ impl Api {
     }
 
     fn log_request(&self, method: &'static str, endpoint: &'static str, reply: &Reply, took: Duration, client: IpAddr) {
-        if reply.status < 400 && matches!(endpoint, "/health" | "/ready" | "/metrics") {
+        if reply.status < 400 && matches!(endpoint, "/health" | "/ready" | "/metrics" | "/admin/in-flight") {
             return;
         }
         let category = match endpoint {
@@ -432,6 +531,12 @@ async fn body_of(request: Request<Incoming>) -> Result<Bytes, Reply> {
             "the body did not arrive within ten seconds",
         )),
     }
+}
+
+/// Tells whether a request was sent to this replica itself: a proxy, which also is on loopback, says for whom it asks.
+fn is_local(request: &Request<Incoming>, peer: SocketAddr) -> bool {
+    let through_a_proxy = ["x-forwarded-for", "forwarded", "via"];
+    peer.ip().is_loopback() && !through_a_proxy.iter().any(|name| request.headers().contains_key(*name))
 }
 
 /// Returns who sent the request: the last address of `X-Forwarded-For`, which is the one the proxy before us saw itself, or the

@@ -49,6 +49,8 @@ pub enum Query {
     Transaction(String),
     /// Transactions in the order they were made.
     Statement(StatementOf, Page),
+    /// Payments of all merchants since a moment, in milliseconds since 1970; up to [`PAGE_LIMIT_MAX`] of them, oldest first.
+    PaymentsSince(i64),
 }
 
 /// Answers a question inside the open read transaction of `db`.
@@ -61,6 +63,7 @@ pub fn answer(db: &mut dyn Statements, query: &Query) -> Result<Outcome, Error> 
         Query::Merchant(id) => merchant(db, id),
         Query::Transaction(id) => transaction(db, id),
         Query::Statement(of, page) => statement(db, of, page),
+        Query::PaymentsSince(since_ms) => payments_since(db, *since_ms),
     };
     match answered {
         Ok(body) => Ok(Outcome {
@@ -247,6 +250,18 @@ fn statement(db: &mut dyn Statements, of: &StatementOf, page: &Page) -> Result<J
         .filter(|_| more)
         .map(|row| format!("{}-{}", row.int(12), row.text(0)));
     Ok(json!({ "transactions": rows.iter().map(line).collect::<Vec<_>>(), "next": next }))
+}
+
+fn payments_since(db: &mut dyn Statements, since_ms: i64) -> Result<Json, Failure> {
+    // Each status is named so that the index on kind, status and time serves.
+    let rows = db.query(
+        select_transactions!(
+            "WHERE t.kind = 'payment' AND t.status IN ('completed', 'partially_refunded', 'refunded') \
+             AND t.created_at >= app.ts($1) ORDER BY t.created_at, t.id LIMIT $2"
+        ),
+        &[since_ms.into(), PAGE_LIMIT_MAX.into()],
+    )?;
+    Ok(rows.iter().map(line).collect::<Vec<_>>().into())
 }
 
 fn read_cursor(cursor: &str) -> Option<(i64, &str)> {

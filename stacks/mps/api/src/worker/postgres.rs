@@ -5,37 +5,61 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::{Answer, QUEUE_REQUESTS, ReadJob, Threads, WriteJob};
+use crate::db::Statements;
 use crate::db::postgres::{Begin, Postgres};
 use crate::ledger::{self, CheckReport, Context};
-use crate::{Config, Error, Metrics, clock};
+use crate::migrate::{self, Applied, Migration};
+use crate::{Breakage, Config, Error, Metrics, clock};
 
-const SCHEMA: &str = include_str!("../../../schema/postgres.sql");
-
-/// One replica at a time applies the schema: `CREATE … IF NOT EXISTS` of two sessions at once can still collide. The number
-/// is arbitrary ("mps" in ASCII) and only has to be the same in every replica.
-const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(7172211)";
+/// One program at a time migrates. The number is arbitrary ("mps" in ASCII) and only has to be the same in every one.
+const MIGRATE_LOCK: &str = "SELECT pg_advisory_xact_lock(7172211)";
 
 /// Times a transaction is run again after a deadlock, a serialization failure, or two requests with one new key.
 const ATTEMPTS: u32 = 5;
 
-/// Applies the schema and starts the pool. A quarter of the connections, at least one, is kept for questions, so that health
-/// and readiness are answered while payments queue.
-pub(super) fn start(url: &str, config: &Config, metrics: &Arc<Metrics>) -> Result<Threads, Error> {
-    let mut first = Postgres::connect(url)?;
-    first.transaction(Begin::Write, |db| {
-        db.script(SCHEMA_LOCK)?;
-        db.script(SCHEMA)?;
-        let context = Context {
-            now_ms: clock::now_ms(),
-            replica: &config.replica,
-        };
-        if config.seed_demo {
-            ledger::seed_demo(db, context)
-        } else {
-            Ok(())
+/// Applies migrations, each in a transaction of its own, and tells of each.
+pub(super) fn migrate(
+    url: &str,
+    config: &Config,
+    to: Option<u32>,
+    tell: &mut dyn FnMut(&Migration),
+) -> Result<Vec<Applied>, Error> {
+    let mut db = Postgres::connect(url)?;
+    if config.breakage == Breakage::MigrateFail {
+        locked(&mut db, |db| migrate::fail_half_way(db))?;
+    }
+    while let Some(migration) = locked(&mut db, |db| migrate::apply_next(db, to))? {
+        tell(migration);
+    }
+    locked(&mut db, |db| {
+        let applied = migrate::applied(db)?;
+        if config.seed_demo && migrate::misfit(&applied).is_none() {
+            let context = Context {
+                now_ms: clock::now_ms(),
+                replica: &config.replica,
+            };
+            ledger::seed_demo(db, context)?;
         }
-    })?;
-    drop(first);
+        Ok(applied)
+    })
+}
+
+/// Runs `work` in a transaction, alone among all programs that migrate.
+fn locked<T>(db: &mut Postgres, work: impl FnOnce(&mut dyn Statements) -> Result<T, Error>) -> Result<T, Error> {
+    db.transaction(Begin::Write, |db| {
+        db.script("the lock on migrating", MIGRATE_LOCK)?;
+        work(db)
+    })
+}
+
+/// Reads which migrations the database has had.
+pub(super) fn applied(url: &str) -> Result<Vec<Applied>, Error> {
+    Postgres::connect(url)?.transaction(Begin::Snapshot, |db| migrate::applied(db))
+}
+
+/// Starts the pool. A quarter of the connections, at least one, is kept for questions, so that health and readiness are
+/// answered while payments queue.
+pub(super) fn start(url: &str, config: &Config, metrics: &Arc<Metrics>) -> Result<Threads, Error> {
     let readers = (config.pool_size / 4).max(1);
     let writers = config.pool_size.saturating_sub(readers).max(1);
     let (writes, write_queue) = sync_channel::<WriteJob>(QUEUE_REQUESTS);

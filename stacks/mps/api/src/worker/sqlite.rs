@@ -9,24 +9,43 @@ use std::thread::JoinHandle;
 use super::{Answer, BusySince, QUEUE_REQUESTS, ReadJob, Threads, WriteJob};
 use crate::db::sqlite::Sqlite;
 use crate::ledger::{self, CheckReport, Context};
-use crate::{Config, Error, Metrics, clock};
-
-const SCHEMA: &str = include_str!("../../../schema/sqlite.sql");
+use crate::migrate::{self, Applied, Migration};
+use crate::{Breakage, Config, Error, Metrics, clock};
 
 /// Most commands of one transaction: bounds how long other replicas and the first of the batch wait (about 10 ms of work).
 const BATCH_MAX: usize = 128;
 
+/// Applies migrations to the file at `path`, each in a transaction of its own, and tells of each.
+pub(super) fn migrate(
+    path: &Path,
+    config: &Config,
+    to: Option<u32>,
+    tell: &mut dyn FnMut(&Migration),
+) -> Result<Vec<Applied>, Error> {
+    let mut writer = Writer::open(path, &config.replica)?;
+    if config.breakage == Breakage::MigrateFail {
+        writer.exclusively(|db, _| migrate::fail_half_way(db))?;
+    }
+    while let Some(migration) = writer.exclusively(|db, _| migrate::apply_next(db, to))? {
+        tell(migration);
+    }
+    writer.exclusively(|db, context| {
+        let applied = migrate::applied(db)?;
+        if config.seed_demo && migrate::misfit(&applied).is_none() {
+            ledger::seed_demo(db, context)?;
+        }
+        Ok(applied)
+    })
+}
+
+/// Reads which migrations the file at `path` has had.
+pub(super) fn applied(path: &Path) -> Result<Vec<Applied>, Error> {
+    Sqlite::open_existing(path)?.reading(|db| migrate::applied(db))
+}
+
 /// Opens the file at `path` and starts its two threads.
 pub(super) fn start(path: &Path, config: &Config, metrics: &Arc<Metrics>, busy: &BusySince) -> Result<Threads, Error> {
     let mut writer = Writer::open(path, &config.replica)?;
-    writer.exclusively(|db, context| {
-        db.script(SCHEMA)?;
-        if config.seed_demo {
-            ledger::seed_demo(db, context)
-        } else {
-            Ok(())
-        }
-    })?;
     let mut reader = Sqlite::open(path)?;
     let (writes, write_queue) = sync_channel::<WriteJob>(QUEUE_REQUESTS);
     let (reads, read_queue) = sync_channel::<ReadJob>(QUEUE_REQUESTS);

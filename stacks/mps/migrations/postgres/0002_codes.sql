@@ -1,0 +1,26 @@
+-- tend: expand
+-- The codes that cards are charged by.
+
+-- A reference locks the table it refers to against writing. Rather than have payments queue behind it, this gives up.
+SET LOCAL lock_timeout = '5s';
+
+-- One row a card: its one live code, or the last one it had. The code itself is never stored, only its SHA-256.
+CREATE TABLE IF NOT EXISTS app.card_qr_state (
+    card_id    TEXT   PRIMARY KEY REFERENCES app.member_cards (card_id),
+    qr_id      TEXT   NOT NULL,
+    qr_hash    TEXT   NOT NULL UNIQUE,
+    issued_at  TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    ended_at   TIMESTAMPTZ                                  -- when it was used or found expired; NULL while live
+);
+
+-- Every code ever issued and how it ended.
+CREATE TABLE IF NOT EXISTS app.card_qr_history (
+    qr_id      TEXT   PRIMARY KEY,
+    card_id    TEXT   NOT NULL,
+    qr_hash    TEXT   NOT NULL,
+    issued_at  TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    ended_at   TIMESTAMPTZ,
+    ended_by   TEXT CHECK (ended_by IN ('used', 'expired', 'replaced'))
+);
