@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::deploy_rig::{Client, REFUSED, Shop, UNDONE, database, migrates, quietly};
-use crate::rig::{Machine, free_port, get, wait_until};
+use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until};
 
 #[test]
 fn a_good_release_is_deployed_and_gone_back_from_without_a_failed_request() {
@@ -269,7 +269,9 @@ fn a_migration_outlives_a_killed_daemon_and_is_never_run_twice_at_once() {
     let deploy = deploy.spawn().unwrap();
     let said = || std::fs::read_to_string(&marks).unwrap_or_default();
     wait_until("it migrates", || said() == "begin\n");
-    crate::rig::kill(shop.machine.daemon());
+    let daemon = shop.machine.daemon();
+    kill(daemon);
+    wait_until("it is gone, and its lock with it", || !is_alive(daemon));
     let told = String::from_utf8(deploy.wait_with_output().unwrap().stderr).unwrap();
     assert!(told.contains("tend deploy shop --follow"), "{told}");
     shop.machine.start_daemon();
@@ -362,14 +364,22 @@ fn who_wants_to_know_is_told_and_what_is_not_kept_is_removed() {
         facts()
     );
     shop.deploy_good("0.4");
-    shop.deploy_good("0.5");
+    std::fs::remove_dir_all(told.parent().unwrap()).unwrap();
+    shop.serve("0.5", "");
+    shop.commit("fifth");
+    let done = shop.deploy(&[]);
+    assert_eq!(done.code, 0, "that nobody was told undoes nothing: {}", done.said());
+    assert!(
+        done.err.contains("warning:") && done.err.contains("ended with"),
+        "{}",
+        done.said()
+    );
     let list = shop.releases();
     let kept: Vec<u64> = (list["releases"].as_array().unwrap().iter())
         .map(|release| release["number"].as_u64().unwrap())
         .collect();
     assert!(!kept.contains(&3) && kept.contains(&4) && kept.contains(&5), "{kept:?}");
     assert!(!shop.machine.events("release.pruned").is_empty());
-    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
 }
 
 #[test]
