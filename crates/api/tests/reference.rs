@@ -20,6 +20,15 @@ milliseconds since 1970 UTC.
 
 ";
 
+/// What stands above the second page.
+const INTRODUCTION_OF_ANSWERS: &str = "\
+# The answers of the API
+
+This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
+[api.md](api.md).
+
+";
+
 fn page() -> String {
     let mut page = String::from(INTRODUCTION);
     writeln!(
@@ -52,15 +61,7 @@ fn page() -> String {
         let title = name.trim_end_matches(".txt").replace('-', " ");
         writeln!(page, "{title}:\n\n```text\n{}\n```\n", text.trim_end()).unwrap();
     }
-    page.push_str(
-        "## Answers\n\nAn answer in lines has one JSON value in each line. It ends when the work is done, or with \
-         `{\"refused\": ApiError}` when it cannot go on. Work reports any number of `progress` and one `finished`.\n\n",
-    );
-    for name in samples::names("answers") {
-        let text = std::fs::read_to_string(samples::path(&format!("answers/{name}"))).unwrap();
-        let title = name.trim_end_matches(".json").replace('-', ", ");
-        writeln!(page, "### {title}\n\n```json\n{}\n```\n", text.trim_end()).unwrap();
-    }
+    page.push_str("The answers stand in [api-answers.md](api-answers.md).\n\n");
     page.push_str("## Errors\n\nAn error answers with the status of its class and an `ApiError`; `tend` ends with the exit code.\n\n| class | status | exit code |\n| --- | --- | --- |\n");
     for class in Class::ALL {
         writeln!(
@@ -75,6 +76,20 @@ fn page() -> String {
     page
 }
 
+fn page_of_answers() -> String {
+    let mut page = String::from(INTRODUCTION_OF_ANSWERS);
+    page.push_str(
+        "An answer in lines has one JSON value in each line. It ends when the work is done, or with \
+         `{\"refused\": ApiError}` when it cannot go on. Work reports any number of `progress` and one `finished`.\n\n",
+    );
+    for name in samples::names("answers") {
+        let text = std::fs::read_to_string(samples::path(&format!("answers/{name}"))).unwrap();
+        let title = name.trim_end_matches(".json").replace('-', ", ");
+        writeln!(page, "## {title}\n\n```json\n{}\n```\n", text.trim_end()).unwrap();
+    }
+    page
+}
+
 fn right(access: Access) -> &'static str {
     match access {
         Access::Read => "read",
@@ -85,19 +100,20 @@ fn right(access: Access) -> &'static str {
 }
 
 #[test]
-fn the_reference_page_is_current() {
+fn the_reference_pages_are_current() {
     // The samples are written by other tests of this binary; with UPDATE=1 run twice.
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
-    let page = page();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
-        std::fs::write(path, &page).unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for (name, page) in [("api.md", page()), ("api-answers.md", page_of_answers())] {
+        let path = folder.join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            page, written,
+            "run the tests with UPDATE=1 and commit docs/reference/{name}"
+        );
     }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        page, written,
-        "run the tests with UPDATE=1 and commit docs/reference/api.md"
-    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod surroundings;
 mod target;
 mod when;
 
-pub use reference::{command, reference_page};
+pub use reference::{command, reference_pages};
 pub use roles::{DaemonStart, Roles, Verification, Version};
 pub use run::{run, run_in};
 pub use surroundings::{Surroundings, Terminal};

@@ -1,4 +1,4 @@
-//! The reference page of the command line, made from what `--help` says.
+//! The reference pages of the command line, made from what `--help` says.
 
 use clap::CommandFactory;
 
@@ -10,20 +10,38 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Returns the reference page, as it stands in `docs/reference/cli.md`.
+/// The commands about releases, which have a page of their own.
+const OF_RELEASES: [&str; 9] = [
+    "deploy", "rollback", "releases", "release", "approve", "reject", "confirm", "promote", "render",
+];
+
+const GENERATED: &str =
+    "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";
+
+/// Returns the reference pages with their names, as they stand in `docs/reference`.
 #[must_use]
-pub fn reference_page() -> String {
+pub fn reference_pages() -> [(&'static str, String); 2] {
     let mut tend = command().term_width(100);
     tend.build();
-    let mut page = String::from(
-        "# The command line\n\nThis page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n",
+    let mut page = format!(
+        "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md).\n\n"
     );
+    let mut of_releases =
+        format!("# The command line: releases\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     section(&mut page, "tend", &mut tend.clone());
     for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+        let to = if OF_RELEASES.contains(&command.get_name()) {
+            &mut of_releases
+        } else {
+            &mut page
+        };
         let name = format!("tend {}", command.get_name());
-        section(&mut page, &name, command);
+        section(to, &name, command);
+        for below in command.get_subcommands_mut().filter(|below| !below.is_hide_set()) {
+            section(to, &format!("{name} {}", below.get_name()), below);
+        }
     }
-    page
+    [("cli.md", page), ("cli-releases.md", of_releases)]
 }
 
 fn section(page: &mut String, name: &str, command: &mut clap::Command) {

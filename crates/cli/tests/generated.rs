@@ -10,18 +10,19 @@ fn typist(folder: &Folder) -> Typist {
 }
 
 #[test]
-fn the_reference_page_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
-    let page = tend_cli::reference_page();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
-        std::fs::write(path, &page).unwrap();
+fn the_reference_pages_are_current() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for (name, page) in tend_cli::reference_pages() {
+        let path = folder.join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            page, written,
+            "run the tests with UPDATE=1 and commit docs/reference/{name}"
+        );
     }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        page, written,
-        "run the tests with UPDATE=1 and commit docs/reference/cli.md"
-    );
 }
 
 #[test]

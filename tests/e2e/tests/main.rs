@@ -3,6 +3,8 @@
 mod bad_input;
 mod commands;
 mod deploy;
+mod deploy_broken;
+mod deploy_rig;
 mod kills;
 mod ports;
 mod readme;

@@ -37,7 +37,12 @@ pub(super) async fn follow_deployment(
     json: bool,
     stack: &StackName,
 ) -> Result<u8> {
-    match follow(context, reader, json).await? {
+    let followed = follow(context, reader, json).await;
+    if followed.as_ref().is_err_and(|error| !error.is_closed_output()) {
+        // The telling ended, and not the deployment: to try again would be wrong.
+        context.note(&text::cut(stack.as_str()))?;
+    }
+    match followed? {
         Ending::Left => {
             context.note(&text::left(stack.as_str()))?;
             Ok(INTERRUPTED)
@@ -89,6 +94,10 @@ mod text {
         format!(
             "left; the deployment goes on: `tend deploy {stack} --follow` shows it again, `tend deploy {stack} --abort` ends it"
         )
+    }
+
+    pub(super) fn cut(stack: &str) -> String {
+        format!("the deployment is finished or undone when the daemon is back: `tend deploy {stack} --follow` tells")
     }
 
     /// What is said when it went well, and what heads the error when it did not.

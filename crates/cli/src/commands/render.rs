@@ -63,6 +63,9 @@ struct Pipeline {
     /// What the build leaves and the build server keeps; may be given several times
     #[arg(long = "artifact", value_name = "GLOB")]
     artifacts: Vec<String>,
+    /// The folder with the report of the stage coverage, which the build server keeps
+    #[arg(long, value_name = "FOLDER")]
+    coverage: Option<String>,
     /// Tell nobody how it ended
     #[arg(long)]
     no_notice: bool,
@@ -79,7 +82,7 @@ impl Pipeline {
         options.stack = below_the_checkout(&stack.source.directory);
         (options.toolchains, options.commands) = (self.toolchains, self.commands);
         (options.scratch, options.artifacts) = (self.scratch, self.artifacts);
-        options.notice = !self.no_notice;
+        (options.coverage, options.notice) = (self.coverage, !self.no_notice);
         for target in &mut options.targets {
             if let Some(checkout) = &self.checkout {
                 target.directory.clone_from(checkout);

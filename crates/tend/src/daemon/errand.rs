@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
@@ -141,7 +141,8 @@ fn open_log(path: &Path) -> std::io::Result<(File, File, File)> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let write = File::options().create_new(true).append(true).open(path)?;
+    // For this daemon's user alone: what a command writes may be anything.
+    let write = File::options().create_new(true).append(true).mode(0o600).open(path)?;
     Ok((write.try_clone()?, write, File::open(path)?))
 }
 
@@ -246,4 +247,61 @@ pub(crate) fn end_tree(pid: i32, marks: &[Mark]) {
 /// Returns the folder of what is kept of a stack's deployments beside the state.
 pub(crate) fn folder(shared: &Shared, stack: &str) -> PathBuf {
     shared.paths.state.join("deploys").join(stack)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("tend-errand-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_last_lines_of_a_long_output_are_told_and_empty_ones_are_not() {
+        let folder = place("lines");
+        let log = folder.join("log");
+        let text: String = (0..5000).map(|number| format!("line {number}\n\n")).collect();
+        std::fs::write(&log, text).unwrap();
+        let lines = last_lines(&log);
+        assert_eq!(lines.len(), LAST_LINES);
+        assert_eq!(lines.last().map(String::as_str), Some("line 4999"));
+        assert!(last_lines(&folder.join("none")).is_empty());
+        let mut reader = File::open(&log).unwrap();
+        assert_eq!(latest_line(&mut reader).as_deref(), Some("line 4999"));
+        assert_eq!(latest_line(&mut reader), None, "nothing was written since");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_left_the_tree_is_ended_by_the_file_it_holds() {
+        let folder = place("tree");
+        let (stdout, _, _) = open_log(&folder.join("log")).unwrap();
+        let marks: Vec<Mark> = Mark::of(&stdout).into_iter().collect();
+        let pids = folder.join("pids");
+        // One below it, one in a session of its own whose parent is gone by then.
+        let script = "sleep 600 & (setsid sleep 600 & echo $! > PIDS.new; mv PIDS.new PIDS) ; sleep 600";
+        let mut child = Program::new("sh")
+            .args(["-c", &script.replace("PIDS", &pids.display().to_string())])
+            .stdout(stdout)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let deadline = super::super::now().mono + Duration::from_secs(20);
+        while !pids.exists() {
+            assert!(super::super::now().mono < deadline, "the script did not begin");
+            std::thread::sleep(LOOK);
+        }
+        let apart: i32 = std::fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
+        assert!(holders(&marks).contains(&apart));
+        end_tree(i32::try_from(child.id()).unwrap(), &marks);
+        child.wait().unwrap();
+        assert!(holders(&marks).is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -110,7 +110,7 @@ fn walk(folder: &Path, parts: &[String], found: &mut Vec<PathBuf>) -> Result<(),
         let path = folder.join(part);
         if !rest.is_empty() {
             walk(&path, rest, found)?;
-        } else if path.is_file() {
+        } else if is_plain_file(&path) {
             found.push(path);
         }
         return Ok(());
@@ -139,7 +139,7 @@ fn walk(folder: &Path, parts: &[String], found: &mut Vec<PathBuf>) -> Result<(),
             }
         } else if is_like(&name, part) {
             if rest.is_empty() {
-                if path.is_file() {
+                if is_plain_file(&path) {
                     found.push(path);
                 }
             } else {
@@ -148,6 +148,11 @@ fn walk(folder: &Path, parts: &[String], found: &mut Vec<PathBuf>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Returns whether there is a file, and not a link to one: this process may be root, and a link may lead anywhere.
+fn is_plain_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Returns whether a name is like a pattern.
@@ -199,6 +204,7 @@ mod tests {
         for file in ["db/migrations/1.sql", "db/migrations/2.txt", "db/migrations/2026/3.sql"] {
             std::fs::write(folder.join(file), "select 1;").unwrap();
         }
+        std::os::unix::fs::symlink("/etc/passwd", folder.join("db/migrations/4.sql")).unwrap();
         let found = |pattern: &str| -> Vec<String> {
             let paths = matching(&folder, Path::new(pattern)).unwrap();
             let names = paths.iter().map(|path| path.strip_prefix(&folder).unwrap());

@@ -3,7 +3,7 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `program` keeps the copy of this very program.
+//! memory and processors; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program.
 
 mod answer;
 mod edge_counts;

@@ -23,6 +23,12 @@ use crate::daemon::{Shared, identity, migrations, now};
 /// How long a `prepare` command may take.
 const PREPARE_MAX: Duration = Duration::from_secs(1800);
 
+/// How long looking through a checkout may take.
+const FIND_MAX: Duration = Duration::from_secs(120);
+
+/// Where `find` is, on every machine that has it.
+const FIND_PATH: &str = "/usr/bin:/bin";
+
 /// Builds what a file asks for. The number is given later: what runs in place may have to be recorded first.
 pub(super) async fn release(
     deploys: &Deploys,
@@ -90,10 +96,10 @@ pub(super) fn promoted(
                 if let Workload::Process(process) = &mut service.workload {
                     process.directory.clone_from(&source.directory);
                     // Where the program is follows from where it was built.
-                    if let (Some(own), Some(program)) = (process.command.first_mut(), source.command.first()) {
-                        if Path::new(own.as_str()).is_absolute() {
-                            own.clone_from(program);
-                        }
+                    if let (Some(own), Some(program)) = (process.command.first_mut(), source.command.first())
+                        && Path::new(own.as_str()).is_absolute()
+                    {
+                        own.clone_from(program);
                     }
                     process.artifact_digest = Some(artifact.digest.clone());
                     process.prepare = None;
@@ -307,6 +313,46 @@ pub(crate) fn launch_of(world: &World, stack: &Stack, service: &ServiceName, rel
     Some(launch)
 }
 
+/// Refuses what the stack's owner may not read himself: a daemon of root could, and would hand it on in an artifact.
+fn readable_by_owner(shared: &Shared, stack: &Stack, directory: &Path) -> Result<(), String> {
+    let owner = stack.source.owner_uid;
+    if shared.uid != 0 || owner == 0 {
+        return Ok(());
+    }
+    // The whole checkout may be copied.
+    let top = directory.ancestors().find(|above| above.join(".git").exists());
+    let top = top.unwrap_or(directory);
+    let who = tend_linux::user_of_uid(owner)
+        .map_err(|error| error.to_string())?
+        .credentials;
+    // A link is copied as a link.
+    let command = ["find", "-not", "-type", "l", "-not", "-readable", "-print", "-quit"].map(str::to_owned);
+    let (program, arguments) = (command[..1].to_vec(), &command[1..]);
+    let environment = [("PATH".to_owned(), FIND_PATH.to_owned())].into();
+    let mut find = identity::program(&program, Path::new("/"), &environment, Some(&who));
+    find.arg(top).args(arguments);
+    let log = errand::folder(shared, stack.name.as_str()).join("readable.log");
+    let looked = errand::run(
+        shared,
+        Errand {
+            program: find,
+            timeout: FIND_MAX,
+            log: &log,
+            lock: None,
+            stop: &|| None,
+            said: &|_| {},
+        },
+    );
+    match (looked, errand::last_lines(&log).first()) {
+        (Ok(()), None) => Ok(()),
+        (_, Some(unreadable)) => Err(format!(
+            "user {owner}, who owns the stack file, may not read all of `{}`: {unreadable}",
+            top.display()
+        )),
+        (Err(failed), None) => Err(failed.why),
+    }
+}
+
 fn on_this_host(
     shared: &Shared,
     deploy: &Deploy,
@@ -325,6 +371,7 @@ fn on_this_host(
     let Some((_, process)) = processes(&deploy.stack).find(|(service, _)| service.name == *name) else {
         return Err(plain("it is no process".to_owned(), None));
     };
+    readable_by_owner(shared, &deploy.stack, &process.directory).map_err(|why| plain(why, None))?;
     let log: PathBuf = errand::folder(shared, stack.as_str()).join(format!("build-{name}.log"));
     let mut last_lines = Vec::new();
     let mut prepare = |prepare: &Prepare<'_>| {

@@ -146,6 +146,7 @@ async fn follow(
 ) -> Result<(), ClientGone> {
     let mut changes = hub.changes();
     let mut teller = DeploymentTeller::default();
+    let mut warnings = Vec::new();
     loop {
         changes.mark_unchanged();
         let name = stack.clone();
@@ -162,7 +163,11 @@ async fn follow(
         for progress in teller.news(stack, &scene, now()) {
             sender.send(&ProgressLine::Progress(progress)).await?;
         }
+        if let Some(deployment) = &scene.deployment {
+            warnings = warned(deployment);
+        }
         if let Some(mut finished) = finished(stack, &scene, number) {
+            finished.warnings.append(&mut warnings);
             if finished.last_lines.is_empty() && !finished.ok {
                 finished.last_lines = last_lines(shared, stack, &scene, &finished.reason).await;
             }
@@ -246,6 +251,16 @@ fn finished(stack: &StackName, scene: &Scene, number: u64) -> Option<Finished> {
         }),
         ..Finished::default()
     })
+}
+
+/// Returns what the acts of a deployment warned of: they did what they should, and somebody should have a look.
+fn warned(deployment: &Deployment) -> Vec<String> {
+    let evidence = deployment.acts.values().filter_map(|outcome| outcome.as_ref().ok());
+    let texts = evidence.flat_map(|evidence| {
+        let several = evidence["warnings"].as_array().into_iter().flatten();
+        several.chain(evidence.get("warning")).filter_map(Value::as_str)
+    });
+    texts.map(|text| in_parts(text).0).collect()
 }
 
 /// Takes a reason apart: the sentence, and the lines of output that stand below it.

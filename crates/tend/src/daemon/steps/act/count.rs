@@ -12,18 +12,16 @@ use crate::daemon::steps::Performer;
 /// A life of a replica.
 type Life = (ReplicaId, u64);
 
+/// Requests and failures of each life.
+type Sums = BTreeMap<Life, (u64, u64)>;
+
 /// What the edge had counted when a canary was first looked at, so that only what came since is told.
 #[derive(Default)]
-pub(crate) struct Counted(Mutex<BTreeMap<(ServiceId, u64), BTreeMap<Life, (u64, u64)>>>);
+pub(crate) struct Counted(Mutex<BTreeMap<(ServiceId, u64), Sums>>);
 
 impl Counted {
     /// Returns how much was counted since the first look, for each life.
-    fn since(
-        &self,
-        service: &ServiceId,
-        deployment: u64,
-        sums: BTreeMap<Life, (u64, u64)>,
-    ) -> BTreeMap<Life, (u64, u64)> {
+    fn since(&self, service: &ServiceId, deployment: u64, sums: Sums) -> Sums {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What an earlier deployment of the service counted is over.
         first.retain(|(of, number), _| of != service || *number == deployment);
