@@ -421,6 +421,11 @@ fn serving_replicas_never_fall_below_the_floor(leaving: &tend_core::model::Repli
     }
     let known = |id: &tend_core::model::ReplicaId| context.monitor.known.get(id).cloned().unwrap_or_default();
     let since = known(leaving).leaving.map(|(_, since)| since);
+    let before = lane.since.is_none_or(|turn| since.is_none_or(|since| since <= turn));
+    if before || known(leaving).uncertain {
+        // It was leaving before the deployment came to it.
+        return Ok(());
+    }
     let others = world.replicas_of(&service).filter(|(id, replica)| {
         // One that failed by itself since this one began to leave is not the deployment's doing.
         let served = replica.is_ready()
