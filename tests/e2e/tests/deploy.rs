@@ -449,3 +449,53 @@ fn a_daemon_of_root_builds_nothing_that_the_owner_of_the_stack_may_not_read() {
     );
     assert!(!machine.folder.join("state/artifacts").exists(), "nothing was copied");
 }
+
+#[test]
+fn a_build_that_fails_says_why_and_one_under_way_is_a_lock_that_can_be_aborted() {
+    let shop = Shop::up("build", "", "");
+    let path = shop.folder.join("stack.yml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("artifact: [.]", "artifact: [.]\n    prepare: ./build"),
+    )
+    .unwrap();
+    shop.program("build", "#!/bin/sh\necho made > made\n");
+    shop.deploy_good("0.2");
+    let release = shop.machine.json(&["release", "show", "shop", "2"]);
+    let artifact = Path::new(release["artifacts"]["web"]["path"].as_str().unwrap()).to_owned();
+    assert!(
+        artifact.join("made").is_file() && !shop.folder.join("made").exists(),
+        "built in a copy"
+    );
+    shop.program("build", "#!/bin/sh\necho 'undefined reference to pay' >&2\nexit 2\n");
+    shop.commit("does not compile");
+    let client = Client::of(&shop);
+    let done = shop.deploy(&[]);
+    assert_eq!(done.code, REFUSED, "{}", done.said());
+    for part in ["`prepare` failed", "exit status: 2", "| undefined reference to pay"] {
+        assert!(done.said().contains(part), "`{part}` is missing in: {}", done.said());
+    }
+    let pid = database("build").with_file_name("pid");
+    shop.program(
+        "build",
+        &format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", pid.display()),
+    );
+    shop.commit("compiles for ever");
+    let stack = shop.stack();
+    let mut under_way = quietly(&shop, &["deploy", &stack]);
+    let read = || {
+        std::fs::read_to_string(&pid)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+    };
+    wait_until("it builds", || read().is_some());
+    let second = shop.deploy(&[]);
+    assert_eq!(second.code, 5, "{}", second.said());
+    assert!(second.said().contains("now building"), "{}", second.said());
+    shop.machine.tend(&["deploy", &stack, "--abort"]).ok();
+    assert_eq!(under_way.wait().unwrap().code(), Some(REFUSED));
+    wait_until("the command is gone", || read().is_some_and(|pid: i32| !is_alive(pid)));
+    assert_eq!(client.versions(), ["0.2"]);
+    std::fs::remove_dir_all(pid.parent().unwrap()).unwrap();
+}

@@ -54,7 +54,14 @@ impl Machine {
         // The checkout may stand in a private folder; the programs have to be where every user can run them.
         for program in ["tend", "mps-api", "e2e-service"] {
             let copy = machine.folder.join(program);
-            std::fs::copy(tend_testkit::program(program), &copy).unwrap();
+            // By a process of its own: a test beside this one that starts a program at the very moment would inherit the file while it is
+            // open for writing, and until that program runs nobody may run this one (ETXTBSY).
+            let copied = Command::new("cp")
+                .arg(tend_testkit::program(program))
+                .arg(&copy)
+                .status()
+                .unwrap();
+            assert!(copied.success(), "{program} could not be copied");
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         machine

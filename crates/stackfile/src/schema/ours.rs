@@ -149,7 +149,7 @@ pub(crate) static SERVICE_KEYS: [Key; 13] = [
     ours(
         "artifact",
         Shape::Either(&[Shape::One(Form::Relative), Shape::List(&Shape::One(Form::Relative))]),
-        "what a release keeps of the folder after `prepare`; default the whole folder",
+        "what a release keeps of the folder after `prepare`, `.` being all of it; with neither it runs in place; default all",
     ),
     ours(
         "smoke",
