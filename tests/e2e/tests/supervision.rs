@@ -6,6 +6,39 @@ use std::time::{Duration, Instant};
 use crate::rig::{Machine, READY, free_port, get, is_alive, kill, routed_web, wait_until, web};
 
 #[test]
+fn nobody_but_root_has_a_daemon_of_root_run_a_service_as_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        // Then the daemon is not root's, and nobody can be anybody else.
+        return;
+    }
+    let machine = Machine::new("somebody");
+    let mine = machine.stack(
+        "mine",
+        "services:\n  web:\n    command: sleep 600\n    start_period: 0s\n",
+    );
+    machine.tend(&["up", &mine]).ok();
+    for (name, user, code) in [
+        ("as-root", "root", 7),
+        ("in-roots-group", "\"4323:0\"", 7),
+        ("as-oneself", "\"4323\"", 0),
+    ] {
+        let text = format!("services:\n  web:\n    command: sleep 600\n    start_period: 0s\n    user: {user}\n");
+        let folder = machine.stack(name, &text);
+        std::os::unix::fs::chown(format!("{folder}/stack.yml"), Some(4323), Some(4323)).unwrap();
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", "4323", "--regid", "4323", "--clear-groups"]);
+        command.arg(machine.folder.join("tend")).args(["up", &folder]);
+        let done = machine.in_its_environment(command).output().unwrap();
+        assert_eq!(
+            done.status.code(),
+            Some(code),
+            "{user}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}
+
+#[test]
 fn a_crash_is_answered_at_once_and_leaves_a_card_with_the_last_lines() {
     let machine = Machine::new("crash");
     let port = free_port();

@@ -18,6 +18,7 @@ use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
+use super::identity;
 use super::{Ending, Shared, edge_link};
 
 /// Answers calls.
@@ -165,6 +166,14 @@ impl Calls {
             ApiError::new(Class::Denied, format!("user {} may not do this: {what}", caller.uid))
                 .hint("call as that user, or as root")
         };
+        let asked = match call {
+            Call::Apply(apply) => Some(&apply.stack),
+            Call::Deploy(deploy) => Some(&*deploy.stack),
+            _ => None,
+        };
+        if let Some(other) = asked.and_then(|stack| identity::runs_as_another(stack, caller)) {
+            return Err(denied(&other));
+        }
         match call.name().endpoint().access {
             Access::Read => Ok(()),
             Access::Daemon if caller.is_user_or_root(self.shared.uid) => Ok(()),

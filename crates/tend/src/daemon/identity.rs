@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
+use tend_api::Caller;
 use tend_api::messages::{Enforcement, LimitsReport};
-use tend_core::model::{ReplicaId, Resources};
+use tend_core::model::{ReplicaId, Resources, Stack, Workload};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
 use tend_linux::{Credentials, GroupLimits, Hierarchy, Means};
@@ -56,6 +57,28 @@ pub(crate) fn who(shared: &Shared, launch: &Launch, stack: &str) -> Result<Optio
         });
     }
     Ok(Some(wanted))
+}
+
+/// Returns what is wrong with a stack that asks to run as somebody whom its caller is not; root may be anybody.
+///
+/// A daemon of root would otherwise make every user of the machine whoever they like.
+pub(crate) fn runs_as_another(stack: &Stack, caller: Caller) -> Option<String> {
+    if caller.uid == 0 {
+        return None;
+    }
+    let own = tend_linux::user_of_uid(caller.uid).ok().map(|user| user.credentials);
+    stack.services.values().find_map(|service| {
+        let Workload::Process(process) = &service.workload else {
+            return None;
+        };
+        let asked = process.user.as_ref()?;
+        // A name that nobody has is refused when the replica is started, with its reason.
+        let wanted = tend_linux::resolve_user(asked).ok()?.credentials;
+        let same = own
+            .as_ref()
+            .is_some_and(|own| wanted.uid == own.uid && (wanted.gid == own.gid || own.groups.contains(&wanted.gid)));
+        (!same).then(|| format!("{} is to run as `{asked}`", service.name))
+    })
 }
 
 /// Returns the user that stands for a stack whose file belongs to root.
