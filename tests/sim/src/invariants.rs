@@ -281,14 +281,18 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
     };
     let process = context.host.processes.get(&incarnation);
     match (why, service.liveness.as_ref(), process) {
-        // What a deployment filled beside may be wanted again the moment it turns around.
+        // What a deployment has begun is carried through, also when it turns around in the very moment.
         (StopReason::Unwanted, ..)
             if context.world.is_wanted(replica) && !begun && context.world.lane(&replica.service_id()).is_none() =>
         {
             violation("it is wanted")
         }
         (StopReason::Restart, ..) if !known.restart_wished => violation("nobody asked"),
-        (StopReason::Changed, _, Some(process)) if process.fingerprint == service.fingerprint() && !begun => {
+        (StopReason::Changed, _, Some(process))
+            if process.fingerprint == service.fingerprint()
+                && !begun
+                && context.world.lane(&replica.service_id()).is_none() =>
+        {
             violation("it did not")
         }
         (StopReason::Scheduled, _, Some(process)) => match service.restart_schedule {
@@ -333,7 +337,11 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         let on_purpose = known
             .leaving
             .is_some_and(|(reason, _)| is_on_purpose(reason) && reason != StopReason::Unwanted);
-        other != replica && on_purpose && known.since.is_some() && known.is_ready(service, context.now)
+        other != replica
+            && on_purpose
+            && !known.deployed
+            && known.since.is_some()
+            && known.is_ready(service, context.now)
     });
     let others: Vec<_> = leaving.map(|(other, _)| other.to_string()).collect();
     if !others.is_empty() {

@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) was_ready: bool,
     /// It is drained or told to go, for this reason.
     pub(crate) leaving: Option<(StopReason, Mono)>,
+    /// It began to leave while a deployment was under way, which has a floor of its own.
+    pub(crate) deployed: bool,
     /// The transaction that says it was told to go.
     pub(crate) told_in: Option<u64>,
     /// A person asked for its restart in this life.
@@ -268,7 +270,7 @@ impl Monitor {
     }
 
     /// Remembers which replicas the daemon began to take out of service.
-    pub(crate) fn note_entries(&mut self, entries: &[Entry], now: Mono) {
+    pub(crate) fn note_entries(&mut self, entries: &[Entry], world: &World, now: Mono) {
         for entry in entries.iter().filter(|entry| entry.kind == Kind::DeployStage) {
             // What moved to another definition begins with a clean record.
             let of = |id: &ReplicaId| {
@@ -282,7 +284,10 @@ impl Monitor {
             let (Some(id), Some(reason)) = (replica_of(entry), reason_of(entry)) else {
                 continue;
             };
-            self.known.entry(id).or_default().leaving.get_or_insert((reason, now));
+            let deployed = world.deployment(&id.stack).is_some();
+            let known = self.known.entry(id).or_default();
+            known.leaving.get_or_insert((reason, now));
+            known.deployed |= deployed;
         }
     }
 

@@ -335,7 +335,8 @@ impl Simulation {
             }
         };
         let number = self.commit(reaction.documents, reaction.entries.clone(), waiting);
-        self.monitor.note_entries(&reaction.entries, self.now);
+        self.monitor
+            .note_entries(&reaction.entries, daemon.controller.world(), self.now);
         let result = deploys::entries(&reaction.entries, daemon.controller.world());
         self.check(result);
         for entry in &reaction.entries {

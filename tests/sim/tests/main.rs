@@ -27,6 +27,32 @@ fn seeds_differ_and_together_know_every_fault() {
     }));
 }
 
+/// Seeds of the chapter `deploy` that once broke a rule, with what was wrong.
+const BROKEN_ONCE: [(u64, &str); 8] = [
+    (
+        16,
+        "a dependency counted only the slots that are wanted, not those beside",
+    ),
+    (62, "`up` in the middle of a deployment left nobody serving"),
+    (99, "the time to confirm followed a clock that jumped back by a day"),
+    (191, "the way back asked to be woken in the past"),
+    (262, "a restart asked for while going back took every replica at once"),
+    (771, "a service that a release brought along was prepared for ever"),
+    (
+        2110,
+        "an edge that had just come was believed to have drained a replica",
+    ),
+    (2847, "one end of a replica counted as two failures"),
+];
+
+#[test]
+fn seeds_that_broke_a_rule_once_hold() {
+    for (seed, why) in BROKEN_ONCE {
+        let outcome = run(Chapter::Deploy, seed, false);
+        assert_eq!(outcome.violation, None, "seed {seed}: {why}");
+    }
+}
+
 #[test]
 fn some_seeds_hold() {
     // Few, so that a plain `cargo test` means it; CI runs 300.

@@ -685,8 +685,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             (replica.failures, replica.start_failure, replica.completed) = (0, None, false);
         }
         if asked == Some(StopReason::Unwanted) {
-            // Wanted again, it waits for its dependencies again.
+            // Wanted again, it waits for its dependencies again. Its port is there for others: every deployment fills slots for a while.
             replica.was_ready = false;
+            replica.port = None;
         }
         (replica.served_before, replica.signalled_before) = (false, false);
         replica.phase = Phase::Ended { at: now.mono };
