@@ -173,7 +173,7 @@ pub struct Lane {
     /// Since when it stands so, as far as this daemon knows.
     #[serde(skip)]
     pub since: Option<Mono>,
-    /// Since when the portion under way is good, for the pause before the next.
+    /// Since when the portion under way is good, for the pause before the next; of a canary, when its figures were last looked at.
     #[serde(skip)]
     pub good: Option<Mono>,
     /// Slots of new replicas that failed so far.

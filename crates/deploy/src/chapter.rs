@@ -112,7 +112,11 @@ impl Case<'_> {
         match self.outcome(act.clone()) {
             Some(Ok(_)) => true,
             Some(Err(why)) => {
-                self.fail(format!("could not {act}: {why}"));
+                // What a preflight finds is a reason as it stands.
+                self.fail(match act {
+                    Act::Preflight => why,
+                    act => format!("could not {act}: {why}"),
+                });
                 false
             }
             None => false,
