@@ -11,7 +11,7 @@ use tend_base::{Mono, Now};
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
 use crate::model::{Port, ReplicaId, ServiceId, StackName};
-use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, Replica, StartFailure, StopReason};
+use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
 /// What has to be kept again.
@@ -62,6 +62,7 @@ impl Replica {
         (self.restart_requested, self.restart_follows) = (false, false);
         self.completed = false;
         (self.served_before, self.signalled_before) = (false, false);
+        self.quiescing = QuiesceFacts::default();
     }
 
     pub(super) fn probe_mut(&mut self, kind: ProbeKind) -> &mut ProbeFacts {
@@ -135,6 +136,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.in_flight.remove(&StepKey::Probe(replica.clone(), kind));
                 self.probed(&replica, incarnation, kind, result, now, reaction);
             }
+            Input::Quiesced {
+                replica,
+                incarnation,
+                turn,
+                result,
+            } => self.quiesced(&replica, incarnation, turn, result, reaction),
             Input::Signalled { replica, result, .. } => self.finish(StepKey::Signal(replica), &result, reaction),
             Input::Killed {
                 replica: id,
@@ -383,6 +390,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.stop = Some(stop);
                 self.dirty.replicas.insert(id.clone());
             }
+            self.keep_quiesce(&id);
+            let Some(replica) = self.world.replicas.get(&id) else {
+                continue;
+            };
             let Phase::Running { since, .. } = replica.phase else {
                 continue;
             };
@@ -467,14 +478,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
     }
 
-    fn current(&mut self, id: &ReplicaId, incarnation: u64) -> Option<&mut Replica> {
+    pub(super) fn current(&mut self, id: &ReplicaId, incarnation: u64) -> Option<&mut Replica> {
         self.world
             .replicas
             .get_mut(id)
             .filter(|replica| replica.incarnation == incarnation)
     }
 
-    fn entry(&self, kind: Kind, id: &ReplicaId, incarnation: u64, data: serde_json::Value) -> Entry {
+    pub(super) fn entry(&self, kind: Kind, id: &ReplicaId, incarnation: u64, data: serde_json::Value) -> Entry {
         Entry::new(self.daemon.clone(), kind)
             .on(Subject::from(id.clone()).incarnation(incarnation))
             .with(data)
@@ -680,6 +691,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.failures = 0;
         }
         let killed = matches!(replica.phase, Phase::Stopping { killed: true, .. });
+        let in_flight = replica.quiescing.evidence();
         if asked == Some(StopReason::Changed) {
             // Another definition begins with a clean record.
             (replica.failures, replica.start_failure, replica.completed) = (0, None, false);
@@ -705,7 +717,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             _ => exit.to_string(),
         };
         if expected {
-            let data = json!({ "exit": text, "uptime_ms": millis(uptime), "killed": killed });
+            let mut data = json!({ "exit": text, "uptime_ms": millis(uptime), "killed": killed });
+            if let Some(in_flight) = in_flight {
+                data["in_flight"] = in_flight;
+            }
             reaction
                 .entries
                 .push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
@@ -772,7 +787,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
