@@ -310,6 +310,18 @@ impl Replica {
         }
     }
 
+    /// Returns why it is being stopped, and what is still waited for where it is emptied first.
+    #[must_use]
+    pub fn why_stopping(&self) -> Option<String> {
+        let reason = self.stop_reason?.text();
+        let waits = matches!(self.phase, Phase::Stopping { signalled: None, .. });
+        Some(match (&self.quiescing.in_flight, &self.quiescing.why) {
+            (_, Some(why)) if waits => format!("{reason}; it does not say what it has in flight: {why}"),
+            (Some(count @ 1..), None) if waits => format!("{reason}; it has {count} in flight"),
+            _ => reason.to_owned(),
+        })
+    }
+
     /// Returns whether it can serve and is not being stopped.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -39,7 +39,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some(replica) = self.current(id, incarnation) else {
             return;
         };
-        if !matches!(replica.phase, Phase::Stopping { signalled: None, .. }) {
+        let waits = matches!(replica.phase, Phase::Stopping { signalled: None, .. });
+        if !waits || !replica.quiescing.asking {
             // It was told to go meanwhile: what it has in flight then is what the journal says it had.
             return;
         }
