@@ -27,9 +27,6 @@ pub(super) struct Dirty {
     pub(super) machine: bool,
 }
 
-/// An edge that was connected for so long has come up well; one that was lost sooner counts as a start that failed.
-const EDGE_LASTED_MIN: Duration = Duration::from_secs(1);
-
 /// What is known of a process found running.
 struct Found {
     pid: u32,
@@ -210,34 +207,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 (edge.failed, edge.ended_at) = (Some((now.mono, why)), Some(now.mono));
                 edge.failures += 1;
             }
-            Input::EdgeConnected { serving } => {
-                self.finish(StepKey::StartEdge, &Ok(()), reaction);
-                let edge = &mut self.world.edge;
-                edge.connected_since = Some(now.mono);
-                (edge.connected, edge.failed, edge.serving) = (true, None, serving);
-                edge.generation = edge.generation.max(serving);
-                // Whatever it serves was made by an earlier daemon or for an earlier edge: say it again.
-                (edge.published, edge.publish_failed) = (None, None);
-                reaction
-                    .entries
-                    .push(Entry::new(self.daemon.clone(), Kind::EdgeStarted).with(json!({ "serving": serving })));
-            }
-            Input::EdgeServing { generation } => {
-                self.world.edge.serving = self.world.edge.serving.max(generation);
-                let entry = Entry::new(self.daemon.clone(), Kind::EdgeServing);
-                reaction.entries.push(entry.with(json!({ "snapshot": generation })));
-            }
-            Input::EdgeLost => {
-                let edge = &mut self.world.edge;
-                if std::mem::take(&mut edge.connected) {
-                    edge.published = None;
-                    let since = edge.connected_since.take();
-                    let lasted = since.is_some_and(|since| now.mono.since(since) >= EDGE_LASTED_MIN);
-                    edge.failures = if lasted { 0 } else { edge.failures + 1 };
-                    edge.ended_at = Some(now.mono);
-                    reaction.entries.push(Entry::new(self.daemon.clone(), Kind::EdgeLost));
-                }
-            }
+            Input::EdgeConnected { serving } => self.edge_connected(serving, now, reaction),
+            Input::EdgeServing { generation } => self.edge_serving(generation, reaction),
+            Input::EdgeLost => self.edge_lost(now, reaction),
             Input::Adopted {
                 replica,
                 incarnation,
@@ -308,9 +280,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
     fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
+        let quiesce = self.world.definition(id).and_then(|service| service.quiesce.clone());
         let facts = self.world.replicas.entry(id.clone()).or_default();
         if facts.incarnation < incarnation {
             facts.became(incarnation);
+            // Perhaps not of the definition it was started from, which nobody wrote down: better asked in vain than not at all.
+            facts.quiesce = quiesce.or(facts.quiesce.take());
         }
         if facts.incarnation > incarnation || facts.phase != Phase::Starting {
             // Old news: another life is known already, or the end of this one was reported while the host was looked at.
@@ -373,6 +348,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     pub(super) fn advance(&mut self, now: Now, reaction: &mut Reaction) {
         let ids: Vec<ReplicaId> = self.world.replicas.keys().cloned().collect();
         for id in ids {
+            self.keep_quiesce(&id);
             let Some(service) = self.world.definition(&id) else {
                 continue;
             };
@@ -390,10 +366,6 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.stop = Some(stop);
                 self.dirty.replicas.insert(id.clone());
             }
-            self.keep_quiesce(&id);
-            let Some(replica) = self.world.replicas.get(&id) else {
-                continue;
-            };
             let Phase::Running { since, .. } = replica.phase else {
                 continue;
             };

@@ -13,6 +13,7 @@
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
 mod deploy;
+mod edge;
 mod fold;
 mod input;
 mod keep;
