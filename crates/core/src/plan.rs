@@ -266,7 +266,9 @@ impl Step {
         match self {
             Step::Prepare { service, .. } => Undo::None(format!("what the prepare command of {service} made stays")),
             Step::Start { replica, .. } => Undo::By(format!("stop {replica}")),
-            Step::Quiesce { replica, .. } | Step::Signal { replica, .. } | Step::Kill { replica, .. } => Undo::By(format!("start {replica} again")),
+            Step::Quiesce { replica, .. } | Step::Signal { replica, .. } | Step::Kill { replica, .. } => {
+                Undo::By(format!("start {replica} again"))
+            }
             Step::Publish { generation, .. } => Undo::By(format!("publish the routes that were before {generation}")),
             Step::StartEdge => Undo::By("stop the edge".to_owned()),
             Step::Act { act: Act::Migrate, .. } => {

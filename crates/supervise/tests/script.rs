@@ -20,9 +20,9 @@ use tend_base::{Mono, Now, Wall, format_duration, parse_bytes, parse_duration};
 use tend_core::controller::{Chapter, Controller, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal, Via};
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process, Quiesce,
-    ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop,
-    Strategy, Update, WhenBehind, Workload,
+    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
+    Quiesce, ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource,
+    Stop, Strategy, Update, WhenBehind, Workload,
 };
 use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_core::plan::{ProbeKind, QuiesceTurn, Step};

@@ -377,7 +377,8 @@ fn what_is_in_flight_is_finished_before_a_stop_on_purpose(
     context: &Context<'_>,
 ) -> Rule {
     let process = context.host.processes.get(&incarnation);
-    let Some((process, quiesce)) = process.and_then(|process| process.quiesce.as_ref().map(|quiesce| (process, quiesce)))
+    let Some((process, quiesce)) =
+        process.and_then(|process| process.quiesce.as_ref().map(|quiesce| (process, quiesce)))
     else {
         return Ok(());
     };
@@ -408,7 +409,11 @@ fn what_is_in_flight_is_finished_before_a_stop_on_purpose(
 }
 
 /// A replica is told to take no new work once the edge sends it none, or had ten seconds to stop.
-fn no_client_meets_a_replica_that_takes_no_new_work(replica: &ReplicaId, incarnation: u64, context: &Context<'_>) -> Rule {
+fn no_client_meets_a_replica_that_takes_no_new_work(
+    replica: &ReplicaId,
+    incarnation: u64,
+    context: &Context<'_>,
+) -> Rule {
     a_replica_is_drained_before_it_is_told_to_go(replica, incarnation, context).map_err(|violation| Violation {
         invariant: "no_client_meets_a_replica_that_takes_no_new_work",
         ..violation

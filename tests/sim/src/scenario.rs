@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tend_core::model::{
-    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process, Quiesce,
-    Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
+    Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
+    Quiesce, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
     StackSource, Stop, Strategy, Update, WhenBehind, Workload,
 };
 

@@ -73,10 +73,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let facts = &self.world.replicas.get(id)?.quiescing;
         let after_ms = millis(now.mono.since(facts.since?));
         let (kind, data) = match facts.in_flight {
-            Some(0) => (
-                Kind::ReplicaQuiesced,
-                json!({ "in_flight": 0, "after_ms": after_ms }),
-            ),
+            Some(0) => (Kind::ReplicaQuiesced, json!({ "in_flight": 0, "after_ms": after_ms })),
             count => (
                 Kind::ReplicaQuiesceGaveUp,
                 json!({ "in_flight": count, "error": facts.why, "after_ms": after_ms }),

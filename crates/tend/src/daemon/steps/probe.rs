@@ -30,7 +30,18 @@ const WHOLE_BYTES_MAX: usize = 4 << 20;
 /// Asks `GET path`; any status from 200 to 399 is a success.
 pub(super) async fn http(port: u16, path: &str, timeout: Duration) -> Result<(), String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let response = within(timeout, request(Method::GET, address, &format!("127.0.0.1:{port}"), path, None, Body::Begin)).await?;
+    let response = within(
+        timeout,
+        request(
+            Method::GET,
+            address,
+            &format!("127.0.0.1:{port}"),
+            path,
+            None,
+            Body::Begin,
+        ),
+    )
+    .await?;
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         Ok(())
@@ -99,7 +110,11 @@ pub(super) async fn through_edge(address: SocketAddr, host: Option<&str>, path: 
         address
     };
     let host = host.map_or_else(|| reached.to_string(), str::to_owned);
-    let response = within(VERIFY_TIMEOUT, request(Method::GET, reached, &host, path, None, Body::Begin)).await?;
+    let response = within(
+        VERIFY_TIMEOUT,
+        request(Method::GET, reached, &host, path, None, Body::Begin),
+    )
+    .await?;
     let replica = response
         .headers()
         .get(REPLICA_HEADER)

@@ -26,7 +26,10 @@ pub(super) async fn perform(port: u16, quiesce: &Quiesce, turn: QuiesceTurn) -> 
 async fn exchange(port: u16, method: Method, path: &str) -> Result<String, String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let host = address.to_string();
-    let answer = within(ANSWER_MAX, request(method.clone(), address, &host, path, None, Body::Whole));
+    let answer = within(
+        ANSWER_MAX,
+        request(method.clone(), address, &host, path, None, Body::Whole),
+    );
     let answer = answer.await.map_err(|why| {
         let said = why.starts_with(method.as_str());
         if said { why } else { format!("{method} {path}: {why}") }
@@ -97,7 +100,17 @@ mod tests {
 
     #[test]
     fn what_is_no_count_is_never_taken_for_none_in_flight() {
-        for body in ["", "jobs_total 0", "jobs", "jobs{", "jobs NaN", "jobs -1", "jobs +Inf", "jobs many", "# jobs 0"] {
+        for body in [
+            "",
+            "jobs_total 0",
+            "jobs",
+            "jobs{",
+            "jobs NaN",
+            "jobs -1",
+            "jobs +Inf",
+            "jobs many",
+            "# jobs 0",
+        ] {
             assert!(count(body, Some("jobs")).is_err(), "{body}");
         }
     }
