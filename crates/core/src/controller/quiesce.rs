@@ -13,8 +13,8 @@ use crate::observed::{Phase, QuiesceFacts};
 use crate::plan::{QuiesceTurn, StepKey};
 
 impl QuiesceFacts {
-    /// Returns how much was in flight by the last that was heard, for the journal; null when nothing was, and none when it was
-    /// never asked.
+    /// Returns how much was in flight by the last that was heard, for the journal: null when it never said, none when it was never
+    /// asked.
     pub(super) fn evidence(&self) -> Option<Value> {
         self.since.map(|_| json!(self.in_flight))
     }

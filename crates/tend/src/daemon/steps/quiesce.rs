@@ -68,13 +68,29 @@ fn count(body: &str, metric: Option<&str>) -> Result<u64, String> {
 /// Returns the value of a line that is a sample of the metric, which may be no number; none when it is another line.
 fn sample(line: &str, metric: &str) -> Option<Option<f64>> {
     let rest = line.strip_prefix(metric)?;
-    let values = match rest.strip_prefix('{') {
-        // A label's value may hold a brace of its own; what follows the last one is the value, and a time perhaps.
-        Some(labels) => labels.rsplit_once('}')?.1,
-        None if rest.starts_with([' ', '\t']) => rest,
-        None => return None,
+    let values = match rest.chars().next() {
+        None | Some(' ' | '\t') => Some(rest),
+        Some('{') => after_labels(rest),
+        Some(_) => return None,
     };
-    Some(values.split_whitespace().next().and_then(|value| value.parse().ok()))
+    // Behind the value may stand a time and an example, with labels and a value of its own.
+    let value = values.and_then(|values| values.split_whitespace().next());
+    Some(value.and_then(|value| value.parse().ok()))
+}
+
+/// Returns what follows the labels of a sample; none when they do not end. A label's value may hold a brace of its own.
+fn after_labels(text: &str) -> Option<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '}' if !quoted => return text.get(at + 1..),
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -96,6 +112,8 @@ mod tests {
         assert_eq!(count(body, Some("jobs")), Ok(3));
         assert_eq!(count(body, Some("jobs_total")), Ok(9));
         assert_eq!(count("jobs 0\n", Some("jobs")), Ok(0));
+        let example = "jobs{kind=\"a\\\"}\"} 3 # {trace=\"x\"} 0\n";
+        assert_eq!(count(example, Some("jobs")), Ok(3));
     }
 
     #[test]
@@ -105,6 +123,8 @@ mod tests {
             "jobs_total 0",
             "jobs",
             "jobs{",
+            "jobs 0\njobs{kind=\"a",
+            "jobs 0\njobs",
             "jobs NaN",
             "jobs -1",
             "jobs +Inf",
