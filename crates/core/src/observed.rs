@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Mono, Wall};
 
-use crate::model::{ReplicaId, ServiceId, Stop};
+use crate::model::{Quiesce, ReplicaId, ServiceId, Stop};
 
 /// How a replica's process ended. A zombie counts as ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +187,21 @@ pub struct ProbeFacts {
     pub why: Option<String>,
 }
 
+/// What is known of the emptying of one incarnation that is to be stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuiesceFacts {
+    /// When it was first told to take no new work; its deadline counts from here.
+    pub since: Option<Mono>,
+    /// The last time it was told or asked, answered or not.
+    pub asked: Option<Mono>,
+    /// A question is on its way.
+    pub asking: bool,
+    /// What it said last that it has in flight. It said so after it had agreed to take no new work.
+    pub in_flight: Option<u64>,
+    /// Why the last question was not answered.
+    pub why: Option<String>,
+}
+
 /// The end of an incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastExit {
@@ -253,6 +268,10 @@ pub struct Replica {
     pub restarts: u64,
     /// How it is stopped, by the last definition it was known under: that may be gone when it has to go.
     pub stop: Option<Stop>,
+    /// How it is emptied before it is stopped, by the definition it was started from: another one may name other paths.
+    pub quiesce: Option<Quiesce>,
+    /// How far that is.
+    pub quiescing: QuiesceFacts,
     /// The last end.
     pub last_exit: Option<LastExit>,
     /// The last start that did not succeed; cleared by one that does.
@@ -289,6 +308,18 @@ impl Replica {
             Phase::Running { pid, .. } | Phase::Stopping { pid, .. } => Some(pid),
             _ => None,
         }
+    }
+
+    /// Returns why it is being stopped, and what is still waited for where it is emptied first.
+    #[must_use]
+    pub fn why_stopping(&self) -> Option<String> {
+        let reason = self.stop_reason?.text();
+        let waits = matches!(self.phase, Phase::Stopping { signalled: None, .. });
+        Some(match (&self.quiescing.in_flight, &self.quiescing.why) {
+            (_, Some(why)) if waits => format!("{reason}; it does not say what it has in flight: {why}"),
+            (Some(count @ 1..), None) if waits => format!("{reason}; it has {count} in flight"),
+            _ => reason.to_owned(),
+        })
     }
 
     /// Returns whether it can serve and is not being stopped.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::Act;
-use crate::model::{Logs, Port, ProbeAction, ReplicaId, Resources, ServiceId, StackName};
+use crate::model::{Logs, Port, ProbeAction, Quiesce, ReplicaId, Resources, ServiceId, StackName};
 use crate::observed::{Endpoints, StopReason};
 
 /// Everything needed to start one replica; the environment may hold secrets, so it is never printed.
@@ -71,6 +71,18 @@ impl ProbeKind {
     }
 }
 
+/// What a replica that is to be emptied is told and asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuiesceTurn {
+    /// The first time: to take no new work, and how much it has in flight.
+    Tell,
+    /// The same once more, since it did not answer well.
+    TellAgain,
+    /// It was told: only how much it has in flight.
+    Ask,
+}
+
 /// One act. Performing it twice does no harm: an incarnation is started once, and the others say which state they leave behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +117,19 @@ pub enum Step {
         port: Option<u16>,
         /// How long the answer may take.
         timeout: Duration,
+    },
+    /// Have a replica take no new work and say how much it has in flight.
+    Quiesce {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life of it.
+        incarnation: u64,
+        /// The replica's port.
+        port: u16,
+        /// How it is told and asked.
+        quiesce: Quiesce,
+        /// Which of both it is this time.
+        turn: QuiesceTurn,
     },
     /// Send the stop signal.
     Signal {
@@ -176,6 +201,8 @@ pub enum StepKey {
     Start(ReplicaId),
     /// [`Step::Probe`].
     Probe(ReplicaId, ProbeKind),
+    /// [`Step::Quiesce`].
+    Quiesce(ReplicaId),
     /// [`Step::Signal`].
     Signal(ReplicaId),
     /// [`Step::Kill`].
@@ -212,6 +239,7 @@ impl Step {
             Step::Prepare { service, .. } => StepKey::Prepare(service.clone()),
             Step::Start { replica, .. } => StepKey::Start(replica.clone()),
             Step::Probe { replica, kind, .. } => StepKey::Probe(replica.clone(), *kind),
+            Step::Quiesce { replica, .. } => StepKey::Quiesce(replica.clone()),
             Step::Signal { replica, .. } => StepKey::Signal(replica.clone()),
             Step::Kill { replica, .. } => StepKey::Kill(replica.clone()),
             Step::ReplaceShim { replica, .. } => StepKey::ReplaceShim(replica.clone()),
@@ -222,10 +250,14 @@ impl Step {
         }
     }
 
-    /// Returns whether the step goes into the journal: all but the questions, which are asked every few seconds for ever.
+    /// Returns whether the step goes into the journal: all but the questions, which are asked over and over.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        !matches!(self, Step::Probe { .. } | Step::Act { act: Act::Count(_), .. })
+        match self {
+            Step::Probe { .. } | Step::Act { act: Act::Count(_), .. } => false,
+            Step::Quiesce { turn, .. } => *turn == QuiesceTurn::Tell,
+            _ => true,
+        }
     }
 
     /// Returns what takes this step back.
@@ -234,7 +266,9 @@ impl Step {
         match self {
             Step::Prepare { service, .. } => Undo::None(format!("what the prepare command of {service} made stays")),
             Step::Start { replica, .. } => Undo::By(format!("stop {replica}")),
-            Step::Signal { replica, .. } | Step::Kill { replica, .. } => Undo::By(format!("start {replica} again")),
+            Step::Quiesce { replica, .. } | Step::Signal { replica, .. } | Step::Kill { replica, .. } => {
+                Undo::By(format!("start {replica} again"))
+            }
             Step::Publish { generation, .. } => Undo::By(format!("publish the routes that were before {generation}")),
             Step::StartEdge => Undo::By("stop the edge".to_owned()),
             Step::Act { act: Act::Migrate, .. } => {
@@ -255,6 +289,12 @@ impl fmt::Display for Step {
                 None => write!(f, "start {replica}"),
             },
             Step::Probe { replica, kind, .. } => write!(f, "ask {replica} for its {}", kind.text()),
+            Step::Quiesce { replica, turn, .. } => match turn {
+                QuiesceTurn::Tell | QuiesceTurn::TellAgain => {
+                    write!(f, "quiesce {replica}: no new work, and what it has is finished")
+                }
+                QuiesceTurn::Ask => write!(f, "ask {replica} how much it has in flight"),
+            },
             Step::Signal {
                 replica, signal, why, ..
             } => {

@@ -73,6 +73,16 @@ fn at(millis: u64) -> Now {
 }
 
 #[test]
+fn a_number_that_the_edge_has_from_a_killed_daemon_is_not_given_again() {
+    let mut controller = controller(World::default(), Vec::new());
+    controller.handle(Input::EdgeConnected { serving: 7 }, at(0));
+    // Given out by the daemon before, which was killed before it wrote that down; the edge takes it up only now.
+    controller.handle(Input::EdgeServing { generation: 9 }, at(1));
+    let edge = &controller.world().edge;
+    assert_eq!((edge.generation, edge.serving, &edge.published), (9, 9, &None));
+}
+
+#[test]
 fn a_step_is_not_performed_twice_at_once() {
     // Two chapters that want the same, each time they are asked.
     let mut controller = controller(

@@ -68,6 +68,11 @@ chapter `deploy` says what is wanted of deploys of the stack as a whole. All key
 Said as a warning by `tend check`: a migration without a database to take a restore point of, a canary or smoke tests without a
 route, and stop-first where it leaves nobody to answer. A service with a fixed port is always stop-first. `tend check --print` prints a
 database's URL with `***` for its password.
+
+A service with `quiesce` is emptied before each stop on purpose: scaled down, stopped, restarted, changed or replaced; not when a fault ends
+it. Once the edge sends the replica nothing new it is told by POST, at its own port, and then asked by GET every half second. Both have to
+answer 2xx; until they do it is told again. Samples of `metric` are added up whatever their labels. `deadline` counts from when it is first
+told. It is stopped at 0 or then, and the journal says which: `replica.quiesced`, or `replica.quiesce_gave_up` with what was in flight.
 ";
 
 fn example_of_deploys() -> String {

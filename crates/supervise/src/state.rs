@@ -56,10 +56,7 @@ pub fn replica_state(world: &World, id: &ReplicaId, now: Now) -> (ReplicaState, 
     let service = world.definition(id);
     match &replica.phase {
         Phase::Starting => (ReplicaState::Starting, None),
-        Phase::Stopping { .. } => (
-            ReplicaState::Stopping,
-            replica.stop_reason.map(|reason| reason.text().to_owned()),
-        ),
+        Phase::Stopping { .. } => (ReplicaState::Stopping, replica.why_stopping()),
         Phase::Running { .. } if replica.ready_since.is_some() => (ReplicaState::Ready, None),
         Phase::Running { .. } if replica.readiness.failures > 0 && replica.was_ready => {
             (ReplicaState::Unready, replica.readiness.why.clone())

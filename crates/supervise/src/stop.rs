@@ -3,7 +3,8 @@
 //! ```text
 //!  Running ─► drain: no new requests ─► edge serves that, nothing in flight ─► stop signal ─► grace period ─► SIGKILL of the tree
 //! ```
-//! A replica that is killed for its own fault (not live, over its memory) is not drained: it serves nobody well.
+//! Where the service has `quiesce`, the stop signal also waits until the replica has nothing in flight by its own word (see `quiesce`).
+//! A replica that is killed for its own fault (not live, over its memory) is neither drained nor quiesced: it serves nobody well.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tend_core::observed::{Phase, Replica, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
-use crate::gate;
+use crate::{gate, quiesce};
 
 /// For a replica of which no definition was ever known to this version: SIGTERM, and Compose's grace period.
 const STOP_UNKNOWN: Stop = Stop {
@@ -95,15 +96,22 @@ pub(crate) fn decide(
         } => {
             // The replica then has its own grace period to finish what is still in flight.
             let until = since + stop.drain;
-            if is_drained(world, id, replica) || now.mono >= until {
+            let drained_late = now.mono >= until;
+            let drained = drained_late || is_drained(world, id, replica);
+            if drained && quiesce::is_over(replica, now) {
                 decision.steps.push(Step::Signal {
                     replica: id.clone(),
                     incarnation: replica.incarnation,
                     signal: stop.signal,
                     why: replica.stop_reason.unwrap_or(StopReason::Unwanted),
                 });
-            } else {
+                return;
+            }
+            if !drained_late {
                 decision.wake(until);
+            }
+            if drained_late || is_out_of_routes(world, id, replica) {
+                quiesce::go_on(id, replica, now, decision);
             }
         }
         Phase::Stopping {
@@ -156,6 +164,17 @@ fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> 
 
 /// Returns whether nothing reaches the replica through the edge any more.
 fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
+    let answered = !world.edge.connected || replica.in_flight == Some(0);
+    is_out_of_routes(world, id, replica) && (was_never_routed(replica) || answered)
+}
+
+/// Returns whether nothing was ever sent to it.
+fn was_never_routed(replica: &Replica) -> bool {
+    replica.port.is_none() || replica.ready_since.is_none()
+}
+
+/// Returns whether the edge sends the replica no new requests.
+fn is_out_of_routes(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let edge = &world.edge;
     let published = edge.published.as_ref();
     let known = published
@@ -163,8 +182,7 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
         .into_iter()
         .flatten()
         .any(|endpoint| endpoint.replica == *id && endpoint.incarnation == replica.incarnation && !endpoint.draining);
-    if replica.port.is_none() || replica.ready_since.is_none() {
-        // Nothing was sent to it.
+    if was_never_routed(replica) {
         return true;
     }
     if !edge.connected {
@@ -172,7 +190,7 @@ fn is_drained(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
         return edge.failed.is_some();
     }
     // An edge that has just come is told once more, and serves what an earlier one was told until then.
-    published.is_some() && !known && edge.serving >= edge.generation && replica.in_flight == Some(0)
+    published.is_some() && !known && edge.serving >= edge.generation
 }
 
 /// Returns whether the replica may leave for a while: it serves nobody, or enough others of its service do: all of them, or in a

@@ -21,11 +21,11 @@ use tend_core::controller::{Chapter, Controller, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal, Via};
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
-    ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource, Stop,
-    Strategy, Update, WhenBehind, Workload,
+    Quiesce, ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource,
+    Stop, Strategy, Update, WhenBehind, Workload,
 };
 use tend_core::observed::{Exit, Lived, StartFailure};
-use tend_core::plan::{ProbeKind, Step};
+use tend_core::plan::{ProbeKind, QuiesceTurn, Step};
 use tend_core::world::World;
 use tend_supervise::{GoalState, Supervise, goals, replica_state};
 
@@ -136,6 +136,14 @@ impl Script {
                 "start_period" => service.start_period = time(),
                 "grace" => service.stop.grace_period = time(),
                 "drain" => service.stop.drain = time(),
+                "quiesce" => {
+                    service.quiesce = Some(Quiesce {
+                        path: "/quiesce".to_owned(),
+                        in_flight_path: "/in-flight".to_owned(),
+                        in_flight_metric: None,
+                        deadline: time(),
+                    });
+                }
                 "signal" => service.stop.signal = value.parse().unwrap(),
                 "retries" => retries = value.parse().unwrap(),
                 "readiness" => service.readiness = Some(probe()),
@@ -411,6 +419,25 @@ impl Script {
                     result,
                 }
             }
+            "quiesced" => {
+                let (replica, incarnation) = replica();
+                let under_way = self.under_way.iter().find_map(|step| match step {
+                    Step::Quiesce {
+                        replica: of,
+                        incarnation,
+                        turn,
+                        ..
+                    } if *of == replica => Some((*incarnation, *turn)),
+                    _ => None,
+                });
+                let (incarnation, turn) = under_way.unwrap_or((incarnation, QuiesceTurn::Ask));
+                Input::Quiesced {
+                    replica,
+                    incarnation,
+                    turn,
+                    result: result.map(|()| rest[1].parse().unwrap()),
+                }
+            }
             "signalled" => {
                 let (replica, incarnation) = replica();
                 Input::Signalled {
@@ -542,6 +569,7 @@ impl Script {
                     },
                 ) => replica == other && kind == asked,
                 (Input::Started { replica, .. }, Input::Started { replica: other, .. })
+                | (Input::Quiesced { replica, .. }, Input::Quiesced { replica: other, .. })
                 | (Input::Signalled { replica, .. }, Input::Signalled { replica: other, .. })
                 | (Input::Killed { replica, .. }, Input::Killed { replica: other, .. }) => replica == other,
                 (Input::EdgeConnected { .. }, Input::EdgeStartFailed { .. }) => true,
@@ -587,6 +615,17 @@ impl Script {
                     result: Ok(()),
                 }]
             }
+            Step::Quiesce {
+                replica,
+                incarnation,
+                turn,
+                ..
+            } => vec![Input::Quiesced {
+                replica,
+                incarnation,
+                turn,
+                result: Ok(0),
+            }],
             Step::Signal {
                 replica, incarnation, ..
             } => vec![

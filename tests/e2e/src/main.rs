@@ -1,12 +1,13 @@
 //! The service the end-to-end tests run: answers HTTP on `PORT` and does on request what services do by accident.
 //!
 //! `GET /pid` its process id, `GET /ready` 200 until `GET /unready`, `GET /exit?CODE` ends it, `GET /print?N` prints N numbered lines,
-//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` answers `E2E_VERSION`. `E2E_MODE` breaks it from its start:
+//! `GET /begin` takes up a job that is in flight until `GET /finish` prints `finished`; `POST /quiesce` has it refuse new ones,
+//! `GET /in-flight` is their number and `GET /metrics` has it as `jobs_in_flight`. `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` answers `E2E_VERSION`. `E2E_MODE` breaks it from its start:
 //! `unready`, `exit-when-ready`, `errors`, `leak`. Prints one line when it starts. Knows nothing of tend.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,16 +17,17 @@ fn main() -> std::io::Result<()> {
     let mode = std::env::var("E2E_MODE").unwrap_or_default();
     let ready = Arc::new(AtomicBool::new(mode != "unready"));
     let leaked = Arc::new(Mutex::new(Vec::new()));
+    let jobs = Arc::new(Jobs::default());
     say(format_args!("service {} listens on {port}", std::process::id()));
     if mode == "leak" {
         let leaked = Arc::clone(&leaked);
         std::thread::spawn(move || leak(&leaked));
     }
     for stream in listener.incoming() {
-        let (ready, leaked) = (Arc::clone(&ready), Arc::clone(&leaked));
+        let (ready, leaked, jobs) = (Arc::clone(&ready), Arc::clone(&leaked), Arc::clone(&jobs));
         let stream = stream?;
         // A client that leaves early ends its own thread and nothing else.
-        std::thread::spawn(move || serve(stream, &ready, &leaked));
+        std::thread::spawn(move || serve(stream, &ready, &leaked, &jobs));
     }
     Ok(())
 }
@@ -35,7 +37,14 @@ fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std::io::Result<()> {
+/// What it does for longer than a request takes.
+#[derive(Default)]
+struct Jobs {
+    in_flight: AtomicU64,
+    quiesced: AtomicBool,
+}
+
+fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &Jobs) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     loop {
@@ -43,7 +52,7 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut body_bytes = 0;
+        let (mut body_bytes, mut last) = (0, false);
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
@@ -51,6 +60,7 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
             if let Some(length) = header.strip_prefix("content-length:") {
                 body_bytes = length.trim().parse().unwrap_or(0);
             }
+            last |= header == "connection: close";
             if header.is_empty() {
                 break;
             }
@@ -64,6 +74,14 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
         match path {
             "/ready" if !ready.load(Ordering::Relaxed) => status = "503 Service Unavailable",
             "/unready" => ready.store(false, Ordering::Relaxed),
+            "/quiesce" if line.starts_with("POST ") => jobs.quiesced.store(true, Ordering::SeqCst),
+            "/quiesce" => status = "405 Method Not Allowed",
+            "/begin" if jobs.quiesced.load(Ordering::SeqCst) => status = "503 Service Unavailable",
+            "/begin" => drop(jobs.in_flight.fetch_add(1, Ordering::SeqCst)),
+            "/finish" => {
+                say(format_args!("finished"));
+                jobs.in_flight.fetch_sub(1, Ordering::SeqCst);
+            }
             "/exit" => end(i32::try_from(number).unwrap_or(1)),
             "/slow" => std::thread::sleep(Duration::from_millis(number)),
             "/print" => (0..number).for_each(|number| say(format_args!("line {number:09}"))),
@@ -86,6 +104,8 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
             _ => {}
         }
         let body = match path {
+            "/in-flight" => jobs.in_flight.load(Ordering::SeqCst).to_string(),
+            "/metrics" => format!("jobs_in_flight {}\n", jobs.in_flight.load(Ordering::SeqCst)),
             "/version" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
             _ => format!("{} {target}\n", std::process::id()),
         };
@@ -94,6 +114,9 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
+        if last {
+            return Ok(());
+        }
     }
 }
 

@@ -159,6 +159,93 @@ fn a_rolling_restart_under_load_fails_no_request() {
     assert!(machine.pids("shop", "web").iter().all(|pid| !before.contains(pid)));
 }
 
+/// How the service of the tests is emptied, by its number alone.
+const QUIESCE: &str = "quiesce: { post: /quiesce, in_flight: /in-flight, deadline: 10m }";
+
+/// Returns a machine with a worker that has one job in flight, and the worker's own port.
+fn with_a_job_in_flight(name: &str, quiesce: &str) -> (Machine, u16) {
+    let machine = Machine::new(name);
+    let port = free_port();
+    let folder = machine.stack("shop", &routed_web(port, "/", &[READY, quiesce]));
+    machine.tend(&["up", &folder]).ok();
+    assert_eq!(get(port, "/begin").unwrap().status, 200);
+    let own = machine.events("replica.started")[0]["data"]["port"].as_u64().unwrap();
+    (machine, u16::try_from(own).unwrap())
+}
+
+/// Begins `tend restart shop/web` and waits until the worker has said that it still has a job in flight.
+fn restart_up_to_the_job(machine: &Machine) -> std::process::Child {
+    let mut command = machine.command("tend", &["restart", "shop/web"]);
+    command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let restart = command.spawn().unwrap();
+    let said = |machine: &Machine| machine.json(&["status", "shop"]).to_string();
+    wait_until("it says what it has in flight", || {
+        said(machine).contains("it has 1 in flight")
+    });
+    restart
+}
+
+#[test]
+fn what_a_worker_has_in_flight_is_finished_before_it_is_stopped() {
+    let (machine, own) = with_a_job_in_flight("quiesce", QUIESCE);
+    let before = machine.pids("shop", "web")[0];
+    let mut restart = restart_up_to_the_job(&machine);
+    assert_eq!(get(own, "/begin").unwrap().status, 503, "it takes no new work");
+    assert!(is_alive(before));
+    assert_eq!(get(own, "/finish").unwrap().status, 200);
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
+    wait_until("the command has ended", || restart.try_wait().unwrap().is_some());
+    let lines = machine.tend(&["logs", "shop/web"]).ok();
+    assert!(lines.contains("finished"), "{lines}");
+    assert_eq!(machine.events("replica.quiesced")[0]["data"]["in_flight"], 0);
+    assert_eq!(machine.events("replica.stopped")[0]["data"]["in_flight"], 0);
+    let steps = machine.events("step.started");
+    let what = |step: &serde_json::Value| step["data"]["what"].as_str().unwrap().to_owned();
+    let stop = steps.iter().find(|step| what(step).starts_with("stop shop/web/1 "));
+    assert_eq!(stop.unwrap()["data"]["in_flight"], 0);
+    assert!(machine.events("replica.quiesce_gave_up").is_empty());
+}
+
+#[test]
+fn a_worker_that_never_has_nothing_in_flight_is_stopped_at_its_deadline_and_the_journal_says_with_how_much() {
+    let quiesce = "quiesce: { post: /quiesce, in_flight: /metrics, metric: jobs_in_flight, deadline: 1s }";
+    let (machine, _) = with_a_job_in_flight("quiesce-deadline", quiesce);
+    let before = machine.pids("shop", "web")[0];
+    machine.tend(&["down", "shop"]).ok();
+    assert!(!is_alive(before));
+    assert_eq!(machine.events("replica.quiesce_gave_up")[0]["data"]["in_flight"], 1);
+    assert_eq!(machine.events("replica.stopped")[0]["data"]["in_flight"], 1);
+    assert!(machine.events("replica.quiesced").is_empty());
+}
+
+#[test]
+fn a_daemon_that_comes_back_empties_the_worker_that_another_began_to() {
+    let (machine, own) = with_a_job_in_flight("quiesce-kill", QUIESCE);
+    let before = machine.pids("shop", "web")[0];
+    let mut restart = restart_up_to_the_job(&machine);
+    let daemon = machine.daemon();
+    kill(daemon);
+    wait_until("the daemon is gone", || !is_alive(daemon));
+    wait_until("the command has ended", || restart.try_wait().unwrap().is_some());
+    machine.start_daemon();
+    wait_until("the next one asks too", || {
+        machine
+            .json(&["status", "shop"])
+            .to_string()
+            .contains("it has 1 in flight")
+    });
+    assert!(is_alive(before));
+    assert_eq!(get(own, "/finish").unwrap().status, 200);
+    wait_until("it was replaced", || {
+        !is_alive(before) && machine.states("shop", "web") == ["ready"]
+    });
+    assert_eq!(machine.events("replica.quiesced")[0]["data"]["in_flight"], 0);
+}
+
 #[test]
 fn a_restart_on_schedule_happens_by_itself() {
     let machine = Machine::new("schedule");

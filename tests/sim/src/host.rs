@@ -1,9 +1,10 @@
 //! The fake host: processes with their shims, how they ended, and the fake edge. Does what it is told; decides and checks nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tend_base::Mono;
-use tend_core::model::ReplicaId;
+use tend_core::model::{Quiesce, ReplicaId};
 use tend_core::observed::{Endpoints, Exit, StopReason};
 
 use crate::scenario::MEMORY;
@@ -27,6 +28,14 @@ pub(crate) struct Process {
     pub(crate) leak: u64,
     /// A daemon had it told to end, and why.
     pub(crate) asked: Option<StopReason>,
+    /// How it is emptied by the definition it was started from.
+    pub(crate) quiesce: Option<Quiesce>,
+    /// Things it has in flight until it takes no new work.
+    pub(crate) work: u64,
+    /// How long each of them takes from then on, one after the other; none when that never ends.
+    pub(crate) work_takes: Option<Duration>,
+    /// When it was first told to take no new work.
+    pub(crate) quiesced_at: Option<Mono>,
 }
 
 /// How a process ended, as its shim keeps it until the daemon has it in the journal.
@@ -118,6 +127,15 @@ impl Host {
 }
 
 impl Process {
+    /// Returns how much it really has in flight now.
+    pub(crate) fn in_flight(&self, now: Mono) -> u64 {
+        let Some((at, takes)) = self.quiesced_at.zip(self.work_takes) else {
+            return self.work;
+        };
+        let done = now.since(at).as_micros() / takes.as_micros().max(1);
+        self.work.saturating_sub(u64::try_from(done).unwrap_or(u64::MAX))
+    }
+
     /// Returns whether it would answer a probe well now; none while it does not answer at all.
     pub(crate) fn answers(&self, now: Mono) -> Option<bool> {
         if now < self.hung_until {

@@ -90,8 +90,12 @@ pub(crate) fn step(step: &Step, context: &Context<'_>) -> Rule {
         } => {
             a_stop_has_a_true_reason(replica, *incarnation, *why, context)?;
             a_stop_on_purpose_takes_at_most_one_replica_out(replica, *why, context)?;
-            a_replica_is_drained_before_it_is_told_to_go(replica, *incarnation, context)
+            a_replica_is_drained_before_it_is_told_to_go(replica, *incarnation, context)?;
+            what_is_in_flight_is_finished_before_a_stop_on_purpose(replica, *incarnation, *why, context)
         }
+        Step::Quiesce {
+            replica, incarnation, ..
+        } => no_client_meets_a_replica_that_takes_no_new_work(replica, *incarnation, context),
         Step::Kill {
             replica,
             incarnation,
@@ -371,6 +375,57 @@ fn a_replica_is_drained_before_it_is_told_to_go(replica: &ReplicaId, incarnation
         return Err(Violation::new("a_replica_is_drained_before_it_is_told_to_go", what));
     }
     Ok(())
+}
+
+/// A replica that is to be quiesced is sent its stop signal on purpose when it really has nothing in flight, or has had its deadline.
+fn what_is_in_flight_is_finished_before_a_stop_on_purpose(
+    replica: &ReplicaId,
+    incarnation: u64,
+    why: StopReason,
+    context: &Context<'_>,
+) -> Rule {
+    let process = context.host.processes.get(&incarnation);
+    let Some((process, quiesce)) =
+        process.and_then(|process| process.quiesce.as_ref().map(|quiesce| (process, quiesce)))
+    else {
+        return Ok(());
+    };
+    // The daemon that had it started may have been killed before anything of its service was on the disk.
+    let kept = context.store.document("replica", &replica.to_string());
+    let kept = kept.is_some_and(|kept| !kept["quiesce"].is_null());
+    if !kept && context.world.definition(replica).is_none() {
+        return Ok(());
+    }
+    let told = context.monitor.quiesced.get(&incarnation);
+    let late = told.is_some_and(|told| context.now >= *told + quiesce.deadline);
+    let empty = process.quiesced_at.is_some() && process.in_flight(context.now) == 0;
+    if is_on_purpose(why) && !late && !empty {
+        let what = format!(
+            "{replica} ({incarnation}) is told to go with {} in flight, {}",
+            process.in_flight(context.now),
+            match told {
+                Some(told) => format!("{:?} after it was told to take no new work", context.now.since(*told)),
+                None => "and it was never told to take no new work".to_owned(),
+            }
+        );
+        return Err(Violation::new(
+            "what_is_in_flight_is_finished_before_a_stop_on_purpose",
+            what,
+        ));
+    }
+    Ok(())
+}
+
+/// A replica is told to take no new work once the edge sends it none, or had ten seconds to stop.
+fn no_client_meets_a_replica_that_takes_no_new_work(
+    replica: &ReplicaId,
+    incarnation: u64,
+    context: &Context<'_>,
+) -> Rule {
+    a_replica_is_drained_before_it_is_told_to_go(replica, incarnation, context).map_err(|violation| Violation {
+        invariant: "no_client_meets_a_replica_that_takes_no_new_work",
+        ..violation
+    })
 }
 
 /// The edge is told only of replicas that run, were ready by all that is known, and were not told to go.

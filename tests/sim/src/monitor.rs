@@ -67,6 +67,8 @@ pub(crate) struct Monitor {
     pub(crate) incarnation_last: u64,
     /// What the edge served when the daemon came back, and must go on to serve: until its first publication.
     pub(crate) must_stay: Vec<Endpoint>,
+    /// When the daemon that lives now first had a life take no new work, by incarnation.
+    pub(crate) quiesced: BTreeMap<u64, Mono>,
     /// Recorded steps in the present second.
     pub(crate) steps_in_second: (u64, u64),
 }
@@ -257,6 +259,7 @@ impl Monitor {
             Input::Prepared { service, .. } => StepKey::Prepare(service.clone()),
             Input::Started { replica, .. } => StepKey::Start(replica.clone()),
             Input::Probed { replica, kind, .. } => StepKey::Probe(replica.clone(), *kind),
+            Input::Quiesced { replica, .. } => StepKey::Quiesce(replica.clone()),
             Input::Signalled { replica, .. } => StepKey::Signal(replica.clone()),
             Input::Killed { replica, .. } => StepKey::Kill(replica.clone()),
             Input::ShimReplaced { replica, .. } => StepKey::ReplaceShim(replica.clone()),
@@ -320,6 +323,9 @@ impl Monitor {
                 known.leaving.get_or_insert((*why, now));
                 known.told_in.get_or_insert(transaction);
             }
+            Step::Quiesce { incarnation, .. } => {
+                self.quiesced.entry(*incarnation).or_insert(now);
+            }
             Step::Publish { .. } => self.must_stay.clear(),
             _ => {}
         }
@@ -328,6 +334,7 @@ impl Monitor {
     /// The daemon was killed: nobody has been told anything yet.
     pub(crate) fn daemon_died(&mut self, lost: &[u64]) {
         self.performing.clear();
+        self.quiesced.clear();
         self.incarnation_last = 0;
         for known in self.known.values_mut() {
             // What had ended is in the documents, or is told again, and then has waited by another clock.

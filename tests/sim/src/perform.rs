@@ -6,7 +6,7 @@ use tend_base::Mono;
 use tend_core::controller::Input;
 use tend_core::model::ReplicaId;
 use tend_core::observed::{Endpoints, Exit, StartFailure, StopReason};
-use tend_core::plan::{Launch, ProbeKind, Step};
+use tend_core::plan::{Launch, ProbeKind, QuiesceTurn, Step};
 
 use crate::deploys::Flaw;
 use crate::host::Process;
@@ -15,6 +15,9 @@ use crate::run::{Event, Simulation};
 use crate::scenario::Fault;
 
 const SIGKILL: i32 = 9;
+
+/// How long the daemon waits for an answer when it asks what is in flight.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 impl Simulation {
     pub(crate) fn perform(&mut self, step: Step) {
@@ -50,6 +53,12 @@ impl Simulation {
                 timeout,
                 ..
             } => self.probe(replica, incarnation, kind, timeout),
+            Step::Quiesce {
+                replica,
+                incarnation,
+                turn,
+                ..
+            } => self.quiesce(replica, incarnation, turn),
             Step::Signal {
                 replica,
                 incarnation,
@@ -165,6 +174,8 @@ impl Simulation {
         }
         let profile = self.scenario.profiles[&replica.service_id()].clone();
         let warm_up = self.random.millis(profile.warm_up_ms.clone());
+        let world = self.world();
+        let quiesce = world.and_then(|world| world.definition(&replica)?.quiesce.clone());
         let process = Process {
             replica: replica.clone(),
             pid: 0,
@@ -179,6 +190,10 @@ impl Simulation {
             memory: 0,
             leak: 0,
             asked: None,
+            quiesce,
+            work: self.random.number(0..4),
+            work_takes: profile.work_ms.clone().map(|takes| self.random.millis(takes)),
+            quiesced_at: None,
         };
         let pid = match self.host.start(incarnation, process) {
             Ok(pid) => pid,
@@ -258,6 +273,33 @@ impl Simulation {
                 replica,
                 incarnation,
                 kind,
+                result,
+            },
+        );
+    }
+
+    fn quiesce(&mut self, replica: ReplicaId, incarnation: u64, turn: QuiesceTurn) {
+        let now = self.now;
+        let process = self.host.processes.get_mut(&incarnation);
+        let (delay, result) = match process {
+            None => (Duration::from_micros(200), Err("connection refused".to_owned())),
+            Some(process) if process.answers(now).is_none() => (ANSWER_MAX, Err("no answer".to_owned())),
+            Some(process) if process.answers(now) == Some(false) => {
+                (Duration::from_millis(1), Err("status 503".to_owned()))
+            }
+            Some(process) => {
+                if turn != QuiesceTurn::Ask {
+                    process.quiesced_at.get_or_insert(now);
+                }
+                (Duration::from_millis(1), Ok(process.in_flight(now)))
+            }
+        };
+        self.tell(
+            delay,
+            Input::Quiesced {
+                replica,
+                incarnation,
+                turn,
                 result,
             },
         );

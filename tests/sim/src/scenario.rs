@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
-    Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
+    Quiesce, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
     StackSource, Stop, Strategy, Update, WhenBehind, Workload,
 };
 
@@ -72,6 +72,8 @@ pub struct Profile {
     pub job_ms: Option<Range<u64>>,
     /// So many of a thousand processes end badly soon after their start, while faults are on.
     pub crashes_early: u64,
+    /// How long one thing in flight takes once no new work is taken, milliseconds; none when that never ends.
+    pub work_ms: Option<Range<u64>>,
     /// So many of a thousand prepare commands fail, while faults are on.
     pub prepare_fails: u64,
 }
@@ -235,6 +237,12 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         count => Replicas::Count(count.min(4) as u32),
     };
     let first = random.millis(50..1000);
+    let quiesce = (port != Port::None && random.chance(300)).then(|| Quiesce {
+        path: "/quiesce".to_owned(),
+        in_flight_path: "/in-flight".to_owned(),
+        in_flight_metric: None,
+        deadline: random.millis(1000..8000),
+    });
     Service {
         name,
         workload: Workload::Process(Process {
@@ -282,7 +290,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         rollback: Update::default(),
         strategy: Strategy::default(),
         smoke: Vec::new(),
-        quiesce: None,
+        quiesce,
     }
 }
 
@@ -305,5 +313,8 @@ fn profile(random: &mut Random, job: bool) -> Profile {
         job_ms: job.then(|| random.pick(&[1..50, 500..3000]).clone()),
         crashes_early: *random.pick(&[0, 0, 200, 900]),
         prepare_fails: *random.pick(&[0, 300]),
+        work_ms: random
+            .pick(&[Some(1..50), Some(100..2000), Some(1000..8000), None])
+            .clone(),
     }
 }

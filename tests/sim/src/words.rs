@@ -37,6 +37,14 @@ pub(crate) fn input(input: &Input) -> String {
         } => {
             format!("{} of {replica} ({incarnation}): {}", kind.text(), outcome(result))
         }
+        Input::Quiesced {
+            replica,
+            incarnation,
+            result,
+            ..
+        } => {
+            format!("in flight of {replica} ({incarnation}): {}", outcome(result))
+        }
         Input::Signalled {
             replica,
             incarnation,
@@ -75,6 +83,7 @@ pub(crate) fn input(input: &Input) -> String {
 pub(crate) fn incarnation(step: &Step) -> String {
     match step {
         Step::Start { incarnation, .. }
+        | Step::Quiesce { incarnation, .. }
         | Step::Signal { incarnation, .. }
         | Step::Kill { incarnation, .. }
         | Step::ReplaceShim { incarnation, .. } => format!(" ({incarnation})"),

@@ -11,7 +11,7 @@ use tend_base::{Mono, Now};
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
 use crate::model::{Port, ReplicaId, ServiceId, StackName};
-use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, Replica, StartFailure, StopReason};
+use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
 /// What has to be kept again.
@@ -26,9 +26,6 @@ pub(super) struct Dirty {
     pub(super) edge: bool,
     pub(super) machine: bool,
 }
-
-/// An edge that was connected for so long has come up well; one that was lost sooner counts as a start that failed.
-const EDGE_LASTED_MIN: Duration = Duration::from_secs(1);
 
 /// What is known of a process found running.
 struct Found {
@@ -62,6 +59,7 @@ impl Replica {
         (self.restart_requested, self.restart_follows) = (false, false);
         self.completed = false;
         (self.served_before, self.signalled_before) = (false, false);
+        self.quiescing = QuiesceFacts::default();
     }
 
     pub(super) fn probe_mut(&mut self, kind: ProbeKind) -> &mut ProbeFacts {
@@ -135,6 +133,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.in_flight.remove(&StepKey::Probe(replica.clone(), kind));
                 self.probed(&replica, incarnation, kind, result, now, reaction);
             }
+            Input::Quiesced {
+                replica,
+                incarnation,
+                turn,
+                result,
+            } => self.quiesced(&replica, incarnation, turn, result, reaction),
             Input::Signalled { replica, result, .. } => self.finish(StepKey::Signal(replica), &result, reaction),
             Input::Killed {
                 replica: id,
@@ -203,34 +207,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 (edge.failed, edge.ended_at) = (Some((now.mono, why)), Some(now.mono));
                 edge.failures += 1;
             }
-            Input::EdgeConnected { serving } => {
-                self.finish(StepKey::StartEdge, &Ok(()), reaction);
-                let edge = &mut self.world.edge;
-                edge.connected_since = Some(now.mono);
-                (edge.connected, edge.failed, edge.serving) = (true, None, serving);
-                edge.generation = edge.generation.max(serving);
-                // Whatever it serves was made by an earlier daemon or for an earlier edge: say it again.
-                (edge.published, edge.publish_failed) = (None, None);
-                reaction
-                    .entries
-                    .push(Entry::new(self.daemon.clone(), Kind::EdgeStarted).with(json!({ "serving": serving })));
-            }
-            Input::EdgeServing { generation } => {
-                self.world.edge.serving = self.world.edge.serving.max(generation);
-                let entry = Entry::new(self.daemon.clone(), Kind::EdgeServing);
-                reaction.entries.push(entry.with(json!({ "snapshot": generation })));
-            }
-            Input::EdgeLost => {
-                let edge = &mut self.world.edge;
-                if std::mem::take(&mut edge.connected) {
-                    edge.published = None;
-                    let since = edge.connected_since.take();
-                    let lasted = since.is_some_and(|since| now.mono.since(since) >= EDGE_LASTED_MIN);
-                    edge.failures = if lasted { 0 } else { edge.failures + 1 };
-                    edge.ended_at = Some(now.mono);
-                    reaction.entries.push(Entry::new(self.daemon.clone(), Kind::EdgeLost));
-                }
-            }
+            Input::EdgeConnected { serving } => self.edge_connected(serving, now, reaction),
+            Input::EdgeServing { generation } => self.edge_serving(generation, reaction),
+            Input::EdgeLost => self.edge_lost(now, reaction),
             Input::Adopted {
                 replica,
                 incarnation,
@@ -301,9 +280,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
     fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
+        let quiesce = self.world.definition(id).and_then(|service| service.quiesce.clone());
         let facts = self.world.replicas.entry(id.clone()).or_default();
         if facts.incarnation < incarnation {
             facts.became(incarnation);
+            // Perhaps not of the definition it was started from, which nobody wrote down: better asked in vain than not at all.
+            facts.quiesce = quiesce.or(facts.quiesce.take());
         }
         if facts.incarnation > incarnation || facts.phase != Phase::Starting {
             // Old news: another life is known already, or the end of this one was reported while the host was looked at.
@@ -366,6 +348,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     pub(super) fn advance(&mut self, now: Now, reaction: &mut Reaction) {
         let ids: Vec<ReplicaId> = self.world.replicas.keys().cloned().collect();
         for id in ids {
+            self.keep_quiesce(&id);
             let Some(service) = self.world.definition(&id) else {
                 continue;
             };
@@ -467,14 +450,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
     }
 
-    fn current(&mut self, id: &ReplicaId, incarnation: u64) -> Option<&mut Replica> {
+    pub(super) fn current(&mut self, id: &ReplicaId, incarnation: u64) -> Option<&mut Replica> {
         self.world
             .replicas
             .get_mut(id)
             .filter(|replica| replica.incarnation == incarnation)
     }
 
-    fn entry(&self, kind: Kind, id: &ReplicaId, incarnation: u64, data: serde_json::Value) -> Entry {
+    pub(super) fn entry(&self, kind: Kind, id: &ReplicaId, incarnation: u64, data: serde_json::Value) -> Entry {
         Entry::new(self.daemon.clone(), kind)
             .on(Subject::from(id.clone()).incarnation(incarnation))
             .with(data)
@@ -680,6 +663,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.failures = 0;
         }
         let killed = matches!(replica.phase, Phase::Stopping { killed: true, .. });
+        let in_flight = replica.quiescing.evidence();
         if asked == Some(StopReason::Changed) {
             // Another definition begins with a clean record.
             (replica.failures, replica.start_failure, replica.completed) = (0, None, false);
@@ -706,7 +690,10 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             _ => exit.to_string(),
         };
         if expected {
-            let data = json!({ "exit": text, "uptime_ms": millis(uptime), "killed": killed });
+            let mut data = json!({ "exit": text, "uptime_ms": millis(uptime), "killed": killed });
+            if let Some(in_flight) = in_flight {
+                data["in_flight"] = in_flight;
+            }
             reaction
                 .entries
                 .push(self.entry(Kind::ReplicaStopped, id, incarnation, data));
@@ -773,7 +760,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

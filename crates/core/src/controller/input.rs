@@ -6,7 +6,7 @@ use crate::deployment::{Act, Outcome, Purpose};
 use crate::journal::Principal;
 use crate::model::{Release, ReplicaId, ServiceId, Stack, StackName};
 use crate::observed::{Exit, Lived, StartFailure};
-use crate::plan::ProbeKind;
+use crate::plan::{ProbeKind, QuiesceTurn};
 
 /// One thing that happened. Wishes come first, then outcomes of steps, then what the host shows by itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +108,17 @@ pub enum Input {
         kind: ProbeKind,
         /// What the failure was.
         result: Result<(), String>,
+    },
+    /// Outcome of [`crate::plan::Step::Quiesce`].
+    Quiesced {
+        /// Which.
+        replica: ReplicaId,
+        /// Which life.
+        incarnation: u64,
+        /// What it was told and asked.
+        turn: QuiesceTurn,
+        /// How much it has in flight, or why that is not known.
+        result: Result<u64, String>,
     },
     /// Outcome of [`crate::plan::Step::Signal`].
     Signalled {

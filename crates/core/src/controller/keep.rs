@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::{ServiceId, Stop};
+use crate::model::{Quiesce, ServiceId, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
 
@@ -37,6 +37,8 @@ struct Kept {
     completed: bool,
     /// How it is stopped when its definition is gone.
     stop: Option<Stop>,
+    /// How it is emptied before that.
+    quiesce: Option<Quiesce>,
     last_exit: Option<LastExit>,
 }
 
@@ -60,6 +62,7 @@ impl From<&Replica> for Kept {
             restart_follows: replica.restart_follows,
             completed: replica.completed,
             stop: replica.stop.clone(),
+            quiesce: replica.quiesce.clone(),
             last_exit: replica.last_exit.clone(),
         }
     }
@@ -82,6 +85,7 @@ impl From<Kept> for Replica {
             restart_follows: kept.restart_follows,
             completed: kept.completed,
             stop: kept.stop,
+            quiesce: kept.quiesce,
             last_exit: kept.last_exit,
             ..Self::default()
         }

@@ -13,10 +13,12 @@
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
 mod deploy;
+mod edge;
 mod fold;
 mod input;
 mod keep;
 mod ports;
+mod quiesce;
 mod rehearse;
 mod wish;
 
@@ -28,7 +30,7 @@ use tend_base::{Mono, Now, Wall};
 use crate::deployment::Deployment;
 use crate::journal::{Entry, Kind, Principal, Subject};
 use crate::model::{ReplicaId, StackName};
-use crate::observed::{Phase, StopReason};
+use crate::observed::{Phase, QuiesceFacts, StopReason};
 use crate::plan::{Step, StepKey};
 use crate::world::World;
 
@@ -239,6 +241,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     {
                         reaction.entries.push(self.over_memory(replica, *incarnation));
                     }
+                    if let Step::Signal {
+                        replica, incarnation, ..
+                    } = &step
+                    {
+                        reaction.entries.extend(self.quiesce_ended(replica, *incarnation, now));
+                    }
                     if step.is_recorded() {
                         reaction.entries.push(self.step_entry(Kind::StepStarted, &step));
                     }
@@ -266,9 +274,16 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     }
 
     fn step_entry(&self, kind: Kind, step: &Step) -> Entry {
+        let mut data = json!({ "what": step.to_string(), "undo": step.undo() });
+        if let Step::Signal { replica, .. } = step
+            && let Some(replica) = self.world.replicas.get(replica)
+            && let Some(in_flight) = replica.quiescing.evidence()
+        {
+            data["in_flight"] = in_flight;
+        }
         Entry::new(self.daemon.clone(), kind)
             .on(subject_of(&step.key()))
-            .with(json!({ "what": step.to_string(), "undo": step.undo() }))
+            .with(data)
     }
 
     fn begin_drain(&mut self, id: &ReplicaId, reason: StopReason, now: Now, reaction: &mut Reaction) -> bool {
@@ -286,6 +301,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         replica.stop_reason = Some(reason);
         replica.in_flight = None;
+        replica.quiescing = QuiesceFacts::default();
         self.dirty.replicas.insert(id.clone());
         let subject = Subject::from(id.clone()).incarnation(replica.incarnation);
         let entry = Entry::new(self.daemon.clone(), Kind::ReplicaStopping).on(subject);
@@ -301,6 +317,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 incarnation,
                 launch,
             } => {
+                let quiesce = self.world.definition(id).and_then(|service| service.quiesce.clone());
                 let replica = self.world.replicas.entry(id.clone()).or_default();
                 assert!(!replica.is_up(), "{id} is started while it is {:?}", replica.phase);
                 replica.phase = Phase::Starting;
@@ -317,6 +334,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 replica.shim_lost = false;
                 replica.completed = false;
                 replica.in_flight = None;
+                (replica.quiesce, replica.quiescing) = (quiesce, QuiesceFacts::default());
                 (replica.memory, replica.cpu_permille) = (None, None);
                 self.world.incarnation_last = self.world.incarnation_last.max(*incarnation);
                 self.dirty.machine = true;
@@ -326,6 +344,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 if let Some(facts) = self.world.replicas.get_mut(id).map(|replica| replica.probe_mut(*kind)) {
                     facts.asking = true;
                     facts.asked = Some(now.mono);
+                }
+            }
+            Step::Quiesce { replica: id, .. } => {
+                if let Some(facts) = self.world.replicas.get_mut(id).map(|replica| &mut replica.quiescing) {
+                    facts.since.get_or_insert(now.mono);
+                    (facts.asked, facts.asking) = (Some(now.mono), true);
                 }
             }
             Step::Signal { replica: id, why, .. } => {
@@ -395,6 +419,7 @@ fn subject_of(key: &StepKey) -> Subject {
         StepKey::Prepare(service) | StepKey::Verify(service) => service.clone().into(),
         StepKey::Start(id)
         | StepKey::Probe(id, _)
+        | StepKey::Quiesce(id)
         | StepKey::Signal(id)
         | StepKey::Kill(id)
         | StepKey::ReplaceShim(id) => id.clone().into(),

@@ -9,7 +9,7 @@ use tend_base::{Mono, Now};
 use super::{Chapter, Controller, Input};
 use crate::model::StackName;
 use crate::observed::{Exit, Phase};
-use crate::plan::{Plan, PlannedStep, Step, StepKey};
+use crate::plan::{Plan, PlannedStep, QuiesceTurn, Step, StepKey};
 
 /// More inputs than this and the rehearsal is stopped: no stack needs so many, so the chapters would not come to rest.
 const INPUTS_MAX: usize = 100_000;
@@ -104,6 +104,12 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     incarnation: world.replicas.get(id).map_or(0, |replica| replica.incarnation),
                     kind: *kind,
                     result: Ok(()),
+                }),
+                StepKey::Quiesce(id) => inputs.push(Input::Quiesced {
+                    replica: id.clone(),
+                    incarnation: world.replicas.get(id).map_or(0, |replica| replica.incarnation),
+                    turn: QuiesceTurn::Ask,
+                    result: Ok(0),
                 }),
                 StepKey::Act(stack, act) => inputs.push(Input::Acted {
                     stack: stack.clone(),
@@ -213,6 +219,17 @@ impl<C: AsRef<[Box<dyn Chapter>]> + Clone> Controller<C> {
                     result: Ok(()),
                 }]
             }
+            Step::Quiesce {
+                replica,
+                incarnation,
+                turn,
+                ..
+            } => vec![Input::Quiesced {
+                replica,
+                incarnation,
+                turn,
+                result: Ok(0),
+            }],
             Step::Signal {
                 replica, incarnation, ..
             } => vec![

@@ -84,7 +84,11 @@ kinds! {
     ReplicaRecovered = "replica.recovered",
     /// A replica was told to end. Data: reason, signal.
     ReplicaStopping = "replica.stopping",
-    /// A replica that was told to end has ended, with its whole process tree. Data: exit, after_ms, killed.
+    /// A replica has nothing in flight by its own word, and is stopped. Data: in_flight, after_ms since it was told to take no new work.
+    ReplicaQuiesced = "replica.quiesced",
+    /// A replica still has work in flight, or did not say, and is stopped: its deadline is over. Data: in_flight as it last said, error, after_ms.
+    ReplicaQuiesceGaveUp = "replica.quiesce_gave_up",
+    /// A replica that was told to end has ended, with its whole process tree. Data: exit, after_ms, killed, in_flight where it is quiesced.
     ReplicaStopped = "replica.stopped",
     /// The daemon came back and took over a running replica by evidence. Data: pid, start_time, exe.
     ReplicaAdopted = "replica.adopted",

@@ -513,6 +513,7 @@ fn in_columns(step: &Step) -> (String, String, String) {
         Step::Prepare { service, .. } | Step::Verify { service, .. } => service.to_string(),
         Step::Start { replica, .. }
         | Step::Probe { replica, .. }
+        | Step::Quiesce { replica, .. }
         | Step::Signal { replica, .. }
         | Step::Kill { replica, .. }
         | Step::ReplaceShim { replica, .. } => replica.to_string(),

@@ -186,8 +186,8 @@ pub(super) fn stages(world: &World, stack: &StackName) -> Stages {
                 stages.insert((id.clone(), Stage::Ready), (state, message));
             }
             Phase::Stopping { signalled: None, .. } => {
-                let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);
-                stages.insert((id.clone(), Stage::Drain), (StageState::Begun, text(reason)));
+                let message = replica.why_stopping().unwrap_or_default();
+                stages.insert((id.clone(), Stage::Drain), (StageState::Begun, message));
             }
             Phase::Stopping { .. } => {
                 let reason = replica.stop_reason.map(tend_core::observed::StopReason::text);

@@ -4,6 +4,7 @@
 
 mod act;
 mod probe;
+mod quiesce;
 mod start;
 
 use std::process::{Command as Program, Stdio};
@@ -105,6 +106,21 @@ impl Performer {
                     replica,
                     incarnation,
                     kind,
+                    result,
+                })
+            }
+            Step::Quiesce {
+                replica,
+                incarnation,
+                port,
+                quiesce,
+                turn,
+            } => {
+                let result = quiesce::perform(port, &quiesce, turn).await;
+                Some(Input::Quiesced {
+                    replica,
+                    incarnation,
+                    turn,
                     result,
                 })
             }
@@ -387,6 +403,17 @@ fn failed(step: &Step, why: &str) -> Input {
             kind,
             ..
         } => probed(replica, incarnation, kind, result),
+        Step::Quiesce {
+            replica,
+            incarnation,
+            turn,
+            ..
+        } => Input::Quiesced {
+            replica,
+            incarnation,
+            turn,
+            result: Err(why.to_owned()),
+        },
         Step::Signal {
             replica, incarnation, ..
         } => Input::Signalled {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tend_base::without_os_numbers;
 use tend_core::model::ReplicaId;
@@ -24,10 +24,24 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer longer than this is not read on: its head has told all.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
+/// The most that is read of an answer that is wanted whole: far more than a page of metrics has.
+const WHOLE_BYTES_MAX: usize = 4 << 20;
+
 /// Asks `GET path`; any status from 200 to 399 is a success.
 pub(super) async fn http(port: u16, path: &str, timeout: Duration) -> Result<(), String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let response = within(timeout, get(address, &format!("127.0.0.1:{port}"), path, None)).await?;
+    let response = within(
+        timeout,
+        request(
+            Method::GET,
+            address,
+            &format!("127.0.0.1:{port}"),
+            path,
+            None,
+            Body::Begin,
+        ),
+    )
+    .await?;
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         Ok(())
@@ -74,7 +88,7 @@ pub(super) async fn ask(question: &Question<'_>) -> Result<Answer, String> {
         header,
         timeout,
     } = *question;
-    let response = within(timeout, get(address, host, path, header)).await;
+    let response = within(timeout, request(Method::GET, address, host, path, header, Body::Begin)).await;
     let response = response.map_err(|why| match why.starts_with("GET ") {
         true => why,
         false => format!("GET {path}: {why}"),
@@ -96,7 +110,11 @@ pub(super) async fn through_edge(address: SocketAddr, host: Option<&str>, path: 
         address
     };
     let host = host.map_or_else(|| reached.to_string(), str::to_owned);
-    let response = within(VERIFY_TIMEOUT, get(reached, &host, path, None)).await?;
+    let response = within(
+        VERIFY_TIMEOUT,
+        request(Method::GET, reached, &host, path, None, Body::Begin),
+    )
+    .await?;
     let replica = response
         .headers()
         .get(REPLICA_HEADER)
@@ -105,11 +123,23 @@ pub(super) async fn through_edge(address: SocketAddr, host: Option<&str>, path: 
     parsed.ok_or_else(|| format!("the edge answered {} and no replica did", response.status()))
 }
 
-async fn get(
+/// How much of an answer's body is wanted.
+#[derive(Clone, Copy)]
+pub(super) enum Body {
+    /// As much as tells; that it broke off does not matter.
+    Begin,
+    /// All of it, since a part would mean something else.
+    Whole,
+}
+
+/// Makes a request without a body and reads the answer, as much of its body as is read.
+pub(super) async fn request(
+    method: Method,
     address: SocketAddr,
     host: &str,
     path: &str,
     header: Option<(&'static str, &str)>,
+    wanted: Body,
 ) -> Result<Response<Vec<u8>>, String> {
     let stream = TcpStream::connect(address)
         .await
@@ -119,7 +149,7 @@ async fn get(
         .map_err(|error| error.to_string())?;
     // The connection is driven beside the request and ends with it.
     let driver = tokio::spawn(connection);
-    let mut request = Request::get(path);
+    let mut request = Request::builder().method(&method).uri(path);
     if let Some((name, value)) = header {
         request = request.header(name, value);
     }
@@ -133,15 +163,21 @@ async fn get(
         let response = sender
             .send_request(request)
             .await
-            .map_err(|error| format!("GET {path}: {error}"))?;
+            .map_err(|error| format!("{method} {path}: {error}"))?;
         let (parts, mut body) = response.into_parts();
         let mut read = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            if let Some(data) = frame.data_ref() {
-                read.extend_from_slice(data);
+        while let Some(frame) = body.frame().await {
+            match (frame, wanted) {
+                (Ok(frame), _) => read.extend(frame.data_ref().into_iter().flatten()),
+                (Err(_), Body::Begin) => break,
+                (Err(error), Body::Whole) => return Err(format!("the answer to {method} {path} broke off: {error}")),
             }
-            if read.len() > BODY_BYTES_MAX {
-                break;
+            match wanted {
+                Body::Begin if read.len() > BODY_BYTES_MAX => break,
+                Body::Whole if read.len() > WHOLE_BYTES_MAX => {
+                    return Err(format!("the answer to {method} {path} is longer than 4 MiB"));
+                }
+                _ => {}
             }
         }
         Ok(Response::from_parts(parts, read))
@@ -151,7 +187,8 @@ async fn get(
     answer
 }
 
-async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+/// Ends what takes too long, and words its failure for a person.
+pub(super) async fn within<T>(timeout: Duration, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let late = || format!("no answer within {}", tend_base::format_duration(timeout));
     tokio::time::timeout(timeout, what)
         .await
