@@ -27,7 +27,8 @@ fn seeds_differ_and_together_know_every_fault() {
     }));
 }
 
-/// Seeds of the chapter `deploy` that once broke a rule, with what was wrong.
+/// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
+/// are made in the same way; what it taught is told here and in the rules.
 const BROKEN_ONCE: [(u64, &str); 8] = [
     (
         16,
