@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod deploy;
 mod deploy_broken;
+mod deploy_kills;
 mod deploy_rig;
 mod kills;
 mod ports;
