@@ -163,9 +163,9 @@ impl Walk {
     fn walk(&mut self, more: &[&str]) -> Vec<Point> {
         let steps = self.deploy(&BTreeSet::new(), more);
         let todo: BTreeSet<Point> = steps.iter().cloned().collect();
-        println!("{} steps, {} of them different:", steps.len(), todo.len());
+        tell(format_args!("{} steps, {} of them different:", steps.len(), todo.len()));
         for step in &steps {
-            println!("  {step}");
+            tell(format_args!("  {step}"));
         }
         let before = self.ends.len();
         let mut in_vain = 0;
@@ -175,13 +175,16 @@ impl Walk {
             in_vain = if self.kills == kills { in_vain + 1 } else { 0 };
         }
         let left: Vec<&Point> = todo.difference(&self.walked).collect();
-        println!("not met again: {left:?}");
+        tell(format_args!("not met again: {left:?}"));
         // How often the edge is told depends on how quickly replicas come and go; all else is the same each time.
         assert!(
             left.iter().all(|point| point.ends_with(": route")),
             "never came up again: {left:#?}"
         );
-        println!("each of them walked in {} deploys", self.ends.len() - before);
+        tell(format_args!(
+            "each of them walked in {} deploys",
+            self.ends.len() - before
+        ));
         steps
     }
 
@@ -232,7 +235,7 @@ impl Walk {
         // Whatever else had begun and not ended was met by the same kill.
         let met: Vec<Point> = follower.under_way.iter().map(|(_, point)| point.clone()).collect();
         let state = if met.contains(point) { "under way" } else { "just ended" };
-        println!("killed at {point} [{state}]");
+        tell(format_args!("killed at {point} [{state}]"));
         self.walked.insert(point.clone());
         self.walked.extend(met);
         self.kills += 1;
@@ -247,7 +250,10 @@ impl Walk {
             "undone" => assert!(!end["why"].is_null(), "{end}"),
             other => panic!("{other} is no end of a deploy that begins well: {end}"),
         }
-        println!("{version}: {result} {}", end["why"].as_str().unwrap_or_default());
+        tell(format_args!(
+            "{version}: {result} {}",
+            end["why"].as_str().unwrap_or_default()
+        ));
         self.shop.assert_only(&self.running, &result);
         let releases = self.shop.releases();
         assert_eq!(releases["deployment"], Value::Null, "the lock is free");
@@ -279,6 +285,14 @@ impl Walk {
         );
         self.ends.push(result);
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "which steps were walked is what a reader of this test wants to see"
+)]
+fn tell(text: std::fmt::Arguments<'_>) {
+    println!("{text}");
 }
 
 fn read(path: &Path) -> String {
@@ -325,7 +339,12 @@ fn a_deploy_whose_daemon_is_killed_at_any_step_is_finished_or_undone_and_says_wh
     let back = walk.walk(&["--confirm", "1s"]);
     assert_has(&back, &["undoing", "finishing undone", "ended undone"]);
     let versions = client.versions();
-    println!("{} kills; clients met {versions:?}", walk.kills);
+    let met: BTreeSet<String> = versions.into_iter().collect();
+    tell(format_args!(
+        "{} kills in {} deploys; clients met {met:?}",
+        walk.kills,
+        walk.ends.len()
+    ));
     for result in ["committed", "undone"] {
         assert!(walk.ends.iter().any(|end| end == result), "no deploy ended {result}");
     }
