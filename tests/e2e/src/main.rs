@@ -1,8 +1,8 @@
 //! The service the end-to-end tests run: answers HTTP on `PORT` and does on request what services do by accident.
 //!
 //! `GET /pid` its process id, `GET /ready` 200 until `GET /unready`, `GET /exit?CODE` ends it, `GET /print?N` prints N numbered lines,
-//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` answers `E2E_VERSION`. `E2E_MODE` breaks it from its start:
-//! `unready`, `exit-when-ready`, `errors`, `leak`. Prints one line when it starts. Knows nothing of tend.
+//! `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` and `GET /pay` answer `E2E_VERSION`, `GET /fail` 500.
+//! `E2E_MODE` breaks it from its start: `unready`, `exit-when-ready`, `errors`, `pay-errors` (only of `/pay`), `leak`. Prints one line when it starts. Knows nothing of tend.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -82,18 +82,18 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>) -> std:
                 });
             }
             "/ready" => {}
+            "/pay" if mode == "pay-errors" => status = "500 Internal Server Error",
+            "/fail" => status = "500 Internal Server Error",
             _ if mode == "errors" => status = "500 Internal Server Error",
             _ => {}
         }
         let body = match path {
-            "/version" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
+            "/version" | "/pay" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
             _ => format!("{} {target}\n", std::process::id()),
         };
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        // At once: an answer written piece by piece is several packets, and each waits for the one before to be acknowledged.
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes())?;
     }
 }
 
