@@ -180,6 +180,9 @@ pub struct Lane {
     pub failed: BTreeSet<u32>,
     /// Lives up to this one began before the service's turn: what they had done by then says nothing of the target.
     pub born: u64,
+    /// What the requests of its canary told, once they did.
+    #[serde(default)]
+    pub figures: Option<String>,
     /// Lives up to this one are not counted at all: a person said to go on although they failed.
     #[serde(default)]
     pub excused: u64,

@@ -41,8 +41,9 @@ pub(crate) fn advance(case: &mut Case<'_>, name: &ServiceName, canary: &Canary) 
     let Evidence { before, target } = evidence.unwrap_or_default();
     match verdict(before, target, canary, now.since(since)) {
         Verdict::Wait => case.wake(now + AGAIN),
-        Verdict::Promote => {
+        Verdict::Promote(figures) => {
             let lane = case.lane(name);
+            lane.figures = Some(figures);
             (lane.stage, lane.exposure, lane.since, lane.good) = (Stage::Shifting, Exposure::Both, Some(now), None);
         }
         Verdict::Fail(why) => case.fail(format!("the canary of {name} is worse: {why}")),

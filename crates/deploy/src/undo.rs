@@ -53,6 +53,7 @@ pub(crate) fn begin(case: &mut Case<'_>) {
             good: None,
             failed: BTreeSet::new(),
             born,
+            figures: None,
             excused: 0,
         };
     }

@@ -61,8 +61,8 @@ pub struct Interval {
 /// What is said of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not worse than the margin allows.
-    Promote,
+    /// It is not worse than the margin allows, by these figures.
+    Promote(String),
     /// It is, for this reason.
     Fail(String),
     /// The figures do not tell yet.
@@ -109,7 +109,7 @@ pub fn verdict(before: Counts, target: Counts, canary: &Canary, waited: Duration
         return Verdict::Fail(seen());
     }
     if target_in.high <= before_in.low + margin {
-        return Verdict::Promote;
+        return Verdict::Promote(seen());
     }
     match over {
         true => Verdict::Inconclusive(format!("the figures did not tell in {}: {}", seconds(waited), seen())),
@@ -211,7 +211,7 @@ mod tests {
 
     fn word(verdict: &Verdict) -> &'static str {
         match verdict {
-            Verdict::Promote => "promote",
+            Verdict::Promote(_) => "promote",
             Verdict::Fail(_) => "fail",
             Verdict::Wait => "wait",
             Verdict::Inconclusive(_) => "inconclusive",
@@ -349,7 +349,7 @@ mod tests {
                     }
                 }
                 match judge(of_old, of_new) {
-                    Verdict::Promote => promoted += 1,
+                    Verdict::Promote(_) => promoted += 1,
                     Verdict::Fail(_) => failed += 1,
                     Verdict::Wait | Verdict::Inconclusive(_) => continue,
                 }

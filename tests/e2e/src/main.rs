@@ -2,8 +2,9 @@
 //!
 //! `GET /pid` its process id, `GET /ready` 200 until `GET /unready`, `GET /exit?CODE` ends it, `GET /print?N` prints N numbered lines,
 //! `GET /begin` takes up a job that is in flight until `GET /finish` prints `finished`; `POST /quiesce` has it refuse new ones,
-//! `GET /in-flight` is their number and `GET /metrics` has it as `jobs_in_flight`. `GET /slow?MS` answers late, `GET /leak?MB` takes memory, `GET /version` answers `E2E_VERSION`. `E2E_MODE` breaks it from its start:
-//! `unready`, `exit-when-ready`, `errors`, `leak`. Prints one line when it starts. Knows nothing of tend.
+//! `GET /in-flight` is their number and `GET /metrics` has it as `jobs_in_flight`. `GET /slow?MS` answers late, `GET /leak?MB` takes
+//! memory, `GET /version` and `GET /pay` answer `E2E_VERSION`, `GET /fail` 500. `E2E_MODE` breaks it from its start: `unready`,
+//! `exit-when-ready`, `errors`, `pay-errors` (only of `/pay`), `leak`. Prints one line when it starts. Knows nothing of tend.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -100,20 +101,20 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &
                 });
             }
             "/ready" => {}
+            "/pay" if mode == "pay-errors" => status = "500 Internal Server Error",
+            "/fail" => status = "500 Internal Server Error",
             _ if mode == "errors" => status = "500 Internal Server Error",
             _ => {}
         }
         let body = match path {
             "/in-flight" => jobs.in_flight.load(Ordering::SeqCst).to_string(),
             "/metrics" => format!("jobs_in_flight {}\n", jobs.in_flight.load(Ordering::SeqCst)),
-            "/version" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
+            "/version" | "/pay" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),
             _ => format!("{} {target}\n", std::process::id()),
         };
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        // At once: an answer written piece by piece is several packets, and each waits for the one before to be acknowledged.
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes())?;
         if last {
             return Ok(());
         }

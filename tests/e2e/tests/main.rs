@@ -1,9 +1,11 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
 mod bad_input;
+mod canary;
 mod commands;
 mod deploy;
 mod deploy_broken;
+mod deploy_kills;
 mod deploy_rig;
 mod kills;
 mod ports;

@@ -314,12 +314,16 @@ pub(crate) struct Answer {
 
 /// Asks `GET path` on a connection of its own.
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<Answer> {
+    get_with(port, path, "")
+}
+
+/// Asks the same with further header lines, each ended by CRLF.
+pub(crate) fn get_with(port: u16, path: &str, headers: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-    )?;
+    // At once: a head written piece by piece is several packets.
+    let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use tend_base::Now;
 
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
-use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases};
+use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases, Stage};
 use crate::journal::{Entry, Kind, Principal};
 use crate::model::{Port, Release, ReplicaId, Service, ServiceId, StackName, Workload};
 use crate::plan::StepKey;
@@ -254,15 +254,18 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     stack: stack.clone(),
                     service: service.clone(),
                 };
-                reaction
-                    .entries
-                    .push(Entry::new(daemon.clone(), Kind::DeployStage).on(id).with(json!({
-                        "deployment": number,
-                        "stage": lane.stage,
-                        "slots": if lane.all { json!("all") } else { json!(lane.slots) },
-                        "surge": lane.surge,
-                        "exposure": lane.exposure,
-                    })));
+                let mut data = json!({
+                    "deployment": number,
+                    "stage": lane.stage,
+                    "slots": if lane.all { json!("all") } else { json!(lane.slots) },
+                    "surge": lane.surge,
+                    "exposure": lane.exposure,
+                });
+                if let Some(figures) = lane.figures.as_ref().filter(|_| lane.stage == Stage::Shifting) {
+                    data["figures"] = json!(figures);
+                }
+                let entry = Entry::new(daemon.clone(), Kind::DeployStage).on(id);
+                reaction.entries.push(entry.with(data));
             }
         }
         if before.phase != next.phase {

@@ -111,7 +111,7 @@ kinds! {
     DeployStarted = "deploy.started",
     /// A deployment came to another phase. Data: deployment, phase, why.
     DeployPhase = "deploy.phase",
-    /// A service came to another stage of a deployment. Data: deployment, stage, slots, exposure.
+    /// A service came to another stage of a deployment. Data: deployment, stage, slots, exposure; figures, where those of a canary let it go on.
     DeployStage = "deploy.stage",
     /// An act of a deployment ended. Data: deployment, act, outcome, evidence or error.
     DeployActed = "deploy.acted",

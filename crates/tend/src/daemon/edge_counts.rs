@@ -13,23 +13,51 @@ const LIVES_MAX: usize = 8;
 /// Requests, and those of them that failed.
 type Sums = (u64, u64);
 
-/// The counts by replica, life and process of the edge.
+/// The counts by replica and life.
 #[derive(Debug, Default)]
-pub(crate) struct EdgeCounts(BTreeMap<ReplicaId, BTreeMap<u64, BTreeMap<u32, Sums>>>);
+pub(crate) struct EdgeCounts {
+    lives: BTreeMap<ReplicaId, BTreeMap<u64, Life>>,
+    /// How often an edge said something.
+    said: u64,
+}
+
+/// What edges said of one life.
+#[derive(Debug, Default)]
+struct Life {
+    /// By process of the edge.
+    edges: BTreeMap<u32, Sums>,
+    /// Which saying was the last about it.
+    said: u64,
+}
 
 impl EdgeCounts {
     /// Notes what the edge of this process said of a life.
     pub(crate) fn note(&mut self, edge: u32, replica: &ReplicaId, incarnation: u64, sums: Sums) {
-        let lives = self.0.entry(replica.clone()).or_default();
-        lives.entry(incarnation).or_default().insert(edge, sums);
+        self.said += 1;
+        let lives = self.lives.entry(replica.clone()).or_default();
+        let life = lives.entry(incarnation).or_default();
+        life.edges.insert(edge, sums);
+        life.said = self.said;
         if lives.len() > LIVES_MAX {
             lives.pop_first();
         }
     }
 
+    /// Returns how often an edge said something so far: a moment to ask [`Self::of_after`] about.
+    pub(crate) fn said(&self) -> u64 {
+        self.said
+    }
+
     /// Returns the requests of a life and its failures, over all edges; none when no edge said anything of it.
     pub(crate) fn of(&self, replica: &ReplicaId, incarnation: u64) -> Option<Sums> {
-        let edges = self.0.get(replica)?.get(&incarnation)?;
+        self.of_after(replica, incarnation, 0)
+    }
+
+    /// Returns the same; none when no edge said anything of it after a moment of [`Self::said`]: an edge says the sums of a service
+    /// whose requests are not split only once, so what is known of it may be of long ago.
+    pub(crate) fn of_after(&self, replica: &ReplicaId, incarnation: u64, moment: u64) -> Option<Sums> {
+        let life = self.lives.get(replica)?.get(&incarnation)?;
+        let edges = (life.said > moment).then_some(&life.edges)?;
         Some(
             edges
                 .values()
@@ -68,12 +96,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_before_a_moment_is_told_from_what_was_said_after_it() {
+        let mut counts = EdgeCounts::default();
+        counts.note(100, &replica(), 7, (25, 2));
+        let moment = counts.said();
+        assert_eq!(counts.of_after(&replica(), 7, moment), None);
+        counts.note(200, &replica(), 7, (1, 0));
+        assert_eq!(counts.of_after(&replica(), 7, moment), Some((26, 2)));
+    }
+
+    #[test]
     fn a_replica_that_crashes_over_and_over_does_not_grow_the_list() {
         let mut counts = EdgeCounts::default();
         for life in 1..=100 {
             counts.note(100, &replica(), life, (life, 1));
         }
-        assert_eq!(counts.0[&replica()].len(), LIVES_MAX);
+        assert_eq!(counts.lives[&replica()].len(), LIVES_MAX);
         assert_eq!(counts.of(&replica(), 92), None);
         assert_eq!(counts.of(&replica(), 93), Some((93, 1)));
     }

@@ -124,6 +124,16 @@ impl Shared {
         self.counts().of(replica, incarnation)
     }
 
+    /// Returns the same, as long as an edge said so after a moment of [`Self::edge_counts_said`].
+    pub(crate) fn edge_counts_after(&self, replica: &ReplicaId, incarnation: u64, moment: u64) -> Option<(u64, u64)> {
+        self.counts().of_after(replica, incarnation, moment)
+    }
+
+    /// Returns how often an edge said what it counted so far: a moment to ask [`Self::edge_counts_after`] about.
+    pub(crate) fn edge_counts_said(&self) -> u64 {
+        self.counts().said()
+    }
+
     fn counts(&self) -> MutexGuard<'_, EdgeCounts> {
         // Plain sums, valid after any prefix of a change.
         self.edge_counts.lock().unwrap_or_else(PoisonError::into_inner)

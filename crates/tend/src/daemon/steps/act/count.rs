@@ -15,21 +15,41 @@ type Life = (ReplicaId, u64);
 /// Requests and failures of each life.
 type Sums = BTreeMap<Life, (u64, u64)>;
 
-/// What the edge had counted when a canary was first looked at, so that only what came since is told.
+/// What the edge had counted of the release before when a canary was first looked at, so that only what came since is told.
+///
+/// Of the target every request counts: before its canary no client meets it. So its figures, which are the few, outlive this daemon
+/// with the edge; those of the release before begin anew with a daemon that came back, which costs time and no certainty.
 #[derive(Default)]
-pub(crate) struct Counted(Mutex<BTreeMap<(ServiceId, u64), Sums>>);
+pub(crate) struct Counted(Mutex<BTreeMap<(ServiceId, u64), First>>);
+
+/// The first look at one canary.
+#[derive(Default)]
+struct First {
+    /// How often an edge had said something by then.
+    moment: u64,
+    /// What it said of each life first after that.
+    sums: Sums,
+}
 
 impl Counted {
-    /// Returns how much was counted since the first look, for each life.
-    fn since(&self, service: &ServiceId, deployment: u64, sums: Sums) -> Sums {
+    /// Returns the moment of the first look, which is now if there was none.
+    fn begin(&self, service: &ServiceId, deployment: u64, now: u64) -> u64 {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What an earlier deployment of the service counted is over.
         first.retain(|(of, number), _| of != service || *number == deployment);
-        let first = first
-            .entry((service.clone(), deployment))
-            .or_insert_with(|| sums.clone());
+        let first = first.entry((service.clone(), deployment)).or_insert_with(|| First {
+            moment: now,
+            sums: Sums::new(),
+        });
+        first.moment
+    }
+
+    /// Returns how much was counted of each life since the edge first spoke of it after the first look.
+    fn since(&self, service: &ServiceId, deployment: u64, sums: Sums) -> Sums {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = first.entry((service.clone(), deployment)).or_default();
         let since = sums.into_iter().map(|(life, (requests, failures))| {
-            let (requests_first, failures_first) = first.get(&life).copied().unwrap_or_default();
+            let (requests_first, failures_first) = *first.sums.entry(life.clone()).or_insert((requests, failures));
             let sums = (
                 requests.saturating_sub(requests_first),
                 failures.saturating_sub(failures_first),
@@ -53,19 +73,23 @@ pub(super) async fn count(performer: &Performer, scene: &Scene, service: &Servic
         lives.collect::<BTreeMap<Life, bool>>()
     });
     let lives = lives.await;
-    let sums = lives.keys().filter_map(|(replica, incarnation)| {
-        let sums = performer.shared.edge_counts(replica, *incarnation)?;
-        Some(((replica.clone(), *incarnation), sums))
-    });
-    let since = performer.counted.since(&id, scene.deployment.number, sums.collect());
-    let sum = |target: bool| {
-        let own = since.iter().filter(|(life, _)| lives.get(*life) == Some(&target));
-        let (requests, failures) = own.fold((0, 0), |(requests, failures), (_, sums)| {
-            (requests + sums.0, failures + sums.1)
-        });
-        json!({ "requests": requests, "failures": failures })
+    let (shared, number) = (&performer.shared, scene.deployment.number);
+    let moment = performer.counted.begin(&id, number, shared.edge_counts_said());
+    let of = |target: bool, moment: u64| -> Sums {
+        let own = lives.iter().filter(|(_, is_target)| **is_target == target);
+        let sums = own.filter_map(|(life, _)| Some((life.clone(), shared.edge_counts_after(&life.0, life.1, moment)?)));
+        sums.collect()
     };
-    json!({ "before": sum(false), "target": sum(true) })
+    let before = performer.counted.since(&id, number, of(false, moment));
+    json!({ "before": sum(&before), "target": sum(&of(true, 0)) })
+}
+
+/// Returns the sums of all lives together.
+fn sum(sums: &Sums) -> Value {
+    let (requests, failures) = sums.values().fold((0, 0), |(requests, failures), sums| {
+        (requests + sums.0, failures + sums.1)
+    });
+    json!({ "requests": requests, "failures": failures })
 }
 
 #[cfg(test)]
@@ -77,12 +101,17 @@ mod tests {
         let counted = Counted::default();
         let service = "mps/api/1".parse::<ReplicaId>().unwrap().service_id();
         let life = |slot: u32, incarnation| (format!("mps/api/{slot}").parse::<ReplicaId>().unwrap(), incarnation);
+        assert_eq!(counted.begin(&service, 1, 40), 40);
+        assert_eq!(counted.begin(&service, 1, 60), 40, "the first look stays the first");
         let first = counted.since(&service, 1, [(life(1, 1), (100, 5))].into());
         assert_eq!(first, [(life(1, 1), (0, 0))].into());
-        // A life that the edge first told of later counts whole.
-        let next = counted.since(&service, 1, [(life(1, 1), (130, 6)), (life(4, 9), (10, 2))].into());
-        assert_eq!(next, [(life(1, 1), (30, 1)), (life(4, 9), (10, 2))].into());
+        // One that the edge speaks of only later is counted from then on: what it did before is not known.
+        let next = counted.since(&service, 1, [(life(1, 1), (130, 6)), (life(2, 9), (10, 2))].into());
+        assert_eq!(next, [(life(1, 1), (30, 1)), (life(2, 9), (0, 0))].into());
+        let then = counted.since(&service, 1, [(life(2, 9), (15, 2))].into());
+        assert_eq!(then, [(life(2, 9), (5, 0))].into());
         // Another deployment begins anew.
+        assert_eq!(counted.begin(&service, 2, 90), 90);
         let other = counted.since(&service, 2, [(life(1, 1), (130, 6))].into());
         assert_eq!(other, [(life(1, 1), (0, 0))].into());
     }
