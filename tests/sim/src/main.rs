@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tend_sim::{Chapter, Outcome, Violation, run};
 
@@ -73,17 +74,21 @@ fn simulate(options: &Options, output: &mut impl Write) -> io::Result<bool> {
 }
 
 fn simulate_chapter(name: &str, chapter: Chapter, options: &Options, output: &mut impl Write) -> io::Result<bool> {
-    let (mut events, mut daemons) = (0, 0);
-    for seed in options.seeds.clone() {
-        let outcome = run(chapter, seed, options.trace);
-        (events, daemons) = (events + outcome.events, daemons + outcome.daemons);
-        let whole = options.trace && options.seeds.end - options.seeds.start == 1;
-        if whole && outcome.violation.is_none() {
-            lines(&outcome, output)?;
+    let runs = options.seeds.end - options.seeds.start;
+    let (events, daemons) = match all(chapter, options) {
+        Ok(Totals { events, daemons, only }) => {
+            if let Some(outcome) = only.filter(|_| options.trace) {
+                lines(&outcome, output)?;
+            }
+            (events, daemons)
         }
-        if let Some(violation) = &outcome.violation {
+        Err(broken) => {
+            let Broken {
+                seed,
+                outcome,
+                violation: Violation { invariant, what },
+            } = *broken;
             lines(&outcome, output)?;
-            let Violation { invariant, what } = violation;
             writeln!(output, "\nseed {seed} breaks {invariant}\n  {what}")?;
             writeln!(output, "replay: cargo xtask sim --seed {seed} --chapter {name}")?;
             writeln!(
@@ -92,10 +97,77 @@ fn simulate_chapter(name: &str, chapter: Chapter, options: &Options, output: &mu
             )?;
             return Ok(false);
         }
-    }
-    let runs = options.seeds.end - options.seeds.start;
+    };
     writeln!(output, "{name}: {runs} seeds hold, {events} events, {daemons} daemons")?;
     Ok(true)
+}
+
+/// What all runs came to.
+#[derive(Default)]
+struct Totals {
+    events: u64,
+    daemons: u64,
+    /// The outcome, where there was one run only.
+    only: Option<Outcome>,
+}
+
+/// A run that broke a rule.
+struct Broken {
+    seed: u64,
+    outcome: Outcome,
+    violation: Violation,
+}
+
+/// Runs all seeds on all processors; a run knows nothing of another. Of those that break a rule the lowest is told.
+fn all(chapter: Chapter, options: &Options) -> Result<Totals, Box<Broken>> {
+    let next = AtomicU64::new(options.seeds.start);
+    let one = options.seeds.end - options.seeds.start == 1;
+    let worker = || {
+        let mut totals = Totals::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= options.seeds.end {
+                return Ok(totals);
+            }
+            let mut outcome = run(chapter, seed, options.trace);
+            if let Some(violation) = outcome.violation.take() {
+                // The others finish what they have begun and stop.
+                next.fetch_max(options.seeds.end, Ordering::Relaxed);
+                return Err(Box::new(Broken {
+                    seed,
+                    outcome,
+                    violation,
+                }));
+            }
+            (totals.events, totals.daemons) = (totals.events + outcome.events, totals.daemons + outcome.daemons);
+            totals.only = one.then_some(outcome);
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
+        // A panic outside a run is a bug of the simulator and ends it.
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("invariant: a worker catches what a run throws"))
+            .collect()
+    });
+    let mut totals = Totals::default();
+    let mut first: Option<Box<Broken>> = None;
+    for result in results {
+        match result {
+            Ok(part) => {
+                (totals.events, totals.daemons) = (totals.events + part.events, totals.daemons + part.daemons);
+                totals.only = totals.only.or(part.only);
+            }
+            Err(broken) if first.as_ref().is_none_or(|first| broken.seed < first.seed) => first = Some(broken),
+            Err(_) => {}
+        }
+    }
+    match first {
+        Some(broken) => Err(broken),
+        None => Ok(totals),
+    }
 }
 
 fn lines(outcome: &Outcome, output: &mut impl Write) -> io::Result<()> {
