@@ -15,7 +15,7 @@ use tend_core::world::World;
 use tend_supervise::{GoalState, ReplicaState, goals, replica_state};
 
 use crate::host::{FakeEdge, Host};
-use crate::monitor::{Monitor, is_on_purpose};
+use crate::monitor::{Known, Monitor, is_on_purpose};
 use crate::store::Store;
 use crate::trouble::Acknowledged;
 
@@ -333,7 +333,7 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         .monitor
         .known
         .get(replica)
-        .is_some_and(|known| known.is_ready(service, context.now))
+        .is_some_and(|known| known.is_ready(service, context.now) && left_ready(known))
     {
         return Ok(());
     }
@@ -346,6 +346,7 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
             && !known.deployed
             && known.since.is_some()
             && known.is_ready(service, context.now)
+            && left_ready(known)
     });
     let others: Vec<_> = leaving.map(|(other, _)| other.to_string()).collect();
     if !others.is_empty() {
@@ -353,6 +354,13 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
         return Err(Violation::new("a_stop_on_purpose_takes_at_most_one_replica_out", what));
     }
     Ok(())
+}
+
+/// Returns whether a replica served when it began to leave; one that was starting may leave at once, and is emptied before it goes.
+fn left_ready(known: &Known) -> bool {
+    known
+        .leaving
+        .is_none_or(|(_, since)| known.ready_since.is_some_and(|ready| ready <= since))
 }
 
 /// A replica the edge sends requests to is told to go only after the edge stopped, or had ten seconds to.
