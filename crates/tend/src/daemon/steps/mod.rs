@@ -320,6 +320,9 @@ const FAILURE_BYTES_MAX: usize = 600;
 /// How often a command under way is looked at.
 const CHILD_AGAIN: Duration = Duration::from_millis(10);
 
+/// How often it is looked whether all that a command said was read, once it has ended.
+const SAID_LOOKS: u32 = 50;
+
 fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Result<(), String> {
     use std::io::Read;
     let name = program.get_program().to_string_lossy().into_owned();
@@ -364,6 +367,13 @@ fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Resu
         return Ok(());
     }
     // A grandchild may hold the pipe open; then what it said so far is not waited for.
+    // It reads beside us and may be a moment behind the end.
+    for _ in 0..SAID_LOOKS {
+        if said.is_finished() {
+            break;
+        }
+        std::thread::sleep(CHILD_AGAIN);
+    }
     let said = if said.is_finished() {
         said.join().unwrap_or_default()
     } else {
