@@ -5,7 +5,7 @@ use std::time::Duration;
 use tend_base::{Mono, Now};
 use tend_core::controller::{Chapter, Decision};
 use tend_core::deployment::{Act, Deployment, Ending, Exposure, Lane, Phase, Purpose, Stage};
-use tend_core::model::{Release, Service, ServiceId, ServiceName, Stack, StackName, Workload};
+use tend_core::model::{Release, Service, ServiceId, ServiceName, Stack, StackName};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
@@ -284,9 +284,4 @@ fn finish(case: &mut Case<'_>, ending: Ending) {
         return;
     }
     case.enter(Phase::Ended(ending));
-}
-
-/// Returns whether a service runs as a process.
-pub(crate) fn is_process(service: &Service) -> bool {
-    matches!(service.workload, Workload::Process(_))
 }

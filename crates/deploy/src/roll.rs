@@ -11,9 +11,9 @@
 use std::collections::BTreeSet;
 
 use tend_core::deployment::{Act, Exposure, Lane, Phase, Purpose, Stage};
-use tend_core::model::{FailureAction, Order, Port, ReplicaId, Service, ServiceName, Strategy, Update};
+use tend_core::model::{FailureAction, Order, Port, Service, ServiceName, Strategy, Update};
 
-use crate::chapter::{Case, is_process};
+use crate::chapter::Case;
 use crate::replica::{Proof, Seen, look};
 
 /// Puts down what has to change, service by service. What the target has as it is already runs on untouched.
@@ -22,7 +22,7 @@ pub(crate) fn begin(case: &mut Case<'_>) {
         let unchanged = case
             .last(name)
             .is_some_and(|old| old.fingerprint() == new.fingerprint());
-        if is_process(new) && !unchanged {
+        if new.is_process() && !unchanged {
             case.lane(name);
         }
     }
@@ -143,11 +143,7 @@ pub(crate) fn all_good(case: &mut Case<'_>, name: &ServiceName, count: u32) -> b
     let lane = case.deployment.lanes[name].clone();
     let mut all = true;
     for slot in (1..=wanted).filter(|slot| lane.holds(*slot)) {
-        let id = ReplicaId {
-            stack: case.stack.clone(),
-            service: name.clone(),
-            slot,
-        };
+        let id = case.id(name).replica(slot);
         let replica = case.world.replicas.get(&id);
         let Some(service) = case.next(name) else { continue };
         match look(&id, replica, service, &lane, proof, case.now.mono) {

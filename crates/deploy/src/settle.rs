@@ -5,7 +5,7 @@ use tend_core::deployment::{Act, Ending, Phase};
 use tend_core::model::{Port, ServiceName};
 use tend_core::observed::Replica;
 
-use crate::chapter::{Case, is_process};
+use crate::chapter::Case;
 use crate::roll;
 
 pub(crate) fn advance(case: &mut Case<'_>) {
@@ -13,7 +13,7 @@ pub(crate) fn advance(case: &mut Case<'_>) {
     let mut settled = true;
     for name in &names {
         let count = case.world.replicas_wanted(&case.id(name));
-        settled &= roll::all_good(case, name, count) && case.deployment.phase == Phase::Settling;
+        settled &= roll::all_good(case, name, count);
         if case.deployment.phase != Phase::Settling {
             return;
         }
@@ -69,7 +69,7 @@ fn old_is_left(case: &Case<'_>) -> bool {
 fn edge_knows(case: &Case<'_>) -> bool {
     let edge = &case.world.edge;
     let listens = |stack: &tend_core::model::Stack| {
-        let services = stack.services.values().filter(|service| is_process(service));
+        let services = stack.services.values().filter(|service| service.is_process());
         services.into_iter().any(|service| service.port != Port::None)
     };
     if !listens(&case.target.stack) {

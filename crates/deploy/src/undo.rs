@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tend_core::deployment::{Ending, Exposure, Lane, Phase, Stage};
-use tend_core::model::{Order, ReplicaId, ServiceName};
+use tend_core::model::{Order, ServiceName};
 
 use crate::chapter::Case;
 use crate::replica::{Proof, Seen, look};
@@ -144,11 +144,7 @@ fn advance_one(case: &mut Case<'_>, name: &ServiceName) -> bool {
 
 /// Returns whether a slot runs the release before and is ready.
 fn is_back(case: &mut Case<'_>, name: &ServiceName, slot: u32) -> bool {
-    let id = ReplicaId {
-        stack: case.stack.clone(),
-        service: name.clone(),
-        slot,
-    };
+    let id = case.id(name).replica(slot);
     let lane = case.deployment.lanes[name].clone();
     let Some(service) = case.last(name) else { return true };
     let proof = Proof::from(&service.rollback).ready();

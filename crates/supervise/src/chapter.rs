@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tend_base::Now;
 use tend_core::controller::{Chapter, Decision};
-use tend_core::model::{Port, ReplicaId, Service, ServiceId, Workload};
+use tend_core::model::{Port, Service, ServiceId, Workload};
 use tend_core::observed::{Phase, Replica, ServiceFacts};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -58,7 +58,7 @@ fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
         return;
     }
     // A release is prepared before it is deployed, so this concerns what runs in place: one definition for all slots.
-    let prepared = world.definition(&replica_of(id, 1));
+    let prepared = world.definition(&id.replica(1));
     if let Some(Workload::Process(process)) = prepared.map(|service| &service.workload)
         && let Some(command) = &process.prepare
     {
@@ -68,7 +68,7 @@ fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
             return;
         }
         if facts.and_then(|facts| facts.prepared) != Some(fingerprint) {
-            let Some(mut launch) = launch::launch(world, &replica_of(id, 1), None) else {
+            let Some(mut launch) = launch::launch(world, &id.replica(1), None) else {
                 return;
             };
             launch.command.clone_from(command);
@@ -80,7 +80,7 @@ fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
         }
     }
     for slot in 1..=count {
-        let replica_id = replica_of(id, slot);
+        let replica_id = id.replica(slot);
         // A slot of a deployment may run another definition than the one beside it.
         let Some(service) = world.definition(&replica_id) else {
             continue;
@@ -127,14 +127,6 @@ fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
             incarnation: world.incarnation_last + 1 + starts,
             launch: Box::new(launch),
         });
-    }
-}
-
-fn replica_of(id: &ServiceId, slot: u32) -> ReplicaId {
-    ReplicaId {
-        stack: id.stack.clone(),
-        service: id.service.clone(),
-        slot,
     }
 }
 

@@ -8,7 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
 use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases, Stage};
 use crate::journal::{Entry, Kind, Principal};
-use crate::model::{Port, Release, ReplicaId, Service, ServiceId, StackName, Workload};
+use crate::model::{Release, ReplicaId, Service, ServiceId, StackName};
 use crate::plan::StepKey;
 
 /// Attempts kept in the state for `tend releases`; the journal has all.
@@ -108,32 +108,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         };
         releases.deployment = Some(deployment);
         self.dirty.releases.insert(stack.clone());
-        self.meet_new_services(stack, wish.target);
-        self.change(stack, by, what, now);
-    }
-
-    /// A service that a release brings along is known from now on, and has its inner port before its replicas are started.
-    fn meet_new_services(&mut self, stack: &StackName, target: u64) {
-        let Some(release) = self.world.release(stack, target) else {
-            return;
-        };
-        let processes = release.stack.services.values();
-        let new: Vec<_> = processes
-            .filter(|service| matches!(service.workload, Workload::Process(_)))
-            .map(|service| (service.name.clone(), service.port != Port::None))
-            .collect();
-        for (service, listens) in new {
-            let id = ServiceId {
-                stack: stack.clone(),
-                service,
-            };
-            let known = self.world.services.entry(id.clone()).or_default();
-            if listens && known.loopback_port.is_none() {
-                let port = self.world.free_ports().next();
-                self.world.services.entry(id.clone()).or_default().loopback_port = port;
-            }
-            self.dirty.services.insert(id);
+        let target = self
+            .world
+            .release(stack, wish.target)
+            .map(|release| release.stack.clone());
+        if let Some(target) = target {
+            self.meet_services(&target);
         }
+        self.change(stack, by, what, now);
     }
 
     #[expect(
@@ -168,25 +150,15 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .push(entry.with(json!({ "deployment": number, "word": text, "why": why })));
     }
 
-    pub(super) fn acted(
-        &mut self,
-        stack: &StackName,
-        number: u64,
-        act: Act,
-        result: Outcome,
-        _now: Now,
-        reaction: &mut Reaction,
-    ) {
+    pub(super) fn acted(&mut self, stack: &StackName, number: u64, act: Act, result: Outcome, reaction: &mut Reaction) {
         let step = result.as_ref().map(drop).map_err(Clone::clone);
         self.finish(StepKey::Act(stack.clone(), act.clone()), &step, reaction);
-        if self.under_way(stack, number).is_none() {
+        let Some(deployment) = self.under_way(stack, number) else {
             return;
-        }
+        };
         if let Act::Count(_) = act {
             // Asked every second: the figures that decided are told when they have.
-            if let Some(deployment) = self.under_way(stack, number) {
-                deployment.acts.insert(act, result);
-            }
+            deployment.acts.insert(act, result);
             return;
         }
         let data = match &result {

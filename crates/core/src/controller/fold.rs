@@ -91,7 +91,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 deployment,
                 act,
                 result,
-            } => self.acted(&stack, deployment, act, result, now, reaction),
+            } => self.acted(&stack, deployment, act, result, reaction),
             Input::Prepared {
                 service,
                 fingerprint,

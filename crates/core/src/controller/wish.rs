@@ -7,7 +7,7 @@ use tend_base::Now;
 
 use super::{Chapter, Controller, Reaction};
 use crate::journal::{Entry, Kind, Principal};
-use crate::model::{ServiceId, Stack, StackName, Workload};
+use crate::model::{Port, Service, ServiceId, Stack, StackName};
 use crate::observed::{Phase, Replica, StopReason};
 use crate::world::{Wanted, WorldChange};
 
@@ -38,24 +38,14 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         // The same definition again is the same revision: nothing is routed anew, but that it answers is looked at again.
         let same = before.is_some_and(|wanted| wanted.stack == stack && !wanted.removing);
         let revision = before.map_or(0, |wanted| wanted.revision) + u64::from(!same);
-        for service in stack
-            .services
-            .values()
-            .filter(|service| matches!(service.workload, Workload::Process(_)))
-        {
-            let id = ServiceId {
-                stack: name.clone(),
-                service: service.name.clone(),
-            };
-            let facts = self.world.services.entry(id.clone()).or_default();
+        self.meet_services(&stack);
+        for (_, facts) in self.world.services.iter_mut().filter(|(id, _)| {
+            let service = stack.services.get(&id.service);
+            id.stack == name && service.is_some_and(Service::is_process)
+        }) {
             (facts.prepare_failure, facts.prepare_failed_for) = (None, None);
             facts.answer_failures = 0;
             facts.answered_revision = None;
-            if service.port != crate::model::Port::None && self.world.services[&id].loopback_port.is_none() {
-                let port = self.world.free_ports().next();
-                self.world.services.entry(id.clone()).or_default().loopback_port = port;
-            }
-            self.dirty.services.insert(id.clone());
         }
         // `up` is a new beginning: what stood in the way of a start before may have been mended.
         for (id, replica) in self.world.replicas.iter_mut().filter(|(id, _)| id.stack == name) {
@@ -80,6 +70,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         let entry = Entry::new(by, Kind::StackApplied).on(name);
         reaction.entries.push(entry.with(json!({ "revision": revision })));
+    }
+
+    /// Knows of every service of a stack that runs as a process, and gives each that listens its inner port before its replicas start.
+    pub(super) fn meet_services(&mut self, stack: &Stack) {
+        for service in stack.services.values().filter(|service| service.is_process()) {
+            let id = ServiceId {
+                stack: stack.name.clone(),
+                service: service.name.clone(),
+            };
+            let known = self.world.services.entry(id.clone()).or_default();
+            if service.port != Port::None && known.loopback_port.is_none() {
+                let port = self.world.free_ports().next();
+                self.world.services.entry(id.clone()).or_default().loopback_port = port;
+            }
+            self.dirty.services.insert(id);
+        }
     }
 
     pub(super) fn remove(&mut self, name: &StackName, by: Principal, now: Now, reaction: &mut Reaction) {

@@ -104,6 +104,18 @@ pub struct ServiceId {
     pub service: ServiceName,
 }
 
+impl ServiceId {
+    /// Returns the replica in a slot of this service.
+    #[must_use]
+    pub fn replica(&self, slot: u32) -> ReplicaId {
+        ReplicaId {
+            stack: self.stack.clone(),
+            service: self.service.clone(),
+            slot,
+        }
+    }
+}
+
 /// One replica of a service, written `mps/api/1`. Slots count from 1 and are what Compose calls `{{.Task.Slot}}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

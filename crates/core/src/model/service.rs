@@ -55,6 +55,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Returns whether it runs as a process of this machine.
+    #[must_use]
+    pub fn is_process(&self) -> bool {
+        matches!(self.workload, Workload::Process(_))
+    }
+
     /// Returns whether it is a job: it runs to its end, nothing can be asked of it and nobody connects to it.
     #[must_use]
     pub fn is_job(&self) -> bool {

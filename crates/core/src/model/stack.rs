@@ -41,7 +41,7 @@ impl Stack {
     pub fn processes(&self, cores: u32) -> impl Iterator<Item = (&Service, u32)> {
         self.services
             .values()
-            .filter(|service| matches!(service.workload, Workload::Process(_)))
+            .filter(|service| service.is_process())
             .map(move |service| {
                 let count = match service.replicas {
                     Replicas::Count(count) => count,
