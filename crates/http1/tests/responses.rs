@@ -7,7 +7,8 @@ use crate::{LIMITS, response};
 
 #[test]
 fn a_response_is_framed_by_what_it_says_or_refused() {
-    let cases: &[(&str, Result<(u16, Length, bool), Http1Error>)] = &[
+    type Verdict = Result<(u16, Length, bool), Http1Error>;
+    let cases: &[(&str, Verdict)] = &[
         ("HTTP/1.1 200 OK|Content-Length: 5||", Ok((200, Length::Bytes(5), true))),
         ("HTTP/1.1 200|Content-Length: 5||", Ok((200, Length::Bytes(5), true))),
         (
