@@ -39,6 +39,8 @@ pub struct Chunked {
     state: State,
     /// Of the data of this chunk.
     left: u64,
+    /// There was data before.
+    has_data: bool,
     extension_bytes: usize,
 }
 
@@ -86,6 +88,7 @@ impl Chunked {
                         return Ok(Piece::More { skip });
                     }
                     self.left -= length as u64;
+                    self.has_data = true;
                     self.extension_bytes = self.extension_bytes.saturating_sub(length);
                     if self.left == 0 {
                         self.state = State::DataEnd;
@@ -113,6 +116,12 @@ impl Chunked {
                 State::Over => return Ok(Piece::End { skip }),
             }
         }
+    }
+
+    /// Says whether anything was read.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.state != State::Size || self.has_data
     }
 
     /// Says whether the end was reached.

@@ -185,7 +185,7 @@ impl Fields {
     }
 
     /// Forgets everything and keeps the vectors.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
         self.connection = Connection::default();

@@ -30,6 +30,11 @@ impl<'a> HeadWriter<'a> {
         head
     }
 
+    /// Begins a section of fields without a first line, such as that of trailer fields.
+    pub fn section(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
     /// Writes a field.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.text(name.as_bytes());
@@ -55,6 +60,14 @@ impl<'a> HeadWriter<'a> {
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(field.value);
         self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Writes a field that was read before, its name in lower case, as HTTP/2 has names.
+    pub fn copy_lower(&mut self, field: FieldRef<'_>) -> &mut Self {
+        let begin = self.out.len();
+        self.copy(field);
+        self.out[begin..begin + field.name.len()].make_ascii_lowercase();
         self
     }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::Mono;
 use tend_routing::Failure;
 use tokio::net::TcpStream;
 
