@@ -167,7 +167,7 @@ impl WorkerHandle {
                             shared,
                             pool: Pool::default(),
                             patience,
-                            live: RefCell::new(Arc::new(Live::nothing())),
+                            live: RefCell::new(Arc::new(Live::nothing(patience))),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
@@ -232,7 +232,7 @@ fn stop(tasks: &[AbortHandle]) {
 async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, client)) => {
+            Ok((stream, peer)) => {
                 worker.shared.accepted.fetch_add(1, Ordering::Relaxed);
                 // Without it a response in two writes waits for the client's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
@@ -240,7 +240,7 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
                     worker.clone(),
                     Accepted {
                         stream,
-                        client,
+                        peer,
                         listener: address,
                     },
                 ));
@@ -254,7 +254,8 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
 /// A connection as it comes in.
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
-    pub(crate) client: SocketAddr,
+    /// Who connected.
+    pub(crate) peer: SocketAddr,
     /// The address as the snapshot names it, which may be a wildcard address.
     pub(crate) listener: SocketAddr,
 }

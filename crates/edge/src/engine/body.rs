@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,7 +17,9 @@ use tend_base::{Clock, Mono, SystemClock};
 use super::connection::ConnectionClock;
 use super::headers;
 use super::upstream::Lease;
+use crate::answer::OwnBody;
 use crate::exchange::{Attempt, Exchange};
+use crate::limits::BUFFER_BYTES_MAX;
 
 /// A request's body on its way to a replica; several tries share it until one takes the first byte.
 #[derive(Clone)]
@@ -112,6 +116,11 @@ pub(super) struct ResponseBody {
 
 enum Source {
     Own(Full<Bytes>),
+    File {
+        file: File,
+        offset: u64,
+        left: u64,
+    },
     Replica {
         incoming: Incoming,
         lease: Option<Lease>,
@@ -120,10 +129,18 @@ enum Source {
 }
 
 impl ResponseBody {
-    /// Returns a text of the edge itself.
-    pub(super) fn own(text: &'static str, exchange: Option<Exchange>, clock: std::sync::Arc<ConnectionClock>) -> Self {
+    /// Returns a body of the edge itself.
+    pub(super) fn own(body: OwnBody, exchange: Option<Exchange>, clock: std::sync::Arc<ConnectionClock>) -> Self {
+        let source = match body {
+            OwnBody::Bytes(bytes) => Source::Own(Full::new(bytes)),
+            OwnBody::File { file, offset, bytes } => Source::File {
+                file,
+                offset,
+                left: bytes,
+            },
+        };
         Self {
-            source: Source::Own(Full::new(Bytes::from_static(text.as_bytes()))),
+            source,
             exchange,
             request: None,
             clock,
@@ -181,6 +198,7 @@ impl Body for ResponseBody {
         let this = &mut *self;
         let mut frame = match &mut this.source {
             Source::Own(full) => ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
+            Source::File { file, offset, left } => read_piece(file, offset, left).map(|piece| Ok(Frame::data(piece))),
             Source::Replica { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
         };
         if let Some(trailers) = trailers_of(&mut frame) {
@@ -215,6 +233,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(full) => full.is_end_stream(),
+            Source::File { left, .. } => *left == 0,
             Source::Replica { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -222,6 +241,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(full) => full.size_hint(),
+            Source::File { left, .. } => SizeHint::with_exact(*left),
             Source::Replica { incoming, .. } => incoming.size_hint(),
         }
     }
@@ -243,6 +263,17 @@ impl Drop for ResponseBody {
 
 fn trailers_of(frame: &mut Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<&mut HeaderMap> {
     frame.as_mut()?.as_mut().ok()?.trailers_mut()
+}
+
+/// Reads the next piece of a file. One that became shorter gives less than was announced, and hyper cuts the connection then.
+fn read_piece(file: &File, offset: &mut u64, left: &mut u64) -> Option<Bytes> {
+    let size = (BUFFER_BYTES_MAX as u64).min(*left);
+    let mut piece = vec![0; usize::try_from(size).unwrap_or(BUFFER_BYTES_MAX)];
+    let read = file.read_at(&mut piece, *offset).ok().filter(|read| *read > 0)?;
+    piece.truncate(read);
+    *offset += read as u64;
+    *left -= read as u64;
+    Some(Bytes::from(piece))
 }
 
 fn impossible(never: Infallible) -> hyper::Error {

@@ -102,7 +102,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let clock = Arc::new(ConnectionClock::new());
     let client = Client {
         worker: worker.clone(),
-        address: accepted.client,
+        peer: accepted.peer,
         listener: accepted.listener,
         clock: clock.clone(),
     };

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
@@ -15,15 +16,16 @@ use super::connection::ConnectionClock;
 use super::headers;
 use super::tunnel;
 use super::upstream::{Lease, Miss};
-use crate::answer::ErrorCode;
+use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::gate::Admission;
 use crate::worker::Worker;
 
 /// What a connection's requests have in common.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
-    pub(super) address: SocketAddr,
+    pub(super) peer: SocketAddr,
     pub(super) listener: SocketAddr,
     pub(super) clock: Arc<ConnectionClock>,
 }
@@ -37,29 +39,47 @@ pub(super) async fn forward(
     let (mut parts, incoming) = request.into_parts();
     let request_id = headers::request_id(&parts.headers, || client.worker.random());
     let checked = headers::check(&parts, &client.clock.take_raw_head()).map(str::to_owned);
-    let mut exchange = Exchange::begin(
-        &client.worker,
-        Asked {
-            client: client.address,
-            listener: client.listener,
-            method: parts.method.as_str(),
-            host: checked.as_deref().unwrap_or(""),
-            path: parts.uri.path(),
-            target: parts.uri.path_and_query().map_or("*", |target| target.as_str()),
-            request_id: request_id.to_str().unwrap_or("").to_owned(),
-            fields: &|name, see| {
-                let mut values = parts.headers.get_all(name).iter();
-                values.any(|value| see(value.as_bytes()))
-            },
+    let asked = Asked {
+        peer: client.peer,
+        secure: false,
+        listener: client.listener,
+        method: parts.method.as_str(),
+        host: checked.as_deref().unwrap_or(""),
+        path: parts.uri.path(),
+        target: parts.uri.path_and_query().map_or("*", |target| target.as_str()),
+        request_id: request_id.to_str().unwrap_or("").to_owned(),
+        fields: &|name, see| {
+            let mut values = parts.headers.get_all(name).iter();
+            values.any(|value| see(value.as_bytes()))
         },
-    );
-    let host = match checked {
-        Ok(host) => host,
-        Err(code) => return Ok(refuse(&client, exchange, code, &request_id)),
     };
+    let mut exchange = Exchange::begin(&client.worker, &asked);
+    if let Err(code) = checked {
+        return Ok(own(&client, exchange, OwnAnswer::refusal(code), &request_id));
+    }
+    let answer = loop {
+        match exchange.admit(&asked) {
+            Admission::Forward => break None,
+            Admission::Answer(answer) => break Some(answer),
+            Admission::Wait(wait) => {
+                let answer = wait.await;
+                if answer.is_some() {
+                    break answer;
+                }
+            }
+        }
+    };
+    if let Some(answer) = answer {
+        return Ok(own(&client, exchange, *answer, &request_id));
+    }
+    if incoming.size_hint().lower() > exchange.body_bytes_max() {
+        let answer = OwnAnswer::refusal(ErrorCode::BodyTooLarge);
+        return Ok(own(&client, exchange, answer, &request_id));
+    }
+    let host = asked.host.to_owned();
     let upgrade = headers::wants_upgrade(&parts);
     let body = RequestBody::new(incoming);
-    headers::to_upstream(&mut parts.headers, &host, client.address, &request_id, upgrade);
+    headers::to_upstream(&mut parts.headers, &host, &exchange, &request_id, upgrade);
     if !body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
         // Said explicitly, because hyper sends no body of unknown length with a GET otherwise.
         let chunked = HeaderValue::from_static("chunked");
@@ -90,16 +110,18 @@ pub(super) async fn forward(
     match answered {
         Err(code) => {
             exchange.passed(body.bytes(), 0);
-            Ok(refuse(&client, exchange, code, &request_id))
+            Ok(own(&client, exchange, OwnAnswer::refusal(code), &request_id))
         }
         Ok((mut response, lease, attempt)) => {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if switched && !upgrade {
                 // Nobody asked it to change the protocol: that is no answer.
                 exchange.cut_by(&attempt.replica);
-                return Ok(refuse(&client, exchange, ErrorCode::UpstreamFailed, &request_id));
+                let answer = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
+                return Ok(own(&client, exchange, answer, &request_id));
             }
             headers::to_client(response.headers_mut(), &attempt.replica, &request_id, switched);
+            headers::apply(response.headers_mut(), &exchange);
             if client.worker.is_draining() && !switched {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -108,7 +130,9 @@ pub(super) async fn forward(
             if switched {
                 let replica_side = hyper::upgrade::on(&mut response);
                 tunnel::carry(&client, on_upgrade, replica_side, attempt, exchange, lease);
-                return Ok(response.map(|_| ResponseBody::own("", None, client.clock.clone())));
+                return Ok(
+                    response.map(|_| ResponseBody::own(OwnBody::Bytes(Bytes::new()), None, client.clock.clone()))
+                );
             }
             Ok(response
                 .map(|incoming| ResponseBody::replica(incoming, lease, attempt, exchange, body, client.clock.clone())))
@@ -125,7 +149,8 @@ async fn attempt_once(
     body: &RequestBody,
 ) -> Result<(Response<Incoming>, Lease), Miss> {
     let certain = !exchange.is_idempotent();
-    let (mut lease, took) = Lease::get(&client.worker, &attempt.replica, certain)
+    let patience = exchange.patience();
+    let (mut lease, took) = Lease::get(&client.worker, &attempt.replica, certain, &patience)
         .await
         .map_err(|why| {
             Miss::Replica(Failed {
@@ -140,7 +165,7 @@ async fn attempt_once(
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = target.clone();
     *request.headers_mut() = parts.headers.clone();
-    let response = lease.send(request, body).await?;
+    let response = lease.send(request, body, &patience).await?;
     Ok((response, lease))
 }
 
@@ -155,29 +180,24 @@ fn origin_form(parts: &Parts) -> Uri {
     }
 }
 
-/// Returns the edge's own answer.
-fn refuse(
-    client: &Client,
-    mut exchange: Exchange,
-    code: ErrorCode,
-    request_id: &HeaderValue,
-) -> Response<ResponseBody> {
-    exchange.refused(code);
-    let text = code.text();
-    let draining = client.worker.is_draining();
-    let mut response = Response::new(ResponseBody::own(text, Some(exchange), client.clock.clone()));
-    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or_default();
+/// Returns an answer of the edge.
+fn own(client: &Client, mut exchange: Exchange, answer: OwnAnswer, request_id: &HeaderValue) -> Response<ResponseBody> {
+    exchange.answered_by_edge(&answer);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, plain);
-    headers.insert(headers::X_TEND_ERROR, HeaderValue::from_static(code.as_str()));
-    headers.insert(headers::X_REQUEST_ID, request_id.clone());
-    if matches!(code, ErrorCode::NoReadyReplica | ErrorCode::NoReadyCandidate) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    for (name, value) in &answer.fields {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            headers.append(name, headers::value_of(value));
+        }
     }
-    // A malformed or unfinished request leaves doubt about where the next one begins.
-    if draining || matches!(code, ErrorCode::BadRequest | ErrorCode::RequestTimeout) {
+    headers::apply(headers, &exchange);
+    if let Some(code) = answer.code {
+        headers.insert(headers::X_TEND_ERROR, HeaderValue::from_static(code.as_str()));
+    }
+    headers.insert(headers::X_REQUEST_ID, request_id.clone());
+    if client.worker.is_draining() || answer.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    response.map(|()| ResponseBody::own(answer.body, Some(exchange), client.clock.clone()))
 }

@@ -1,13 +1,12 @@
 //! What is done to the headers on their way: hop-by-hop ones taken out, what the edge knows put in. Knows no connection.
 
-use std::net::SocketAddr;
-
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 use tend_routing::CANDIDATE_HEADER;
 
 use crate::answer::ErrorCode;
+use crate::exchange::Exchange;
 use crate::live::Replica;
 
 pub(super) const X_TEND_REPLICA: HeaderName = HeaderName::from_static("x-tend-replica");
@@ -173,17 +172,17 @@ pub(super) fn clean_response_trailers(trailers: &mut HeaderMap) {
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     host: &str,
-    client: SocketAddr,
+    exchange: &Exchange,
     request_id: &HeaderValue,
     upgrade: bool,
 ) {
     let protocol = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     remove_alike(headers, &TRUSTED);
-    let address = value_of(&client.ip().to_canonical().to_string());
+    let address = value_of(&exchange.client().to_string());
     headers.insert(X_FORWARDED_FOR, address.clone());
     headers.insert(X_REAL_IP, address);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.scheme()));
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));
     headers.insert(X_REQUEST_ID, request_id.clone());
@@ -207,6 +206,33 @@ pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, request_id: 
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// Does to the head of a response what its route says.
+pub(super) fn apply(headers: &mut HeaderMap, exchange: &Exchange) {
+    let Some(rules) = exchange.head_rules() else {
+        return;
+    };
+    for name in &rules.remove {
+        headers.remove(&**name);
+    }
+    for (name, value) in &rules.unless {
+        if !headers.contains_key(&**name) {
+            set(headers, name, value);
+        }
+    }
+    for (name, value) in &rules.set {
+        set(headers, name, value);
+    }
+    for (name, value) in rules.set_secure.iter().filter(|_| exchange.is_secure()) {
+        set(headers, name, value);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+        headers.insert(name, value_of(value));
     }
 }
 

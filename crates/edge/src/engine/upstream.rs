@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use super::body::RequestBody;
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
-use crate::limits::{BUFFER_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
+use crate::limits::{BUFFER_BYTES_MAX, Patience, RESPONSE_HEAD_BYTES_MAX};
 use crate::live::{Live, Replica};
 use crate::worker::Worker;
 
@@ -120,6 +120,7 @@ impl Lease {
         worker: &Rc<Worker>,
         replica: &Replica,
         certain: bool,
+        patience: &Patience,
     ) -> Result<(Self, Duration), Failure> {
         let lease = |link, reused| Self {
             link,
@@ -131,7 +132,7 @@ impl Lease {
             return Ok((lease(link, true), Duration::ZERO));
         }
         let began = SystemClock.now().mono;
-        let stream = tokio::time::timeout(worker.patience.connect, TcpStream::connect(replica.address))
+        let stream = tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
             .await
             .map_err(|_| Failure::ConnectTimeout)?
             .map_err(|error| match error.kind() {
@@ -169,9 +170,9 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
         body: &RequestBody,
+        patience: &Patience,
     ) -> Result<Response<Incoming>, Miss> {
         let before = self.link.written.load(Ordering::Relaxed);
-        let patience = self.worker.patience;
         let mut answer = pin!(self.link.sender.send_request(request));
         let began = SystemClock.now().mono;
         let look = patience.body.min(patience.answer);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tend_core::model::{Edge, Listener, Port, Route, Service, ServiceName};
+use tend_core::model::{Edge, Listener, Port, Route, RoutePolicy, Service, ServiceName};
 
 use super::{is_process, is_process_workload};
 use crate::error::Findings;
@@ -91,9 +91,10 @@ pub(super) fn lower(tree: &Node, services: &BTreeMap<ServiceName, Service>, find
         listeners: draft
             .listeners
             .into_iter()
-            .map(|(address, _)| Listener { address })
+            .map(|(address, _)| Listener::plain(address))
             .collect(),
         routes: draft.routes.into_iter().map(|(route, _)| route).collect(),
+        ..Edge::default()
     }
 }
 
@@ -150,7 +151,8 @@ fn lower_route(
         listeners,
         host: route.get("host").and_then(Node::as_text).map(str::to_ascii_lowercase),
         path_prefix: route.get("path").and_then(Node::as_text).unwrap_or("/").to_owned(),
-        service,
+        service: Some(service),
+        policy: RoutePolicy::default(),
     })
 }
 
@@ -232,7 +234,8 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
                     listeners: vec![address],
                     host: None,
                     path_prefix: "/".to_owned(),
-                    service: service.clone(),
+                    service: Some(service.clone()),
+                    policy: RoutePolicy::default(),
                 },
                 port.place,
             ));

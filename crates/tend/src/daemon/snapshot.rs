@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 
 use tend_base::Secret;
 use tend_core::deployment::Exposure;
-use tend_core::model::{Allow, ServiceId, Strategy};
+use tend_core::model::{Allow, Listener, ServiceId, Strategy, Upstream};
 use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
-use tend_routing::{
-    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, SHARE_PERMILLE_MAX, Service,
-    Snapshot, Split,
-};
+use tend_routing::{Replica, ReplicaState, Route, SHARE_PERMILLE_MAX, Service, Snapshot, Split};
 
 /// Paths of probes, which would fill the access log with lines that tell nothing (E5).
 fn quiet_paths(world: &World, id: &ServiceId) -> Vec<String> {
@@ -60,18 +57,18 @@ fn split(world: &World, id: &ServiceId, endpoints: &[Endpoint], candidate_token:
 
 /// Returns the snapshot of a generation; `candidate_token` asks for a replica of a release that is only looked at so far.
 pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, candidate_token: &Secret) -> Snapshot {
-    let mut listeners: Vec<SocketAddr> = Vec::new();
+    let mut listeners: Vec<Listener> = Vec::new();
     let mut routes = Vec::new();
     let mut services = Vec::new();
     for (name, wanted) in &world.stacks {
         let stack = world.stack_wanted(name).unwrap_or(&wanted.stack);
         let own: Vec<SocketAddr> = stack.edge.listeners.iter().map(|listener| listener.address).collect();
-        listeners.extend(&own);
+        listeners.extend(stack.edge.listeners.iter().cloned());
         for route in &stack.edge.routes {
-            let service = ServiceId {
+            let service = route.service.as_ref().map(|service| ServiceId {
                 stack: name.clone(),
-                service: route.service.clone(),
-            };
+                service: service.clone(),
+            });
             routes.push(Route {
                 // A stack's routes are only at its own listeners, whatever other stacks listen on.
                 listeners: if route.listeners.is_empty() {
@@ -81,8 +78,10 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                 },
                 host: route.host.clone(),
                 path_prefix: route.path_prefix.clone(),
-                quiet_paths: quiet_paths(world, &service),
-                retry: RetryPolicy::default(),
+                quiet_paths: service.as_ref().map_or_else(Vec::new, |id| quiet_paths(world, id)),
+                policy: route.policy.clone(),
+                maintenance: None,
+                pause: None,
                 service,
             });
         }
@@ -111,30 +110,26 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                 },
                 candidate: endpoint.candidate,
             });
+            let upstream: Option<&Upstream> = stack.edge.upstreams.get(&id.service);
+            let balance = upstream.map(|upstream| upstream.balance.clone());
             services.push(Service {
                 internal: port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
-                ejection: EjectionPolicy::default(),
+                balance: balance.unwrap_or_default(),
                 split: split(world, &id, endpoints, candidate_token),
                 replicas: replicas.collect(),
                 id,
             });
         }
     }
-    listeners.sort_unstable();
-    listeners.dedup();
-    let listeners = listeners
-        .into_iter()
-        .map(|address| Listener {
-            address,
-            key: String::new(),
-        })
-        .collect();
+    // Stacks that share an address and differ in its rules: the first in order of their names has it as it wants.
+    listeners.sort_by_key(|listener| listener.address);
+    listeners.dedup_by_key(|listener| listener.address);
     Snapshot {
-        format: FORMAT_VERSION,
         generation,
         listeners,
         routes,
         services,
+        ..Snapshot::empty()
     }
 }
 

@@ -3,6 +3,8 @@
 //! A replica that is the same in the next snapshot keeps its counters; one with another incarnation or address starts afresh.
 //! Shared by all threads: what is asked for each request is atomic, the record of failures is locked only while there is one.
 
+mod route;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tend_base::Mono;
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_routing::{
-    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, Route, RouteTable, Snapshot,
+    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, RouteTable, Snapshot,
     SnapshotError, Split, Standing, choose,
 };
 
+pub(crate) use route::{HeadRules, LiveRoute};
+
 use crate::latency::Latency;
+use crate::limits::Patience;
 use crate::message::{FromEdge, ReplicaStats};
 
 /// The failures in the order of their counters.
@@ -31,7 +36,11 @@ pub(crate) const FAILURES: [Failure; 6] = [
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) snapshot: Snapshot,
+    /// Where a route says nothing else.
+    patience: Patience,
     pub(crate) table: RouteTable,
+    /// In the order of the snapshot's.
+    pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
@@ -275,10 +284,12 @@ impl LiveService {
 
 impl Live {
     /// Returns what serves nothing.
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn nothing(patience: Patience) -> Self {
         Self {
+            patience,
             snapshot: Snapshot::empty(),
             table: RouteTable::default(),
+            routes: Vec::new(),
             services: Vec::new(),
             leaving: Vec::new(),
         }
@@ -286,14 +297,20 @@ impl Live {
 
     /// Puts a snapshot into service after `before`.
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
+        let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| LiveRoute::new(route, patience))
+            .collect();
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
             .map(|service| LiveService {
                 id: service.id.clone(),
                 name: service.id.to_string().into(),
-                ejection: service.ejection,
+                ejection: EjectionPolicy::from(&service.balance),
                 split: service.split.clone(),
                 draws: AtomicU64::new(before.draws_of(&service.id)),
                 rotation: AtomicU64::new(0),
@@ -327,8 +344,10 @@ impl Live {
             .cloned()
             .collect();
         Ok(Self {
+            patience,
             snapshot,
             table,
+            routes,
             services,
             leaving,
         })
@@ -395,7 +414,7 @@ impl Live {
             .map(|slot| &slot.replica)
     }
 
-    pub(crate) fn route(&self, number: Option<usize>) -> Option<&Route> {
-        number.map(|number| &self.snapshot.routes[number])
+    pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {
+        number.map(|number| &self.routes[number])
     }
 }
