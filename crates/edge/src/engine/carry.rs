@@ -18,8 +18,9 @@ use super::tunnel::Tunnel;
 use super::upload::{Stop, Upload, Way};
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
-use crate::gate::Admission;
+use crate::gate::{Admission, money};
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
+use crate::worker::Worker;
 
 /// Responses that are none yet, such as 103, before the one that counts.
 const INTERIM_MAX: u32 = 16;
@@ -52,42 +53,100 @@ impl From<Stop> for Miss {
 pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(), Http1Error>) -> After {
     let mut exchange = with_asked(client, &desk.request, |asked| Exchange::begin(&client.worker, asked));
     let mut upload = Upload::new(desk.request.length(), exchange.body_bytes_max());
-    let answer = match read {
-        Err(error) => Some(Box::new(refusal(error))),
-        Ok(()) => loop {
-            match with_asked(client, &desk.request, |asked| exchange.admit(asked)) {
-                Admission::Forward => break None,
-                Admission::Answer(answer) => break Some(answer),
-                Admission::Wait(mut wait) => {
-                    let waited = poll_fn(|cx| match wait.as_mut().poll(cx) {
-                        Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                        Poll::Pending if has_left(cx, client, desk) => Poll::Ready(None),
-                        Poll::Pending => Poll::Pending,
-                    });
-                    match waited.await {
-                        None => return After::Close,
-                        Some(None) => {}
-                        Some(answer) => break answer,
-                    }
-                }
-            }
-        },
+    let admission = match read {
+        Err(error) => Ok(Admission::Answer(Box::new(refusal(error)))),
+        Ok(()) => admit(client, desk, &mut exchange).await,
     };
-    let answer = match answer {
-        Some(answer) => answer,
-        None if matches!(desk.request.length(), Length::Bytes(bytes) if bytes > exchange.body_bytes_max()) => {
-            Box::new(OwnAnswer::refusal(ErrorCode::BodyTooLarge))
+    let refused = match admission {
+        Err(Gone) => return After::Close,
+        Ok(Admission::Answer(answer)) => Err(answer),
+        Ok(Admission::Collect { bytes_max }) => {
+            // Boxed, as all that is rare: connections that idle have no room for it.
+            let held = Box::pin(held(client, desk, exchange, &mut upload, bytes_max)).await;
+            let Some((now, answer)) = held else {
+                return After::Close;
+            };
+            exchange = now;
+            Err(answer)
         }
-        None => match tries(client, desk, &mut exchange, &mut upload).await {
-            Ok((link, attempt)) => return respond(client, desk, exchange, upload, link, attempt).await,
-            Err(Some(code)) => Box::new(OwnAnswer::refusal(code)),
+        Ok(_) if matches!(desk.request.length(), Length::Bytes(bytes) if bytes > exchange.body_bytes_max()) => {
+            Err(own_box(ErrorCode::BodyTooLarge))
+        }
+        Ok(_) => match tries(client, desk, &mut exchange, &mut upload).await {
+            Ok(answering) => Ok(answering),
+            Err(Some(code)) => Err(own_box(code)),
             Err(None) => {
                 exchange.passed(upload.bytes(), 0);
                 return After::Close;
             }
         },
     };
-    own::answer(client, desk, exchange, upload, answer).await
+    let answer = match refused {
+        Err(answer) => answer,
+        Ok((link, mut attempt)) => {
+            exchange.answered(&mut attempt, desk.response.status());
+            upload.settle(&mut desk.from_client);
+            if desk.response.status() != 101 {
+                return respond(client, desk, &mut exchange, &mut upload, link, &attempt).await;
+            }
+            if desk.request.upgrade().is_some() {
+                write_head(client, desk, &exchange, &attempt, Length::None, Some("upgrade"));
+                let linger = client.worker.patience.linger;
+                return After::Tunnel(Box::new(Tunnel::new(desk, link, attempt, exchange, linger)));
+            }
+            // Nobody asked it to change the protocol: that is no answer.
+            exchange.cut_by(&attempt.replica);
+            drop(link);
+            own_box(ErrorCode::UpstreamFailed)
+        }
+    };
+    own::answer(client, desk, &mut exchange, &mut upload, answer).await
+}
+
+/// The client has left.
+struct Gone;
+
+/// Asks the gates until they have decided.
+async fn admit(client: &mut Client, desk: &mut Desk, exchange: &mut Exchange) -> Result<Admission, Gone> {
+    loop {
+        let mut wait = match with_asked(client, &desk.request, |asked| exchange.admit(asked)) {
+            Admission::Wait(wait) => wait,
+            decided => return Ok(decided),
+        };
+        let waited = poll_fn(|cx| match wait.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending if has_left(cx, client, desk) => Poll::Ready(Err(Gone)),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(answer) = waited.await? {
+            return Ok(Admission::Answer(answer));
+        }
+    }
+}
+
+/// Reads the whole request and has it answered; none when the client left before it had sent it.
+async fn held(
+    client: &mut Client,
+    desk: &mut Desk,
+    mut exchange: Exchange,
+    upload: &mut Upload,
+    bytes_max: u64,
+) -> Option<(Exchange, Box<OwnAnswer>)> {
+    match super::held::collect(client, desk, &exchange, upload, bytes_max).await {
+        Ok(request) => {
+            let (exchange, answer) = money::carry(exchange, request).await;
+            Some((exchange, Box::new(answer)))
+        }
+        Err(Some(code)) => Some((exchange, own_box(code))),
+        Err(None) => {
+            exchange.passed(upload.bytes(), 0);
+            None
+        }
+    }
+}
+
+fn own_box(code: ErrorCode) -> Box<OwnAnswer> {
+    Box::new(OwnAnswer::refusal(code))
 }
 
 /// Calls `ask` with what is known of the request.
@@ -154,24 +213,7 @@ async fn tries(
     loop {
         let attempt = exchange.next().map_err(Some)?;
         let patience = exchange.patience();
-        let kept = client
-            .worker
-            .shop
-            .pool
-            .take(&attempt.replica, !exchange.is_idempotent());
-        let link = match kept {
-            Some(link) => {
-                exchange.connected(Duration::ZERO);
-                Ok(link)
-            }
-            None => {
-                let began = SystemClock.now().mono;
-                // Boxed, so that connections that idle have no room for it.
-                let link = Box::pin(Link::connect(attempt.replica.address, patience.connect)).await;
-                exchange.connected(SystemClock.now().mono.since(began));
-                link
-            }
-        };
+        let link = connected(&client.worker, exchange, &attempt).await;
         let miss = match link {
             Err(why) => Miss::Replica(Failed {
                 why,
@@ -204,6 +246,18 @@ async fn tries(
     }
 }
 
+/// Returns a connection to the replica, kept or new.
+pub(super) async fn connected(worker: &Worker, exchange: &mut Exchange, attempt: &Attempt) -> Result<Link, Failure> {
+    if let Some(link) = worker.shop.pool.take(&attempt.replica, !exchange.is_idempotent()) {
+        exchange.connected(Duration::ZERO);
+        return Ok(link);
+    }
+    let began = SystemClock.now().mono;
+    let link = Box::pin(Link::connect(attempt.replica.address, exchange.patience().connect)).await?;
+    exchange.connected(SystemClock.now().mono.since(began));
+    Ok(link)
+}
+
 /// Lays out a try.
 fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
     desk.from_replica.clear();
@@ -230,12 +284,11 @@ async fn talk(
         if let Poll::Ready(Err(stop)) = poll_upload(cx, client, desk, upload, link) {
             return Poll::Ready(Err(stop.into()));
         }
-        let why = match poll_head(cx, desk, link, &mut interim) {
+        let mut miss = match poll_client_head(cx, desk, link, &mut interim) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(why)) => Some(why),
+            Poll::Ready(Err(why)) => Some(failed(why, upload, link)),
             Poll::Pending => None,
         };
-        let mut miss = why.map(|why| failed(why, upload, link));
         if miss.is_none() {
             let told = desk.to_client.poll_flush(cx, &mut client.stream, |_| {});
             let gone = matches!(told, Poll::Ready(Err(_))) || upload.is_over() && has_left(cx, client, desk);
@@ -284,9 +337,28 @@ fn poll_upload(
     upload.poll(cx, &mut way, link, &mut desk.to_replica)
 }
 
-/// Reads until the head of the response is there. Those that are none yet are passed on, but for 100, which the edge says itself.
-fn poll_head(cx: &mut Context<'_>, desk: &mut Things, link: &mut Link, interim: &mut u32) -> Poll<Result<(), Failure>> {
+/// Reads the head of the response to the request on the desk.
+fn poll_client_head(
+    cx: &mut Context<'_>,
+    desk: &mut Things,
+    link: &mut Link,
+    interim: &mut u32,
+) -> Poll<Result<(), Failure>> {
+    let passes_interim = desk.request.version() == Version::Http11;
     let to_head = desk.request.method() == "HEAD";
+    poll_head(cx, desk, link, interim, to_head, passes_interim)
+}
+
+/// Reads until the head of the response is there. Those that are none yet are passed on where that is wanted, but for 100, which the
+/// edge says itself.
+pub(super) fn poll_head(
+    cx: &mut Context<'_>,
+    desk: &mut Things,
+    link: &mut Link,
+    interim: &mut u32,
+    to_head: bool,
+    passes_interim: bool,
+) -> Poll<Result<(), Failure>> {
     loop {
         match link.poll_fill(cx, &mut desk.from_replica) {
             Poll::Ready(Ok(read)) if read > 0 => {}
@@ -313,7 +385,7 @@ fn poll_head(cx: &mut Context<'_>, desk: &mut Things, link: &mut Link, interim: 
                 return Poll::Ready(Err(Failure::Malformed));
             }
             desk.scan = Scan::default();
-            if status != 100 && desk.request.version() == Version::Http11 {
+            if status != 100 && passes_interim {
                 head::interim(&mut desk.to_client.bytes, &desk.response);
             }
         }
@@ -325,31 +397,11 @@ fn poll_head(cx: &mut Context<'_>, desk: &mut Things, link: &mut Link, interim: 
 async fn respond(
     client: &mut Client,
     desk: &mut Desk,
-    mut exchange: Exchange,
-    mut upload: Upload,
+    exchange: &mut Exchange,
+    upload: &mut Upload,
     mut link: Link,
-    mut attempt: Attempt,
+    attempt: &Attempt,
 ) -> After {
-    let status = desk.response.status();
-    exchange.answered(&mut attempt, status);
-    upload.settle(&mut desk.from_client);
-    if status == 101 {
-        if desk.request.upgrade().is_none() {
-            // Nobody asked it to change the protocol: that is no answer.
-            exchange.cut_by(&attempt.replica);
-            drop((link, attempt));
-            let answer = Box::new(OwnAnswer::refusal(ErrorCode::UpstreamFailed));
-            return own::answer(client, desk, exchange, upload, answer).await;
-        }
-        write_head(client, desk, &exchange, &attempt, Length::None, Some("upgrade"));
-        return After::Tunnel(Box::new(Tunnel::new(
-            desk,
-            link,
-            attempt,
-            exchange,
-            client.worker.patience.linger,
-        )));
-    }
     let old = desk.request.version() == Version::Http10;
     let length = match desk.response.length() {
         Length::Chunked | Length::UntilClose if old => Length::UntilClose,
@@ -364,12 +416,12 @@ async fn respond(
         (true, true) => Some("keep-alive"),
         (true, false) => None,
     };
-    write_head(client, desk, &exchange, &attempt, length, connection);
+    write_head(client, desk, exchange, attempt, length, connection);
     let mut download = Download::new(desk.response.length(), length == Length::Chunked);
     let outcome = pass(
         client,
         desk,
-        &mut upload,
+        upload,
         &mut download,
         &mut link,
         exchange.patience().stall,

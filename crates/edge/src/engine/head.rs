@@ -63,17 +63,49 @@ pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange
     for field in end_to_end(head.fields()).filter(|field| !is_alike(field.name, &TRUSTED)) {
         writer.copy(field);
     }
-    let address = AddressText::new(exchange.client());
-    writer.field("x-forwarded-for", address.as_bytes());
-    writer.field("x-real-ip", address.as_bytes());
-    writer.field("x-forwarded-proto", exchange.scheme().as_bytes());
-    writer.field("x-forwarded-host", head.host().as_bytes());
-    writer.field("x-request-id", exchange.request_id().as_bytes());
+    told(head, exchange, |name, value| {
+        writer.field(name, value);
+    });
     if let Some(protocol) = head.upgrade() {
         writer.field("connection", b"upgrade").field("upgrade", protocol);
     }
     write_length(&mut writer, head.length());
     writer.end();
+}
+
+/// Returns the fields as they go to a replica, names in lower case, without those that frame the request or change the protocol.
+pub(super) fn request_fields(head: &RequestHead, exchange: &Exchange) -> Vec<(String, Vec<u8>)> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, value: &[u8]| fields.push((name.to_owned(), value.to_vec()));
+    add("host", head.host().as_bytes());
+    for field in end_to_end(head.fields()).filter(|field| !is_alike(field.name, &TRUSTED)) {
+        if !field.name.eq_ignore_ascii_case(b"trailer") {
+            add(&lower(field.name), field.value);
+        }
+    }
+    told(head, exchange, add);
+    fields
+}
+
+/// Gives `add` what a replica is told of the request by the edge.
+fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8])) {
+    let address = AddressText::new(exchange.client());
+    add("x-forwarded-for", address.as_bytes());
+    add("x-real-ip", address.as_bytes());
+    add("x-forwarded-proto", exchange.scheme().as_bytes());
+    add("x-forwarded-host", head.host().as_bytes());
+    add("x-request-id", exchange.request_id().as_bytes());
+}
+
+/// Returns the fields of a replica's answer that go on.
+pub(super) fn response_fields(fields: &Fields) -> impl Iterator<Item = FieldRef<'_>> {
+    end_to_end(fields).filter(|field| !is_alike(field.name, &ATTESTED))
+}
+
+/// Returns a name in lower case.
+pub(super) fn lower(name: &[u8]) -> String {
+    // Names are ASCII.
+    String::from_utf8_lossy(name).to_ascii_lowercase()
 }
 
 /// What a response is written with beside what the replica said.
@@ -93,9 +125,7 @@ pub(super) fn response(
     date: &Date,
 ) {
     let mut writer = HeadWriter::response(out, head.status(), head.reason());
-    let fields = end_to_end(head.fields())
-        .filter(|field| !is_alike(field.name, &ATTESTED))
-        .map(|field| (field.name, field.value));
+    let fields = response_fields(head.fields()).map(|field| (field.name, field.value));
     let seen = write_ruled(&mut writer, fields, exchange);
     writer.field("x-tend-replica", replica.name.as_bytes());
     writer.number("x-tend-incarnation", replica.incarnation);
@@ -124,7 +154,7 @@ pub(super) fn response(
 /// Writes a response that is none yet, such as 103.
 pub(super) fn interim(out: &mut Vec<u8>, head: &ResponseHead) {
     let mut writer = HeadWriter::response(out, head.status(), head.reason());
-    for field in end_to_end(head.fields()).filter(|field| !is_alike(field.name, &ATTESTED)) {
+    for field in response_fields(head.fields()) {
         writer.copy(field);
     }
     writer.end();
@@ -240,11 +270,28 @@ pub(super) fn response_trailers(out: &mut Vec<u8>, trailers: &Fields) {
     write_trailers(out, trailers, &ATTESTED);
 }
 
+/// What has to be known before the body and means nothing behind it (RFC 9110, 6.5.1); somebody may merge it into the head.
+const NEVER_TRAILERS: [&str; 9] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "max-forwards",
+    "set-cookie",
+    "trailer",
+];
+
 fn write_trailers(out: &mut Vec<u8>, trailers: &Fields, reserved: &[&str]) {
     out.extend_from_slice(b"0\r\n");
     let mut writer = HeadWriter::section(out);
-    // Fields that frame or belong to a hop have no meaning here, but somebody may merge them into the head.
-    for field in end_to_end(trailers).filter(|field| !is_alike(field.name, reserved)) {
+    let never = |name: &[u8]| {
+        NEVER_TRAILERS
+            .iter()
+            .any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
+    };
+    for field in end_to_end(trailers).filter(|field| !is_alike(field.name, reserved) && !never(field.name)) {
         writer.copy_lower(field);
     }
     writer.end();

@@ -1,7 +1,7 @@
 //! The HTTP/1 engine: reads requests from clients, carries them to replicas and the answers back.
 //!
 //! Map: `serve` is a client's connection; `carry` one request, its tries and its answer; `upload` and `download` the bodies; `own` what
-//! the edge answers by itself; `head` the heads that are written; `link` the connections to replicas; `tunnel` what became something
+//! the edge answers by itself; `held` what is read whole; `head` the heads that are written; `link` the connections to replicas; `tunnel` what became something
 //! else than HTTP. `buffer`, `desk` and `deadline` are what makes it cheap.
 //!
 //! One task owns the client's connection and, while a request runs, the replica's. A request costs two calls of `recv` and two of
@@ -18,6 +18,7 @@ mod deadline;
 mod desk;
 mod download;
 mod head;
+mod held;
 mod link;
 mod own;
 mod serve;
@@ -32,12 +33,12 @@ use tend_base::{Clock, SystemClock};
 use crate::limits::Patience;
 use crate::worker::Worker;
 
-pub(crate) use link::Pool;
+pub(crate) use held::call;
 pub(crate) use serve::serve;
 
 /// What the connections of one thread share.
 pub(crate) struct Shop {
-    pub(crate) pool: Pool,
+    pub(crate) pool: link::Pool,
     pub(crate) deadlines: deadline::Deadlines,
     desks: desk::Desks,
     date: head::Date,
@@ -47,7 +48,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn new(patience: &Patience) -> Self {
         Self {
-            pool: Pool::default(),
+            pool: link::Pool::default(),
             deadlines: deadline::Deadlines::new(patience),
             desks: desk::Desks::default(),
             date: head::Date::default(),

@@ -31,8 +31,8 @@ enum Rest {
 pub(super) async fn answer(
     client: &mut Client,
     desk: &mut Desk,
-    mut exchange: Exchange,
-    mut upload: Upload,
+    exchange: &mut Exchange,
+    upload: &mut Upload,
     answer: Box<OwnAnswer>,
 ) -> After {
     exchange.answered_by_edge(&answer);
@@ -98,15 +98,16 @@ pub(super) async fn answer(
         exchange.cut("client_cut");
         return After::Close;
     }
-    let body = exchange.patience().body;
-    drop(exchange);
     if !keeps {
         return After::Linger;
     }
     if upload.is_over() {
         return After::Next;
     }
-    client.deadline.set(&client.worker.shop.deadlines, body);
+    let mut bytes_dropped = 0;
+    client
+        .deadline
+        .set(&client.worker.shop.deadlines, exchange.patience().body);
     let dropped = poll_fn(|cx| {
         let Things {
             from_client, trailers, ..
@@ -116,7 +117,7 @@ pub(super) async fn answer(
             from_client,
             trailers,
         };
-        match upload.poll_drop(cx, &mut way) {
+        match upload.poll_drop(cx, &mut way, &mut bytes_dropped) {
             Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
             Poll::Pending if client.deadline.has_passed(cx) => Poll::Ready(false),
             Poll::Pending => Poll::Pending,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use tend_http1::{Chunked, Fields, Length, Piece, write_chunk_size};
 use tokio::io::AsyncRead;
 
-use super::buffer::{BUFFER_BYTES, Buffer, Outgoing};
+use super::buffer::{Buffer, Outgoing};
 use super::head;
 use super::link::Link;
 use crate::answer::ErrorCode;
@@ -218,40 +218,47 @@ impl Upload {
         }
     }
 
-    /// Reads what is left and drops it.
+    /// Returns how long the body was said to be, where it was and has not been touched.
+    pub(super) fn announced(&self) -> Option<u64> {
+        match self.left {
+            Left::Nothing => Some(0),
+            Left::Kept(bytes) => Some(bytes as u64),
+            Left::Bytes(bytes) => Some(bytes),
+            Left::Chunks(_) => None,
+        }
+    }
+
+    /// Reads what is left and drops it, within bounds.
     pub(super) fn poll_drop<S: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         way: &mut Way<'_, S>,
+        dropped: &mut u64,
     ) -> Poll<Result<(), Stop>> {
-        let begin = self.bytes;
+        self.poll_take(cx, way, &mut |data| {
+            *dropped += data.len() as u64;
+            *dropped <= DROPPED_BYTES_MAX
+        })
+    }
+
+    /// Reads what is left and gives the data to `take`, which says whether it wants more.
+    pub(super) fn poll_take<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: &mut Way<'_, S>,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Poll<Result<(), Stop>> {
         loop {
-            match &mut self.left {
-                Left::Nothing | Left::Kept(_) => {
-                    self.settle(way.from_client);
-                    return Poll::Ready(Ok(()));
-                }
-                Left::Bytes(left) => {
-                    let piece = usize::try_from(*left)
-                        .unwrap_or(usize::MAX)
-                        .min(way.from_client.filled().len());
-                    way.from_client.consume(piece);
-                    self.bytes += piece as u64;
-                    *left -= piece as u64;
-                    if *left == 0 {
-                        self.left = Left::Nothing;
-                        continue;
-                    }
-                }
+            let filled = way.from_client.filled();
+            let (skip, length) = match &mut self.left {
+                Left::Nothing => return Poll::Ready(Ok(())),
+                Left::Kept(bytes) => (0, *bytes),
+                Left::Bytes(left) => (0, usize::try_from(*left).unwrap_or(usize::MAX).min(filled.len())),
                 Left::Chunks(chunks) => {
-                    let piece = chunks.next(way.from_client.filled(), way.trailers);
+                    let piece = chunks.next(filled, way.trailers);
                     match piece.map_err(|_| Stop::Client(ErrorCode::BadRequest))? {
-                        Piece::Data { skip, length } => {
-                            way.from_client.consume(skip + length);
-                            self.bytes += length as u64;
-                            continue;
-                        }
-                        Piece::More { skip } => way.from_client.consume(skip),
+                        Piece::Data { skip, length } => (skip, length),
+                        Piece::More { skip } => (skip, 0),
                         Piece::End { skip } => {
                             way.from_client.consume(skip);
                             self.left = Left::Nothing;
@@ -259,13 +266,26 @@ impl Upload {
                         }
                     }
                 }
+            };
+            let wants_more = length == 0 || take(&filled[skip..skip + length]);
+            way.from_client.consume(skip + length);
+            self.bytes += length as u64;
+            match &mut self.left {
+                Left::Bytes(left) => *left -= length as u64,
+                Left::Kept(_) => self.left = Left::Nothing,
+                Left::Nothing | Left::Chunks(_) => {}
             }
-            if self.bytes - begin > DROPPED_BYTES_MAX + BUFFER_BYTES as u64 {
+            if matches!(self.left, Left::Bytes(0)) {
+                self.left = Left::Nothing;
+            }
+            if !wants_more {
                 return Poll::Ready(Err(Stop::Client(ErrorCode::BodyTooLarge)));
             }
-            match ready!(way.from_client.poll_fill(cx, way.client)) {
-                Ok(read) if read > 0 => {}
-                _ => return Poll::Ready(Err(Stop::ClientGone)),
+            if length == 0 && !self.is_over() {
+                match ready!(way.from_client.poll_fill(cx, way.client)) {
+                    Ok(read) if read > 0 => {}
+                    _ => return Poll::Ready(Err(Stop::ClientGone)),
+                }
             }
         }
     }
