@@ -58,11 +58,7 @@ pub(crate) struct Exchange {
     peer: SocketAddr,
     secure: bool,
     listener: SocketAddr,
-    method: Box<str>,
-    host: Box<str>,
-    target: Box<str>,
-    request_id: String,
-    tried: Vec<Arc<Replica>>,
+    notes: Notes,
     tries: u32,
     status: u16,
     error: Option<&'static str>,
@@ -74,6 +70,65 @@ pub(crate) struct Exchange {
     try_began: Option<Mono>,
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
+}
+
+/// What is remembered of a request, in vectors that the next one of the thread uses again.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Method, host, target and request id.
+    text: String,
+    ends: [usize; 3],
+    tried: Vec<Arc<Replica>>,
+}
+
+/// More are not kept for requests to come.
+const NOTES_KEPT_MAX: usize = 256;
+
+impl Notes {
+    fn of(worker: &Worker, asked: &Asked<'_>) -> Self {
+        let mut notes = worker.notes.borrow_mut().pop().unwrap_or_default();
+        let text = &mut notes.text;
+        for (end, part) in notes.ends.iter_mut().zip([asked.method, asked.host, asked.target]) {
+            text.push_str(part);
+            *end = text.len();
+        }
+        match asked.request_id {
+            Some(given) => text.push_str(given),
+            None => {
+                let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
+                let digit = |place: u32| char::from_digit((number >> (place * 4) & 15) as u32, 16).unwrap_or('0');
+                text.extend((0..32).rev().map(digit));
+            }
+        }
+        notes
+    }
+
+    fn method(&self) -> &str {
+        &self.text[..self.ends[0]]
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.ends[0]..self.ends[1]]
+    }
+
+    fn target(&self) -> &str {
+        &self.text[self.ends[1]..self.ends[2]]
+    }
+
+    fn request_id(&self) -> &str {
+        &self.text[self.ends[2]..]
+    }
+
+    /// Gives the vectors back to the thread.
+    fn give_back(mut self, worker: &Worker) {
+        self.text.clear();
+        self.tried.clear();
+        let mut kept = worker.notes.borrow_mut();
+        // A target may be long, and a crowd leaves no room behind.
+        if kept.len() < NOTES_KEPT_MAX && self.text.capacity() <= 1024 {
+            kept.push(self);
+        }
+    }
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -116,14 +171,7 @@ impl Exchange {
             peer: asked.peer,
             secure: asked.secure,
             listener: asked.listener,
-            method: asked.method.into(),
-            host: asked.host.into(),
-            target: asked.target.into(),
-            request_id: asked.request_id.map_or_else(
-                || format!("{:016x}{:016x}", worker.random(), worker.random()),
-                str::to_owned,
-            ),
-            tried: Vec::new(),
+            notes: Notes::of(worker, asked),
             tries: 0,
             status: 0,
             error: None,
@@ -162,7 +210,7 @@ impl Exchange {
 
     /// Returns what the request is known by: given by the client, or made here.
     pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
+        self.notes.request_id()
     }
 
     /// Returns when the head of the request had been read.
@@ -197,7 +245,7 @@ impl Exchange {
 
     /// Says whether the replica could be given the request twice without harm, by method alone.
     pub(crate) fn is_idempotent(&self) -> bool {
-        tend_routing::is_idempotent(&self.method)
+        tend_routing::is_idempotent(self.notes.method())
     }
 
     /// Chooses the replica for the next try and counts the request as in flight on it.
@@ -206,9 +254,9 @@ impl Exchange {
     /// The code to answer with when there is none.
     pub(crate) fn next(&mut self) -> Result<Attempt, ErrorCode> {
         let service = self.service().ok_or(ErrorCode::NoRoute)?;
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let replica = loop {
-            let replica = service.choose(self.aim, &self.tried, now).ok_or(match self.aim {
+            let replica = service.choose(self.aim, &self.notes.tried, now).ok_or(match self.aim {
                 Aim::CandidateOnly => ErrorCode::NoReadyCandidate,
                 _ => ErrorCode::NoReadyReplica,
             })?;
@@ -222,7 +270,7 @@ impl Exchange {
         } else {
             Ticket::default()
         };
-        self.tried.push(replica.clone());
+        self.notes.tried.push(replica.clone());
         self.try_began = Some(now);
         Ok(Attempt {
             replica,
@@ -238,7 +286,7 @@ impl Exchange {
 
     /// Notes the head of the response: the replica has done its part.
     pub(crate) fn answered(&mut self, attempt: &mut Attempt, status: u16) {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
         self.arrived = true;
@@ -269,7 +317,7 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when none does.
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let replica = attempt.replica.clone();
         self.arrived |= failed.bytes_may_have_arrived;
         let kind = FAILURES.iter().position(|kind| *kind == failed.why);
@@ -306,8 +354,8 @@ impl Exchange {
         };
         let stale = failed.reused && failed.why == Failure::Closed;
         let again = match self.route() {
-            Some(route) => may_retry(&self.method, failed_try, &route.retry),
-            None => may_retry(&self.method, failed_try, &Retry::default()),
+            Some(route) => may_retry(self.notes.method(), failed_try, &route.retry),
+            None => may_retry(self.notes.method(), failed_try, &Retry::default()),
         }
         .is_ok();
         // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
@@ -319,10 +367,10 @@ impl Exchange {
         }
         // The replica may well be the only one.
         if stale {
-            self.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
+            self.notes.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
         let service = self.service();
-        if service.is_some_and(|service| service.choose(self.aim, &self.tried, now).is_some()) {
+        if service.is_some_and(|service| service.choose(self.aim, &self.notes.tried, now).is_some()) {
             Ok(())
         } else {
             Err(code)
@@ -374,10 +422,16 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.shared.requests.fetch_add(1, Ordering::Relaxed);
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.log();
         }
-        let now = SystemClock.now().mono;
+        std::mem::take(&mut self.notes).give_back(&self.worker);
+    }
+}
+
+impl Exchange {
+    fn log(&self) {
+        let now = SystemClock.mono();
         let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
@@ -387,12 +441,12 @@ impl Drop for Exchange {
         };
         self.worker.log(&Record {
             time: self.began.wall,
-            request_id: &self.request_id,
+            request_id: self.notes.request_id(),
             client: &self.peer.to_string(),
             listener: &self.listener.to_string(),
-            method: &self.method,
-            host: &self.host,
-            path: &self.target,
+            method: self.notes.method(),
+            host: self.notes.host(),
+            path: self.notes.target(),
             status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -402,7 +456,7 @@ impl Drop for Exchange {
             upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
             stack: service.map(|service| service.id.stack.as_str()),
             service: service.map(|service| &*service.name),
-            replica: self.tried.last().map(|replica| &*replica.name),
+            replica: self.notes.tried.last().map(|replica| &*replica.name),
             tries: self.tries,
             error,
         });

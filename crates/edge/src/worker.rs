@@ -20,6 +20,7 @@ use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
 use crate::engine::{self, Shop};
+use crate::exchange::Notes;
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
@@ -71,6 +72,8 @@ pub(crate) struct Worker {
     pub(crate) shop: Shop,
     pub(crate) patience: Patience,
     live: RefCell<Arc<Live>>,
+    /// Vectors for the requests to come.
+    pub(crate) notes: RefCell<Vec<Notes>>,
     log: LogBuffer,
     seed: Cell<u64>,
     draining: Cell<bool>,
@@ -167,6 +170,7 @@ impl WorkerHandle {
                             shop: Shop::new(&patience),
                             patience,
                             live: RefCell::new(Arc::new(Live::nothing(patience))),
+                            notes: RefCell::default(),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
