@@ -2,6 +2,7 @@
 
 mod balance;
 mod conformance;
+mod engine;
 mod fixture;
 mod frames;
 mod http;
