@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(set) = BanSet::read(&bytes, 1) {
         assert!(set.len() <= bytes.len());
-        set.is_banned(Ipv4Addr::LOCALHOST.into(), Wall(0));
-        set.is_banned(Ipv6Addr::LOCALHOST.into(), Wall(0));
+        let _ = set.is_banned(Ipv4Addr::LOCALHOST.into(), Wall(0));
+        let _ = set.is_banned(Ipv6Addr::LOCALHOST.into(), Wall(0));
     }
 });

@@ -104,6 +104,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         worker: worker.clone(),
         peer: accepted.peer,
         listener: accepted.listener,
+        place: accepted.place,
         clock: clock.clone(),
     };
     let service = service_fn(|request| {

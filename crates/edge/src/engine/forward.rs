@@ -20,6 +20,7 @@ use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
 use crate::gate::Admission;
 use crate::worker::Worker;
+use crate::zone::Going;
 
 /// What a connection's requests have in common.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: SocketAddr,
     pub(super) listener: SocketAddr,
+    /// See [`crate::worker::Accepted::place`].
+    pub(super) place: Option<Rc<Going>>,
     pub(super) clock: Arc<ConnectionClock>,
 }
 
@@ -181,8 +184,13 @@ fn origin_form(parts: &Parts) -> Uri {
 }
 
 /// Returns an answer of the edge.
-fn own(client: &Client, mut exchange: Exchange, answer: OwnAnswer, request_id: &HeaderValue) -> Response<ResponseBody> {
-    exchange.answered_by_edge(&answer);
+fn own(
+    client: &Client,
+    mut exchange: Exchange,
+    mut answer: OwnAnswer,
+    request_id: &HeaderValue,
+) -> Response<ResponseBody> {
+    exchange.answered_by_edge(&mut answer);
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();

@@ -179,9 +179,8 @@ pub(super) fn to_upstream(
     let protocol = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     remove_alike(headers, &TRUSTED);
-    let address = value_of(&exchange.client().to_string());
-    headers.insert(X_FORWARDED_FOR, address.clone());
-    headers.insert(X_REAL_IP, address);
+    headers.insert(X_FORWARDED_FOR, value_of(&exchange.forwarded_for()));
+    headers.insert(X_REAL_IP, value_of(&exchange.client().to_string()));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.scheme()));
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));

@@ -44,7 +44,7 @@ pub(super) fn carry(
     mut exchange: Exchange,
     lease: Lease,
 ) {
-    let guard = client.worker.opened();
+    let guard = (client.worker.opened(), client.place.clone());
     let linger = client.worker.patience.linger;
     tokio::task::spawn_local(async move {
         let _held = (guard, attempt, lease);

@@ -4,6 +4,9 @@
 //! the rules of the route ([`crate::live::LiveRoute`]) and what the request says; what it counts it keeps where all threads find it.
 
 mod access;
+mod bans;
+mod in_flight;
+mod rates;
 
 use std::pin::Pin;
 
@@ -17,14 +20,13 @@ pub(crate) enum Admission {
     /// The edge answers by itself. What follows of the request's body is read and dropped, within bounds, or the connection ends.
     Answer(Box<OwnAnswer>),
     /// Nothing yet: what this gives is answered, or, when it gives nothing, [`Exchange::admit`] is asked again.
-    #[expect(dead_code, reason = "made by limits that delay and by pauses, which follow")]
     Wait(Pin<Box<dyn Future<Output = Option<Box<OwnAnswer>>>>>),
 }
 
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 1] = [access::ask];
+const GATES: [Gate; 4] = [bans::ask, access::ask, rates::ask, in_flight::ask];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {
