@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tend_base::{Clock, Mono, Now, SystemClock};
+use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
 use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Hops, Match, Ticket, Try, Verdict, may_retry};
 
@@ -17,7 +17,7 @@ use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::gate::{self, Admission};
 use crate::limits::Patience;
-use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
+use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
 use crate::refusal::{Form, dress, refusal};
 use crate::worker::{Shared, Worker};
@@ -40,7 +40,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// Path and query as the client wrote them.
     pub(crate) target: &'a str,
-    pub(crate) request_id: String,
+    /// The client's own, where it is harmless.
+    pub(crate) request_id: Option<&'a str>,
     /// The headers as the client wrote them.
     pub(crate) fields: &'a Fields<'a>,
 }
@@ -79,6 +80,8 @@ pub(crate) struct Exchange {
     head: Option<Duration>,
     /// When the last try began.
     try_began: Option<Mono>,
+    /// Some byte of it may have reached a replica, in this try or an earlier one.
+    arrived: bool,
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -133,7 +136,10 @@ impl Exchange {
             method: asked.method.into(),
             host: asked.host.into(),
             target: asked.target.into(),
-            request_id: asked.request_id.clone(),
+            request_id: asked.request_id.map_or_else(
+                || format!("{:016x}{:016x}", worker.random(), worker.random()),
+                str::to_owned,
+            ),
             tried: Vec::new(),
             tries: 0,
             status: 0,
@@ -143,6 +149,7 @@ impl Exchange {
             connect: None,
             head: None,
             try_began: None,
+            arrived: false,
         }
     }
 
@@ -156,8 +163,28 @@ impl Exchange {
         self.live.route(self.found?.route)
     }
 
+    /// Returns the thread it is on.
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Says whether any replica may have got some of it.
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        self.arrived
+    }
+
     fn service(&self) -> Option<&LiveService> {
         Some(&self.live.services[self.found?.service?])
+    }
+
+    /// Returns what the request is known by: given by the client, or made here.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Returns when the head of the request had been read.
+    pub(crate) fn began(&self) -> Wall {
+        self.began.wall
     }
 
     /// Returns for whom the request comes, as replicas are told and limits count.
@@ -168,14 +195,12 @@ impl Exchange {
         }
     }
 
-    /// Returns what replicas are told in `X-Forwarded-For`: the client, and the trusted hops it came by. What else was written there is
-    /// not passed on, since nobody vouches for it.
-    pub(crate) fn forwarded_for(&self) -> String {
-        let Some(hops) = &self.hops else {
-            return self.client().to_string();
-        };
+    /// Returns what replicas are told in `X-Forwarded-For` where it is not the client alone: the client, and the trusted hops it came
+    /// by. What else was written there is not passed on, since nobody vouches for it.
+    pub(crate) fn forwarded_for(&self) -> Option<String> {
+        let hops = self.hops.as_ref()?;
         let addresses: Vec<String> = hops.client_first().map(|hop| hop.to_string()).collect();
-        addresses.join(", ")
+        Some(addresses.join(", "))
     }
 
     /// Says whether a hop before us named the client.
@@ -233,11 +258,6 @@ impl Exchange {
         self.route().map_or(u64::MAX, |route| route.body_bytes_max)
     }
 
-    /// Returns what is done to the head of the response, a replica's or our own.
-    pub(crate) fn head_rules(&self) -> Option<Arc<HeadRules>> {
-        self.route().map(|route| route.head.clone())
-    }
-
     /// Says whether the replica could be given the request twice without harm, by method alone.
     pub(crate) fn is_idempotent(&self) -> bool {
         tend_routing::is_idempotent(&self.method)
@@ -284,6 +304,7 @@ impl Exchange {
         let now = SystemClock.now().mono;
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
+        self.arrived = true;
         self.status = status;
         let replica = &attempt.replica;
         replica.latency.add(took.unwrap_or_default());
@@ -313,6 +334,7 @@ impl Exchange {
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
         let now = SystemClock.now().mono;
         let replica = attempt.replica.clone();
+        self.arrived |= failed.bytes_may_have_arrived;
         let kind = FAILURES.iter().position(|kind| *kind == failed.why);
         replica.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.

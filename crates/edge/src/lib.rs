@@ -12,6 +12,7 @@ mod access_log;
 mod answer;
 mod arrival;
 mod bans;
+mod call;
 mod control;
 mod control_socket;
 mod engine;

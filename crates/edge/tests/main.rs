@@ -2,6 +2,7 @@
 
 mod balance;
 mod clients;
+mod conformance;
 mod fixture;
 mod frames;
 mod http;

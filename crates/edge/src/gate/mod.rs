@@ -6,6 +6,7 @@
 mod access;
 mod bans;
 mod in_flight;
+pub(crate) mod money;
 mod rates;
 
 use std::pin::Pin;
@@ -19,6 +20,8 @@ pub(crate) enum Admission {
     Forward,
     /// The edge answers by itself. What follows of the request's body is read and dropped, within bounds, or the connection ends.
     Answer(Box<OwnAnswer>),
+    /// The whole body is read, 413 where it is larger than this; then what [`money::carry`] gives is answered.
+    Collect { bytes_max: u64 },
     /// Nothing yet: what this gives is answered, or, when it gives nothing, [`Exchange::admit`] is asked again.
     Wait(Pin<Box<dyn Future<Output = Option<Box<OwnAnswer>>>>>),
 }
@@ -26,7 +29,7 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 4] = [bans::ask, access::ask, rates::ask, in_flight::ask];
+const GATES: [Gate; 5] = [bans::ask, access::ask, rates::ask, in_flight::ask, money::ask];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

@@ -1,6 +1,5 @@
 //! The rules of a route, made ready once for each snapshot so that a request only has to look.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
@@ -21,7 +20,7 @@ pub(crate) struct LiveRoute {
     /// More is 413.
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
-    pub(crate) head: Arc<HeadRules>,
+    pub(crate) head: HeadRules,
     /// How often it may be asked, and how much of it may go on at once; put in once all routes are known.
     pub(crate) limits: RouteLimits,
     /// Paths left out of the log and served during maintenance.
@@ -66,7 +65,7 @@ impl LiveRoute {
                 Some(max) => max,
             },
             retry,
-            head: Arc::new(HeadRules::new(&policy.headers)),
+            head: HeadRules::new(&policy.headers),
             limits: RouteLimits::default(),
             quiet_paths,
             policy,
