@@ -21,6 +21,14 @@ pub(crate) enum ErrorCode {
     RequestTimeout,
     /// The client's address is not let in at this route.
     Forbidden,
+    /// The client's address is banned.
+    Banned,
+    /// The client asks more often than it may.
+    RateLimited,
+    /// The client has as much going on at once as it may.
+    InFlightLimited,
+    /// As much goes on at the route as may.
+    RouteBusy,
     /// The request's body is larger than the route takes.
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
@@ -56,7 +64,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -64,6 +72,10 @@ impl ErrorCode {
         Self::VersionUnsupported,
         Self::RequestTimeout,
         Self::Forbidden,
+        Self::Banned,
+        Self::RateLimited,
+        Self::InFlightLimited,
+        Self::RouteBusy,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
         Self::NoRoute,
@@ -91,6 +103,10 @@ impl ErrorCode {
             Self::VersionUnsupported => "version_unsupported",
             Self::RequestTimeout => "request_timeout",
             Self::Forbidden => "forbidden",
+            Self::Banned => "banned",
+            Self::RateLimited => "rate_limited",
+            Self::InFlightLimited => "in_flight_limited",
+            Self::RouteBusy => "route_busy",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
@@ -119,6 +135,10 @@ impl ErrorCode {
             Self::VersionUnsupported => 505,
             Self::RequestTimeout => 408,
             Self::Forbidden => 403,
+            Self::Banned => 403,
+            Self::RateLimited => 429,
+            Self::InFlightLimited => 429,
+            Self::RouteBusy => 503,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
@@ -151,6 +171,10 @@ impl ErrorCode {
             Self::VersionUnsupported => "tend edge: this version of HTTP is not spoken here.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::Forbidden => "tend edge: this address is not let in here.\n",
+            Self::Banned => "tend edge: this address is banned.\n",
+            Self::RateLimited => "tend edge: too many requests. Try again later.\n",
+            Self::InFlightLimited => "tend edge: too many requests at once. Try again when some are answered.\n",
+            Self::RouteBusy => "tend edge: as much is going on here as may at once. Try again later.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",

@@ -116,10 +116,13 @@ impl Control {
             .map_err(|source| SnapshotError::Read { source })
             .and_then(|bytes| Snapshot::parse(&bytes))
             .and_then(|snapshot| Live::after(&self.live, snapshot));
-        let live = match live {
+        let mut live = match live {
             Ok(live) => live,
             Err(error) => return self.refused("snapshot", chain(&error), error.hint()),
         };
+        if let Err(error) = live.take_bans(&self.live) {
+            return self.refused("snapshot", chain(&error), error.hint());
+        }
         let (served, generation) = (self.live.snapshot.generation, live.snapshot.generation);
         if generation < served {
             let why = format!("generation {generation} is older than {served}, which is served");
@@ -251,6 +254,9 @@ impl Control {
                 .collect(),
             log_lines_dropped: self.sink.dropped(),
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
+            limits: self.live.limit_stats(),
+            banned: shared.banned.load(Ordering::Relaxed),
+            proxy_headers_bad: shared.proxy_headers_bad.load(Ordering::Relaxed),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
-use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
+use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Hops, Match, Ticket, Try, Verdict, may_retry};
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
@@ -19,7 +19,9 @@ use crate::gate::{self, Admission};
 use crate::limits::Patience;
 use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
-use crate::worker::Worker;
+use crate::refusal::{Form, dress, refusal};
+use crate::worker::{Shared, Worker};
+use crate::zone::Going;
 
 /// From this status on an answer counts as a failure of the replica.
 const SERVER_ERROR: u16 = 500;
@@ -56,7 +58,13 @@ pub(crate) struct Exchange {
     quiet: bool,
     began: Now,
     peer: SocketAddr,
+    /// The way the request came, where hops before us said so and may.
+    hops: Option<Box<Hops>>,
     secure: bool,
+    /// In which form the client likes to be refused.
+    form: Form,
+    /// What it counts as, at the bounds of its route, until it ends.
+    going: Vec<Going>,
     listener: SocketAddr,
     notes: Notes,
     tries: u32,
@@ -160,6 +168,12 @@ impl Exchange {
             .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
         let service = found.and_then(|found| found.service);
         let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
+        let door = live.door(asked.listener).filter(|door| door.trusts(asked.peer.ip()));
+        let hops = door.map(|door| Box::new(Hops::walk(asked.peer.ip(), &door.listener.trusted, asked.fields)));
+        let secure = match &hops {
+            None => asked.secure,
+            Some(_) => forwarded_scheme(asked.fields).unwrap_or(asked.secure),
+        };
         Self {
             worker: worker.clone(),
             live,
@@ -169,7 +183,10 @@ impl Exchange {
             quiet,
             began: SystemClock.now(),
             peer: asked.peer,
-            secure: asked.secure,
+            hops,
+            secure,
+            form: Form::wanted(asked.fields),
+            going: Vec::new(),
             listener: asked.listener,
             notes: Notes::of(worker, asked),
             tries: 0,
@@ -220,7 +237,53 @@ impl Exchange {
 
     /// Returns for whom the request comes, as replicas are told and limits count.
     pub(crate) fn client(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+        match &self.hops {
+            None => self.peer.ip().to_canonical(),
+            Some(hops) => hops.client(),
+        }
+    }
+
+    /// Returns what replicas are told in `X-Forwarded-For` where it is not the client alone: the client, and the trusted hops it came
+    /// by. What else was written there is not passed on, since nobody vouches for it.
+    pub(crate) fn forwarded_for(&self) -> Option<String> {
+        let hops = self.hops.as_ref()?;
+        let addresses: Vec<String> = hops.client_first().map(|hop| hop.to_string()).collect();
+        Some(addresses.join(", "))
+    }
+
+    /// Says whether a hop before us named the client.
+    pub(crate) fn is_named_by_hop(&self) -> bool {
+        self.hops.is_some()
+    }
+
+    /// Says whether the client is let in nowhere.
+    pub(crate) fn is_banned(&self) -> bool {
+        self.live.bans.as_ref().is_some_and(|bans| bans.has(self.client()))
+    }
+
+    /// Returns the counters that all threads share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.worker.shared
+    }
+
+    /// Returns when it began, in milliseconds of a clock that does not jump.
+    pub(crate) fn began_ms(&self) -> u64 {
+        self.began.mono.0 / 1_000_000
+    }
+
+    /// Keeps what the request counts as, until it ends.
+    pub(crate) fn keep(&mut self, going: Vec<Going>) {
+        self.going.extend(going);
+    }
+
+    /// Returns a refusal in the form the client likes.
+    pub(crate) fn refusal(
+        &self,
+        code: ErrorCode,
+        message: Option<&str>,
+        retry_after_seconds: Option<u64>,
+    ) -> OwnAnswer {
+        refusal(code, self.form, message, retry_after_seconds, &self.request_id)
     }
 
     /// Returns what the client speaks, as replicas are told.
@@ -383,7 +446,10 @@ impl Exchange {
     }
 
     /// Notes that the edge answers by itself.
-    pub(crate) fn answered_by_edge(&mut self, answer: &OwnAnswer) {
+    ///
+    /// A standard text is put into the form the client likes.
+    pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
+        dress(answer, self.form, &self.request_id);
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;
@@ -419,6 +485,21 @@ impl Exchange {
     }
 }
 
+/// Returns what a trusted hop says the client speaks: whether TLS.
+fn forwarded_scheme(fields: &Fields<'_>) -> Option<bool> {
+    let mut secure = None;
+    fields("x-forwarded-proto", &mut |list| {
+        // The last is the nearest hop's.
+        secure = match list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii) {
+            Some(b"https") => Some(true),
+            Some(b"http") => Some(false),
+            _ => None,
+        };
+        false
+    });
+    secure
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.shared.requests.fetch_add(1, Ordering::Relaxed);
@@ -442,7 +523,10 @@ impl Exchange {
         self.worker.log(&Record {
             time: self.began.wall,
             request_id: self.notes.request_id(),
-            client: &self.peer.to_string(),
+            client: &match &self.hops {
+                None => self.peer.to_string(),
+                Some(hops) => hops.client().to_string(),
+            },
             listener: &self.listener.to_string(),
             method: self.notes.method(),
             host: self.notes.host(),

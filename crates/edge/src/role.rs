@@ -82,7 +82,12 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let live = std::fs::read(&snapshot_path)
         .ok()
         .and_then(|bytes| Snapshot::parse(&bytes).ok())
-        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok());
+        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok())
+        .map(|mut live| {
+            // Without its bans it is still better served than not at all; the daemon will send another.
+            let _ = live.take_bans(&Live::nothing(config.patience));
+            live
+        });
     let mut control = Control {
         build: config.build.clone(),
         workers: workers?,

@@ -19,11 +19,13 @@ use tokio::task::AbortHandle;
 use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
-use crate::engine::{self, Shop};
+use crate::arrival;
+use crate::engine::Shop;
 use crate::exchange::Notes;
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::zone::Going;
 
 /// Accepting waits so long after the process ran out of descriptors, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) requests: AtomicU64,
+    /// Connections and requests of banned addresses.
+    pub(crate) banned: AtomicU64,
+    /// Connections without the PROXY header they should begin with.
+    pub(crate) proxy_headers_bad: AtomicU64,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
 }
 
@@ -55,6 +61,8 @@ impl Shared {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            banned: AtomicU64::new(0),
+            proxy_headers_bad: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -238,14 +246,7 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
                 worker.shared.accepted.fetch_add(1, Ordering::Relaxed);
                 // Without it a response in two writes waits for the client's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(engine::serve(
-                    worker.clone(),
-                    Accepted {
-                        stream,
-                        peer,
-                        listener: address,
-                    },
-                ));
+                arrival::receive(&worker, stream, peer, address);
             }
             // The client was gone before it was accepted, or there are no descriptors left.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -256,8 +257,10 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
 /// A connection as it comes in.
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
-    /// Who connected.
+    /// Who connected: to us, or to the proxy before us that says so.
     pub(crate) peer: SocketAddr,
     /// The address as the snapshot names it, which may be a wildcard address.
     pub(crate) listener: SocketAddr,
+    /// Its place among the connections of its client, where they are limited; to be kept until it is closed, a tunnel's end included.
+    pub(crate) place: Option<Rc<Going>>,
 }

@@ -90,7 +90,10 @@ pub(super) fn request_fields(head: &RequestHead, exchange: &Exchange) -> Vec<(St
 /// Gives `add` what a replica is told of the request by the edge.
 fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8])) {
     let address = AddressText::new(exchange.client());
-    add("x-forwarded-for", address.as_bytes());
+    match exchange.forwarded_for() {
+        None => add("x-forwarded-for", address.as_bytes()),
+        Some(hops) => add("x-forwarded-for", hops.as_bytes()),
+    }
     add("x-real-ip", address.as_bytes());
     add("x-forwarded-proto", exchange.scheme().as_bytes());
     add("x-forwarded-host", head.host().as_bytes());

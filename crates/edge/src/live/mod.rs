@@ -3,6 +3,8 @@
 //! A replica that is the same in the next snapshot keeps its counters; one with another incarnation or address starts afresh.
 //! Shared by all threads: what is asked for each request is atomic, the record of failures is locked only while there is one.
 
+mod door;
+mod limits;
 mod route;
 
 use std::net::SocketAddr;
@@ -16,11 +18,15 @@ use tend_routing::{
     SnapshotError, Split, Standing, choose,
 };
 
+pub(crate) use door::Door;
+pub(crate) use limits::{Bounded, Rated, RouteLimits};
 pub(crate) use route::{HeadRules, LiveRoute};
 
+use crate::EdgeError;
+use crate::bans::Bans;
 use crate::latency::Latency;
 use crate::limits::Patience;
-use crate::message::{FromEdge, ReplicaStats};
+use crate::message::{FromEdge, LimitStats, ReplicaStats};
 
 /// The failures in the order of their counters.
 pub(crate) const FAILURES: [Failure; 6] = [
@@ -42,6 +48,10 @@ pub(crate) struct Live {
     /// In the order of the snapshot's.
     pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
+    /// One for each listener.
+    doors: Vec<Door>,
+    /// Who is let in nowhere; what [`Snapshot::bans`] names, once [`Live::take_bans`] has read it.
+    pub(crate) bans: Option<Arc<Bans>>,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -291,6 +301,8 @@ impl Live {
             table: RouteTable::default(),
             routes: Vec::new(),
             services: Vec::new(),
+            doors: Vec::new(),
+            bans: None,
             leaving: Vec::new(),
         }
     }
@@ -299,11 +311,13 @@ impl Live {
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
-        let routes = snapshot
+        let mut routes: Vec<LiveRoute> = snapshot
             .routes
             .iter()
             .map(|route| LiveRoute::new(route, patience))
             .collect();
+        limits::equip(&mut routes, &snapshot.routes, &before.routes);
+        let doors = Door::all(&snapshot.listeners, &before.doors);
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
@@ -349,6 +363,8 @@ impl Live {
             table,
             routes,
             services,
+            doors,
+            bans: None,
             leaving,
         })
     }
@@ -412,6 +428,32 @@ impl Live {
             .flat_map(|service| service.replicas.iter())
             .filter(|slot| slot.ready)
             .map(|slot| &slot.replica)
+    }
+
+    /// Returns the rules of the listener at an address; none at a service's own loopback address.
+    pub(crate) fn door(&self, listener: SocketAddr) -> Option<&Door> {
+        self.doors.iter().find(|door| door.listener.address == listener)
+    }
+
+    /// Returns the counters of all limits.
+    pub(crate) fn limit_stats(&self) -> Vec<LimitStats> {
+        let doors = self.doors.iter().filter_map(Door::stats);
+        limits::stats(&self.routes).into_iter().chain(doors).collect()
+    }
+
+    /// Reads the bans the snapshot names, or takes them over from `before` where they are the same.
+    ///
+    /// # Errors
+    /// When the file cannot be read; nobody is banned then.
+    pub(crate) fn take_bans(&mut self, before: &Self) -> Result<(), EdgeError> {
+        let Some(file) = &self.snapshot.bans else {
+            return Ok(());
+        };
+        self.bans = match &before.bans {
+            Some(known) if known.path == file.path => Some(known.clone()),
+            _ => Some(Arc::new(Bans::read(&file.path)?)),
+        };
+        Ok(())
     }
 
     pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
 use tend_routing::Route;
 
+use super::RouteLimits;
 use crate::limits::Patience;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
@@ -20,6 +21,8 @@ pub(crate) struct LiveRoute {
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
     pub(crate) head: HeadRules,
+    /// How often it may be asked, and how much of it may go on at once; put in once all routes are known.
+    pub(crate) limits: RouteLimits,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -63,6 +66,7 @@ impl LiveRoute {
             },
             retry,
             head: HeadRules::new(&policy.headers),
+            limits: RouteLimits::default(),
             quiet_paths,
             policy,
         }
