@@ -15,7 +15,7 @@ use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Ver
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
-use crate::gate::{self, Admission};
+use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
 use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
@@ -73,6 +73,12 @@ pub(crate) struct Exchange {
     try_began: Option<Mono>,
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
+    /// What becomes of it once its body is there.
+    pub(crate) errand: Option<Errand>,
+    /// When it began to wait for the end of a pause.
+    paused: Option<Mono>,
+    /// What it began with may be over by now.
+    outdated: bool,
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -129,12 +135,44 @@ impl Exchange {
             head: None,
             try_began: None,
             arrived: false,
+            errand: None,
+            paused: None,
+            outdated: false,
         }
+    }
+
+    /// Begins to deliver what was taken in before, to the route of this name; none when that is gone.
+    pub(crate) fn delivery(worker: &Rc<Worker>, asked: &Asked<'_>, route: &str) -> Option<Self> {
+        let mut exchange = Self::begin(worker, asked);
+        let (number, _) = exchange.live.route_named(route)?;
+        let found = exchange.live.found(number);
+        exchange.found = Some(found);
+        exchange.aim = exchange.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        Some(exchange)
     }
 
     /// Says what becomes of the request; asked again after each [`Admission::Wait`].
     pub(crate) fn admit(&mut self, asked: &Asked<'_>) -> Admission {
+        if std::mem::take(&mut self.outdated) {
+            self.renew(asked);
+        }
         gate::admit(self, asked)
+    }
+
+    /// Goes over to what is served now. Nothing was asked of a replica before.
+    fn renew(&mut self, asked: &Asked<'_>) {
+        self.live = self.worker.live();
+        self.found = self.live.table.find(asked.listener, asked.host, asked.path);
+        self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        self.gates_passed = 0;
+    }
+
+    /// Notes that it waits, and that it goes on with what is served then; returns how long it has waited so far.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let now = SystemClock.now().mono;
+        self.outdated = true;
+        now.since(*self.paused.get_or_insert(now))
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -145,6 +183,36 @@ impl Exchange {
     /// Returns the thread it is on.
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// Says whether its path is kept out of the log and served during maintenance.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says whether its route is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.route().is_some_and(|route| route.pause.is_some())
+    }
+
+    /// Says whether a replica of its service gets new requests.
+    pub(crate) fn has_ready_replica(&self) -> bool {
+        self.service().is_some_and(LiveService::has_ready)
+    }
+
+    /// Returns where it came in.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Returns the host as the client wrote it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns what it is called in the log and by replicas.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
     }
 
     /// Says whether any replica may have got some of it.

@@ -3,6 +3,7 @@
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
 //! snapshot in service; each `worker` is a thread that accepts (`listeners`) and hands connections to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; `access_log`, `latency` and `answer` are what the names say.
+//! Money: `call` holds requests and answers whole, `vault` keeps them on disk, `replay` delivers callbacks that were kept.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
 //! is queued without a bound. Which replica, whether to repeat and whom to leave out is decided in `tend-routing`.
@@ -22,7 +23,9 @@ mod limits;
 mod listeners;
 mod live;
 mod message;
+mod replay;
 mod role;
+mod vault;
 mod worker;
 
 pub use access_log::LogRotation;

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +21,12 @@ use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
 use crate::engine::{self, Pool};
+use crate::gate::Pauses;
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::replay;
+use crate::vault::Vault;
 
 /// Accepting waits so long after the process ran out of descriptors, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,11 +49,18 @@ pub(crate) struct Shared {
     pub(crate) accepted: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
+    /// Asked only by requests on routes that move money.
+    pub(crate) vault: Vault,
+    /// Asked only by requests on routes that are paused.
+    pub(crate) pauses: Pauses,
 }
 
 impl Shared {
-    pub(crate) fn new(events: broadcast::Sender<FromEdge>) -> Self {
+    /// `money_folder` is made when the first route wants it.
+    pub(crate) fn new(events: broadcast::Sender<FromEdge>, money_folder: PathBuf) -> Self {
         Self {
+            vault: Vault::new(money_folder, events.clone()),
+            pauses: Pauses::default(),
             events,
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -75,6 +86,8 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     /// Wakes the connections when draining begins.
     pub(crate) drain: Notify,
+    /// Wakes who waits for another snapshot.
+    pub(crate) swapped: Notify,
     open: watch::Sender<u64>,
 }
 
@@ -172,9 +185,16 @@ impl WorkerHandle {
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
                             drain: Notify::new(),
+                            swapped: Notify::new(),
                             open: watch::Sender::new(0),
                         });
-                        runtime.block_on(run(worker, receiver));
+                        runtime.block_on(async move {
+                            // One thread delivers what others took in.
+                            if number == 0 {
+                                replay::start(&worker);
+                            }
+                            run(worker, receiver).await;
+                        });
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -199,6 +219,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
             Command::Serve(live, seen) => {
                 worker.pool.keep_only(&live);
                 *worker.live.borrow_mut() = live;
+                worker.swapped.notify_waiters();
                 let _ = seen.send(());
             }
             Command::Accept(sockets) => {

@@ -5,6 +5,8 @@ mod fixture;
 mod frames;
 mod http;
 mod lifecycle;
+mod maintenance;
+mod money;
 mod patience;
 mod process;
 mod routing;

@@ -32,7 +32,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What a replica believes of the edge and so must not come from a client, and what it is not to see.
-const TRUSTED: [&str; 10] = [
+const TRUSTED: [&str; 11] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -42,11 +42,18 @@ const TRUSTED: [&str; 10] = [
     "forwarded",
     "x-tend-replica",
     "x-tend-incarnation",
+    crate::gate::money::DELIVERY_ID,
     CANDIDATE_HEADER,
 ];
 
 /// What a client believes of the edge and so must not come from a replica.
-const ATTESTED: [&str; 3] = ["x-tend-replica", "x-tend-incarnation", "x-tend-error"];
+const ATTESTED: [&str; 5] = [
+    "x-tend-replica",
+    "x-tend-incarnation",
+    "x-tend-error",
+    "x-tend-outcome",
+    "idempotent-replayed",
+];
 
 /// Never taken out because `Connection` names it: a client could otherwise strip what the edge or the framing depends on.
 fn stays_though_named(name: &HeaderName) -> bool {
