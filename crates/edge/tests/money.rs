@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use tend_core::model::Money;
@@ -135,7 +135,7 @@ fn accounts_have_their_own_keys() {
 
 #[test]
 fn concurrent_duplicates_wait_for_the_first_and_get_its_answer() {
-    let (release, wait) = channel::<()>();
+    let (release, wait) = sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(wait);
     let upstream = Upstream::start(move |_, stream| {
         let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
@@ -161,7 +161,7 @@ fn concurrent_duplicates_wait_for_the_first_and_get_its_answer() {
 
 #[test]
 fn a_duplicate_that_waited_long_enough_is_told_to_come_back() {
-    let (release, wait) = channel::<()>();
+    let (release, wait) = sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(wait);
     let upstream = Upstream::start(move |_, stream| {
         let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
@@ -187,7 +187,7 @@ fn a_duplicate_that_waited_long_enough_is_told_to_come_back() {
 
 #[test]
 fn what_a_client_that_hung_up_had_begun_is_answered_to_who_asks_again() {
-    let (release, wait) = channel::<()>();
+    let (release, wait) = sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(wait);
     let upstream = Upstream::start(move |_, stream| {
         let _ = wait.lock().unwrap().recv_timeout(PATIENCE);

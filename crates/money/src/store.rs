@@ -64,7 +64,9 @@ impl std::fmt::Debug for Claim {
 
 /// The right to deliver callbacks, which one process has at a time.
 #[derive(Debug)]
-pub struct ReplayLock(#[expect(dead_code, reason = "held, not read: the lock ends with it")] File);
+pub struct ReplayLock {
+    _file: File,
+}
 
 fn submit<T: Send + 'static>(
     queue: &Queue,
@@ -236,7 +238,7 @@ impl Store {
             path,
             source: Arc::new(source),
         })?;
-        Ok(taken.map(ReplayLock))
+        Ok(taken.map(|file| ReplayLock { _file: file }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tend_base::Wall;
@@ -39,7 +39,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Asks and waits for the answer.
 fn wait<T: Send + 'static>(ask: impl FnOnce(Box<dyn FnOnce(T) + Send>)) -> T {
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(1);
     ask(Box::new(move |answer| {
         let _ = tell.send(answer);
     }));
@@ -110,7 +110,7 @@ fn two_edges_at_once_begin_a_key_once_and_both_give_its_answer() {
 fn under_load_from_two_edges_each_key_is_claimed_exactly_once() {
     let folder = Folder::new();
     let stores = [open(&folder), open(&folder)];
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(400);
     for number in 0..200 {
         for store in &stores {
             let tell = tell.clone();
@@ -137,7 +137,7 @@ fn what_an_edge_that_died_had_begun_is_in_doubt() {
         .status()
         .unwrap();
     assert!(!status.success());
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(16);
     let store = Store::open(&folder.0, move || {
         let _ = tell.send(());
     })
