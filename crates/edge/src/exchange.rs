@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tend_base::{Clock, Mono, Now, SystemClock};
+use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
 use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
 
@@ -17,7 +17,7 @@ use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
-use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
+use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
 use crate::worker::Worker;
 
@@ -38,7 +38,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// Path and query as the client wrote them.
     pub(crate) target: &'a str,
-    pub(crate) request_id: String,
+    /// The client's own, where it is harmless.
+    pub(crate) request_id: Option<&'a str>,
     /// The headers as the client wrote them.
     pub(crate) fields: &'a Fields<'a>,
 }
@@ -74,9 +75,9 @@ pub(crate) struct Exchange {
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
     /// What becomes of it once its body is there.
-    pub(crate) errand: Option<Errand>,
-    /// When it began to wait for the end of a pause.
-    paused: Option<Mono>,
+    pub(crate) errand: Option<Box<Errand>>,
+    /// When it began to wait for the end of a pause; zero where it never did.
+    paused: Mono,
     /// What it began with may be over by now.
     outdated: bool,
 }
@@ -124,7 +125,10 @@ impl Exchange {
             method: asked.method.into(),
             host: asked.host.into(),
             target: asked.target.into(),
-            request_id: asked.request_id.clone(),
+            request_id: asked.request_id.map_or_else(
+                || format!("{:016x}{:016x}", worker.random(), worker.random()),
+                str::to_owned,
+            ),
             tried: Vec::new(),
             tries: 0,
             status: 0,
@@ -136,7 +140,7 @@ impl Exchange {
             try_began: None,
             arrived: false,
             errand: None,
-            paused: None,
+            paused: Mono(0),
             outdated: false,
         }
     }
@@ -172,7 +176,10 @@ impl Exchange {
     pub(crate) fn pause(&mut self) -> Duration {
         let now = SystemClock.now().mono;
         self.outdated = true;
-        now.since(*self.paused.get_or_insert(now))
+        if self.paused == Mono(0) {
+            self.paused = now;
+        }
+        now.since(self.paused)
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -210,11 +217,6 @@ impl Exchange {
         &self.host
     }
 
-    /// Returns what it is called in the log and by replicas.
-    pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
-    }
-
     /// Says whether any replica may have got some of it.
     pub(crate) fn may_have_arrived(&self) -> bool {
         self.arrived
@@ -222,6 +224,16 @@ impl Exchange {
 
     fn service(&self) -> Option<&LiveService> {
         Some(&self.live.services[self.found?.service?])
+    }
+
+    /// Returns what the request is known by: given by the client, or made here.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Returns when the head of the request had been read.
+    pub(crate) fn began(&self) -> Wall {
+        self.began.wall
     }
 
     /// Returns for whom the request comes, as replicas are told and limits count.
@@ -247,11 +259,6 @@ impl Exchange {
     /// Returns the largest body of the request in bytes; more is [`ErrorCode::BodyTooLarge`].
     pub(crate) fn body_bytes_max(&self) -> u64 {
         self.route().map_or(u64::MAX, |route| route.body_bytes_max)
-    }
-
-    /// Returns what is done to the head of the response, a replica's or our own.
-    pub(crate) fn head_rules(&self) -> Option<Arc<HeadRules>> {
-        self.route().map(|route| route.head.clone())
     }
 
     /// Says whether the replica could be given the request twice without harm, by method alone.

@@ -135,7 +135,7 @@ async fn deliver(worker: &Rc<Worker>, name: &str, delivery: Delivery) -> Outcome
         host: &callback.host,
         path: callback.target.split('?').next().unwrap_or_default(),
         target: &callback.target,
-        request_id: request_id.unwrap_or_default(),
+        request_id: request_id.as_deref(),
         fields: &|name, see| {
             let mut values = callback.fields.iter().filter(|(known, _)| known == name);
             values.any(|(_, value)| see(value))

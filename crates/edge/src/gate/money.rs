@@ -52,7 +52,7 @@ pub(super) fn ask(exchange: &mut Exchange, asked: &Asked<'_>) -> Option<Admissio
         && is_callback(spool, asked)
     {
         let bytes_max = spool.bytes_max;
-        exchange.errand = Some(Errand::Callback { money });
+        exchange.errand = Some(Box::new(Errand::Callback { money }));
         return Some(Admission::Collect { bytes_max });
     }
     // What is idempotent by its method needs no key: doing it twice is doing it once.
@@ -87,7 +87,7 @@ pub(super) fn ask(exchange: &mut Exchange, asked: &Asked<'_>) -> Option<Admissio
         key,
     };
     let bytes_max = rules.request_bytes_max;
-    exchange.errand = Some(Errand::Keyed { money, key });
+    exchange.errand = Some(Box::new(Errand::Keyed { money, key }));
     Some(Admission::Collect { bytes_max })
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn carry(mut exchange: Exchange, request: BufferedRequest) -> (
     let open = exchange.worker().opened();
     let task = tokio::task::spawn_local(async move {
         let _open = open;
-        let answer = match exchange.errand.take() {
+        let answer = match exchange.errand.take().map(|errand| *errand) {
             Some(Errand::Keyed { money, key }) => keyed(&mut exchange, &money, key, request).await,
             Some(Errand::Callback { money }) => callback(&mut exchange, &money, request).await,
             None => OwnAnswer::refusal(ErrorCode::NoRoute),

@@ -27,7 +27,7 @@ pub(crate) struct LiveRoute {
     /// More is 413.
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
-    pub(crate) head: Arc<HeadRules>,
+    pub(crate) head: HeadRules,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -74,7 +74,7 @@ impl LiveRoute {
                 Some(max) => max,
             },
             retry,
-            head: Arc::new(HeadRules::new(&policy.headers)),
+            head: HeadRules::new(&policy.headers),
             quiet_paths,
             policy,
         }
