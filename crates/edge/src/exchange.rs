@@ -15,7 +15,7 @@ use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Hops, Match, Ticket, Tr
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
-use crate::gate::{self, Admission};
+use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
 use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
@@ -78,6 +78,12 @@ pub(crate) struct Exchange {
     try_began: Option<Mono>,
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
+    /// What becomes of it once its body is there.
+    pub(crate) errand: Option<Box<Errand>>,
+    /// When it began to wait for the end of a pause; zero where it never did.
+    paused: Mono,
+    /// What it began with may be over by now.
+    outdated: bool,
 }
 
 /// What is remembered of a request, in vectors that the next one of the thread uses again.
@@ -198,12 +204,47 @@ impl Exchange {
             head: None,
             try_began: None,
             arrived: false,
+            errand: None,
+            paused: Mono(0),
+            outdated: false,
         }
+    }
+
+    /// Begins to deliver what was taken in before, to the route of this name; none when that is gone.
+    pub(crate) fn delivery(worker: &Rc<Worker>, asked: &Asked<'_>, route: &str) -> Option<Self> {
+        let mut exchange = Self::begin(worker, asked);
+        let (number, _) = exchange.live.route_named(route)?;
+        let found = exchange.live.found(number);
+        exchange.found = Some(found);
+        exchange.aim = exchange.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        Some(exchange)
     }
 
     /// Says what becomes of the request; asked again after each [`Admission::Wait`].
     pub(crate) fn admit(&mut self, asked: &Asked<'_>) -> Admission {
+        if std::mem::take(&mut self.outdated) {
+            self.renew(asked);
+        }
         gate::admit(self, asked)
+    }
+
+    /// Goes over to what is served now. Nothing was asked of a replica before.
+    fn renew(&mut self, asked: &Asked<'_>) {
+        self.live = self.worker.live();
+        self.found = self.live.table.find(asked.listener, asked.host, asked.path);
+        self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        self.gates_passed = 0;
+    }
+
+    /// Notes that it waits, and that it goes on with what is served then; returns how long it has waited so far.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let now = SystemClock.now().mono;
+        self.outdated = true;
+        if self.paused == Mono(0) {
+            self.paused = now;
+        }
+        now.since(self.paused)
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -214,6 +255,31 @@ impl Exchange {
     /// Returns the thread it is on.
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// Says whether its path is kept out of the log and served during maintenance.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says whether its route is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.route().is_some_and(|route| route.pause.is_some())
+    }
+
+    /// Says whether a replica of its service gets new requests.
+    pub(crate) fn has_ready_replica(&self) -> bool {
+        self.service().is_some_and(LiveService::has_ready)
+    }
+
+    /// Returns where it came in.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Returns the host as the client wrote it.
+    pub(crate) fn host(&self) -> &str {
+        self.notes.host()
     }
 
     /// Says whether any replica may have got some of it.
@@ -283,7 +349,7 @@ impl Exchange {
         message: Option<&str>,
         retry_after_seconds: Option<u64>,
     ) -> OwnAnswer {
-        refusal(code, self.form, message, retry_after_seconds, &self.request_id)
+        refusal(code, self.form, message, retry_after_seconds, self.notes.request_id())
     }
 
     /// Returns what the client speaks, as replicas are told.
@@ -449,7 +515,7 @@ impl Exchange {
     ///
     /// A standard text is put into the form the client likes.
     pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
-        dress(answer, self.form, &self.request_id);
+        dress(answer, self.form, self.notes.request_id());
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;

@@ -9,6 +9,8 @@ mod frames;
 mod http;
 mod lifecycle;
 mod limits;
+mod maintenance;
+mod money;
 mod nginx_limits;
 mod patience;
 mod process;

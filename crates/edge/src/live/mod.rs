@@ -5,6 +5,7 @@
 
 mod door;
 mod limits;
+mod money;
 mod route;
 
 use std::net::SocketAddr;
@@ -14,12 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tend_base::Mono;
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_routing::{
-    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, RouteTable, Snapshot,
+    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, Match, ReplicaState, RouteTable, Snapshot,
     SnapshotError, Split, Standing, choose,
 };
 
 pub(crate) use door::Door;
 pub(crate) use limits::{Bounded, Rated, RouteLimits};
+pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
 
 use crate::EdgeError;
@@ -271,6 +273,13 @@ impl LiveService {
         }
     }
 
+    /// Says whether any replica gets new requests.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.replicas
+            .iter()
+            .any(|slot| slot.ready && !slot.candidate && !slot.replica.is_emptying())
+    }
+
     /// Returns the replica for the next try, leaving out those already tried; none when no ready replica is left that may answer.
     pub(crate) fn choose(&self, aim: Aim, tried: &[Arc<Replica>], now: Mono) -> Option<&Arc<Replica>> {
         let standing = |index: usize| {
@@ -454,6 +463,26 @@ impl Live {
             _ => Some(Arc::new(Bans::read(&file.path)?)),
         };
         Ok(())
+    }
+
+    /// Returns the route of this name and its number.
+    pub(crate) fn route_named(&self, name: &str) -> Option<(usize, &LiveRoute)> {
+        self.routes.iter().enumerate().find(|(_, route)| &*route.name == name)
+    }
+
+    /// Returns what a request to a route finds that came by no connection.
+    pub(crate) fn found(&self, route: usize) -> Match {
+        let service = self.snapshot.routes[route].service.as_ref();
+        Match {
+            route: Some(route),
+            service: service.and_then(|id| self.services.iter().position(|service| service.id == *id)),
+        }
+    }
+
+    /// Says whether the service of a route has a replica that gets new requests.
+    pub(crate) fn has_ready_replica(&self, route: usize) -> bool {
+        let service = self.found(route).service;
+        service.is_some_and(|service| self.services[service].has_ready())
     }
 
     pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {
