@@ -4,6 +4,7 @@ mod balance;
 mod conformance;
 mod fixture;
 mod frames;
+mod hostility;
 mod http;
 mod lifecycle;
 mod patience;
