@@ -288,7 +288,7 @@ fn every_answer_is_read_as_it_is_written() {
                 listeners: vec!["127.0.0.1:8080".parse().unwrap()],
                 host: Some("api.example.com".to_owned()),
                 path_prefix: "/".to_owned(),
-                service: "api".parse().unwrap(),
+                service: Some("api".parse().unwrap()),
             }],
             warnings: vec!["db needs a container engine: it was not started".to_owned()],
             release: Some(12),

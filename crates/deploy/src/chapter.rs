@@ -154,8 +154,7 @@ impl Case<'_> {
 
     /// Returns whether requests of clients come to a service from outside.
     pub(crate) fn is_routed(&self, service: &ServiceName) -> bool {
-        let routes = &self.target.stack.edge.routes;
-        routes.iter().any(|route| route.service == *service)
+        self.target.stack.edge.routes_to(service).next().is_some()
     }
 }
 

@@ -1,12 +1,28 @@
-//! What the edge answers by itself: which status, code and text. Knows nothing of how they are written.
+//! What the edge answers by itself: which status, code, headers and body. Knows nothing of how they are written.
+
+use std::fs::File;
+
+use bytes::Bytes;
 
 /// Why a request got no answer from a replica, as `X-Tend-Error` and the access log say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorCode {
     /// Not a request this edge forwards.
     BadRequest,
+    /// The target of the request is longer than is taken.
+    TargetTooLong,
+    /// The head of the request has more bytes or fields than are taken.
+    HeadTooLarge,
+    /// A method that no application has.
+    MethodUnknown,
+    /// A version of HTTP that is not 1.0 or 1.1, where none was agreed on.
+    VersionUnsupported,
     /// The client did not send the rest of its request.
     RequestTimeout,
+    /// The client's address is not let in at this route.
+    Forbidden,
+    /// The request's body is larger than the route takes.
+    BodyTooLarge,
     /// CONNECT, which is for forward proxies.
     MethodNotAllowed,
     /// No route matches host and path.
@@ -21,12 +37,34 @@ pub(crate) enum ErrorCode {
     UpstreamFailed,
     /// A replica did not answer in time.
     UpstreamTimeout,
+    /// A replica's answer is larger than can be held.
+    AnswerTooLarge,
+    /// A request that moves money has no idempotency key, and the route wants one.
+    KeyMissing,
+    /// The idempotency key is not one.
+    KeyMalformed,
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// The first request with the idempotency key is still being answered.
+    KeyUnderWay,
+    /// What became of the first request with the idempotency key is not known.
+    KeyInDoubt,
+    /// The request with the idempotency key was answered, and the answer was too large to be kept.
+    AnswerNotKept,
+    /// What must be durable before a request is sent cannot be written.
+    MoneyUnavailable,
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::BadRequest,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
+        Self::MethodUnknown,
+        Self::VersionUnsupported,
         Self::RequestTimeout,
+        Self::Forbidden,
+        Self::BodyTooLarge,
         Self::MethodNotAllowed,
         Self::NoRoute,
         Self::NoReadyReplica,
@@ -34,12 +72,26 @@ impl ErrorCode {
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::AnswerTooLarge,
+        Self::KeyMissing,
+        Self::KeyMalformed,
+        Self::KeyReused,
+        Self::KeyUnderWay,
+        Self::KeyInDoubt,
+        Self::AnswerNotKept,
+        Self::MoneyUnavailable,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::MethodUnknown => "method_unknown",
+            Self::VersionUnsupported => "version_unsupported",
             Self::RequestTimeout => "request_timeout",
+            Self::Forbidden => "forbidden",
+            Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
@@ -47,26 +99,59 @@ impl ErrorCode {
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::AnswerTooLarge => "answer_too_large",
+            Self::KeyMissing => "key_missing",
+            Self::KeyMalformed => "key_malformed",
+            Self::KeyReused => "key_reused",
+            Self::KeyUnderWay => "key_under_way",
+            Self::KeyInDoubt => "key_in_doubt",
+            Self::AnswerNotKept => "answer_not_kept",
+            Self::MoneyUnavailable => "money_unavailable",
         }
     }
 
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge => 431,
+            Self::MethodUnknown => 501,
+            Self::VersionUnsupported => 505,
             Self::RequestTimeout => 408,
+            Self::Forbidden => 403,
+            Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
             Self::NoReadyReplica | Self::NoReadyCandidate => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
+            Self::AnswerTooLarge => 502,
+            Self::KeyMissing | Self::KeyMalformed => 400,
+            Self::KeyReused => 422,
+            Self::KeyUnderWay | Self::KeyInDoubt | Self::AnswerNotKept => 409,
+            Self::MoneyUnavailable => 503,
         }
+    }
+
+    /// Says whether asking again in a second may well be answered.
+    fn is_brief(self) -> bool {
+        matches!(
+            self,
+            Self::NoReadyReplica | Self::NoReadyCandidate | Self::KeyUnderWay | Self::MoneyUnavailable
+        )
     }
 
     /// Returns the body. It does not repeat anything the client sent.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "tend edge: this request is malformed and was not forwarded.\n",
+            Self::TargetTooLong => "tend edge: the address of this request is too long.\n",
+            Self::HeadTooLarge => "tend edge: the head of this request is too large.\n",
+            Self::MethodUnknown => "tend edge: this method is not known.\n",
+            Self::VersionUnsupported => "tend edge: this version of HTTP is not spoken here.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
+            Self::Forbidden => "tend edge: this address is not let in here.\n",
+            Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
             Self::NoReadyReplica => "tend edge: no replica of the service is ready. `tend status` says why.\n",
@@ -78,6 +163,73 @@ impl ErrorCode {
             }
             Self::UpstreamFailed => "tend edge: the replica closed the connection before it answered.\n",
             Self::UpstreamTimeout => "tend edge: the replica did not answer in time.\n",
+            Self::AnswerTooLarge => "tend edge: the replica's answer is larger than can be held here.\n",
+            Self::KeyMissing => "tend edge: this request needs an idempotency key and has none.\n",
+            Self::KeyMalformed => {
+                "tend edge: the idempotency key is malformed: one header with 1 to 255 visible ASCII characters is taken.\n"
+            }
+            Self::KeyReused => {
+                "tend edge: this idempotency key was used for a request that was different. A new request needs a new key.\n"
+            }
+            Self::KeyUnderWay => {
+                "tend edge: the first request with this idempotency key is still being answered. Ask again later with the same key.\n"
+            }
+            Self::KeyInDoubt => {
+                "tend edge: outcome unknown: a request with this idempotency key was sent, and its answer was lost. It is not sent again.\n"
+            }
+            Self::AnswerNotKept => {
+                "tend edge: the request with this idempotency key was carried out; its answer was too large to be kept.\n"
+            }
+            Self::MoneyUnavailable => {
+                "tend edge: this request was not sent, because its idempotency key could not be written to disk.\n"
+            }
+        }
+    }
+}
+
+/// An answer of the edge, or one that it kept, as an engine writes it. The engine adds the length, `Date` and what it needs itself.
+#[derive(Debug)]
+pub(crate) struct OwnAnswer {
+    pub(crate) status: u16,
+    /// Why, where it stands for an answer that did not come.
+    pub(crate) code: Option<ErrorCode>,
+    /// Names in lower case; neither framing nor hop-by-hop fields.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: OwnBody,
+    /// The connection ends after it.
+    pub(crate) close: bool,
+}
+
+/// The body of an [`OwnAnswer`]. With HEAD only its length is told.
+#[derive(Debug)]
+pub(crate) enum OwnBody {
+    Bytes(Bytes),
+    /// Part of a file: so many bytes from an offset. What the file lacks by then cuts the response.
+    #[expect(dead_code, reason = "made by the serving of files, which follows")]
+    File {
+        file: File,
+        offset: u64,
+        bytes: u64,
+    },
+}
+
+impl OwnAnswer {
+    /// Returns the answer for a request that nobody else answers.
+    pub(crate) fn refusal(code: ErrorCode) -> Self {
+        let mut fields = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+        if code.is_brief() {
+            fields.push(("retry-after".to_owned(), "1".to_owned()));
+        }
+        Self {
+            status: code.status(),
+            code: Some(code),
+            fields,
+            body: OwnBody::Bytes(Bytes::from_static(code.text().as_bytes())),
+            // A malformed or unfinished request leaves doubt about where the next one begins.
+            close: matches!(
+                code,
+                ErrorCode::BadRequest | ErrorCode::RequestTimeout | ErrorCode::BodyTooLarge
+            ),
         }
     }
 }

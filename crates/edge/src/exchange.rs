@@ -3,18 +3,21 @@
 //! This is what an engine talks to. An engine moves bytes and speaks HTTP; an exchange decides and remembers. No type of an HTTP
 //! library appears here, so that engines can be exchanged.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tend_base::{Clock, Mono, Now, SystemClock};
-use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, RetryPolicy, Ticket, Try, Verdict, may_retry};
+use tend_base::{Clock, Mono, Now, SystemClock, Wall};
+use tend_core::model::Retry;
+use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
 
 use crate::access_log::Record;
-use crate::answer::ErrorCode;
-use crate::live::{FAILURES, Live, Replica};
+use crate::answer::{ErrorCode, OwnAnswer};
+use crate::gate::{self, Admission};
+use crate::limits::Patience;
+use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
 use crate::worker::Worker;
 
@@ -23,7 +26,10 @@ const SERVER_ERROR: u16 = 500;
 
 /// What an engine knows when it has read a request's head.
 pub(crate) struct Asked<'a> {
-    pub(crate) client: SocketAddr,
+    /// Who connected: a client, or a hop before us.
+    pub(crate) peer: SocketAddr,
+    /// The client speaks TLS.
+    pub(crate) secure: bool,
     pub(crate) listener: SocketAddr,
     pub(crate) method: &'a str,
     /// As the client wrote it, port and all.
@@ -32,7 +38,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// Path and query as the client wrote them.
     pub(crate) target: &'a str,
-    pub(crate) request_id: String,
+    /// The client's own, where it is harmless.
+    pub(crate) request_id: Option<&'a str>,
     /// The headers as the client wrote them.
     pub(crate) fields: &'a Fields<'a>,
 }
@@ -42,11 +49,14 @@ pub(crate) struct Exchange {
     worker: Rc<Worker>,
     live: Arc<Live>,
     found: Option<Match>,
+    /// So many gates were asked.
+    pub(crate) gates_passed: usize,
     /// Who may answer, on each try.
     aim: Aim,
     quiet: bool,
     began: Now,
-    client: SocketAddr,
+    peer: SocketAddr,
+    secure: bool,
     listener: SocketAddr,
     method: Box<str>,
     host: Box<str>,
@@ -62,6 +72,8 @@ pub(crate) struct Exchange {
     head: Option<Duration>,
     /// When the last try began.
     try_began: Option<Mono>,
+    /// Some byte of it may have reached a replica, in this try or an earlier one.
+    arrived: bool,
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -85,26 +97,32 @@ pub(crate) struct Failed {
 
 impl Exchange {
     /// Begins a request, finding its route.
-    pub(crate) fn begin(worker: &Rc<Worker>, asked: Asked<'_>) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, asked: &Asked<'_>) -> Self {
         let live = worker.live();
         let found = live.table.find(asked.listener, asked.host, asked.path);
         let quiet = found
             .and_then(|found| live.route(found.route))
             .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
-        let aim = found.map_or(Aim::Any, |found| live.services[found.service].aim(asked.fields));
+        let service = found.and_then(|found| found.service);
+        let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
         Self {
             worker: worker.clone(),
             live,
             found,
+            gates_passed: 0,
             aim,
             quiet,
             began: SystemClock.now(),
-            client: asked.client,
+            peer: asked.peer,
+            secure: asked.secure,
             listener: asked.listener,
             method: asked.method.into(),
             host: asked.host.into(),
             target: asked.target.into(),
-            request_id: asked.request_id,
+            request_id: asked.request_id.map_or_else(
+                || format!("{:016x}{:016x}", worker.random(), worker.random()),
+                str::to_owned,
+            ),
             tried: Vec::new(),
             tries: 0,
             status: 0,
@@ -114,7 +132,67 @@ impl Exchange {
             connect: None,
             head: None,
             try_began: None,
+            arrived: false,
         }
+    }
+
+    /// Says what becomes of the request; asked again after each [`Admission::Wait`].
+    pub(crate) fn admit(&mut self, asked: &Asked<'_>) -> Admission {
+        gate::admit(self, asked)
+    }
+
+    /// Returns the rules of its route; none without a route, and at a service's own loopback address.
+    pub(crate) fn route(&self) -> Option<&LiveRoute> {
+        self.live.route(self.found?.route)
+    }
+
+    /// Returns the thread it is on.
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Says whether any replica may have got some of it.
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        self.arrived
+    }
+
+    fn service(&self) -> Option<&LiveService> {
+        Some(&self.live.services[self.found?.service?])
+    }
+
+    /// Returns what the request is known by: given by the client, or made here.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Returns when the head of the request had been read.
+    pub(crate) fn began(&self) -> Wall {
+        self.began.wall
+    }
+
+    /// Returns for whom the request comes, as replicas are told and limits count.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+
+    /// Returns what the client speaks, as replicas are told.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// Says whether the client speaks TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Returns how long each side is waited for.
+    pub(crate) fn patience(&self) -> Patience {
+        self.route().map_or(self.worker.patience, |route| route.patience)
+    }
+
+    /// Returns the largest body of the request in bytes; more is [`ErrorCode::BodyTooLarge`].
+    pub(crate) fn body_bytes_max(&self) -> u64 {
+        self.route().map_or(u64::MAX, |route| route.body_bytes_max)
     }
 
     /// Says whether the replica could be given the request twice without harm, by method alone.
@@ -127,8 +205,7 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when there is none.
     pub(crate) fn next(&mut self) -> Result<Attempt, ErrorCode> {
-        let found = self.found.ok_or(ErrorCode::NoRoute)?;
-        let service = &self.live.services[found.service];
+        let service = self.service().ok_or(ErrorCode::NoRoute)?;
         let now = SystemClock.now().mono;
         let replica = loop {
             let replica = service.choose(self.aim, &self.tried, now).ok_or(match self.aim {
@@ -164,6 +241,7 @@ impl Exchange {
         let now = SystemClock.now().mono;
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
+        self.arrived = true;
         self.status = status;
         let replica = &attempt.replica;
         replica.latency.add(took.unwrap_or_default());
@@ -193,6 +271,7 @@ impl Exchange {
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
         let now = SystemClock.now().mono;
         let replica = attempt.replica.clone();
+        self.arrived |= failed.bytes_may_have_arrived;
         let kind = FAILURES.iter().position(|kind| *kind == failed.why);
         replica.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.
@@ -214,10 +293,6 @@ impl Exchange {
             }
         }
         drop(attempt);
-        let policy = self
-            .found
-            .and_then(|found| self.live.route(found.route))
-            .map_or(RetryPolicy::default(), |route| route.retry);
         let failed_try = Try {
             bytes_may_have_arrived: failed.bytes_may_have_arrived,
             body_taken: failed.body_taken,
@@ -230,7 +305,11 @@ impl Exchange {
             Failure::ConnectTimeout | Failure::HeadTimeout => ErrorCode::UpstreamTimeout,
         };
         let stale = failed.reused && failed.why == Failure::Closed;
-        let again = may_retry(&self.method, failed_try, policy).is_ok();
+        let again = match self.route() {
+            Some(route) => may_retry(&self.method, failed_try, &route.retry),
+            None => may_retry(&self.method, failed_try, &Retry::default()),
+        }
+        .is_ok();
         // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
         if self.is_counted() && !(stale && again) {
             replica.count(true);
@@ -242,7 +321,7 @@ impl Exchange {
         if stale {
             self.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
-        let service = self.found.map(|found| &self.live.services[found.service]);
+        let service = self.service();
         if service.is_some_and(|service| service.choose(self.aim, &self.tried, now).is_some()) {
             Ok(())
         } else {
@@ -256,8 +335,11 @@ impl Exchange {
     }
 
     /// Notes that the edge answers by itself.
-    pub(crate) fn refused(&mut self, code: ErrorCode) {
-        self.status = code.status();
+    pub(crate) fn answered_by_edge(&mut self, answer: &OwnAnswer) {
+        self.status = answer.status;
+        let Some(code) = answer.code else {
+            return;
+        };
         self.error = Some(code.as_str());
         let kind = ErrorCode::ALL.iter().position(|known| *known == code);
         self.worker.shared.errors[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
@@ -284,9 +366,8 @@ impl Exchange {
     }
 
     fn ejection(&self) -> EjectionPolicy {
-        self.found.map_or_else(EjectionPolicy::default, |found| {
-            self.live.services[found.service].ejection
-        })
+        self.service()
+            .map_or_else(EjectionPolicy::default, |service| service.ejection)
     }
 }
 
@@ -297,7 +378,7 @@ impl Drop for Exchange {
             return;
         }
         let now = SystemClock.now().mono;
-        let service = self.found.map(|found| &self.live.services[found.service]);
+        let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
             (499, Some("client_closed"))
@@ -307,7 +388,7 @@ impl Drop for Exchange {
         self.worker.log(&Record {
             time: self.began.wall,
             request_id: &self.request_id,
-            client: &self.client.to_string(),
+            client: &self.peer.to_string(),
             listener: &self.listener.to_string(),
             method: &self.method,
             host: &self.host,

@@ -82,7 +82,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let live = std::fs::read(&snapshot_path)
         .ok()
         .and_then(|bytes| Snapshot::parse(&bytes).ok())
-        .and_then(|snapshot| Live::after(&Live::nothing(), snapshot).ok());
+        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok());
     let mut control = Control {
         build: config.build.clone(),
         workers: workers?,
@@ -90,7 +90,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
         sink: sink.clone(),
         snapshot_path,
         listeners: Listeners::default(),
-        live: Arc::new(Live::nothing()),
+        live: Arc::new(Live::nothing(config.patience)),
         awaiting_sockets: !config.handover_wait.is_zero(),
         drain: Some(drain),
         saying: None,

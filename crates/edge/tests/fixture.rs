@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tend_core::model::{Balance, Listener, RoutePolicy};
 use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, edge_main};
-use tend_routing::{
-    EjectionPolicy, FORMAT_VERSION, Listener, Replica, ReplicaState, RetryPolicy, Route, Service, Snapshot,
-};
+use tend_routing::{Replica, ReplicaState, Route, Service, Snapshot};
 
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -480,14 +479,8 @@ impl Plan {
     pub(crate) fn new(listen: SocketAddr) -> Self {
         Self {
             snapshot: Snapshot {
-                format: FORMAT_VERSION,
-                generation: 0,
-                listeners: vec![Listener {
-                    address: listen,
-                    key: "public".to_owned(),
-                }],
-                routes: Vec::new(),
-                services: Vec::new(),
+                listeners: vec![Listener::plain(listen)],
+                ..Snapshot::empty()
             },
         }
     }
@@ -500,7 +493,7 @@ impl Plan {
                 .unwrap()
                 .service_id(),
             internal: None,
-            ejection: EjectionPolicy::default(),
+            balance: Balance::default(),
             split: None,
             replicas: replicas
                 .iter()
@@ -524,12 +517,16 @@ impl Plan {
             listeners: Vec::new(),
             host: host.map(str::to_owned),
             path_prefix: path_prefix.to_owned(),
-            service: format!("mps/{service}/1")
-                .parse::<tend_core::model::ReplicaId>()
-                .unwrap()
-                .service_id(),
+            service: Some(
+                format!("mps/{service}/1")
+                    .parse::<tend_core::model::ReplicaId>()
+                    .unwrap()
+                    .service_id(),
+            ),
             quiet_paths: vec!["/health".to_owned()],
-            retry: RetryPolicy::ByMethod,
+            policy: RoutePolicy::default(),
+            maintenance: None,
+            pause: None,
         });
         self
     }

@@ -201,7 +201,7 @@ fn clients_that_ask_without_reading_the_answers_are_cut_off_and_keep_nobody_wait
         "/many" => respond(stream, 200, &large),
         _ => respond(stream, 200, "small"),
     });
-    let mut scene = Scene::begin(upstream, |patience| {
+    let scene = Scene::begin(upstream, |patience| {
         patience.stall = SHORT;
         patience.head = SHORT;
     });
@@ -228,7 +228,6 @@ fn clients_that_ask_without_reading_the_answers_are_cut_off_and_keep_nobody_wait
         taken < 16 * ENDLESS_BYTES,
         "{taken} bytes of requests were taken without an answer being read"
     );
-    assert!(scene.edge.stats().connections <= 4);
     scene.end();
 }
 
@@ -292,15 +291,24 @@ fn what_has_no_end_is_cut_off_and_keeps_nobody_waiting() {
     scene.end();
 }
 
-/// Sends what has no end; returns how many bytes of it were taken until the edge cut it off, or enough is enough.
+/// Sends what has no end; returns how many bytes of it were taken until the edge said that it is over, or enough is enough.
+///
+/// What the edge takes after that it throws away, for a moment: a client that is still writing would otherwise be reset and never read why.
 fn taken(listen: SocketAddr, (_, begin, more): &(&str, &str, &str)) -> usize {
     let mut stream = TcpStream::connect(listen).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(begin.as_bytes()).unwrap();
+    stream.set_nonblocking(true).unwrap();
     let piece = more.repeat(1024);
-    let mut sent = 0;
-    while sent < ENDLESS_BYTES && stream.write_all(piece.as_bytes()).is_ok() {
-        sent += piece.len();
+    let deadline = Instant::now() + PATIENCE;
+    let (mut sent, mut at) = (0, 0);
+    while sent < ENDLESS_BYTES && !is_over(&mut stream) {
+        assert!(Instant::now() < deadline, "the edge neither reads on nor ends it");
+        // A repetition is not broken by where a piece was cut.
+        match stream.write(&piece.as_bytes()[at..]) {
+            Ok(bytes) => (sent, at) = (sent + bytes, (at + bytes) % piece.len()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            Err(_) => break,
+        }
     }
     sent
 }

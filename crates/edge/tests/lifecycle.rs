@@ -256,10 +256,9 @@ fn sockets_for_an_address_to_come_are_kept_until_the_snapshot_that_names_it() {
     assert_eq!(hand_over(&mut edge, &one), 1);
     assert_eq!(hand_over(&mut edge, &other), 1);
     for sockets in [&one, &other] {
-        plan.snapshot.listeners.push(tend_routing::Listener {
-            address: sockets[0].0.address,
-            key: String::new(),
-        });
+        plan.snapshot
+            .listeners
+            .push(tend_core::model::Listener::plain(sockets[0].0.address));
     }
     edge.serve(&plan.next());
     for sockets in [&one, &other] {

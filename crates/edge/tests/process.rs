@@ -158,10 +158,9 @@ fn a_listener_that_is_taken_is_reported_and_the_others_serve() {
     let mut plan = Plan::new(listen)
         .service("api", &[upstream.address])
         .route(None, "/", "api");
-    plan.snapshot.listeners.push(tend_routing::Listener {
-        address: taken.local_addr().unwrap(),
-        key: String::new(),
-    });
+    plan.snapshot
+        .listeners
+        .push(tend_core::model::Listener::plain(taken.local_addr().unwrap()));
     let snapshot = serde_json::to_value(plan.next()).unwrap();
     client.send(&ToEdge::Snapshot { snapshot }, &[]).unwrap();
     let FromEdge::Serving { unbound, .. } = wait_for(&client, |message| matches!(message, FromEdge::Serving { .. }))

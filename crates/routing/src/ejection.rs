@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Backoff, Mono};
+use tend_core::model::Balance;
 
 /// How long a replica that refuses connections is left out: first and longest.
 const REFUSED: Backoff = Backoff {
@@ -25,20 +26,25 @@ const REFUSED: Backoff = Backoff {
 };
 
 /// When replicas that fail are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EjectionPolicy {
     /// So many failures eject; 0 never ejects for failures, but a refused connection still does.
     pub max_fails: u32,
-    /// Failures further apart than this do not add up; also how long they eject, in milliseconds.
-    pub fail_timeout_ms: u64,
+    /// Failures further apart than this do not add up; also how long they eject.
+    pub fail_timeout: Duration,
 }
 
 impl Default for EjectionPolicy {
     fn default() -> Self {
+        Self::from(&Balance::default())
+    }
+}
+
+impl From<&Balance> for EjectionPolicy {
+    fn from(balance: &Balance) -> Self {
         Self {
-            max_fails: 3,
-            fail_timeout_ms: 30_000,
+            max_fails: balance.max_fails,
+            fail_timeout: balance.fail_timeout,
         }
     }
 }
@@ -188,7 +194,7 @@ impl Health {
         let was_ejected = self.ejected_until.is_some();
         let together = self
             .last_failure
-            .is_some_and(|last| now.since(last) <= policy.fail_timeout());
+            .is_some_and(|last| now.since(last) <= policy.fail_timeout);
         self.fails = if together { self.fails + 1 } else { 1 };
         self.last_failure = Some(now);
         let lasts = if why == Failure::ConnectRefused {
@@ -198,7 +204,7 @@ impl Health {
             }
             REFUSED.delay(self.refused_in_a_row, jitter)
         } else if ticket.trial || (policy.max_fails > 0 && self.fails >= policy.max_fails) {
-            policy.fail_timeout()
+            policy.fail_timeout
         } else {
             return None;
         };

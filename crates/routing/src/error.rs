@@ -47,9 +47,15 @@ pub enum SnapshotError {
         /// As written in the second route.
         path_prefix: String,
         /// Who claimed it first.
-        first: Box<ServiceId>,
+        first: String,
         /// Who claimed it again.
-        second: Box<ServiceId>,
+        second: String,
+    },
+    /// A route that nobody answers: no service, no files, no redirect.
+    #[error("the route for `{path_prefix}` has no service, no files and no redirect")]
+    NoAnswer {
+        /// Which.
+        path_prefix: String,
     },
     /// One address is to be listened on for two purposes.
     #[error("address {address} is listed twice among the listeners")]

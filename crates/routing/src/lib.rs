@@ -18,7 +18,10 @@ mod table;
 pub use balance::{Load, Standing, choose, pick};
 pub use ejection::{Availability, EjectionPolicy, Failure, Health, Ticket, Verdict};
 pub use error::SnapshotError;
-pub use retry::{RETRY_TIME_MAX, Refusal, RetryPolicy, TRIES_MAX, Try, is_idempotent, may_retry};
-pub use snapshot::{FORMAT_VERSION, Listener, Replica, ReplicaState, Route, Service, Snapshot, WEIGHT_MAX};
+pub use retry::{Refusal, Try, is_idempotent, may_retry};
+pub use snapshot::{
+    BansFile, Certificate, Challenges, FORMAT_VERSION, Http01, ListenerTls, Maintenance, Pause, Replica, ReplicaState,
+    Route, Service, Snapshot, WEIGHT_MAX,
+};
 pub use split::{Aim, CANDIDATE_HEADER, Fields, SHARE_PERMILLE_MAX, Split};
 pub use table::{Match, RouteTable};

@@ -2,24 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-/// A request is given to at most so many replicas (`proxy_next_upstream_tries 3` of the guides).
-pub const TRIES_MAX: u32 = 3;
-
-/// No new try begins after this (`proxy_next_upstream_timeout 10s` of the guides).
-pub const RETRY_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// What a route allows to be repeated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryPolicy {
-    /// Methods that HTTP defines as idempotent, and whatever cannot have reached an upstream.
-    #[default]
-    ByMethod,
-    /// Only what cannot have reached an upstream.
-    UnsentOnly,
-}
+use tend_core::model::{Retry, RetryMethods};
 
 /// What is known of a try that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +24,9 @@ pub enum Refusal {
     NotIdempotent,
     /// Part of its body is gone.
     BodyTaken,
-    /// [`TRIES_MAX`] were made.
+    /// [`Retry::tries`] were made.
     TriesSpent,
-    /// [`RETRY_TIME_MAX`] has passed.
+    /// [`Retry::total`] has passed.
     TimeSpent,
 }
 
@@ -55,23 +38,27 @@ pub fn is_idempotent(method: &str) -> bool {
 
 /// Decides whether a request goes to the next replica.
 ///
-/// Invariant: a method that is not idempotent is never repeated once a byte may have arrived
+/// Invariant: a method that is not idempotent is never repeated once a byte may have arrived, unless the route says so
 /// (test `what_may_have_arrived_is_never_posted_twice`).
 ///
 /// # Errors
 /// The first reason against it.
-pub fn may_retry(method: &str, failed: Try, policy: RetryPolicy) -> Result<(), Refusal> {
-    let repeatable = policy == RetryPolicy::ByMethod && is_idempotent(method);
+pub fn may_retry(method: &str, failed: Try, rules: &Retry) -> Result<(), Refusal> {
+    let repeatable = match rules.methods {
+        RetryMethods::Idempotent => is_idempotent(method),
+        RetryMethods::None => false,
+        RetryMethods::All => true,
+    };
     if failed.bytes_may_have_arrived && !repeatable {
         return Err(Refusal::NotIdempotent);
     }
     if failed.body_taken {
         return Err(Refusal::BodyTaken);
     }
-    if failed.tries >= TRIES_MAX {
+    if failed.tries >= rules.tries {
         return Err(Refusal::TriesSpent);
     }
-    if failed.elapsed >= RETRY_TIME_MAX {
+    if failed.elapsed >= rules.total {
         return Err(Refusal::TimeSpent);
     }
     Ok(())

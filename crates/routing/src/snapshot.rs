@@ -4,12 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tend_core::model::{ReplicaId, ServiceId};
+use tend_base::Wall;
+use tend_core::model::{
+    AccessLog, Balance, ClientCertificates, Listener, Prefix, ReplicaId, RoutePolicy, ServiceId, TlsVersion,
+};
 
-use crate::{EjectionPolicy, RetryPolicy, SnapshotError, Split};
+use crate::{SnapshotError, Split};
 
 /// The format this program writes. Raised only when an older edge would misread the snapshot; new optional fields do not raise it.
 pub const FORMAT_VERSION: u32 = 1;
@@ -33,19 +36,80 @@ pub struct Snapshot {
     /// The services and their replicas.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// Rules of listeners that speak TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<ListenerTls>,
+    /// What is shown to clients that speak TLS, chosen by the name they ask for; the first when none fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// What an authority asks for now.
+    #[serde(default, skip_serializing_if = "Challenges::is_empty")]
+    pub challenges: Challenges,
+    /// What the access log says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access_log: AccessLog,
+    /// Who is let in nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bans: Option<BansFile>,
 }
 
-/// An address clients connect to.
+/// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The address; also what the sockets handed over and the routes name it by.
-    pub address: SocketAddr,
-    /// What people call it, such as `public`; not interpreted.
+pub struct ListenerTls {
+    /// Which.
+    pub listener: SocketAddr,
+    /// The oldest version spoken.
     #[serde(default)]
-    pub key: String,
+    pub version_min: TlsVersion,
+    /// What is asked of clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientCertificates>,
 }
 
-/// Requests that match go to the service.
+/// A certificate in files that never change: another certificate has other paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The names it is for, in lower case; `*.example.com` for one label.
+    pub names: Vec<String>,
+    /// It and those that lead to a root, in PEM.
+    pub chain: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+}
+
+/// What an authority asks for to see who controls a name (ACME).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Challenges {
+    /// Answered at `/.well-known/acme-challenge/TOKEN`, at every listener without TLS, before any route.
+    pub http01: Vec<Http01>,
+    /// Shown to clients that speak `acme-tls/1` and ask for the name, and to no others.
+    pub tls_alpn01: Vec<Certificate>,
+}
+
+/// A challenge of HTTP-01 (RFC 8555, 8.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http01 {
+    /// The last segment of the path.
+    pub token: String,
+    /// The body.
+    pub answer: String,
+}
+
+/// Addresses that are let in nowhere, in a file that never changes: it is too long for a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BansFile {
+    /// Where. The format is [`crate`]'s.
+    pub path: PathBuf,
+}
+
+impl Challenges {
+    fn is_empty(&self) -> bool {
+        self.http01.is_empty() && self.tls_alpn01.is_empty()
+    }
+}
+
+/// Requests that match go to the service, or are answered as the policy says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Only at these listeners; at all of the snapshot's when empty.
@@ -56,14 +120,42 @@ pub struct Route {
     pub host: Option<String>,
     /// Whole path segments: `/api` and `/api/` match `/api` and `/api/pay`, not `/apix`.
     pub path_prefix: String,
-    /// Who answers.
-    pub service: ServiceId,
-    /// Paths, compared exactly and without the query, that are left out of the access log.
+    /// Who answers; none only where the policy has files or a redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+    /// Paths, compared exactly and without the query, that are left out of the access log and served during maintenance.
     #[serde(default)]
     pub quiet_paths: Vec<String>,
-    /// What may be repeated on another replica.
-    #[serde(default)]
-    pub retry: RetryPolicy,
+    /// Under which rules.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: RoutePolicy,
+    /// It is closed for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+    /// Its requests wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+}
+
+/// A route that is closed for a while, but for its quiet paths and some clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Maintenance {
+    /// When it is expected to end; it does not end by itself.
+    pub until: Option<Wall>,
+    /// What clients are told.
+    pub message: Option<String>,
+    /// Who is served all the same.
+    pub allow: Vec<Prefix>,
+}
+
+/// A route whose requests wait until the pause is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// A request waits at most so long, in milliseconds; then 503.
+    pub wait_max_ms: u64,
+    /// So many wait at once, over all threads; the next get 503.
+    pub requests_max: u32,
 }
 
 /// A service and who can answer for it.
@@ -74,9 +166,9 @@ pub struct Service {
     /// The loopback address at which other services of the machine reach it, whatever its replicas do.
     #[serde(default)]
     pub internal: Option<SocketAddr>,
-    /// When replicas that fail are left out.
-    #[serde(default)]
-    pub ejection: EjectionPolicy,
+    /// How requests are divided, and when a replica that fails is left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub balance: Balance,
     /// Which requests go to its candidates; every replica gets them alike when absent, and none is a candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -114,6 +206,10 @@ pub enum ReplicaState {
     Draining,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 const fn weight_default() -> u32 {
     1
 }
@@ -128,6 +224,11 @@ impl Snapshot {
             listeners: Vec::new(),
             routes: Vec::new(),
             services: Vec::new(),
+            tls: Vec::new(),
+            certificates: Vec::new(),
+            challenges: Challenges::default(),
+            access_log: AccessLog::default(),
+            bans: None,
         }
     }
 
@@ -205,11 +306,19 @@ impl Snapshot {
             }
         }
         self.routes.iter().try_for_each(|route| {
-            if !services.contains(&route.service) {
-                return Err(SnapshotError::UnknownService {
-                    service: route.service.clone(),
-                    path_prefix: route.path_prefix.clone(),
-                });
+            match &route.service {
+                Some(service) if !services.contains(service) => {
+                    return Err(SnapshotError::UnknownService {
+                        service: service.clone(),
+                        path_prefix: route.path_prefix.clone(),
+                    });
+                }
+                None if route.policy.redirect.is_none() && route.policy.files.is_none() => {
+                    return Err(SnapshotError::NoAnswer {
+                        path_prefix: route.path_prefix.clone(),
+                    });
+                }
+                _ => {}
             }
             route.check(&self.listeners)
         })
@@ -243,13 +352,5 @@ impl Route {
             }),
             None => Ok(()),
         }
-    }
-}
-
-impl EjectionPolicy {
-    /// Returns the time within which failures count together, and for which they eject.
-    #[must_use]
-    pub fn fail_timeout(&self) -> Duration {
-        Duration::from_millis(self.fail_timeout_ms)
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use tend_core::model::ServiceId;
 
-use crate::{Snapshot, SnapshotError};
+use crate::{Route, Snapshot, SnapshotError};
 
 /// The longest host name looked up; DNS allows 253 bytes.
 const HOST_BYTES_MAX: usize = 255;
@@ -25,8 +25,8 @@ pub struct RouteTable {
 pub struct Match {
     /// The route; none when the request came in at the service's own loopback address.
     pub route: Option<usize>,
-    /// The service.
-    pub service: usize,
+    /// The service; none when the route answers by itself.
+    pub service: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -87,12 +87,8 @@ impl RouteTable {
                 if !route.listeners.is_empty() && !route.listeners.contains(&listener.address) {
                     continue;
                 }
-                let service = *numbers
-                    .get(&route.service)
-                    .ok_or_else(|| SnapshotError::UnknownService {
-                        service: route.service.clone(),
-                        path_prefix: route.path_prefix.clone(),
-                    })?;
+                // That the service is there was checked with the snapshot.
+                let service = route.service.as_ref().and_then(|id| numbers.get(id)).copied();
                 let paths = match route.host.as_deref() {
                     None => &mut hosts.any,
                     Some(host) => match host.strip_prefix("*.") {
@@ -111,8 +107,10 @@ impl RouteTable {
                         listener: listener.address,
                         host: route.host.clone().unwrap_or_else(|| "any".to_owned()),
                         path_prefix: route.path_prefix.clone(),
-                        first: Box::new(snapshot.services[first.service].id.clone()),
-                        second: Box::new(route.service.clone()),
+                        first: first
+                            .route
+                            .map_or_else(String::new, |first| answerer(&snapshot.routes[first])),
+                        second: answerer(route),
                     });
                 }
             }
@@ -126,7 +124,7 @@ impl RouteTable {
         if let Some(service) = self.internal.get(&listener) {
             return Some(Match {
                 route: None,
-                service: *service,
+                service: Some(*service),
             });
         }
         let hosts = self.listeners.get(&listener)?;
@@ -148,6 +146,14 @@ impl RouteTable {
             }
         }
         hosts.any.find(path)
+    }
+}
+
+/// Names who answers at a route.
+fn answerer(route: &Route) -> String {
+    match &route.service {
+        Some(service) => service.to_string(),
+        None => "the edge itself".to_owned(),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tend_routing::{RetryPolicy, Try, may_retry};
+use tend_core::model::{Retry, RetryMethods};
+use tend_routing::{Try, may_retry};
 
 use crate::lines;
 
@@ -19,12 +20,17 @@ fn requests_are_repeated_as_the_cases_say() {
             tries: tries.parse().unwrap(),
             elapsed: Duration::from_millis(elapsed.parse().unwrap()),
         };
-        let policy = match policy {
-            "by_method" => RetryPolicy::ByMethod,
-            "unsent_only" => RetryPolicy::UnsentOnly,
+        let methods = match policy {
+            "idempotent" => RetryMethods::Idempotent,
+            "none" => RetryMethods::None,
+            "all" => RetryMethods::All,
             other => panic!("line {number}: {other}"),
         };
-        let found = match may_retry(method, failed, policy) {
+        let rules = Retry {
+            methods,
+            ..Retry::default()
+        };
+        let found = match may_retry(method, failed, &rules) {
             Ok(()) => "retry".to_owned(),
             Err(refusal) => format!("{refusal:?}"),
         };
@@ -35,7 +41,11 @@ fn requests_are_repeated_as_the_cases_say() {
 #[test]
 fn what_may_have_arrived_is_never_posted_twice() {
     for method in ["POST", "PATCH", "CONNECT", "LOCK", "post", ""] {
-        for policy in [RetryPolicy::ByMethod, RetryPolicy::UnsentOnly] {
+        for methods in [RetryMethods::Idempotent, RetryMethods::None] {
+            let rules = Retry {
+                methods,
+                ..Retry::default()
+            };
             for tries in 0..4 {
                 for body_taken in [false, true] {
                     let failed = Try {
@@ -44,7 +54,7 @@ fn what_may_have_arrived_is_never_posted_twice() {
                         tries,
                         elapsed: Duration::ZERO,
                     };
-                    assert!(may_retry(method, failed, policy).is_err(), "{method}");
+                    assert!(may_retry(method, failed, &rules).is_err(), "{method}");
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tend_core::model::ServiceId;
-use tend_routing::{FORMAT_VERSION, Listener, RetryPolicy, Route, RouteTable, Service, Snapshot, SnapshotError};
+use tend_core::model::{Balance, Listener, RoutePolicy, ServiceId};
+use tend_routing::{Route, RouteTable, Service, Snapshot, SnapshotError};
 
 use crate::{Random, lines};
 
@@ -19,30 +19,24 @@ fn id(name: &str) -> ServiceId {
 }
 
 fn snapshot(ports: &[&str], routes: Vec<Route>) -> Snapshot {
-    let mut names: Vec<ServiceId> = routes.iter().map(|route| route.service.clone()).collect();
+    let mut names: Vec<ServiceId> = routes.iter().filter_map(|route| route.service.clone()).collect();
     names.sort();
     names.dedup();
     Snapshot {
-        format: FORMAT_VERSION,
         generation: 1,
-        listeners: ports
-            .iter()
-            .map(|port| Listener {
-                address: at(port),
-                key: String::new(),
-            })
-            .collect(),
+        listeners: ports.iter().map(|port| Listener::plain(at(port))).collect(),
         routes,
         services: names
             .into_iter()
             .map(|id| Service {
                 id,
                 internal: None,
-                ejection: tend_routing::EjectionPolicy::default(),
+                balance: Balance::default(),
                 split: None,
                 replicas: Vec::new(),
             })
             .collect(),
+        ..Snapshot::empty()
     }
 }
 
@@ -51,9 +45,11 @@ fn route(ports: &[&str], host: &str, prefix: &str, service: &str) -> Route {
         listeners: ports.iter().map(|port| at(port)).collect(),
         host: (host != "-").then(|| host.to_owned()),
         path_prefix: prefix.to_owned(),
-        service: id(service),
+        service: Some(id(service)),
         quiet_paths: Vec::new(),
-        retry: RetryPolicy::ByMethod,
+        policy: RoutePolicy::default(),
+        maintenance: None,
+        pause: None,
     }
 }
 
@@ -79,9 +75,9 @@ fn requests_find_the_routes_that_the_cases_say() {
                     (snapshot, table)
                 });
                 let host = if host == "-" { "" } else { host };
-                let found = table
-                    .find(at(port), host, path)
-                    .map_or("none", |found| snapshot.services[found.service].id.service.as_str());
+                let found = table.find(at(port), host, path).map_or("none", |found| {
+                    snapshot.services[found.service.unwrap()].id.service.as_str()
+                });
                 assert_eq!(found, wanted, "line {number}: {line}");
             }
             _ => panic!("line {number}: {line}"),

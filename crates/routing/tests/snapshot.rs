@@ -1,7 +1,7 @@
 //! The format of the snapshot: samples of every version are read, what cannot be served is refused.
 
-use tend_core::model::AllowPlace;
-use tend_routing::{EjectionPolicy, ReplicaState, RetryPolicy, Snapshot, SnapshotError};
+use tend_core::model::{AllowPlace, Balance, RoutePolicy};
+use tend_routing::{ReplicaState, Snapshot, SnapshotError};
 
 const SAMPLE: &str = include_str!("samples/snapshot-1.json");
 
@@ -12,13 +12,12 @@ const SPLIT: &str = include_str!("samples/snapshot-1-split.json");
 fn the_sample_of_version_1_is_read() {
     let snapshot = Snapshot::parse(SAMPLE.as_bytes()).unwrap();
     assert_eq!(snapshot.generation, 42);
-    assert_eq!(snapshot.routes[0].retry, RetryPolicy::UnsentOnly);
+    assert_eq!(snapshot.routes[0].policy, RoutePolicy::default());
     assert_eq!(snapshot.routes[1].host, None);
     let api = &snapshot.services[0];
-    assert_eq!(api.ejection.max_fails, 5);
     assert_eq!(api.replicas[1].state, ReplicaState::Draining);
     assert_eq!(api.replicas[1].weight, 1);
-    assert_eq!(snapshot.services[1].ejection, EjectionPolicy::default());
+    assert_eq!(snapshot.services[1].balance, Balance::default());
     assert_eq!(snapshot.addresses().count(), 3);
 }
 

@@ -61,9 +61,13 @@ pub(crate) fn decide(world: &World, now: Now, decision: &mut Decision) {
     }
     for (name, wanted) in &world.stacks {
         for route in &wanted.stack.edge.routes {
+            // What the edge answers by itself needs nobody to be there.
+            let Some(service) = route.service.clone() else {
+                continue;
+            };
             let service = ServiceId {
                 stack: name.clone(),
-                service: route.service.clone(),
+                service,
             };
             verify(world, wanted, route, service, now, decision);
         }

@@ -161,8 +161,7 @@ pub fn goals(world: &World, stack: &StackName, now: Now) -> Vec<Goal> {
     let Some(wanted) = world.stacks.get(stack).filter(|wanted| !wanted.removing) else {
         return Vec::new();
     };
-    let routed =
-        |service: &tend_core::model::ServiceName| wanted.stack.edge.routes.iter().any(|r| r.service == *service);
+    let routed = |service: &tend_core::model::ServiceName| wanted.stack.edge.routes_to(service).next().is_some();
     let mut goals = Vec::new();
     for service in wanted.stack.services.values() {
         let id = ServiceId {

@@ -21,8 +21,8 @@ use tend_core::controller::{Chapter, Controller, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal, Via};
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
-    Quiesce, ReplicaId, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, Stack, StackSource,
-    Stop, Strategy, Update, WhenBehind, Workload,
+    Quiesce, ReplicaId, Replicas, Resources, RestartPolicy, Route, RoutePolicy, Schedule, Service, ServiceId, Stack,
+    StackSource, Stop, Strategy, Update, WhenBehind, Workload,
 };
 use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_core::plan::{ProbeKind, QuiesceTurn, Step};
@@ -180,14 +180,13 @@ impl Script {
     }
 
     pub(crate) fn route(&mut self, name: &str) {
-        self.stack.edge.listeners = vec![Listener {
-            address: "127.0.0.1:8080".parse().unwrap(),
-        }];
+        self.stack.edge.listeners = vec![Listener::plain("127.0.0.1:8080".parse().unwrap())];
         self.stack.edge.routes.push(Route {
             listeners: Vec::new(),
             host: None,
             path_prefix: format!("/{name}"),
-            service: name.parse().unwrap(),
+            service: Some(name.parse().unwrap()),
+            policy: RoutePolicy::default(),
         });
     }
 

@@ -43,6 +43,10 @@ fn the_main_job_one_command_starts_fronts_and_keeps_a_payment_system() {
         .ok();
     assert!(run.contains("in mps at"), "{run}");
     machine.tend(&["exec", "api/1", "--", "sh", "-c", "exit 3"]);
+    // What the command tells of its end is on the way to the journal when it returns.
+    wait_until("both ends are in the journal", || {
+        machine.events("run.finished").len() == 2
+    });
     let (started, finished) = (machine.events("run.started"), machine.events("run.finished"));
     let exits: Vec<_> = finished.iter().map(|event| &event["data"]["exit"]).collect();
     assert_eq!(exits, ["exited with code 0", "exited with code 3"]);

@@ -195,7 +195,7 @@ impl Simulation {
             return;
         }
         if stack.services.remove(&name).is_some() {
-            stack.edge.routes.retain(|route| route.service != name);
+            stack.edge.routes.retain(|route| route.service.as_ref() != Some(&name));
             return;
         }
         let like = stack
@@ -466,7 +466,14 @@ fn what_is_committed_was_seen(world: &World, stack: &StackName, deployment: &Dep
     let violation = |what: String| Err(Violation::new("what_is_committed_was_seen", what));
     let routed: BTreeSet<_> = world
         .stack_wanted(stack)
-        .map(|stack| stack.edge.routes.iter().map(|route| route.service.clone()).collect())
+        .map(|stack| {
+            stack
+                .edge
+                .routes
+                .iter()
+                .filter_map(|route| route.service.clone())
+                .collect()
+        })
         .unwrap_or_default();
     for (id, replica) in world.replicas.iter().filter(|(id, _)| id.stack == *stack) {
         let Some(lane) = deployment.lanes.get(&id.service) else {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, DeployPolicy, Edge, Listener, Logs, Port, Probe, ProbeAction, Process,
-    Quiesce, Replicas, Resources, RestartPolicy, Route, Schedule, Service, ServiceId, ServiceName, Stack, StackName,
-    StackSource, Stop, Strategy, Update, WhenBehind, Workload,
+    Quiesce, Replicas, Resources, RestartPolicy, Route, RoutePolicy, Schedule, Service, ServiceId, ServiceName, Stack,
+    StackName, StackSource, Stop, Strategy, Update, WhenBehind, Workload,
 };
 
 use crate::random::Random;
@@ -178,12 +178,13 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         if service.port != Port::None && random.chance(600) {
             let port = 8000 + 10 * number as u16;
             let listener = format!("127.0.0.1:{port}").parse().expect("an address");
-            edge.listeners = vec![Listener { address: listener }];
+            edge.listeners = vec![Listener::plain(listener)];
             edge.routes.push(Route {
                 listeners: Vec::new(),
                 host: None,
                 path_prefix: format!("/{letter}"),
-                service: service.name.clone(),
+                service: Some(service.name.clone()),
+                policy: RoutePolicy::default(),
             });
         }
         let id = ServiceId {

@@ -263,6 +263,7 @@ pub struct RouteStatus {
     pub host: Option<String>,
     /// Path prefix.
     pub path_prefix: String,
-    /// Who answers.
-    pub service: ServiceName,
+    /// Who answers; the edge itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
 }

@@ -3,19 +3,24 @@
 //! A [`Stack`] is fully resolved: variables replaced, files merged, defaults filled in. It knows nothing of the file format it was
 //! written in, and it is the same whether the replicas are processes or containers.
 
+mod edge;
 mod fingerprint;
 mod name;
 mod probe;
 mod release;
-mod route;
 mod service;
 mod stack;
 mod update;
 
+pub use edge::{
+    AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
+    Edge, ErrorPage, Files, HashKey, InFlight, Limit, LimitKey, Listener, LogFormat, Method, Money, Outlier, Prefix,
+    PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
+    Spool, Timeouts, Tls, TlsVersion, Upstream,
+};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};
-pub use route::{Edge, Listener, Route};
 pub use service::{
     Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,
     Service, Stop, WhenBehind, Workload,

@@ -12,6 +12,8 @@ use super::known;
 use super::peers::Peer;
 use super::recorder::{Answer, Heard, Recorder};
 use super::strict;
+use tend_core::model::Listener;
+
 use crate::fixture::{Edge, Folder, Plan, config, free_address};
 
 /// Cases under way at once, each on a lane of its own: address, service and upstream.
@@ -83,11 +85,7 @@ impl Ours {
         plan.snapshot.listeners.clear();
         for (lane, (address, recorder)) in lanes.iter().enumerate() {
             let name = format!("lane{lane}");
-            let listener = tend_routing::Listener {
-                address: *address,
-                key: name.clone(),
-            };
-            plan.snapshot.listeners.push(listener);
+            plan.snapshot.listeners.push(Listener::plain(*address));
             plan = plan.service(&name, &[recorder.address]).route(None, "/", &name);
             plan.snapshot.routes.last_mut().unwrap().listeners = vec![*address];
         }

@@ -31,7 +31,7 @@ pub(super) fn give(tree: &Node, services: &BTreeMap<ServiceName, Service>, edge:
         else {
             continue;
         };
-        let is_routed = edge.routes.iter().any(|route| route.service == service.name);
+        let is_routed = edge.routes_to(&service.name).next().is_some();
         if is_process_workload(&service.workload) {
             check_unrouted(entry, service, is_routed, findings);
             check_stop_first(entry, service, findings);

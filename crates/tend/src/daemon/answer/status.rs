@@ -113,7 +113,7 @@ pub(crate) fn warnings(wanted: &Wanted) -> Vec<String> {
 pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
     let edge = &wanted.stack.edge;
     let mut urls = Vec::new();
-    for route in edge.routes.iter().filter(|route| route.service == id.service) {
+    for route in edge.routes_to(&id.service) {
         let all: Vec<_> = edge.listeners.iter().map(|listener| listener.address).collect();
         for address in if route.listeners.is_empty() {
             &all
@@ -136,7 +136,7 @@ pub(crate) fn urls(wanted: &Wanted, id: &ServiceId) -> Vec<String> {
 pub(crate) fn url_to_ask(wanted: &Wanted, id: &ServiceId) -> Option<String> {
     let url = urls(wanted, id).into_iter().next()?;
     let edge = &wanted.stack.edge;
-    let route = edge.routes.iter().find(|route| route.service == id.service)?;
+    let route = edge.routes_to(&id.service).next()?;
     let readiness = wanted.stack.services.get(&id.service)?.readiness.as_ref();
     let known = readiness.and_then(|probe| match &probe.action {
         ProbeAction::Http { path, port: None } if path.starts_with(&route.path_prefix) => Some(path),

@@ -198,8 +198,7 @@ fn evidence(questions: &[Asked], answered: &Answered) -> serde_json::Value {
 }
 
 fn routes<'a>(scene: &'a Scene, name: &ServiceName) -> Vec<&'a Route> {
-    let routes = scene.target.stack.edge.routes.iter();
-    routes.filter(|route| route.service == *name).collect()
+    scene.target.stack.edge.routes_to(name).collect()
 }
 
 /// Returns the questions that a client could ask at a route: those whose path it leads to the service, else the route's own.
@@ -354,6 +353,8 @@ fn life(answer: &Answer) -> Option<Life> {
 
 #[cfg(test)]
 mod tests {
+    use tend_core::model::RoutePolicy;
+
     use super::*;
 
     #[test]
@@ -383,7 +384,8 @@ mod tests {
             listeners: Vec::new(),
             host: None,
             path_prefix: prefix.to_owned(),
-            service: "api".parse().unwrap(),
+            service: Some("api".parse().unwrap()),
+            policy: RoutePolicy::default(),
         };
         let smoke = |path: &str| Smoke {
             path: path.to_owned(),

@@ -1,0 +1,93 @@
+//! The rules of a route, made ready once for each snapshot so that a request only has to look.
+
+use std::time::Duration;
+
+use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
+use tend_routing::Route;
+
+use crate::limits::Patience;
+
+/// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
+const BODY_BYTES_MAX: u64 = 10 << 20;
+
+/// A route in service.
+#[derive(Debug)]
+pub(crate) struct LiveRoute {
+    pub(crate) policy: RoutePolicy,
+    /// What the route says of times over what the edge has.
+    pub(crate) patience: Patience,
+    /// More is 413.
+    pub(crate) body_bytes_max: u64,
+    pub(crate) retry: Retry,
+    pub(crate) head: HeadRules,
+    /// Paths left out of the log and served during maintenance.
+    pub(crate) quiet_paths: Vec<String>,
+}
+
+/// What is done to the head of each response of a route; names in lower case.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeadRules {
+    /// Taken out of what the replica wrote.
+    pub(crate) remove: Vec<Box<str>>,
+    /// Written, whatever the replica wrote.
+    pub(crate) set: Vec<(Box<str>, Box<str>)>,
+    /// Written where the replica wrote none of that name.
+    pub(crate) unless: Vec<(Box<str>, Box<str>)>,
+    /// As `set`, to clients that speak TLS.
+    pub(crate) set_secure: Vec<(Box<str>, Box<str>)>,
+}
+
+impl LiveRoute {
+    pub(crate) fn new(route: &Route, patience: Patience) -> Self {
+        let policy = route.policy.clone();
+        let or = |ours: Option<Duration>, own: Duration| ours.unwrap_or(own);
+        let times = policy.timeouts;
+        let mut retry = policy.retry.clone();
+        if policy.money.is_some() {
+            retry.methods = RetryMethods::None;
+        }
+        let mut quiet_paths = route.quiet_paths.clone();
+        quiet_paths.extend(policy.health_paths.iter().cloned());
+        Self {
+            patience: Patience {
+                connect: or(times.connect, patience.connect),
+                answer: or(times.answer, patience.answer),
+                body: or(times.body, patience.body),
+                stall: or(times.send, patience.stall),
+                ..patience
+            },
+            body_bytes_max: match policy.body_bytes_max {
+                None => BODY_BYTES_MAX,
+                Some(0) => u64::MAX,
+                Some(max) => max,
+            },
+            retry,
+            head: HeadRules::new(&policy.headers),
+            quiet_paths,
+            policy,
+        }
+    }
+}
+
+impl HeadRules {
+    fn new(headers: &ResponseHeaders) -> Self {
+        let pair = |name: &str, value: &str| (name.into(), value.into());
+        let security = [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "SAMEORIGIN"),
+            ("referrer-policy", "strict-origin-when-cross-origin"),
+        ];
+        let named = |name: &str| headers.set.contains_key(name) || headers.remove.iter().any(|one| one == name);
+        let hsts = headers.hsts.iter();
+        Self {
+            remove: headers.remove.iter().map(|name| name.as_str().into()).collect(),
+            set: headers.set.iter().map(|(name, value)| pair(name, value)).collect(),
+            unless: security
+                .iter()
+                .filter(|(name, _)| headers.security && !named(name))
+                .map(|(name, value)| pair(name, value))
+                .collect(),
+            set_secure: hsts.map(|value| pair("strict-transport-security", value)).collect(),
+        }
+    }
+}
