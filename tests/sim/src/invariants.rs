@@ -619,10 +619,10 @@ fn what_is_not_wanted_has_no_process(context: &Context<'_>) -> Rule {
             return violation(format!("{} ({incarnation}) still runs", process.replica));
         }
     }
-    for (kind, id, _) in context.store.documents() {
+    for (kind, id) in context.store.names() {
         let stack = id.split('/').next().unwrap_or_default().parse();
         // Releases outlive their stack: it may come back, and then wants a way back.
-        let lasts = ["edge", "machine", "release", "releases"].contains(&kind.as_str());
+        let lasts = ["edge", "machine", "release", "releases"].contains(&kind);
         if !lasts && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
             return violation(format!("the {kind} `{id}` is still kept"));
         }

@@ -101,8 +101,10 @@ pub struct Outcome {
     pub trace: Trace,
     /// Events that happened.
     pub events: u64,
-    /// Times the daemon was killed.
+    /// Daemons that were started.
     pub daemons: u64,
+    /// Times the daemon was killed.
+    pub daemons_killed: u64,
 }
 
 /// One run.
@@ -120,6 +122,7 @@ pub(crate) struct Simulation {
     pub(crate) daemon: Option<Daemon>,
     /// Counts daemons.
     pub(crate) epoch: u64,
+    killed: u64,
     /// Messages of the edge arrive in the order they were sent.
     edge_channel: Mono,
     pub(crate) people: People,
@@ -153,6 +156,7 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         store: Store::default(),
         daemon: None,
         epoch: 0,
+        killed: 0,
         edge_channel: Mono(0),
         spells: Spells::default(),
         trouble: true,
@@ -175,6 +179,7 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         trace: simulation.trace,
         events,
         daemons: simulation.epoch,
+        daemons_killed: simulation.killed,
     }
 }
 
@@ -400,6 +405,7 @@ impl Simulation {
         if self.daemon.take().is_none() {
             return;
         }
+        self.killed += 1;
         let lost = self.store.lose_pending();
         self.line(&format!(
             "† the daemon is killed {why}, {} transactions are lost",
