@@ -340,6 +340,7 @@ impl Simulation {
             }
         };
         let number = self.commit(reaction.documents, reaction.entries.clone(), waiting);
+        self.monitor.handed_in(number, self.store.durable);
         self.monitor
             .note_entries(&reaction.entries, daemon.controller.world(), self.now);
         let result = deploys::entries(&reaction.entries, daemon.controller.world());

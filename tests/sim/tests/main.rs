@@ -29,7 +29,7 @@ fn seeds_differ_and_together_know_every_fault() {
 
 /// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
 /// are made in the same way; what it taught is told here and in the rules.
-const BROKEN_ONCE: [(u64, &str); 8] = [
+const BROKEN_ONCE: [(u64, &str); 10] = [
     (
         16,
         "a dependency counted only the slots that are wanted, not those beside",
@@ -44,6 +44,14 @@ const BROKEN_ONCE: [(u64, &str); 8] = [
         "an edge that had just come was believed to have drained a replica",
     ),
     (2847, "one end of a replica counted as two failures"),
+    (
+        5684,
+        "a job was taken for started by a daemon that was killed before it wrote that down",
+    ),
+    (
+        6143,
+        "an end on purpose that was told twice was taken for a failure the second time",
+    ),
 ];
 
 #[test]
