@@ -359,9 +359,10 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
 
 /// Returns whether a replica served when it began to leave; one that was starting may leave at once, and is emptied before it goes.
 fn left_ready(known: &Known) -> bool {
-    known
-        .leaving
-        .is_none_or(|(_, since)| known.ready_since.is_some_and(|ready| ready <= since))
+    !known.left_unready
+        && known
+            .leaving
+            .is_none_or(|(_, since)| known.ready_since.is_some_and(|ready| ready <= since))
 }
 
 /// A replica the edge sends requests to is told to go only after the edge stopped, or had ten seconds to.

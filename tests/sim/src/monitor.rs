@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) was_ready: bool,
     /// It is drained or told to go, for this reason.
     pub(crate) leaving: Option<(StopReason, Mono)>,
+    /// It did not serve when it began to leave, also if that was under a daemon before: the next one only knows that it leaves.
+    pub(crate) left_unready: bool,
     /// It began to leave while a deployment was under way, which has a floor of its own.
     pub(crate) deployed: bool,
     /// The transaction that says it was told to go.
@@ -342,7 +344,11 @@ impl Monitor {
                 continue;
             };
             let deployed = world.deployment(&id.stack).is_some();
+            let service = world.definition(&id);
             let known = self.known.entry(id).or_default();
+            if known.leaving.is_none() {
+                known.left_unready = service.is_some_and(|service| !known.is_ready(service, now));
+            }
             known.leaving.get_or_insert((reason, now));
             known.deployed |= deployed;
         }

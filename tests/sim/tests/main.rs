@@ -29,7 +29,7 @@ fn seeds_differ_and_together_know_every_fault() {
 
 /// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
 /// are made in the same way; what it taught is told here and in the rules.
-const BROKEN_ONCE: [(u64, &str); 10] = [
+const BROKEN_ONCE: [(u64, &str); 11] = [
     (
         16,
         "a dependency counted only the slots that are wanted, not those beside",
@@ -38,6 +38,10 @@ const BROKEN_ONCE: [(u64, &str); 10] = [
     (99, "the time to confirm followed a clock that jumped back by a day"),
     (191, "the way back asked to be woken in the past"),
     (262, "a restart asked for while going back took every replica at once"),
+    (
+        597,
+        "that a replica left while it did not serve was forgotten when the daemon was killed",
+    ),
     (771, "a service that a release brought along was prepared for ever"),
     (
         2110,
