@@ -138,6 +138,23 @@ fn an_end_is_told_once() {
 }
 
 #[test]
+fn of_a_life_that_ended_it_is_known_what_it_ran() {
+    let mut first = controller(vec![("stack", "s", stack())]);
+    first.handle(adopted(4), now());
+    let exited = Input::Exited {
+        replica: id(),
+        incarnation: 4,
+        exit: Exit::Exited(0),
+        lived: None,
+        last_lines: Vec::new(),
+    };
+    let reaction = first.handle(exited, now());
+    let kept = reaction.documents.into_iter().find(|document| document.id == "s/a/1");
+    let next = controller(vec![("replica", "s/a/1", kept.unwrap().value.unwrap())]);
+    assert_eq!(next.world().replicas[&id()].fingerprint, 1);
+}
+
+#[test]
 fn a_document_of_another_version_is_read_or_named() {
     let kept = |kind: &str, id: &str, value| restore(1, PORTS, [(kind.to_owned(), id.to_owned(), value)]);
     let world = kept("replica", "s/a/1", json!({ "incarnation": 7, "colour": "blue" })).unwrap();
