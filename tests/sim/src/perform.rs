@@ -328,7 +328,8 @@ impl Simulation {
         self.line(&format!("† {} ({incarnation}) {exit}", process.replica));
         let delay = self.random.millis(0..8);
         let last_lines = vec!["last words".to_owned()];
-        self.tell(
+        self.tell_from_shim(
+            incarnation,
             delay,
             Input::Exited {
                 replica: process.replica,

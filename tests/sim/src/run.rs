@@ -19,7 +19,7 @@ use tend_deploy::Deploy;
 use tend_supervise::Supervise;
 
 use crate::deploys::{self, Deploys};
-use crate::host::{FakeEdge, Host};
+use crate::host::{FakeEdge, Host, Process};
 use crate::invariants::{self, Violation};
 use crate::monitor::Monitor;
 use crate::random::Random;
@@ -125,6 +125,8 @@ pub(crate) struct Simulation {
     killed: u64,
     /// Messages of the edge arrive in the order they were sent.
     edge_channel: Mono,
+    /// When the daemon that lives now connects to the shim of each life it found, after which it hears of it.
+    connects_at: BTreeMap<u64, Mono>,
     pub(crate) people: People,
     pub(crate) deploys: Deploys,
     pub(crate) spells: Spells,
@@ -158,6 +160,7 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         epoch: 0,
         killed: 0,
         edge_channel: Mono(0),
+        connects_at: BTreeMap::new(),
         spells: Spells::default(),
         trouble: true,
         settle_by: Mono(u64::MAX),
@@ -244,6 +247,13 @@ impl Simulation {
             self.edge_channel = self.edge_channel.max(self.now + delay);
             self.at(self.edge_channel, Event::Deliver(self.epoch, input));
         }
+    }
+
+    /// Tells the daemon of a life on the connection to its shim: not before it looked at that life.
+    pub(crate) fn tell_from_shim(&mut self, incarnation: u64, delay: Duration, input: Input) {
+        let connects = self.connects_at.get(&incarnation);
+        let after = connects.map_or(Duration::ZERO, |at| at.since(self.now));
+        self.tell(delay.max(after), input);
     }
 
     fn time(&self) -> Now {
@@ -460,40 +470,45 @@ impl Simulation {
         let found: Vec<Input> = self.look_around();
         // Finding things takes time, in which more may happen.
         let mut delay = Duration::ZERO;
+        self.connects_at.clear();
         for input in found {
             delay += self.random.millis(0..2);
+            if let Input::Adopted { incarnation, .. } = &input {
+                self.connects_at.insert(*incarnation, self.now + delay);
+            }
             self.tell(delay, input);
         }
         self.tell(delay, Input::Surveyed);
         self.connect_edge();
     }
 
-    /// Returns what runs and what ended, in the order of the incarnations.
+    /// Returns what runs and what ended, in the order of the incarnations. As with the real daemon, what ended is first said to have
+    /// run: its folder tells the same of it as that of one which lives.
     fn look_around(&self) -> Vec<Input> {
-        let mut found = BTreeMap::new();
+        let adopted = |incarnation: u64, process: &Process| Input::Adopted {
+            replica: process.replica.clone(),
+            incarnation,
+            pid: process.pid,
+            since: process.started,
+            port: process.port,
+            fingerprint: process.fingerprint,
+            shim_alive: process.shim_alive,
+        };
+        let mut found: BTreeMap<u64, Vec<Input>> = BTreeMap::new();
         for (incarnation, process) in &self.host.processes {
-            let input = Input::Adopted {
-                replica: process.replica.clone(),
-                incarnation: *incarnation,
-                pid: process.pid,
-                since: process.started,
-                port: process.port,
-                fingerprint: process.fingerprint,
-                shim_alive: process.shim_alive,
-            };
-            found.insert(*incarnation, input);
+            found.insert(*incarnation, vec![adopted(*incarnation, process)]);
         }
         for (incarnation, end) in &self.host.ends {
-            let input = Input::Exited {
-                replica: end.replica.clone(),
+            let exited = Input::Exited {
+                replica: end.process.replica.clone(),
                 incarnation: *incarnation,
                 exit: end.exit.clone(),
                 lived: None,
                 last_lines: Vec::new(),
             };
-            found.insert(*incarnation, input);
+            found.insert(*incarnation, vec![adopted(*incarnation, &end.process), exited]);
         }
-        found.into_values().collect()
+        found.into_values().flatten().collect()
     }
 
     /// Lets the edge, if it lives and has not yet, find the daemon.
