@@ -3,10 +3,9 @@
 
 use tend_core::deployment::{Act, Ending, Phase};
 use tend_core::model::{Port, ServiceName};
-use tend_core::observed::Replica;
 
 use crate::chapter::Case;
-use crate::roll;
+use crate::{replica, roll};
 
 pub(crate) fn advance(case: &mut Case<'_>) {
     let names: Vec<ServiceName> = case.deployment.lanes.keys().cloned().collect();
@@ -48,7 +47,8 @@ pub(crate) fn advance(case: &mut Case<'_>) {
     match case.deployment.confirm {
         Some(time) => {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            case.deployment.confirm_until = Some(tend_base::Wall(case.now.wall.0.saturating_add(millis)));
+            let until = tend_base::Wall(case.now.wall.0.saturating_add(millis));
+            case.change().confirm_until = Some(until);
             case.enter(Phase::Confirming);
         }
         None => case.enter(Phase::Finishing(Ending::Committed)),
@@ -81,19 +81,14 @@ fn edge_knows(case: &Case<'_>) -> bool {
         && edge.serving >= edge.generation
 }
 
-/// Returns why a release that settled is not good after all, if it is not: a replica of it ended by itself or stopped being ready
-/// for good.
+/// Returns why a release that settled is not good after all, if it is not: a replica of it ended by itself, or could not be started
+/// again. Slots that failed before count no more: the file let the update go on without them.
 pub(crate) fn fault(case: &Case<'_>) -> Option<String> {
-    let failed = |replica: &Replica| replica.failures > 0 || replica.start_failure.is_some();
     let lives = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
     lives
         .filter(|(id, replica)| case.world.runs_target(id, replica) && case.world.is_wanted(id))
-        .find(|(id, replica)| {
-            let born = case.deployment.lanes.get(&id.service).map_or(0, |lane| lane.born);
-            replica.incarnation > born && failed(replica)
-        })
-        .map(|(id, replica)| match &replica.last_exit {
-            Some(last) => format!("{id} {}", last.exit),
-            None => format!("{id} failed"),
+        .find_map(|(id, replica)| {
+            let lane = case.deployment.lanes.get(&id.service)?;
+            replica::fault(id, replica, lane).filter(|_| !lane.failed.contains(&id.slot))
         })
 }
