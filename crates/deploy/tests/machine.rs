@@ -291,6 +291,7 @@ impl Machine {
                 since: self.now,
                 port: None,
                 fingerprint: *fingerprint,
+                quiesce: None,
                 shim_alive: true,
             })
             .collect();

@@ -507,6 +507,7 @@ impl Script {
                     since,
                     port,
                     fingerprint,
+                    quiesce: None,
                     shim_alive: !failed,
                 }
             }

@@ -400,12 +400,6 @@ fn what_is_in_flight_is_finished_before_a_stop_on_purpose(
     else {
         return Ok(());
     };
-    // The daemon that had it started may have been killed before anything of its service was on the disk.
-    let kept = context.store.document("replica", &replica.to_string());
-    let kept = kept.is_some_and(|kept| !kept["quiesce"].is_null());
-    if !kept && context.world.definition(replica).is_none() {
-        return Ok(());
-    }
     let told = context.monitor.quiesced.get(&incarnation);
     let late = told.is_some_and(|told| context.now >= *told + quiesce.deadline);
     let empty = process.quiesced_at.is_some() && process.in_flight(context.now) == 0;

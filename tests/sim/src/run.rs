@@ -492,6 +492,7 @@ impl Simulation {
             since: process.started,
             port: process.port,
             fingerprint: process.fingerprint,
+            quiesce: process.quiesce.clone(),
             shim_alive: process.shim_alive,
         };
         let mut found: BTreeMap<u64, Vec<Input>> = BTreeMap::new();
