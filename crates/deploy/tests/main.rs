@@ -2,3 +2,4 @@
 
 mod ended_lives;
 mod machine;
+mod schedules;
