@@ -1,7 +1,7 @@
 //! What a deployment makes of lives that ended: who is told to have failed, and who is excused.
 
 use tend_core::controller::Word;
-use tend_core::model::{FailureAction, Port};
+use tend_core::model::{FailureAction, Port, Workload};
 use tend_core::observed::StartFailure;
 
 use crate::machine::{Machine, after, job, service, stack};
@@ -92,4 +92,25 @@ fn a_port_that_is_taken_is_no_failure_and_an_end_is_while_the_deployment_waits_t
     machine.ends("s/w/1", 3);
     machine.pass(60);
     assert_eq!(last(&machine), "undone: s/w/1 exited with code 3");
+}
+
+/// `prepare` fails here, so that the new definition can never run and what runs is left running.
+#[test]
+fn a_deployment_ends_also_where_the_file_lets_go_by_that_nothing_new_runs() {
+    let mut machine = Machine::with(stack(vec![service("w", 1)]));
+    let mut next = service("w", 2);
+    if let Workload::Process(process) = &mut next.workload {
+        process.prepare = Some(vec!["build".to_owned()]);
+    }
+    next.update.failure_action = FailureAction::Continue;
+    machine.deploy(stack(vec![next]), None);
+    machine.pass(60);
+    assert_eq!(last(&machine), "settling");
+    machine.pass(600);
+    let why = "s/w/1 of the release before was still there after 38s";
+    assert!(
+        last(&machine).starts_with(&format!("undone: {why}")),
+        "{}",
+        last(&machine)
+    );
 }

@@ -235,6 +235,11 @@ impl Machine {
                 act,
                 result: Ok(json!({})),
             }],
+            Step::Prepare { service, launch } => vec![Input::Prepared {
+                service,
+                fingerprint: launch.fingerprint,
+                result: Err("exit code 2".to_owned()),
+            }],
             Step::StartEdge => vec![Input::EdgeConnected { serving: 0 }],
             Step::Publish { generation, .. } => vec![
                 Input::Published {
