@@ -140,6 +140,22 @@ fn an_end_is_told_once() {
 }
 
 #[test]
+fn a_life_that_a_later_one_followed_unseen_has_ended_too() {
+    let up = json!({ "incarnation": 3, "up": true });
+    let mut controller = controller(vec![("stack", "s", stack()), ("replica", "s/a/1", up)]);
+    let told = controller.handle(adopted(4), now()).entries;
+    let ended: Vec<_> = told
+        .iter()
+        .filter(|entry| entry.kind == Kind::ReplicaExited)
+        .map(|entry| entry.subject.incarnation)
+        .collect();
+    assert_eq!(ended, [Some(3)]);
+    let replica = &controller.world().replicas[&id()];
+    assert_eq!(replica.incarnation, 4);
+    assert!(matches!(replica.phase, Phase::Running { .. }), "{:?}", replica.phase);
+}
+
+#[test]
 fn of_a_life_that_ended_it_is_known_what_it_ran() {
     let mut first = controller(vec![("stack", "s", stack())]);
     first.handle(adopted(4), now());

@@ -29,7 +29,7 @@ fn seeds_differ_and_together_know_every_fault() {
 
 /// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
 /// are made in the same way; what it taught is told here and in the rules.
-const BROKEN_ONCE: [(u64, &str); 15] = [
+const BROKEN_ONCE: [(u64, &str); 16] = [
     (
         16,
         "a dependency counted only the slots that are wanted, not those beside",
@@ -65,6 +65,10 @@ const BROKEN_ONCE: [(u64, &str); 15] = [
         "a life was heard of before the daemon that came back had looked at the one before it",
     ),
     (17763, "a deployment never settled beside restarts on schedule"),
+    (
+        18736,
+        "a life whose shim was gone, and whose next life was found, ended without a word in the journal",
+    ),
     (
         21553,
         "a deployment waited for ever for old replicas that the file let stay",

@@ -44,6 +44,16 @@ struct End {
     last_lines: Vec<String>,
 }
 
+impl End {
+    fn unknown(why: &str) -> Self {
+        Self {
+            exit: Exit::Unknown(why.to_owned()),
+            lived: None,
+            last_lines: Vec::new(),
+        }
+    }
+}
+
 impl Replica {
     /// Forgets what stood in the way of a start: somebody asked for one.
     pub(super) fn begin_anew(&mut self) {
@@ -284,6 +294,19 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
     fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
         let current = self.world.definition(id).and_then(|service| service.quiesce.clone());
+        let before = self
+            .world
+            .replicas
+            .get(id)
+            .filter(|facts| facts.incarnation < incarnation);
+        if let Some(lost) = before
+            .filter(|facts| facts.phase == Phase::Starting)
+            .map(|facts| facts.incarnation)
+        {
+            // It was up by what was kept, and its end, unlike that of others, was not reported before: nobody knows of it but us.
+            let end = End::unknown("nothing of it was found when the daemon came back");
+            self.exited(id, lost, end, now, reaction);
+        }
         let facts = self.world.replicas.entry(id.clone()).or_default();
         if facts.incarnation < incarnation {
             facts.became(incarnation);
@@ -338,12 +361,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .map(|(id, replica)| (id.clone(), replica.incarnation))
             .collect();
         for (id, incarnation) in lost {
-            let why = "nothing of it was found when the daemon came back".to_owned();
-            let end = End {
-                exit: Exit::Unknown(why),
-                lived: None,
-                last_lines: Vec::new(),
-            };
+            let end = End::unknown("nothing of it was found when the daemon came back");
             self.exited(&id, incarnation, end, now, reaction);
         }
     }
