@@ -291,8 +291,11 @@ impl Monitor {
         known.became(incarnation);
         self.incarnation_last = self.incarnation_last.max(incarnation);
         let on_purpose = known.leaving.is_some_and(|(reason, _)| is_on_purpose(reason));
-        if known.leaving.is_some_and(|(reason, _)| reason == StopReason::Unwanted) {
-            known.was_ready = false;
+        match known.leaving.map(|(reason, _)| reason) {
+            Some(StopReason::Unwanted) => known.was_ready = false,
+            // Another definition begins with a clean record, also where a deployment ended before it was there.
+            Some(StopReason::Changed) => known.failures = 0,
+            _ => {}
         }
         let policy = world.definition(id).map(|service| service.restart.condition);
         if !on_purpose {
