@@ -143,6 +143,7 @@ pub(crate) fn wish(names: &str, challenge: Challenge) -> Wish {
             first_look: Duration::from_millis(20),
             ..Patience::default()
         },
+        rehearse_at: None,
     }
 }
 

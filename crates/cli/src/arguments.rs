@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Reject(commands::reject::Reject),
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
+    Cert(commands::cert::Cert),
     Render(commands::render::Render),
     Run(commands::run::Run),
     Exec(commands::exec::Exec),
