@@ -29,10 +29,26 @@ pub(crate) enum ErrorCode {
     UpstreamFailed,
     /// A replica did not answer in time.
     UpstreamTimeout,
+    /// A replica's answer is larger than can be held.
+    AnswerTooLarge,
+    /// A request that moves money has no idempotency key, and the route wants one.
+    KeyMissing,
+    /// The idempotency key is not one.
+    KeyMalformed,
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// The first request with the idempotency key is still being answered.
+    KeyUnderWay,
+    /// What became of the first request with the idempotency key is not known.
+    KeyInDoubt,
+    /// The request with the idempotency key was answered, and the answer was too large to be kept.
+    AnswerNotKept,
+    /// What must be durable before a request is sent cannot be written.
+    MoneyUnavailable,
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::RequestTimeout,
         Self::Forbidden,
@@ -44,6 +60,14 @@ impl ErrorCode {
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::AnswerTooLarge,
+        Self::KeyMissing,
+        Self::KeyMalformed,
+        Self::KeyReused,
+        Self::KeyUnderWay,
+        Self::KeyInDoubt,
+        Self::AnswerNotKept,
+        Self::MoneyUnavailable,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -59,6 +83,14 @@ impl ErrorCode {
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::AnswerTooLarge => "answer_too_large",
+            Self::KeyMissing => "key_missing",
+            Self::KeyMalformed => "key_malformed",
+            Self::KeyReused => "key_reused",
+            Self::KeyUnderWay => "key_under_way",
+            Self::KeyInDoubt => "key_in_doubt",
+            Self::AnswerNotKept => "answer_not_kept",
+            Self::MoneyUnavailable => "money_unavailable",
         }
     }
 
@@ -73,7 +105,20 @@ impl ErrorCode {
             Self::NoReadyReplica | Self::NoReadyCandidate => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
+            Self::AnswerTooLarge => 502,
+            Self::KeyMissing | Self::KeyMalformed => 400,
+            Self::KeyReused => 422,
+            Self::KeyUnderWay | Self::KeyInDoubt | Self::AnswerNotKept => 409,
+            Self::MoneyUnavailable => 503,
         }
+    }
+
+    /// Says whether asking again in a second may well be answered.
+    fn is_brief(self) -> bool {
+        matches!(
+            self,
+            Self::NoReadyReplica | Self::NoReadyCandidate | Self::KeyUnderWay | Self::MoneyUnavailable
+        )
     }
 
     /// Returns the body. It does not repeat anything the client sent.
@@ -94,6 +139,26 @@ impl ErrorCode {
             }
             Self::UpstreamFailed => "tend edge: the replica closed the connection before it answered.\n",
             Self::UpstreamTimeout => "tend edge: the replica did not answer in time.\n",
+            Self::AnswerTooLarge => "tend edge: the replica's answer is larger than can be held here.\n",
+            Self::KeyMissing => "tend edge: this request needs an idempotency key and has none.\n",
+            Self::KeyMalformed => {
+                "tend edge: the idempotency key is malformed: one header with 1 to 255 visible ASCII characters is taken.\n"
+            }
+            Self::KeyReused => {
+                "tend edge: this idempotency key was used for a request that was different. A new request needs a new key.\n"
+            }
+            Self::KeyUnderWay => {
+                "tend edge: the first request with this idempotency key is still being answered. Ask again later with the same key.\n"
+            }
+            Self::KeyInDoubt => {
+                "tend edge: outcome unknown: a request with this idempotency key was sent, and its answer was lost. It is not sent again.\n"
+            }
+            Self::AnswerNotKept => {
+                "tend edge: the request with this idempotency key was carried out; its answer was too large to be kept.\n"
+            }
+            Self::MoneyUnavailable => {
+                "tend edge: this request was not sent, because its idempotency key could not be written to disk.\n"
+            }
         }
     }
 }
@@ -128,7 +193,7 @@ impl OwnAnswer {
     /// Returns the answer for a request that nobody else answers.
     pub(crate) fn refusal(code: ErrorCode) -> Self {
         let mut fields = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-        if matches!(code, ErrorCode::NoReadyReplica | ErrorCode::NoReadyCandidate) {
+        if code.is_brief() {
             fields.push(("retry-after".to_owned(), "1".to_owned()));
         }
         Self {

@@ -71,6 +71,8 @@ pub(crate) struct Exchange {
     head: Option<Duration>,
     /// When the last try began.
     try_began: Option<Mono>,
+    /// Some byte of it may have reached a replica, in this try or an earlier one.
+    arrived: bool,
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -126,6 +128,7 @@ impl Exchange {
             connect: None,
             head: None,
             try_began: None,
+            arrived: false,
         }
     }
 
@@ -137,6 +140,16 @@ impl Exchange {
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
     pub(crate) fn route(&self) -> Option<&LiveRoute> {
         self.live.route(self.found?.route)
+    }
+
+    /// Returns the thread it is on.
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Says whether any replica may have got some of it.
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        self.arrived
     }
 
     fn service(&self) -> Option<&LiveService> {
@@ -219,6 +232,7 @@ impl Exchange {
         let now = SystemClock.now().mono;
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
+        self.arrived = true;
         self.status = status;
         let replica = &attempt.replica;
         replica.latency.add(took.unwrap_or_default());
@@ -248,6 +262,7 @@ impl Exchange {
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
         let now = SystemClock.now().mono;
         let replica = attempt.replica.clone();
+        self.arrived |= failed.bytes_may_have_arrived;
         let kind = FAILURES.iter().position(|kind| *kind == failed.why);
         replica.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.

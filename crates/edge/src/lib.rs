@@ -9,6 +9,7 @@
 
 mod access_log;
 mod answer;
+mod call;
 mod control;
 mod control_socket;
 mod engine;

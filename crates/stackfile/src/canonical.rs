@@ -25,6 +25,7 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
     with(top, "edge", |edge| {
         if let Value::Map(edge) = &mut edge.value {
             with(edge, "listen", long_list);
+            edge_paths(edge, findings);
         }
     });
     with(top, "deploy", |deploy| {
@@ -39,6 +40,52 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
         }
     });
     each(top, "services", |service| canonicalise_service(service, findings));
+}
+
+/// The files that the chapter `edge` names.
+fn edge_paths(edge: &mut Map, findings: &Findings) {
+    with(edge, "tls", |tls| {
+        if let Value::Map(tls) = &mut tls.value {
+            with(tls, "certificates", |certificates| {
+                for_items(certificates, |certificate| {
+                    if let Value::Map(certificate) = &mut certificate.value {
+                        path_at(certificate, "chain", findings);
+                        path_at(certificate, "key", findings);
+                    }
+                });
+            });
+            for (block, key) in [("acme", "root"), ("clients", "roots")] {
+                with(tls, block, |block| {
+                    if let Value::Map(block) = &mut block.value {
+                        path_at(block, key, findings);
+                    }
+                });
+            }
+        }
+    });
+    with(edge, "defaults", |defaults| rule_paths(defaults, findings));
+    with(edge, "routes", |routes| {
+        for_items(routes, |route| rule_paths(route, findings))
+    });
+}
+
+fn rule_paths(rules: &mut Node, findings: &Findings) {
+    let Value::Map(rules) = &mut rules.value else {
+        return;
+    };
+    path_at(rules, "files", findings);
+    with(rules, "files", |files| {
+        if let Value::Map(files) = &mut files.value {
+            path_at(files, "root", findings);
+        }
+    });
+    with(rules, "error_pages", |pages| {
+        for_items(pages, |page| {
+            if let Value::Map(page) = &mut page.value {
+                path_at(page, "file", findings);
+            }
+        });
+    });
 }
 
 /// Writes out the folder each process runs in: of the merged file, nothing tells any more which file a service came from.

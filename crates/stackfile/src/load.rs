@@ -16,7 +16,7 @@ use crate::interpolate::fill_tree;
 use crate::mask::hide_database_passwords;
 use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Node, Tag};
 use crate::{dotenv, extends, include, lower, merge, profiles, references, stack_name};
 
 /// Services of one file; keeps the time of a load in bounds, whatever the file.
@@ -181,7 +181,15 @@ impl Session<'_> {
                 .help("make several stacks of it; they share one daemon and one edge");
             return None;
         }
-        document.as_map()?;
+        if document.as_map().is_none() {
+            // What else stands there was noted; `!reset` takes away anything, so it is no mistake where a key is.
+            if document.tag == Some(Tag::Reset) {
+                self.findings
+                    .error(document.place, "the whole file is taken away by `!reset`")
+                    .help("write `!reset` behind the key that is to go");
+            }
+            return None;
+        }
         canonicalise(&mut document, &self.findings);
         Some(document)
     }

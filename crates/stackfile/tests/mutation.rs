@@ -138,7 +138,11 @@ fn no_changed_file_makes_it_panic_and_every_error_has_a_place() {
             Ok(_) => accepted += 1,
             Err(report) => {
                 let errors: Vec<_> = report.0.iter().filter(|one| one.severity == Severity::Error).collect();
-                assert!(!errors.is_empty(), "round {round}: refused without an error");
+                assert!(
+                    !errors.is_empty(),
+                    "round {round}: refused without an error: {report}\n{}",
+                    String::from_utf8_lossy(&bytes)
+                );
                 for one in errors {
                     assert!(
                         one.location.line > 0 && one.location.column > 0,

@@ -26,7 +26,7 @@ use crate::limits::BUFFER_BYTES_MAX;
 pub(super) struct RequestBody(Rc<Shared>);
 
 struct Shared {
-    incoming: RefCell<Incoming>,
+    source: RefCell<Origin>,
     taken: Cell<bool>,
     bytes: Cell<u64>,
     /// The client sent something else than it announced, or left.
@@ -36,10 +36,26 @@ struct Shared {
     moved: Cell<Option<Mono>>,
 }
 
+/// Where the bytes come from.
+enum Origin {
+    Client(Incoming),
+    /// They are all there.
+    Held(Full<Bytes>),
+}
+
 impl RequestBody {
     pub(super) fn new(incoming: Incoming) -> Self {
+        Self::from(Origin::Client(incoming))
+    }
+
+    /// Returns a body that was read whole before.
+    pub(super) fn held(bytes: Bytes) -> Self {
+        Self::from(Origin::Held(Full::new(bytes)))
+    }
+
+    fn from(source: Origin) -> Self {
         Self(Rc::new(Shared {
-            incoming: RefCell::new(incoming),
+            source: RefCell::new(source),
             taken: Cell::new(false),
             bytes: Cell::new(0),
             failed: Cell::new(false),
@@ -77,9 +93,14 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let shared = &self.0;
-        let mut incoming = shared.incoming.borrow_mut();
-        shared.awaited.set(true);
-        let mut frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let mut source = shared.source.borrow_mut();
+        let mut frame = match &mut *source {
+            Origin::Client(incoming) => {
+                shared.awaited.set(true);
+                ready!(Pin::new(incoming).poll_frame(cx))
+            }
+            Origin::Held(bytes) => ready!(Pin::new(bytes).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
+        };
         if let Some(trailers) = trailers_of(&mut frame) {
             headers::clean_request_trailers(trailers);
         }
@@ -98,11 +119,17 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.incoming.borrow().is_end_stream()
+        match &*self.0.source.borrow() {
+            Origin::Client(incoming) => incoming.is_end_stream(),
+            Origin::Held(bytes) => bytes.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.incoming.borrow().size_hint()
+        match &*self.0.source.borrow() {
+            Origin::Client(incoming) => incoming.size_hint(),
+            Origin::Held(bytes) => bytes.size_hint(),
+        }
     }
 }
 

@@ -14,11 +14,13 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use super::body::{RequestBody, ResponseBody};
 use super::connection::ConnectionClock;
 use super::headers;
+use super::held;
 use super::tunnel;
 use super::upstream::{Lease, Miss};
 use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
+use crate::call::BufferedRequest;
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
-use crate::gate::Admission;
+use crate::gate::{Admission, money};
 use crate::worker::Worker;
 
 /// What a connection's requests have in common.
@@ -57,9 +59,14 @@ pub(super) async fn forward(
     if let Err(code) = checked {
         return Ok(own(&client, exchange, OwnAnswer::refusal(code), &request_id));
     }
+    let mut collect = None;
     let answer = loop {
         match exchange.admit(&asked) {
             Admission::Forward => break None,
+            Admission::Collect { bytes_max } => {
+                collect = Some(bytes_max);
+                break None;
+            }
             Admission::Answer(answer) => break Some(answer),
             Admission::Wait(wait) => {
                 let answer = wait.await;
@@ -77,6 +84,23 @@ pub(super) async fn forward(
         return Ok(own(&client, exchange, answer, &request_id));
     }
     let host = asked.host.to_owned();
+    if let Some(bytes_max) = collect {
+        let bytes_max = bytes_max.min(exchange.body_bytes_max());
+        let body = match held::request_body(incoming, bytes_max, exchange.patience().body).await {
+            Ok(body) => body,
+            Err(code) => return Ok(own(&client, exchange, OwnAnswer::refusal(code), &request_id)),
+        };
+        exchange.passed(body.len() as u64, 0);
+        headers::to_upstream(&mut parts.headers, &host, &exchange, &request_id, false);
+        let request = BufferedRequest {
+            method: parts.method.as_str().to_owned(),
+            target: origin_form(&parts).to_string(),
+            fields: held::fields_of(&parts.headers),
+            body,
+        };
+        let (exchange, answer) = money::carry(exchange, request).await;
+        return Ok(own(&client, exchange, answer, &request_id));
+    }
     let upgrade = headers::wants_upgrade(&parts);
     let body = RequestBody::new(incoming);
     headers::to_upstream(&mut parts.headers, &host, &exchange, &request_id, upgrade);

@@ -192,6 +192,12 @@ pub(super) fn to_upstream(
     }
 }
 
+/// Takes out of a replica's headers what is not for who keeps its answer.
+pub(super) fn clean_answer(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    remove_alike(headers, &ATTESTED);
+}
+
 /// Makes a replica's headers those of the response to a client.
 pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, request_id: &HeaderValue, upgraded: bool) {
     let protocol = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();

@@ -3,7 +3,7 @@
 //! This module is the seam behind which the engine can be exchanged. What stands on the other side is [`crate::exchange::Exchange`],
 //! which decides and remembers, and [`crate::worker::Worker`], which has the thread's pool of connections and log. An engine owes:
 //! one `Exchange` for each request; `next` before each try, then `answered` or `failed`; the `Attempt` kept until the last byte;
-//! `bytes_in` and `bytes_out`; and [`serve`] and [`Pool`] as below. This one stands on hyper; its own tasks carry the bytes.
+//! `bytes_in` and `bytes_out`; and [`serve`], [`call`] and [`Pool`] as below. This one stands on hyper; its own tasks carry the bytes.
 //!
 //! Smuggling: hyper parses strictly (no obs-fold, no bare CR, no signed or differing lengths), and the head is always written anew
 //! from what was parsed. `Content-Length` beside `Transfer-Encoding` is refused with 400; only behind another request in one
@@ -13,8 +13,10 @@ mod body;
 mod connection;
 mod forward;
 mod headers;
+mod held;
 mod tunnel;
 mod upstream;
 
 pub(crate) use connection::serve;
+pub(crate) use held::call;
 pub(crate) use upstream::Pool;

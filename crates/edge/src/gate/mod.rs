@@ -4,6 +4,7 @@
 //! the rules of the route ([`crate::live::LiveRoute`]) and what the request says; what it counts it keeps where all threads find it.
 
 mod access;
+pub(crate) mod money;
 
 use std::pin::Pin;
 
@@ -16,6 +17,8 @@ pub(crate) enum Admission {
     Forward,
     /// The edge answers by itself. What follows of the request's body is read and dropped, within bounds, or the connection ends.
     Answer(Box<OwnAnswer>),
+    /// The whole body is read, 413 where it is larger than this; then what [`money::carry`] gives is answered.
+    Collect { bytes_max: u64 },
     /// Nothing yet: what this gives is answered, or, when it gives nothing, [`Exchange::admit`] is asked again.
     #[expect(dead_code, reason = "made by limits that delay and by pauses, which follow")]
     Wait(Pin<Box<dyn Future<Output = Option<Box<OwnAnswer>>>>>),
@@ -24,7 +27,7 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 1] = [access::ask];
+const GATES: [Gate; 2] = [access::ask, money::ask];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

@@ -35,7 +35,7 @@ pub(crate) static FILE: Record = Record {
         key("services", Shape::Names(&Shape::Keys(&SERVICE)), "what runs"),
         ours(
             "edge",
-            Shape::Keys(&super::ours::EDGE),
+            Shape::Keys(&super::edge::EDGE),
             "where requests come in and which service answers them",
         ),
         ours(

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path};
 
+use std::num::NonZeroU32;
+use std::time::Duration;
 use tend_base::{parse_bytes, parse_duration};
-use tend_core::model::StackName;
+use tend_core::model::{HashKey, LimitKey, Prefix, StackName};
 
 use crate::yaml::{Kind, Scalar};
 
@@ -71,6 +73,14 @@ pub(crate) enum Form {
     SqliteFile,
     /// `postgres://…`.
     PostgresUrl,
+    /// `10.0.0.0/8`.
+    Prefix,
+    /// `10/s`.
+    Rate,
+    /// `client`, `header:NAME`, `claim:NAME` or `route`.
+    Counted,
+    /// `client`, `header:NAME` or `cookie:NAME`.
+    HashKey,
 }
 
 /// A `ports` entry in its short form, taken apart.
@@ -120,6 +130,10 @@ impl Form {
             Self::Name => "a name of lower-case letters, digits, - and _",
             Self::SqliteFile => "the path of a file",
             Self::PostgresUrl => "a URL such as postgres://user@host/database",
+            Self::Prefix => "an address or a prefix such as 10.0.0.0/8",
+            Self::Rate => "a rate such as 10/s, 300/m or 1000/15m",
+            Self::Counted => "client, header:NAME, claim:NAME or route",
+            Self::HashKey => "client, header:NAME or cookie:NAME",
         }
     }
 
@@ -148,6 +162,10 @@ impl Form {
             Self::Relative => (&["string", "number"], None),
             Self::Name => (&["string", "number"], Some("^[a-z0-9][a-z0-9_-]*$|\\$")),
             Self::PostgresUrl => (&["string"], Some("^postgres(ql)?://|\\$")),
+            Self::Prefix => (&["string"], None),
+            Self::Rate => (&["string"], Some("^[0-9]+(r)?/[0-9]*[a-z]+$|\\$")),
+            Self::Counted => (&["string"], Some("^(client|route|(header|claim):.+)$|\\$")),
+            Self::HashKey => (&["string"], Some("^(client|(header|cookie):.+)$|\\$")),
         }
     }
 
@@ -226,6 +244,13 @@ impl Form {
                     .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
                     && !text.contains(char::is_whitespace),
             ),
+            Self::Prefix => text
+                .parse::<Prefix>()
+                .map(|_| ())
+                .map_err(|error| Some(error.to_string())),
+            Self::Rate => if_true(parse_rate(text).is_some()),
+            Self::Counted => if_true(parse_limit_key(text).is_some()),
+            Self::HashKey => if_true(parse_hash_key(text).is_some()),
         }
     }
 }
@@ -282,6 +307,41 @@ pub(crate) fn parse_share(text: &str) -> Option<u32> {
     let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
     let tenth = tenth.parse::<u32>().ok().filter(|_| tenth.len() == 1)?;
     whole.parse::<u32>().ok()?.checked_mul(10)?.checked_add(tenth)
+}
+
+/// Reads `10/s`, `300/m`, `1000/15m`; also `10r/s`, as nginx writes it.
+pub(crate) fn parse_rate(text: &str) -> Option<(NonZeroU32, Duration)> {
+    let (requests, per) = text.split_once('/')?;
+    let requests = requests.strip_suffix('r').unwrap_or(requests);
+    if !requests.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let per = match per.starts_with(|first: char| first.is_ascii_digit()) {
+        true => parse_duration(per).ok()?,
+        false => parse_duration(&format!("1{per}")).ok()?,
+    };
+    Some((requests.parse().ok()?, per)).filter(|(_, per)| !per.is_zero())
+}
+
+/// Reads who is counted as one.
+pub(crate) fn parse_limit_key(text: &str) -> Option<LimitKey> {
+    match text.split_once(':') {
+        None if text == "client" => Some(LimitKey::Client),
+        None if text == "route" => Some(LimitKey::Route),
+        Some(("header", name)) if is_http_name(name) => Some(LimitKey::Header(name.to_ascii_lowercase())),
+        Some(("claim", name)) if !name.is_empty() => Some(LimitKey::Claim(name.to_owned())),
+        _ => None,
+    }
+}
+
+/// Reads what is hashed.
+pub(crate) fn parse_hash_key(text: &str) -> Option<HashKey> {
+    match text.split_once(':') {
+        None if text == "client" => Some(HashKey::Client),
+        Some(("header", name)) if is_http_name(name) => Some(HashKey::Header(name.to_ascii_lowercase())),
+        Some(("cookie", name)) if is_http_name(name) => Some(HashKey::Cookie(name.to_owned())),
+        _ => None,
+    }
 }
 
 /// Reads `8080`, `:8080`, `127.0.0.1:8080` or `[::1]:8080`; without an address, every IPv4 address of the machine is meant.
@@ -515,6 +575,34 @@ mod tests {
             "ten%",
         ] {
             assert_eq!(parse_share(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_a_number_in_a_time() {
+        for (text, requests, per) in [
+            ("10/s", 10, 1),
+            ("10r/s", 10, 1),
+            ("300/m", 300, 60),
+            ("1000/15m", 1000, 900),
+        ] {
+            let wanted = (NonZeroU32::new(requests).unwrap(), Duration::from_secs(per));
+            assert_eq!(parse_rate(text), Some(wanted), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "/s",
+            "0/s",
+            "10/",
+            "-1/s",
+            "+1/s",
+            "10/0s",
+            "1.5/s",
+            "10/day of",
+            "10//s",
+        ] {
+            assert_eq!(parse_rate(text), None, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@
 mod check;
 mod compose;
 mod deploy;
+mod edge;
 mod form;
 mod json;
 mod ours;
@@ -13,7 +14,10 @@ mod resources;
 
 pub(crate) use check::{check, check_required, did_you_mean, nearest};
 pub(crate) use compose::{FILE, SERVICE};
-pub(crate) use form::{Form, parse_host_port, parse_port_spec, parse_share, parse_signal, parse_volume_spec};
+pub(crate) use form::{
+    Form, parse_hash_key, parse_host_port, parse_limit_key, parse_port_spec, parse_rate, parse_share, parse_signal,
+    parse_volume_spec,
+};
 pub use json::schema;
 pub(crate) use ours::CHAPTERS_TO_COME;
 pub use page::page;

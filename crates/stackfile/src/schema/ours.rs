@@ -1,4 +1,4 @@
-//! The keys that are ours: on services that run as processes, and the chapter `edge`. Those of deploys are in `deploy`.
+//! The keys that are ours on services that run as processes. Those of deploys are in `deploy`, those of the edge in `edge`.
 
 use super::{Form, Key, Record, Shape, key, ours};
 
@@ -167,46 +167,3 @@ pub(crate) static SERVICE_KEYS: [Key; 13] = [
         "longest wait for the requests and WebSockets a replica has in flight before it is stopped; default 30s",
     ),
 ];
-
-static ROUTE: Record = Record {
-    name: "route",
-    required: &["service"],
-    more: &[],
-    keys: &[
-        key(
-            "host",
-            Shape::One(Form::Host),
-            "only requests for this host; `*.example.com` stands for one label",
-        ),
-        key(
-            "path",
-            Shape::One(Form::HttpPath),
-            "only requests below this path, by whole segments; default /",
-        ),
-        key("service", Shape::One(Form::Text), "who answers"),
-        key(
-            "listen",
-            Shape::Either(&[Shape::One(Form::Listen), Shape::List(&Shape::One(Form::Listen))]),
-            "only at these of the addresses in `edge.listen`; default all",
-        ),
-    ],
-};
-
-/// The chapter `edge`.
-pub(crate) static EDGE: Record = Record {
-    name: "edge",
-    required: &[],
-    more: &[],
-    keys: &[
-        key(
-            "listen",
-            Shape::Either(&[Shape::List(&Shape::One(Form::Listen)), Shape::One(Form::Listen)]),
-            "where the edge accepts connections: a port, or an address with a port",
-        ),
-        key(
-            "routes",
-            Shape::List(&Shape::Keys(&ROUTE)),
-            "which service answers which request; the longest path wins, a named host before any host",
-        ),
-    ],
-};

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use tend_base::Secret;
 use tend_core::deployment::Exposure;
-use tend_core::model::{Allow, Listener, ServiceId, Strategy, Upstream};
+use tend_core::model::{AccessLog, Allow, Listener, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream};
 use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
-use tend_routing::{Replica, ReplicaState, Route, SHARE_PERMILLE_MAX, Service, Snapshot, Split};
+use tend_routing::{ListenerTls, Replica, ReplicaState, Route, SHARE_PERMILLE_MAX, Service, Snapshot, Split};
 
 /// Paths of probes, which would fill the access log with lines that tell nothing (E5).
 fn quiet_paths(world: &World, id: &ServiceId) -> Vec<String> {
@@ -60,6 +60,8 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
     let mut listeners: Vec<Listener> = Vec::new();
     let mut routes = Vec::new();
     let mut services = Vec::new();
+    let mut tls = Vec::new();
+    let mut access_log = AccessLog::default();
     for (name, wanted) in &world.stacks {
         let stack = world.stack_wanted(name).unwrap_or(&wanted.stack);
         let own: Vec<SocketAddr> = stack.edge.listeners.iter().map(|listener| listener.address).collect();
@@ -79,7 +81,7 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                 host: route.host.clone(),
                 path_prefix: route.path_prefix.clone(),
                 quiet_paths: service.as_ref().map_or_else(Vec::new, |id| quiet_paths(world, id)),
-                policy: route.policy.clone(),
+                policy: policy(name, route),
                 maintenance: None,
                 pause: None,
                 service,
@@ -120,17 +122,73 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                 id,
             });
         }
+        services.extend(outside(name, stack));
+        tls.extend(own_tls(stack));
+        if stack.edge.access_log != AccessLog::default() {
+            access_log = stack.edge.access_log;
+        }
     }
     // Stacks that share an address and differ in its rules: the first in order of their names has it as it wants.
     listeners.sort_by_key(|listener| listener.address);
     listeners.dedup_by_key(|listener| listener.address);
+    tls.sort_by_key(|rules| rules.listener);
+    tls.dedup_by_key(|rules| rules.listener);
     Snapshot {
         generation,
         listeners,
         routes,
         services,
+        tls,
+        access_log,
         ..Snapshot::empty()
     }
+}
+
+/// Returns the rules of a route. Limits that have the same name in two stacks count apart.
+fn policy(stack: &StackName, route: &tend_core::model::Route) -> RoutePolicy {
+    let mut policy = route.policy.clone();
+    for limit in &mut policy.limits {
+        limit.name = format!("{stack}/{}", limit.name);
+    }
+    policy
+}
+
+/// Returns the servers that a stack names and tend does not run. They are asked as replicas are, and never probed by supervision.
+fn outside(name: &StackName, stack: &Stack) -> impl Iterator<Item = Service> {
+    let upstreams = stack.edge.upstreams.iter();
+    upstreams
+        .filter(|(_, upstream)| !upstream.servers.is_empty())
+        .map(|(service, upstream)| {
+            let id = ServiceId {
+                stack: name.clone(),
+                service: service.clone(),
+            };
+            let replicas = upstream.servers.iter().zip(1..).map(|(server, slot)| Replica {
+                id: id.replica(slot),
+                incarnation: 1,
+                address: server.address,
+                weight: server.weight,
+                state: ReplicaState::Ready,
+                candidate: false,
+            });
+            Service {
+                internal: None,
+                balance: upstream.balance.clone(),
+                split: None,
+                replicas: replicas.collect(),
+                id: id.clone(),
+            }
+        })
+}
+
+/// Returns how the listeners of a stack speak TLS.
+fn own_tls(stack: &Stack) -> impl Iterator<Item = ListenerTls> {
+    let listeners = stack.edge.listeners.iter().filter(|listener| listener.tls);
+    listeners.map(|listener| ListenerTls {
+        listener: listener.address,
+        version_min: stack.edge.tls.version_min,
+        clients: stack.edge.tls.clients.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -138,7 +196,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use tend_core::deployment::{Deployment, Lane, Stage};
-    use tend_core::model::{AllowPlace, Release, Stack};
+    use tend_core::model::{AllowPlace, Release};
     use tend_core::world::Wanted;
 
     const STACK: &str = "mps";
@@ -260,6 +318,43 @@ mod tests {
         let candidates: Vec<bool> = service.replicas.iter().map(|replica| replica.candidate).collect();
         assert_eq!(candidates, [false, candidate]);
         service
+    }
+
+    #[test]
+    fn what_a_stack_says_of_its_edge_reaches_the_snapshot() {
+        let mut stack = stack(false);
+        let mut extended = serde_json::to_value(&stack.edge).unwrap();
+        extended["listeners"] = json!([{ "address": "127.0.0.1:8443", "tls": true, "trusted": ["10.0.0.0/8"] }]);
+        extended["tls"] = json!({ "version_min": "1.3" });
+        extended["access_log"] = json!({ "format": "combined" });
+        extended["upstreams"] = json!({
+            "api": { "balance": { "method": "round_robin" } },
+            "bank": { "servers": [{ "address": "10.0.0.7:80", "weight": 3 }] },
+        });
+        extended["routes"] = json!([{
+            "listeners": [], "host": null, "path_prefix": "/bank", "service": "bank",
+            "policy": { "limits": [{ "name": "slow", "key": "client",
+                "rate": { "requests": 10, "per": { "secs": 1, "nanos": 0 }, "burst": 20 } }] },
+        }]);
+        stack.edge = serde_json::from_value(extended).unwrap();
+        let mut world = World::default();
+        let wanted = Wanted {
+            stack,
+            revision: 1,
+            adjustments: Default::default(),
+            removing: false,
+        };
+        world.stacks.insert(STACK.parse().unwrap(), wanted);
+        let snapshot = compose(&world, 1, &Endpoints::new(), &token());
+        assert!(snapshot.listeners[0].tls);
+        assert_eq!(snapshot.listeners[0].trusted[0].to_string(), "10.0.0.0/8");
+        assert_eq!(snapshot.tls[0].version_min, tend_core::model::TlsVersion::V13);
+        assert_eq!(snapshot.access_log.format, tend_core::model::LogFormat::Combined);
+        let bank = &snapshot.services[0];
+        assert_eq!((bank.id.to_string().as_str(), bank.replicas[0].weight), ("mps/bank", 3));
+        assert_eq!(snapshot.routes[0].service.as_ref(), Some(&bank.id));
+        assert_eq!(snapshot.routes[0].policy.limits[0].name, "mps/slow");
+        Snapshot::parse(&snapshot.to_json()).unwrap();
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! What the stack asks of the edge: the chapter `edge`, and `ports` of services that run as processes.
+//!
+//! Listeners and routes are here; the rules of a route in `rules`, servers in `upstream`, certificates in `tls`.
+
+mod rules;
+mod tls;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tend_core::model::{Edge, Listener, Port, Route, RoutePolicy, Service, ServiceName};
+use tend_core::model::{Edge, Listener, Port, Route, RoutePolicy, Service, ServiceName, Upstream};
 
+use super::probe::count;
 use super::{is_process, is_process_workload};
 use crate::error::Findings;
 use crate::schema::{did_you_mean, parse_host_port};
@@ -37,9 +44,67 @@ fn addresses(node: Option<&Node>) -> Vec<(SocketAddr, Place)> {
         .collect()
 }
 
+/// Reads the listeners of the chapter: addresses, or mappings with one and its rules.
+fn listeners(tree: &Node) -> Vec<(Listener, Place)> {
+    let Some(node) = tree.at(&["edge", "listen"]) else {
+        return Vec::new();
+    };
+    let trusted = rules::prefixes(tree.at(&["edge", "trusted"]));
+    let alone = node.as_text().map(|_| node);
+    let items = alone.into_iter().chain(node.items());
+    items
+        .filter_map(|item| {
+            let address = item.as_text().or_else(|| item.get("address")?.as_text())?;
+            let own = item.get("trusted").map(|own| rules::prefixes(Some(own)));
+            let listener = Listener {
+                tls: rules::is_true(item.get("tls")),
+                redirect_to_https: rules::text(item, "redirect_to_https").and_then(|port| port.parse().ok()),
+                proxy_protocol: rules::is_true(item.get("proxy_protocol")),
+                trusted: own.unwrap_or_else(|| trusted.clone()),
+                connections_per_client: count(item, "connections_per_client"),
+                ..Listener::plain(parse_host_port(address).ok()?)
+            };
+            Some((listener, item.place))
+        })
+        .collect()
+}
+
+/// What a listener says that contradicts itself or the rest.
+fn check_listeners(listeners: &[(Listener, Place)], tree: &Node, findings: &mut Findings) {
+    let tls = tree.at(&["edge", "tls"]);
+    let certificates = tls.is_some_and(|tls| tls.get("certificates").is_some() || tls.get("acme").is_some());
+    for (listener, place) in listeners {
+        if listener.tls && !certificates {
+            findings
+                .error(
+                    *place,
+                    format!("{} speaks TLS and has no certificate to show", listener.address),
+                )
+                .help("write below `edge.tls` either `certificates` or `acme`");
+        }
+        if listener.tls && listener.redirect_to_https.is_some() {
+            findings
+                .error(*place, format!("{} speaks TLS already", listener.address))
+                .help("delete `redirect_to_https`, or `tls`");
+        }
+        if listener.proxy_protocol && listener.trusted.is_empty() {
+            findings
+                .error(*place, format!("{} takes PROXY headers from nobody", listener.address))
+                .help("name who sends them: `trusted: [10.0.0.0/8]`");
+        }
+    }
+    if let Some(tls) = tls
+        && !listeners.iter().any(|(listener, _)| listener.tls)
+    {
+        findings
+            .warning(tls.place, "there are certificates, and no listener speaks TLS")
+            .help("write `listen: [{address: 443, tls: true}]`");
+    }
+}
+
 /// A listener or route under way, with where it was written.
 struct Draft {
-    listeners: Vec<(SocketAddr, Place)>,
+    listeners: Vec<(Listener, Place)>,
     routes: Vec<(Route, Place)>,
 }
 
@@ -49,18 +114,20 @@ pub(super) fn lower(tree: &Node, services: &BTreeMap<ServiceName, Service>, find
         listeners: Vec::new(),
         routes: Vec::new(),
     };
-    for (address, place) in addresses(tree.at(&["edge", "listen"])) {
-        match draft.listeners.iter().find(|(other, _)| *other == address) {
-            Some((_, first)) => {
+    for (listener, place) in listeners(tree) {
+        match draft.listener(listener.address) {
+            Some(first) => {
                 findings
-                    .error(place, format!("the edge listens at {address} twice"))
-                    .also(*first, "first here")
+                    .error(place, format!("the edge listens at {} twice", listener.address))
+                    .also(first, "first here")
                     .help("delete one of the two");
             }
-            None => draft.listeners.push((address, place)),
+            None => draft.listeners.push((listener, place)),
         }
     }
-    let common: Vec<SocketAddr> = draft.listeners.iter().map(|(address, _)| *address).collect();
+    check_listeners(&draft.listeners, tree, findings);
+    let upstreams = upstream::read(tree, services, findings);
+    let common: Vec<SocketAddr> = draft.listeners.iter().map(|(listener, _)| listener.address).collect();
     published_ports(tree, &mut draft, findings);
     // A route without `listen` means the addresses of the chapter, not those that single services publish.
     let all = if draft.listeners.len() == common.len() {
@@ -69,7 +136,12 @@ pub(super) fn lower(tree: &Node, services: &BTreeMap<ServiceName, Service>, find
         common.clone()
     };
     for route in routes(tree) {
-        if let Some(lowered) = lower_route(route, tree, services, &common, &all, findings) {
+        let stack = Known {
+            tree,
+            services,
+            upstreams: &upstreams,
+        };
+        if let Some(lowered) = lower_route(route, stack, &common, &all, findings) {
             draft.routes.push((lowered, route.place));
         }
     }
@@ -88,27 +160,83 @@ pub(super) fn lower(tree: &Node, services: &BTreeMap<ServiceName, Service>, find
     }
     check_routes(&draft, findings);
     Edge {
-        listeners: draft
-            .listeners
-            .into_iter()
-            .map(|(address, _)| Listener::plain(address))
-            .collect(),
+        listeners: draft.listeners.into_iter().map(|(listener, _)| listener).collect(),
         routes: draft.routes.into_iter().map(|(route, _)| route).collect(),
-        ..Edge::default()
+        upstreams,
+        tls: tls::read(tree, findings),
+        access_log: tls::access_log(tree),
     }
+}
+
+impl Draft {
+    fn listener(&self, address: SocketAddr) -> Option<Place> {
+        let known = self.listeners.iter().find(|(other, _)| other.address == address);
+        known.map(|(_, place)| *place)
+    }
+}
+
+/// What a route may name.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    tree: &'a Node,
+    services: &'a BTreeMap<ServiceName, Service>,
+    upstreams: &'a BTreeMap<ServiceName, Upstream>,
 }
 
 fn lower_route(
     route: &Node,
-    tree: &Node,
-    services: &BTreeMap<ServiceName, Service>,
+    stack: Known<'_>,
     common: &[SocketAddr],
     all: &[SocketAddr],
     findings: &mut Findings,
 ) -> Option<Route> {
-    let named = route.get("service")?;
+    route.as_map()?;
+    let path_prefix = route.get("path").and_then(Node::as_text).unwrap_or("/").to_owned();
+    let host = route.get("host").and_then(Node::as_text).map(str::to_ascii_lowercase);
+    let name = format!("{}{path_prefix}", host.as_deref().unwrap_or(""));
+    let policy = rules::read(route, stack.tree.at(&["edge", "defaults"]), &name, findings);
+    let service = match route.get("service") {
+        Some(named) => Some(routed_service(named, stack, findings)?),
+        None if policy.files.is_some() || policy.redirect.is_some() => None,
+        None => {
+            findings
+                .error(route.place, "a route leads nowhere")
+                .help("say who answers: `service`, `files` or `redirect`");
+            return None;
+        }
+    };
+    let mut listeners = all.to_vec();
+    let own = addresses(route.get("listen"));
+    if !own.is_empty() {
+        for (address, place) in &own {
+            if !common.contains(address) {
+                findings
+                    .error(*place, format!("the edge does not listen at {address}"))
+                    .help("add it to `edge.listen`");
+            }
+        }
+        listeners = own.into_iter().map(|(address, _)| address).collect();
+    }
+    Some(Route {
+        listeners,
+        host,
+        path_prefix,
+        service,
+        policy,
+    })
+}
+
+/// Reads who answers at a route.
+fn routed_service(named: &Node, stack: Known<'_>, findings: &mut Findings) -> Option<ServiceName> {
     let text = named.as_text()?;
-    let known = tree.get("services").map_or(&[][..], Node::entries);
+    let outside = text
+        .parse()
+        .ok()
+        .and_then(|name: ServiceName| stack.upstreams.get(&name));
+    if outside.is_some_and(|upstream| !upstream.servers.is_empty()) {
+        return text.parse().ok();
+    }
+    let known = stack.tree.get("services").map_or(&[][..], Node::entries);
     if !known.iter().any(|entry| entry.key == text) {
         let near = findings.nearest(text, known.iter().map(|entry| entry.key.as_str()));
         findings
@@ -118,7 +246,7 @@ fn lower_route(
     }
     let service = text.parse().ok()?;
     // A service that is wrong was said to be.
-    if let Some(found) = services.get(&service) {
+    if let Some(found) = stack.services.get(&service) {
         if !is_process_workload(&found.workload) {
             findings
                 .warning(
@@ -135,29 +263,15 @@ fn lower_route(
                 .help("say how the service learns its port: `port: PORT`");
         }
     }
-    let mut listeners = all.to_vec();
-    let own = addresses(route.get("listen"));
-    if !own.is_empty() {
-        for (address, place) in &own {
-            if !common.contains(address) {
-                findings
-                    .error(*place, format!("the edge does not listen at {address}"))
-                    .help("add it to `edge.listen`");
-            }
-        }
-        listeners = own.into_iter().map(|(address, _)| address).collect();
-    }
-    Some(Route {
-        listeners,
-        host: route.get("host").and_then(Node::as_text).map(str::to_ascii_lowercase),
-        path_prefix: route.get("path").and_then(Node::as_text).unwrap_or("/").to_owned(),
-        service: Some(service),
-        policy: RoutePolicy::default(),
-    })
+    Some(service)
 }
 
 /// `ports: ["8080:3000"]` of a process: the edge listens at 8080 and everything that comes there goes to the service.
 fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
+    let rules = match tree.at(&["edge", "defaults"]) {
+        Some(defaults) => rules::read(defaults, None, "ports", findings),
+        None => RoutePolicy::default(),
+    };
     for entry in tree.get("services").map_or(&[][..], Node::entries) {
         if !is_process(&entry.value) {
             continue;
@@ -221,21 +335,21 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
                 continue;
             };
             let address = SocketAddr::new(ip, number);
-            if let Some((_, first)) = draft.listeners.iter().find(|(other, _)| *other == address) {
+            if let Some(first) = draft.listener(address) {
                 findings
                     .error(port.place, format!("{address} is taken in this stack already"))
-                    .also(*first, "taken here")
+                    .also(first, "taken here")
                     .help("choose another port, or tell the services apart by host or path in `edge.routes`");
                 continue;
             }
-            draft.listeners.push((address, port.place));
+            draft.listeners.push((Listener::plain(address), port.place));
             draft.routes.push((
                 Route {
                     listeners: vec![address],
                     host: None,
                     path_prefix: "/".to_owned(),
                     service: Some(service.clone()),
-                    policy: RoutePolicy::default(),
+                    policy: rules.clone(),
                 },
                 port.place,
             ));
