@@ -227,7 +227,7 @@ impl AcmeError {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        text
+        tend_base::without_os_numbers(&text)
     }
 
     /// Returns what a person can do about it.

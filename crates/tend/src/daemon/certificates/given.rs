@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
-use tend_base::{fnv64, write_atomically};
+use tend_base::{fnv64, without_os_numbers, write_atomically};
 use tend_certificate::Certificate;
 use tend_core::model::CertificateFiles;
 
@@ -81,7 +81,7 @@ pub(crate) fn take(folder: &Path, files: &CertificateFiles, owner: Option<u32>) 
         // From here on this one is shown after a restart.
         .and_then(|()| write_atomically(&folder.join(format!("{base}.current")), hash.as_bytes(), 0o600));
     written.map_err(|error| NotTaken {
-        why: format!("they could not be copied to `{}`: {error}", folder.display()),
+        why: without_os_numbers(&format!("they could not be copied to `{}`: {error}", folder.display())),
         hint: "look at the owner, the mode and the free space of that folder".to_owned(),
     })?;
     Ok(Shown {
@@ -130,7 +130,7 @@ fn copies(folder: &Path, base: &str, hash: &str) -> (PathBuf, PathBuf) {
 
 fn read(path: &Path) -> Result<Vec<u8>, NotTaken> {
     fs::read(path).map_err(|error| NotTaken {
-        why: format!("could not read `{}`: {error}", path.display()),
+        why: without_os_numbers(&format!("could not read `{}`: {error}", path.display())),
         hint: "the daemon's user must be able to read it; is the path right?".to_owned(),
     })
 }
