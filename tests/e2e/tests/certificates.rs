@@ -170,7 +170,15 @@ fn a_daemon_killed_while_a_certificate_is_issued_goes_on_with_the_same_order() {
         .tend(&["up", "--no-wait", &town.stack("tls-alpn-01", "")])
         .ok();
     let orders = town.machine.folder.join("state/certificates/orders");
-    let underway = || std::fs::read_dir(&orders).is_ok_and(|entries| entries.flatten().count() > 0);
+    let is_order = |path: PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    let underway = || {
+        let entries = std::fs::read_dir(&orders);
+        entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|entry| is_order(entry.path()))
+    };
     wait_until("an order is under way", underway);
     kill(town.machine.daemon());
     town.machine.start_daemon();
