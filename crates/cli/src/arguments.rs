@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Promote(commands::promote::Promote),
     Cert(commands::cert::Cert),
     Render(commands::render::Render),
+    Import(commands::import::Import),
     Run(commands::run::Run),
     Exec(commands::exec::Exec),
     Plan(commands::plan::Plan),

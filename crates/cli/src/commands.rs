@@ -20,6 +20,7 @@ pub(crate) mod describe;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod install;
 pub(crate) mod logs;
@@ -69,6 +70,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Promote(command) => command.run(context).await,
         Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
+        Command::Import(command) => command.run(context),
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,

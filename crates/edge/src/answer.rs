@@ -9,6 +9,14 @@ use bytes::Bytes;
 pub(crate) enum ErrorCode {
     /// Not a request this edge forwards.
     BadRequest,
+    /// The target of the request is longer than is taken.
+    TargetTooLong,
+    /// The head of the request has more bytes or fields than are taken.
+    HeadTooLarge,
+    /// A method that no application has.
+    MethodUnknown,
+    /// A version of HTTP that is not 1.0 or 1.1, where none was agreed on.
+    VersionUnsupported,
     /// The client did not send the rest of its request.
     RequestTimeout,
     /// The client's address is not let in at this route.
@@ -48,8 +56,12 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::BadRequest,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
+        Self::MethodUnknown,
+        Self::VersionUnsupported,
         Self::RequestTimeout,
         Self::Forbidden,
         Self::BodyTooLarge,
@@ -73,6 +85,10 @@ impl ErrorCode {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::MethodUnknown => "method_unknown",
+            Self::VersionUnsupported => "version_unsupported",
             Self::RequestTimeout => "request_timeout",
             Self::Forbidden => "forbidden",
             Self::BodyTooLarge => "body_too_large",
@@ -97,6 +113,10 @@ impl ErrorCode {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge => 431,
+            Self::MethodUnknown => 501,
+            Self::VersionUnsupported => 505,
             Self::RequestTimeout => 408,
             Self::Forbidden => 403,
             Self::BodyTooLarge => 413,
@@ -125,6 +145,10 @@ impl ErrorCode {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "tend edge: this request is malformed and was not forwarded.\n",
+            Self::TargetTooLong => "tend edge: the address of this request is too long.\n",
+            Self::HeadTooLarge => "tend edge: the head of this request is too large.\n",
+            Self::MethodUnknown => "tend edge: this method is not known.\n",
+            Self::VersionUnsupported => "tend edge: this version of HTTP is not spoken here.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::Forbidden => "tend edge: this address is not let in here.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tend_base::{Clock, Mono, Now, SystemClock};
+use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
 use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
 
@@ -17,7 +17,7 @@ use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::gate::{self, Admission};
 use crate::limits::Patience;
-use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
+use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
 use crate::worker::Worker;
 
@@ -38,7 +38,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// Path and query as the client wrote them.
     pub(crate) target: &'a str,
-    pub(crate) request_id: String,
+    /// The client's own, where it is harmless.
+    pub(crate) request_id: Option<&'a str>,
     /// The headers as the client wrote them.
     pub(crate) fields: &'a Fields<'a>,
 }
@@ -118,7 +119,10 @@ impl Exchange {
             method: asked.method.into(),
             host: asked.host.into(),
             target: asked.target.into(),
-            request_id: asked.request_id.clone(),
+            request_id: asked.request_id.map_or_else(
+                || format!("{:016x}{:016x}", worker.random(), worker.random()),
+                str::to_owned,
+            ),
             tried: Vec::new(),
             tries: 0,
             status: 0,
@@ -156,6 +160,16 @@ impl Exchange {
         Some(&self.live.services[self.found?.service?])
     }
 
+    /// Returns what the request is known by: given by the client, or made here.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Returns when the head of the request had been read.
+    pub(crate) fn began(&self) -> Wall {
+        self.began.wall
+    }
+
     /// Returns for whom the request comes, as replicas are told and limits count.
     pub(crate) fn client(&self) -> IpAddr {
         self.peer.ip().to_canonical()
@@ -179,11 +193,6 @@ impl Exchange {
     /// Returns the largest body of the request in bytes; more is [`ErrorCode::BodyTooLarge`].
     pub(crate) fn body_bytes_max(&self) -> u64 {
         self.route().map_or(u64::MAX, |route| route.body_bytes_max)
-    }
-
-    /// Returns what is done to the head of the response, a replica's or our own.
-    pub(crate) fn head_rules(&self) -> Option<Arc<HeadRules>> {
-        self.route().map(|route| route.head.clone())
     }
 
     /// Says whether the replica could be given the request twice without harm, by method alone.

@@ -8,8 +8,8 @@ pub(crate) const REQUEST_HEAD_BYTES_MAX: usize = 32 << 10;
 /// Bytes of a response's head: more counts as malformed.
 pub(crate) const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes read ahead or waiting to be written on one side of one request; also what one read takes at most.
-pub(crate) const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a request's target: more is 414. nginx allows 8 KiB.
+pub(crate) const REQUEST_TARGET_BYTES_MAX: usize = 16 << 10;
 
 /// How long the edge waits, each counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,5 +48,25 @@ impl Default for Patience {
             upstream_idle: Duration::from_secs(4),
             linger: Duration::from_secs(5),
         }
+    }
+}
+
+impl Patience {
+    /// Returns the shortest wait that is looked after by [`crate::engine`]'s deadlines.
+    pub(crate) fn shortest(&self) -> Duration {
+        let Self {
+            connect: _,
+            answer,
+            head,
+            body,
+            idle,
+            stall,
+            drain_idle,
+            upstream_idle,
+            linger,
+        } = *self;
+        [answer, head, body, idle, stall, drain_idle, upstream_idle, linger]
+            .into_iter()
+            .fold(Duration::MAX, Duration::min)
     }
 }

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
-use crate::engine::{self, Pool};
+use crate::engine::{self, Shop};
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
@@ -67,14 +67,13 @@ impl Shared {
 /// What a thread's connections share.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) pool: Pool,
+    /// What the engine keeps between requests.
+    pub(crate) shop: Shop,
     pub(crate) patience: Patience,
     live: RefCell<Arc<Live>>,
     log: LogBuffer,
     seed: Cell<u64>,
     draining: Cell<bool>,
-    /// Wakes the connections when draining begins.
-    pub(crate) drain: Notify,
     open: watch::Sender<u64>,
 }
 
@@ -165,13 +164,12 @@ impl WorkerHandle {
                         let _ = started.send(Ok(()));
                         let worker = Rc::new(Worker {
                             shared,
-                            pool: Pool::default(),
+                            shop: Shop::new(&patience),
                             patience,
                             live: RefCell::new(Arc::new(Live::nothing(patience))),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
-                            drain: Notify::new(),
                             open: watch::Sender::new(0),
                         });
                         runtime.block_on(run(worker, receiver));
@@ -197,7 +195,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve(live, seen) => {
-                worker.pool.keep_only(&live);
+                worker.shop.pool.keep_only(&live);
                 *worker.live.borrow_mut() = live;
                 let _ = seen.send(());
             }
@@ -214,7 +212,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
             Command::Drain => {
                 accepting.drain().for_each(|(_, tasks)| stop(&tasks));
                 worker.draining.set(true);
-                worker.drain.notify_waiters();
+                worker.shop.deadlines.hasten(worker.patience.drain_idle);
                 let mut open = worker.open.subscribe();
                 // The sender lives in the worker, which is alive here.
                 let _ = open.wait_for(|open| *open == 0).await;

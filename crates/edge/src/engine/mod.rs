@@ -1,22 +1,82 @@
 //! The HTTP/1 engine: reads requests from clients, carries them to replicas and the answers back.
 //!
-//! This module is the seam behind which the engine can be exchanged. What stands on the other side is [`crate::exchange::Exchange`],
-//! which decides and remembers, and [`crate::worker::Worker`], which has the thread's pool of connections and log. An engine owes:
-//! one `Exchange` for each request; `next` before each try, then `answered` or `failed`; the `Attempt` kept until the last byte;
-//! `bytes_in` and `bytes_out`; and [`serve`], [`call`] and [`Pool`] as below. This one stands on hyper; its own tasks carry the bytes.
+//! Map: `serve` is a client's connection; `carry` one request, its tries and its answer; `upload` and `download` the bodies; `own` what
+//! the edge answers by itself; `held` what is read whole; `head` the heads that are written; `link` the connections to replicas; `tunnel` what became something
+//! else than HTTP. `buffer`, `desk` and `deadline` are what makes it cheap.
 //!
-//! Smuggling: hyper parses strictly (no obs-fold, no bare CR, no signed or differing lengths), and the head is always written anew
-//! from what was parsed. `Content-Length` beside `Transfer-Encoding` is refused with 400; only behind another request in one
-//! packet, where hyper hides it, is the former dropped and the connection closed after the response (RFC 9112, 6.3 allows both).
+//! One task owns the client's connection and, while a request runs, the replica's. A request costs two calls of `recv` and two of
+//! `send`, no timer, and no allocation here: buffers come from the thread's pile and go back to it while a connection idles.
+//!
+//! What stands on the other side is [`crate::exchange::Exchange`], which decides and remembers. An engine owes it: one `Exchange` for
+//! each request; `next` before each try, then `answered` or `failed`; the `Attempt` kept until the last byte; `passed`.
+//!
+//! Smuggling: `tend-http1` refuses what could be read in two ways, and every head and every chunk is written anew from what was read.
 
-mod body;
-mod connection;
-mod forward;
-mod headers;
+mod buffer;
+mod carry;
+mod deadline;
+mod desk;
+mod download;
+mod head;
 mod held;
+mod link;
+mod own;
+mod serve;
 mod tunnel;
-mod upstream;
+mod upload;
 
-pub(crate) use connection::serve;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tend_base::{Clock, SystemClock};
+
+use crate::limits::Patience;
+use crate::worker::Worker;
+
 pub(crate) use held::call;
-pub(crate) use upstream::Pool;
+pub(crate) use serve::serve;
+
+/// What the connections of one thread share.
+pub(crate) struct Shop {
+    pub(crate) pool: link::Pool,
+    pub(crate) deadlines: deadline::Deadlines,
+    desks: desk::Desks,
+    date: head::Date,
+    is_watched: Cell<bool>,
+}
+
+impl Shop {
+    pub(crate) fn new(patience: &Patience) -> Self {
+        Self {
+            pool: link::Pool::default(),
+            deadlines: deadline::Deadlines::new(patience),
+            desks: desk::Desks::default(),
+            date: head::Date::default(),
+            is_watched: Cell::new(false),
+        }
+    }
+}
+
+/// Looks after deadlines, idle connections and unused buffers from time to time, while there are any.
+fn watch(worker: &Rc<Worker>) {
+    let shop = &worker.shop;
+    if shop.is_watched.replace(true) {
+        return;
+    }
+    shop.deadlines.note(SystemClock.now().mono);
+    let worker = worker.clone();
+    tokio::task::spawn_local(async move {
+        let shop = &worker.shop;
+        loop {
+            tokio::time::sleep(shop.deadlines.every()).await;
+            let now = SystemClock.now().mono;
+            let waiting = shop.deadlines.look(now);
+            let linked = shop.pool.sweep(now, worker.patience.upstream_idle);
+            let lying = shop.desks.trim();
+            if !waiting && !linked && !lying {
+                break;
+            }
+        }
+        shop.is_watched.set(false);
+    });
+}

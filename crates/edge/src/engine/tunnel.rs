@@ -12,13 +12,13 @@
 //! always left what was sent to it before.
 
 use std::pin::pin;
+use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use super::forward::Client;
-use super::upstream::Lease;
+use super::desk::Things;
+use super::link::Link;
 use crate::exchange::{Attempt, Exchange};
 
 /// What is read at once, each way.
@@ -35,35 +35,61 @@ enum End {
     TakerGone,
 }
 
-/// Carries the bytes on a task of its own; in flight on the replica all the while.
-pub(super) fn carry(
-    client: &Client,
-    client_side: OnUpgrade,
-    replica_side: OnUpgrade,
+/// A connection that changes its protocol; in flight on the replica until it has ended.
+pub(super) struct Tunnel {
+    replica: TcpStream,
     attempt: Attempt,
-    mut exchange: Exchange,
-    lease: Lease,
-) {
-    let guard = client.worker.opened();
-    let linger = client.worker.patience.linger;
-    tokio::task::spawn_local(async move {
-        let _held = (guard, attempt, lease);
-        let (Ok(theirs), Ok(ours)) = tokio::join!(client_side, replica_side) else {
+    exchange: Exchange,
+    linger: Duration,
+    /// What the edge says to the client before anything else: the head of the response.
+    head: Vec<u8>,
+    /// What came behind the heads.
+    from_client: Vec<u8>,
+    from_replica: Vec<u8>,
+}
+
+impl Tunnel {
+    /// Takes over what lies on the desk.
+    pub(super) fn new(desk: &Things, link: Link, attempt: Attempt, exchange: Exchange, linger: Duration) -> Self {
+        Self {
+            replica: link.into_stream(),
+            attempt,
+            exchange,
+            linger,
+            head: desk.to_client.bytes.clone(),
+            from_client: desk.from_client.filled().to_vec(),
+            from_replica: desk.from_replica.filled().to_vec(),
+        }
+    }
+
+    /// Carries the bytes until both sides have ended.
+    pub(super) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin) {
+        let Self {
+            replica,
+            attempt: _attempt,
+            mut exchange,
+            linger,
+            head,
+            from_client: first_in,
+            from_replica: first_out,
+        } = self;
+        let (mut from_client, mut to_client) = tokio::io::split(client);
+        let (mut from_replica, to_replica) = replica.into_split();
+        let (mut bytes_in, mut bytes_out) = (0, 0);
+        if to_client.write_all(&head).await.is_err() {
             exchange.cut("upgrade_failed");
             return;
-        };
-        let (mut from_client, to_client) = tokio::io::split(TokioIo::new(theirs));
-        let (mut from_replica, to_replica) = tokio::io::split(TokioIo::new(ours));
-        let (mut bytes_in, mut bytes_out) = (0, 0);
+        }
+        drop(head);
         let end = {
             let mut up = pin!(async {
-                match pass(&mut from_client, to_replica, &mut bytes_in).await {
+                match pass(first_in, &mut from_client, to_replica, &mut bytes_in).await {
                     // The replica may have said something before it went, which the client is to get.
                     End::TakerGone => discard(&mut from_client).await,
                     end => end,
                 }
             });
-            let mut down = pin!(pass(&mut from_replica, to_client, &mut bytes_out));
+            let mut down = pin!(pass(first_out, &mut from_replica, to_client, &mut bytes_out));
             tokio::select! {
                 end = &mut down => {
                     if end != End::TakerGone {
@@ -79,21 +105,29 @@ pub(super) fn carry(
         if end != End::Closed {
             exchange.cut("tunnel_cut");
         }
-    });
+    }
 }
 
-/// Passes on what comes until it ends, and then tells the other side so.
-async fn pass(sender: &mut (impl AsyncRead + Unpin), mut taker: impl AsyncWrite + Unpin, bytes: &mut u64) -> End {
-    let mut buffer = vec![0; BUFFER_BYTES];
+/// Passes on `first` and then what comes until it ends, and tells the other side so.
+async fn pass(
+    first: Vec<u8>,
+    sender: &mut (impl AsyncRead + Unpin),
+    mut taker: impl AsyncWrite + Unpin,
+    bytes: &mut u64,
+) -> End {
+    let mut buffer = first;
+    let mut read = buffer.len();
     let end = loop {
+        if read > 0 {
+            if taker.write_all(&buffer[..read]).await.is_err() {
+                return End::TakerGone;
+            }
+            *bytes += read as u64;
+        }
+        buffer.resize(BUFFER_BYTES.max(read), 0);
         match sender.read(&mut buffer).await {
             Ok(0) => break End::Closed,
-            Ok(read) => {
-                if taker.write_all(&buffer[..read]).await.is_err() {
-                    return End::TakerGone;
-                }
-                *bytes += read as u64;
-            }
+            Ok(more) => read = more,
             Err(_) => break End::SenderGone,
         }
     };

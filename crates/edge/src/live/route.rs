@@ -1,6 +1,5 @@
 //! The rules of a route, made ready once for each snapshot so that a request only has to look.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
@@ -20,7 +19,7 @@ pub(crate) struct LiveRoute {
     /// More is 413.
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
-    pub(crate) head: Arc<HeadRules>,
+    pub(crate) head: HeadRules,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -63,7 +62,7 @@ impl LiveRoute {
                 Some(max) => max,
             },
             retry,
-            head: Arc::new(HeadRules::new(&policy.headers)),
+            head: HeadRules::new(&policy.headers),
             quiet_paths,
             policy,
         }

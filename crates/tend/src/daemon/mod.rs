@@ -3,7 +3,8 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program.
+//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! `way` leads to a listener of our own edge.
 
 mod answer;
 mod certificates;
@@ -23,6 +24,7 @@ mod replicas;
 mod shared;
 mod snapshot;
 mod steps;
+mod way;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

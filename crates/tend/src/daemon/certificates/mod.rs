@@ -33,10 +33,11 @@ pub(crate) use shelf::Shelf;
 
 use super::hub::Hub;
 use super::shared::Shared;
+use super::way::Way;
 use answers::{ThroughEdge, served};
 use given::Mark;
 use shelf::{Given, Shown};
-use wanted::{SeenAt, Wanted, WantedByAcme, WantedGiven, wanted};
+use wanted::{Wanted, WantedByAcme, WantedGiven, wanted};
 
 /// Questions of people that wait; more are refused.
 const ASKS_MAX: usize = 16;
@@ -417,7 +418,7 @@ impl Keeper {
         seen
     }
 
-    async fn look_at(&self, at: SeenAt, names: &Names, chain: &[u8]) -> Result<(), String> {
+    async fn look_at(&self, at: Way, names: &Names, chain: &[u8]) -> Result<(), String> {
         for host in names.iter() {
             seen::is_seen(at, host, chain).await?;
         }

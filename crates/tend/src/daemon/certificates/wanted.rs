@@ -1,11 +1,12 @@
 //! Which certificates the stacks want. Pure: looks at what is known, at no file.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use tend_certificate::Names;
 use tend_core::model::{Acme, CertificateFiles, Listener, StackName};
 use tend_core::world::World;
+
+use crate::daemon::way::Way;
 
 /// What is wanted of all stacks together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) struct WantedByAcme {
     pub(crate) stack: StackName,
     pub(crate) acme: Acme,
     /// Where clients are to see it.
-    pub(crate) seen_at: Vec<SeenAt>,
+    pub(crate) seen_at: Vec<Way>,
 }
 
 /// A certificate that somebody else renews.
@@ -34,14 +35,6 @@ pub(crate) struct WantedGiven {
     /// The user whose stack it is: nobody may have the edge show a certificate with a key that is not his.
     pub(crate) owner_uid: u32,
     pub(crate) files: CertificateFiles,
-}
-
-/// A listener at which a certificate is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SeenAt {
-    pub(crate) address: SocketAddr,
-    /// A connection begins with a PROXY header.
-    pub(crate) proxy_protocol: bool,
 }
 
 /// Returns what the stacks want at this moment.
@@ -83,11 +76,7 @@ pub(crate) fn wanted(world: &World) -> Wanted {
                     .filter(|host| !host.starts_with('*')),
             );
         }
-        let seen_at = listeners.iter().map(|listener| SeenAt {
-            address: listener.address,
-            proxy_protocol: listener.proxy_protocol,
-        });
-        let seen_at: Vec<SeenAt> = seen_at.collect();
+        let seen_at: Vec<Way> = listeners.iter().map(|listener| Way::to(listener)).collect();
         for host in hosts {
             let names: Names = [host].into_iter().collect();
             // Of two stacks that want the same, the first in order has its way.

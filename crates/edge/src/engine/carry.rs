@@ -1,0 +1,527 @@
+//! Carries one request to a replica, to the next one if it may, and the answer back.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tend_base::{Clock, SystemClock};
+use tend_http1::{Http1Error, Length, Limits, RequestHead, Scan, Version};
+use tend_routing::Failure;
+
+use super::desk::{Desk, Things};
+use super::download::{Cut, Download};
+use super::head::{self, Framing};
+use super::link::Link;
+use super::own;
+use super::serve::{After, Client};
+use super::tunnel::Tunnel;
+use super::upload::{Stop, Upload, Way};
+use crate::answer::{ErrorCode, OwnAnswer};
+use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::gate::{Admission, money};
+use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
+use crate::worker::Worker;
+
+/// Responses that are none yet, such as 103, before the one that counts.
+const INTERIM_MAX: u32 = 16;
+
+const LIMITS: Limits = Limits {
+    head_bytes_max: RESPONSE_HEAD_BYTES_MAX,
+    target_bytes_max: 0,
+};
+
+/// Why a request got no response.
+enum Miss {
+    /// The client did not send what it announced: nobody else is to blame.
+    Client(ErrorCode),
+    /// The client left.
+    ClientGone,
+    /// The replica failed.
+    Replica(Failed),
+}
+
+impl From<Stop> for Miss {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Client(code) => Self::Client(code),
+            Stop::ClientGone => Self::ClientGone,
+        }
+    }
+}
+
+/// Answers the request whose head was read, or refused.
+pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(), Http1Error>) -> After {
+    let mut exchange = with_asked(client, &desk.request, |asked| Exchange::begin(&client.worker, asked));
+    let mut upload = Upload::new(desk.request.length(), exchange.body_bytes_max());
+    let admission = match read {
+        Err(error) => Ok(Admission::Answer(Box::new(refusal(error)))),
+        Ok(()) => admit(client, desk, &mut exchange).await,
+    };
+    let refused = match admission {
+        Err(Gone) => return After::Close,
+        Ok(Admission::Answer(answer)) => Err(answer),
+        Ok(Admission::Collect { bytes_max }) => {
+            // Boxed, as all that is rare: connections that idle have no room for it.
+            let held = Box::pin(held(client, desk, exchange, &mut upload, bytes_max)).await;
+            let Some((now, answer)) = held else {
+                return After::Close;
+            };
+            exchange = now;
+            Err(answer)
+        }
+        Ok(_) if matches!(desk.request.length(), Length::Bytes(bytes) if bytes > exchange.body_bytes_max()) => {
+            Err(own_box(ErrorCode::BodyTooLarge))
+        }
+        Ok(_) => match tries(client, desk, &mut exchange, &mut upload).await {
+            Ok(answering) => Ok(answering),
+            Err(Some(code)) => Err(own_box(code)),
+            Err(None) => {
+                exchange.passed(upload.bytes(), 0);
+                return After::Close;
+            }
+        },
+    };
+    let answer = match refused {
+        Err(answer) => answer,
+        Ok((link, mut attempt)) => {
+            exchange.answered(&mut attempt, desk.response.status());
+            upload.settle(&mut desk.from_client);
+            if desk.response.status() != 101 {
+                return respond(client, desk, &mut exchange, &mut upload, link, &attempt).await;
+            }
+            if desk.request.upgrade().is_some() {
+                write_head(client, desk, &exchange, &attempt, Length::None, Some("upgrade"));
+                let linger = client.worker.patience.linger;
+                return After::Tunnel(Box::new(Tunnel::new(desk, link, attempt, exchange, linger)));
+            }
+            // Nobody asked it to change the protocol: that is no answer.
+            exchange.cut_by(&attempt.replica);
+            drop(link);
+            own_box(ErrorCode::UpstreamFailed)
+        }
+    };
+    own::answer(client, desk, &mut exchange, &mut upload, answer).await
+}
+
+/// The client has left.
+struct Gone;
+
+/// Asks the gates until they have decided.
+async fn admit(client: &mut Client, desk: &mut Desk, exchange: &mut Exchange) -> Result<Admission, Gone> {
+    loop {
+        let mut wait = match with_asked(client, &desk.request, |asked| exchange.admit(asked)) {
+            Admission::Wait(wait) => wait,
+            decided => return Ok(decided),
+        };
+        let waited = poll_fn(|cx| match wait.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending if has_left(cx, client, desk) => Poll::Ready(Err(Gone)),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(answer) = waited.await? {
+            return Ok(Admission::Answer(answer));
+        }
+    }
+}
+
+/// Reads the whole request and has it answered; none when the client left before it had sent it.
+async fn held(
+    client: &mut Client,
+    desk: &mut Desk,
+    mut exchange: Exchange,
+    upload: &mut Upload,
+    bytes_max: u64,
+) -> Option<(Exchange, Box<OwnAnswer>)> {
+    match super::held::collect(client, desk, &exchange, upload, bytes_max).await {
+        Ok(request) => {
+            let (exchange, answer) = money::carry(exchange, request).await;
+            Some((exchange, Box::new(answer)))
+        }
+        Err(Some(code)) => Some((exchange, own_box(code))),
+        Err(None) => {
+            exchange.passed(upload.bytes(), 0);
+            None
+        }
+    }
+}
+
+fn own_box(code: ErrorCode) -> Box<OwnAnswer> {
+    Box::new(OwnAnswer::refusal(code))
+}
+
+/// Calls `ask` with what is known of the request.
+fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+    let fields = |name: &str, see: &mut dyn FnMut(&[u8]) -> bool| {
+        let mut values = request
+            .fields()
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        values.any(|field| see(field.value))
+    };
+    ask(&Asked {
+        peer: client.peer,
+        secure: false,
+        listener: client.listener,
+        method: request.method(),
+        host: request.host(),
+        path: request.path(),
+        target: request.target(),
+        request_id: head::request_id(request),
+        fields: &fields,
+    })
+}
+
+/// Says why a request was not read.
+fn refusal(error: Http1Error) -> OwnAnswer {
+    let code = match error.status() {
+        405 => ErrorCode::MethodNotAllowed,
+        414 => ErrorCode::TargetTooLong,
+        431 => ErrorCode::HeadTooLarge,
+        501 => ErrorCode::MethodUnknown,
+        505 => ErrorCode::VersionUnsupported,
+        _ => ErrorCode::BadRequest,
+    };
+    OwnAnswer {
+        // Where the next request begins is in doubt.
+        close: true,
+        ..OwnAnswer::refusal(code)
+    }
+}
+
+/// Says whether the client has left; reads ahead what it sends meanwhile, as far as there is room.
+///
+/// A client that closes its side only is taken for one that leaves, as nginx and hyper do.
+fn has_left(cx: &mut Context<'_>, client: &mut Client, desk: &mut Things) -> bool {
+    while !desk.from_client.is_full() {
+        match desk.from_client.poll_fill(cx, &mut client.stream) {
+            Poll::Ready(Ok(read)) if read > 0 => {}
+            Poll::Ready(_) => return true,
+            Poll::Pending => return false,
+        }
+    }
+    false
+}
+
+/// Gets the head of a response into `desk.response`. The error is the code to answer with, or none when the client has left.
+async fn tries(
+    client: &mut Client,
+    desk: &mut Desk,
+    exchange: &mut Exchange,
+    upload: &mut Upload,
+) -> Result<(Link, Attempt), Option<ErrorCode>> {
+    let mut tell_continue = desk.request.expects_continue();
+    loop {
+        let attempt = exchange.next().map_err(Some)?;
+        let patience = exchange.patience();
+        let link = connected(&client.worker, exchange, &attempt).await;
+        let miss = match link {
+            Err(why) => Miss::Replica(Failed {
+                why,
+                bytes_may_have_arrived: false,
+                body_taken: upload.is_taken(),
+                reused: false,
+            }),
+            Ok(mut link) => {
+                prepare(desk, exchange, upload);
+                if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
+                    desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                }
+                match talk(client, desk, upload, &mut link, &patience).await {
+                    Ok(()) => return Ok((link, attempt)),
+                    Err(miss) => miss,
+                }
+            }
+        };
+        match miss {
+            Miss::Client(code) => return Err(Some(code)),
+            Miss::ClientGone => return Err(None),
+            Miss::Replica(failed) => {
+                if failed.reused {
+                    client.worker.shop.pool.forget(&attempt.replica);
+                }
+                exchange.failed(attempt, failed).map_err(Some)?;
+                upload.rewind();
+            }
+        }
+    }
+}
+
+/// Returns a connection to the replica, kept or new.
+pub(super) async fn connected(worker: &Worker, exchange: &mut Exchange, attempt: &Attempt) -> Result<Link, Failure> {
+    if let Some(link) = worker.shop.pool.take(&attempt.replica, !exchange.is_idempotent()) {
+        exchange.connected(Duration::ZERO);
+        return Ok(link);
+    }
+    let began = SystemClock.now().mono;
+    let link = Box::pin(Link::connect(attempt.replica.address, exchange.patience().connect)).await?;
+    exchange.connected(SystemClock.now().mono.since(began));
+    Ok(link)
+}
+
+/// Lays out a try.
+fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
+    desk.from_replica.clear();
+    desk.trailers.clear();
+    desk.scan = Scan::default();
+    desk.to_replica.clear();
+    head::request(&mut desk.to_replica.bytes, &desk.request, exchange);
+    upload.join(&desk.from_client, &mut desk.to_replica);
+}
+
+/// Sends the request and waits for the head of the response; the body may not be over then.
+async fn talk(
+    client: &mut Client,
+    desk: &mut Desk,
+    upload: &mut Upload,
+    link: &mut Link,
+    patience: &Patience,
+) -> Result<(), Miss> {
+    let mut interim = 0;
+    // For whom was waited, and how much had moved by then.
+    let mut waited: Option<(bool, u64)> = None;
+    poll_fn(|cx| {
+        let desk = &mut **desk;
+        if let Poll::Ready(Err(stop)) = poll_upload(cx, client, desk, upload, link) {
+            return Poll::Ready(Err(stop.into()));
+        }
+        let mut miss = match poll_client_head(cx, desk, link, &mut interim) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(why)) => Some(failed(why, upload, link)),
+            Poll::Pending => None,
+        };
+        if miss.is_none() {
+            let told = desk.to_client.poll_flush(cx, &mut client.stream, |_| {});
+            let gone = matches!(told, Poll::Ready(Err(_))) || upload.is_over() && has_left(cx, client, desk);
+            miss = gone.then_some(Miss::ClientGone);
+        }
+        if miss.is_none() {
+            let clients_turn = upload.waits_for_client();
+            let now = (clients_turn, link.written());
+            if waited.replace(now) != Some(now) {
+                let wait = if clients_turn { patience.body } else { patience.answer };
+                client.deadline.set(&client.worker.shop.deadlines, wait);
+            }
+            if client.deadline.has_passed(cx) {
+                miss = Some(match clients_turn {
+                    true => Miss::Client(ErrorCode::RequestTimeout),
+                    false => failed(Failure::HeadTimeout, upload, link),
+                });
+            }
+        }
+        miss.map_or(Poll::Pending, |miss| Poll::Ready(Err(miss)))
+    })
+    .await
+}
+
+fn failed(why: Failure, upload: &Upload, link: &Link) -> Miss {
+    Miss::Replica(Failed {
+        why,
+        bytes_may_have_arrived: link.written() > 0,
+        body_taken: upload.is_taken(),
+        reused: link.is_reused(),
+    })
+}
+
+fn poll_upload(
+    cx: &mut Context<'_>,
+    client: &mut Client,
+    desk: &mut Things,
+    upload: &mut Upload,
+    link: &mut Link,
+) -> Poll<Result<(), Stop>> {
+    let mut way = Way {
+        client: &mut client.stream,
+        from_client: &mut desk.from_client,
+        trailers: &mut desk.trailers,
+    };
+    upload.poll(cx, &mut way, link, &mut desk.to_replica)
+}
+
+/// Reads the head of the response to the request on the desk.
+fn poll_client_head(
+    cx: &mut Context<'_>,
+    desk: &mut Things,
+    link: &mut Link,
+    interim: &mut u32,
+) -> Poll<Result<(), Failure>> {
+    let passes_interim = desk.request.version() == Version::Http11;
+    let to_head = desk.request.method() == "HEAD";
+    poll_head(cx, desk, link, interim, to_head, passes_interim)
+}
+
+/// Reads until the head of the response is there. Those that are none yet are passed on where that is wanted, but for 100, which the
+/// edge says itself.
+pub(super) fn poll_head(
+    cx: &mut Context<'_>,
+    desk: &mut Things,
+    link: &mut Link,
+    interim: &mut u32,
+    to_head: bool,
+    passes_interim: bool,
+) -> Poll<Result<(), Failure>> {
+    loop {
+        match link.poll_fill(cx, &mut desk.from_replica) {
+            Poll::Ready(Ok(read)) if read > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(Err(Failure::Closed)),
+            Poll::Pending => return Poll::Pending,
+        }
+        loop {
+            let read = desk
+                .response
+                .read(&mut desk.scan, desk.from_replica.filled(), &LIMITS, to_head);
+            let Ok(read) = read else {
+                return Poll::Ready(Err(Failure::Malformed));
+            };
+            let Some(bytes) = read else {
+                break;
+            };
+            desk.from_replica.consume(bytes);
+            let status = desk.response.status();
+            if status >= 200 || status == 101 {
+                return Poll::Ready(Ok(()));
+            }
+            *interim += 1;
+            if *interim > INTERIM_MAX {
+                return Poll::Ready(Err(Failure::Malformed));
+            }
+            desk.scan = Scan::default();
+            if status != 100 && passes_interim {
+                head::interim(&mut desk.to_client.bytes, &desk.response);
+            }
+        }
+        desk.from_replica.grow(RESPONSE_HEAD_BYTES_MAX + 1);
+    }
+}
+
+/// Gives the client the response whose head is in `desk.response`.
+async fn respond(
+    client: &mut Client,
+    desk: &mut Desk,
+    exchange: &mut Exchange,
+    upload: &mut Upload,
+    mut link: Link,
+    attempt: &Attempt,
+) -> After {
+    let old = desk.request.version() == Version::Http10;
+    let length = match desk.response.length() {
+        Length::Chunked | Length::UntilClose if old => Length::UntilClose,
+        Length::UntilClose => Length::Chunked,
+        other => other,
+    };
+    // An answer that comes before the end of the request leaves the rest of that in the way of the next one.
+    let is_whole = upload.is_over() && !upload.is_broken();
+    let keeps = is_whole && length != Length::UntilClose && desk.request.keeps() && !client.worker.is_draining();
+    let connection = match (keeps, old) {
+        (false, _) => Some("close"),
+        (true, true) => Some("keep-alive"),
+        (true, false) => None,
+    };
+    write_head(client, desk, exchange, attempt, length, connection);
+    let mut download = Download::new(desk.response.length(), length == Length::Chunked);
+    let outcome = pass(
+        client,
+        desk,
+        upload,
+        &mut download,
+        &mut link,
+        exchange.patience().stall,
+    )
+    .await;
+    exchange.passed(upload.bytes(), download.bytes());
+    match outcome {
+        Ok(()) => {}
+        Err(Cut::Client) => {
+            exchange.cut("client_cut");
+            return After::Close;
+        }
+        Err(Cut::Replica) => {
+            exchange.cut_by(&attempt.replica);
+            if length == Length::UntilClose {
+                // Nothing else tells this client that it did not get all of it.
+                let _ = rustix::net::sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO));
+            }
+            return After::Close;
+        }
+    }
+    // A replica that is about to stop is not kept waiting for a connection that nobody will use.
+    if desk.response.keeps()
+        && upload.is_over()
+        && !upload.is_broken()
+        && desk.from_replica.is_empty()
+        && !attempt.replica.is_emptying()
+    {
+        let shop = &client.worker.shop;
+        shop.pool.give_back(&attempt.replica, link, shop.deadlines.looked());
+    }
+    if keeps {
+        After::Next
+    } else if upload.is_over() && desk.from_client.is_empty() {
+        After::Close
+    } else {
+        After::Linger
+    }
+}
+
+fn write_head(
+    client: &Client,
+    desk: &mut Things,
+    exchange: &Exchange,
+    attempt: &Attempt,
+    length: Length,
+    connection: Option<&'static str>,
+) {
+    let framing = Framing { length, connection };
+    let date = &client.worker.shop.date;
+    let out = &mut desk.to_client.bytes;
+    head::response(out, &desk.response, exchange, &attempt.replica, &framing, date);
+    desk.trailers.clear();
+}
+
+/// Passes on the response, and what is left of the request.
+async fn pass(
+    client: &mut Client,
+    desk: &mut Desk,
+    upload: &mut Upload,
+    download: &mut Download,
+    link: &mut Link,
+    stall: Duration,
+) -> Result<(), Cut> {
+    let mut stalled: Option<u64> = None;
+    client.deadline.clear();
+    poll_fn(|cx| {
+        let desk = &mut **desk;
+        let Things {
+            from_replica,
+            to_client,
+            trailers,
+            ..
+        } = desk;
+        if let Poll::Ready(outcome) = download.poll(cx, &mut client.stream, link, from_replica, to_client, trailers) {
+            return Poll::Ready(outcome);
+        }
+        let gone = if upload.is_over() {
+            has_left(cx, client, desk)
+        } else {
+            matches!(poll_upload(cx, client, desk, upload, link), Poll::Ready(Err(_)))
+        };
+        if gone {
+            return Poll::Ready(Err(Cut::Client));
+        }
+        // A client may wait for its answer as long as it likes, but not the answer for the client.
+        if !download.waits_for_client() {
+            if stalled.take().is_some() {
+                client.deadline.clear();
+            }
+            return Poll::Pending;
+        }
+        let written = download.written();
+        if stalled.replace(written) != Some(written) {
+            client.deadline.set(&client.worker.shop.deadlines, stall);
+        }
+        if client.deadline.has_passed(cx) {
+            return Poll::Ready(Err(Cut::Client));
+        }
+        Poll::Pending
+    })
+    .await
+}

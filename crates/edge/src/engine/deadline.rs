@@ -1,0 +1,205 @@
+//! Deadlines of a thread's connections: a cell for each, looked over about once a second, instead of a timer for each request.
+//!
+//! A deadline is never met early, and late by two looks at most. What has to be exact, such as connecting, uses a timer of its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tend_base::{Clock, Mono, SystemClock};
+
+use crate::limits::Patience;
+
+/// How often the cells are looked over, where nobody's patience is shorter.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
+
+/// How often they are looked over at most.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(20);
+
+/// The deadlines of one thread.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    cells: RefCell<Vec<Weak<Cells>>>,
+    /// When it was last looked.
+    looked: Cell<Mono>,
+    every: Duration,
+}
+
+#[derive(Debug)]
+struct Cells {
+    at: Cell<Option<Mono>>,
+    is_idle: Cell<bool>,
+    has_passed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The deadline of one connection.
+#[derive(Debug)]
+pub(super) struct Deadline {
+    cells: Rc<Cells>,
+}
+
+impl Deadlines {
+    pub(crate) fn new(patience: &Patience) -> Self {
+        Self {
+            cells: RefCell::default(),
+            looked: Cell::new(SystemClock.now().mono),
+            every: patience.shortest().clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX),
+        }
+    }
+
+    /// Returns how long to wait between two looks.
+    pub(super) fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// Returns a deadline that is not set.
+    pub(super) fn add(&self) -> Deadline {
+        let cells = Rc::new(Cells {
+            at: Cell::new(None),
+            is_idle: Cell::new(false),
+            has_passed: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        self.cells.borrow_mut().push(Rc::downgrade(&cells));
+        Deadline { cells }
+    }
+
+    /// Notes the time, for the deadlines that are set from now on.
+    pub(super) fn note(&self, now: Mono) {
+        self.looked.set(now);
+    }
+
+    /// Returns a moment that is not in the future and at most one look in the past; costs no system call.
+    pub(super) fn looked(&self) -> Mono {
+        self.looked.get()
+    }
+
+    /// Wakes whose deadline has passed; says whether there are any left.
+    pub(super) fn look(&self, now: Mono) -> bool {
+        self.note(now);
+        let mut cells = self.cells.borrow_mut();
+        cells.retain(|cells| {
+            let Some(cells) = cells.upgrade() else {
+                return false;
+            };
+            if cells.at.get().is_some_and(|at| now >= at) {
+                cells.has_passed.set(true);
+                cells.at.set(None);
+                // Waking only puts the task on the thread's queue; nothing of it runs here.
+                if let Some(waker) = cells.waker.borrow().as_ref() {
+                    waker.wake_by_ref();
+                }
+            }
+            true
+        });
+        // A crowd that has left leaves no room behind.
+        if cells.capacity() > 4 * cells.len().max(64) {
+            cells.shrink_to_fit();
+        }
+        !cells.is_empty()
+    }
+
+    /// Gives connections that wait for a request no more than this from now on.
+    pub(crate) fn hasten(&self, wait: Duration) {
+        let latest = SystemClock.now().mono + wait;
+        for cells in self.cells.borrow().iter().filter_map(Weak::upgrade) {
+            if cells.is_idle.get() {
+                cells.at.set(cells.at.get().map(|at| at.min(latest)));
+            }
+        }
+    }
+
+    fn after(&self, wait: Duration) -> Mono {
+        self.looked.get() + self.every + wait
+    }
+}
+
+impl Deadline {
+    /// Sets it so long from now.
+    pub(super) fn set(&self, deadlines: &Deadlines, wait: Duration) {
+        self.put(Some(deadlines.after(wait)), false);
+    }
+
+    /// Sets it for waiting for a request, which [`Deadlines::hasten`] shortens.
+    pub(super) fn set_idle(&self, deadlines: &Deadlines, wait: Duration) {
+        self.put(Some(deadlines.after(wait)), true);
+    }
+
+    /// Takes it back.
+    pub(super) fn clear(&self) {
+        self.put(None, false);
+    }
+
+    fn put(&self, at: Option<Mono>, is_idle: bool) {
+        self.cells.at.set(at);
+        self.cells.is_idle.set(is_idle);
+        self.cells.has_passed.set(false);
+    }
+
+    /// Says whether it has passed; if not, whoever asks is woken when it does.
+    pub(super) fn has_passed(&self, cx: &Context<'_>) -> bool {
+        if self.cells.has_passed.get() {
+            return true;
+        }
+        let mut waker = self.cells.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deadlines() -> Deadlines {
+        let deadlines = Deadlines::new(&Patience::default());
+        deadlines.note(Mono(0));
+        deadlines
+    }
+
+    #[test]
+    fn a_deadline_is_never_early_and_at_most_two_looks_late() {
+        let deadlines = deadlines();
+        let deadline = deadlines.add();
+        let cx = Context::from_waker(Waker::noop());
+        deadline.set(&deadlines, Duration::from_secs(10));
+        for second in 1..=10 {
+            deadlines.look(Mono(0) + Duration::from_secs(second));
+            assert!(!deadline.has_passed(&cx), "{second}");
+        }
+        deadlines.look(Mono(0) + Duration::from_secs(12));
+        assert!(deadline.has_passed(&cx));
+        deadline.set(&deadlines, Duration::from_secs(10));
+        assert!(!deadline.has_passed(&cx), "set anew");
+        deadline.clear();
+        deadlines.look(Mono(0) + Duration::from_secs(100));
+        assert!(!deadline.has_passed(&cx), "taken back");
+    }
+
+    #[test]
+    fn draining_shortens_only_the_wait_for_a_request() {
+        let deadlines = deadlines();
+        let (idle, busy) = (deadlines.add(), deadlines.add());
+        let cx = Context::from_waker(Waker::noop());
+        let now = SystemClock.now().mono;
+        deadlines.note(now);
+        idle.set_idle(&deadlines, Duration::from_secs(600));
+        busy.set(&deadlines, Duration::from_secs(600));
+        deadlines.hasten(Duration::from_secs(2));
+        deadlines.look(now + Duration::from_secs(300));
+        assert!(idle.has_passed(&cx) && !busy.has_passed(&cx));
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let deadlines = deadlines();
+        let deadline = deadlines.add();
+        assert!(deadlines.look(Mono(1)));
+        drop(deadline);
+        assert!(!deadlines.look(Mono(2)));
+    }
+}

@@ -1,0 +1,199 @@
+//! The body of a response on its way to the client: framed anew, passed on as the client takes it, never collected.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tend_http1::{Chunked, Fields, Length, Piece, write_chunk_size};
+use tokio::io::AsyncWrite;
+
+use super::buffer::{BUFFER_BYTES, Buffer, Outgoing};
+use super::head;
+use super::link::Link;
+
+/// The body of one response.
+#[derive(Debug)]
+pub(super) struct Download {
+    left: Left,
+    /// The client gets chunks; otherwise the bytes as they are.
+    in_chunks: bool,
+    /// Data that was taken from the replica's connection.
+    bytes: u64,
+    /// What the client took, heads and framing too.
+    written: u64,
+    waits_for_client: bool,
+}
+
+#[derive(Debug)]
+enum Left {
+    Nothing,
+    Bytes(u64),
+    Chunks(Chunked),
+    UntilClose,
+}
+
+/// Who cut a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It does not take it any more.
+    Client,
+    /// It ended too soon, or sent something that was not what it announced.
+    Replica,
+}
+
+impl Download {
+    /// Returns a body of which nothing was taken yet.
+    pub(super) fn new(length: Length, in_chunks: bool) -> Self {
+        Self {
+            left: match length {
+                Length::None | Length::Bytes(0) => Left::Nothing,
+                Length::Bytes(bytes) => Left::Bytes(bytes),
+                Length::Chunked => Left::Chunks(Chunked::default()),
+                Length::UntilClose => Left::UntilClose,
+            },
+            in_chunks,
+            bytes: 0,
+            written: 0,
+            waits_for_client: false,
+        }
+    }
+
+    /// Returns how much data came so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Says whether the client is to take some before anything can go on.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waits_for_client
+    }
+
+    /// Returns how much the client has taken.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Sends what is in `out`, the head at first, and then the body, as far as both sides let it.
+    pub(super) fn poll<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut S,
+        link: &mut Link,
+        from_replica: &mut Buffer,
+        out: &mut Outgoing,
+        trailers: &mut Fields,
+    ) -> Poll<Result<(), Cut>> {
+        loop {
+            self.take(from_replica, out, trailers)?;
+            self.waits_for_client = true;
+            if !out.is_empty() {
+                let written = &mut self.written;
+                ready!(out.poll_flush(cx, client, |bytes| *written += bytes as u64)).map_err(|_| Cut::Client)?;
+                continue;
+            }
+            if matches!(self.left, Left::Nothing) {
+                return Poll::Ready(Ok(()));
+            }
+            let straight = self.straight(from_replica);
+            if straight > 0 {
+                let outcome = ready!(Pin::new(&mut *client).poll_write(cx, &from_replica.filled()[..straight]));
+                match outcome {
+                    Ok(written) if written > 0 => {
+                        self.written += written as u64;
+                        self.passed(written, from_replica);
+                    }
+                    _ => return Poll::Ready(Err(Cut::Client)),
+                }
+                continue;
+            }
+            self.waits_for_client = false;
+            match ready!(link.poll_fill(cx, from_replica)) {
+                Ok(0) if matches!(self.left, Left::UntilClose) => self.end(out, trailers),
+                Ok(read) if read > 0 => {}
+                _ => return Poll::Ready(Err(Cut::Replica)),
+            }
+        }
+    }
+
+    /// Returns how many bytes can be written as they lie.
+    fn straight(&self, from_replica: &Buffer) -> usize {
+        let filled = from_replica.filled().len();
+        match self.left {
+            _ if self.in_chunks => 0,
+            Left::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX).min(filled),
+            Left::UntilClose => filled,
+            Left::Nothing | Left::Chunks(_) => 0,
+        }
+    }
+
+    fn passed(&mut self, bytes: usize, from_replica: &mut Buffer) {
+        from_replica.consume(bytes);
+        self.bytes += bytes as u64;
+        if let Left::Bytes(left) = &mut self.left {
+            *left -= bytes as u64;
+            if *left == 0 {
+                self.left = Left::Nothing;
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut Outgoing, trailers: &Fields) {
+        self.left = Left::Nothing;
+        if self.in_chunks {
+            head::response_trailers(&mut out.bytes, trailers);
+        }
+    }
+
+    /// Takes what has come: behind a head that waits to be sent, so that both go in one call; or where it has to be framed anew.
+    fn take(&mut self, from_replica: &mut Buffer, out: &mut Outgoing, trailers: &mut Fields) -> Result<(), Cut> {
+        while !out.is_full() {
+            let straight = self.straight(from_replica);
+            if straight > 0 {
+                if out.is_empty() || straight > BUFFER_BYTES / 2 {
+                    return Ok(());
+                }
+                out.bytes.extend_from_slice(&from_replica.filled()[..straight]);
+                self.passed(straight, from_replica);
+                continue;
+            }
+            let (skip, length) = match &mut self.left {
+                Left::Nothing => return Ok(()),
+                Left::Bytes(left) => (
+                    0,
+                    usize::try_from(*left)
+                        .unwrap_or(usize::MAX)
+                        .min(from_replica.filled().len()),
+                ),
+                Left::UntilClose => (0, from_replica.filled().len()),
+                Left::Chunks(chunks) => match chunks.next(from_replica.filled(), trailers).map_err(|_| Cut::Replica)? {
+                    Piece::Data { skip, length } => (skip, length),
+                    Piece::More { skip } => {
+                        from_replica.consume(skip);
+                        return Ok(());
+                    }
+                    Piece::End { skip } => {
+                        from_replica.consume(skip);
+                        self.end(out, trailers);
+                        return Ok(());
+                    }
+                },
+            };
+            if length == 0 {
+                return Ok(());
+            }
+            from_replica.consume(skip);
+            let data = &from_replica.filled()[..length];
+            if self.in_chunks {
+                write_chunk_size(&mut out.bytes, length);
+                out.bytes.extend_from_slice(data);
+                out.bytes.extend_from_slice(b"\r\n");
+            } else {
+                out.bytes.extend_from_slice(data);
+            }
+            self.passed(length, from_replica);
+            if self.in_chunks && matches!(self.left, Left::Nothing) {
+                self.end(out, trailers);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! A client's connection: waits for requests, one after the other, and ends.
+//!
+//! ```text
+//! idle ──first byte──► head ──all of it──► carried ──answered──► idle, or ended
+//! ```
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use tend_http1::{Http1Error, Limits, Scan};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::carry::carry;
+use super::deadline::Deadline;
+use super::desk::Desk;
+use super::{tunnel, watch};
+use crate::limits::{REQUEST_HEAD_BYTES_MAX, REQUEST_TARGET_BYTES_MAX};
+use crate::worker::{Accepted, Worker};
+
+const LIMITS: Limits = Limits {
+    head_bytes_max: REQUEST_HEAD_BYTES_MAX,
+    target_bytes_max: REQUEST_TARGET_BYTES_MAX,
+};
+
+/// A client's connection and what its requests have in common.
+pub(super) struct Client {
+    pub(super) worker: Rc<Worker>,
+    pub(super) stream: TcpStream,
+    pub(super) deadline: Deadline,
+    pub(super) peer: SocketAddr,
+    pub(super) listener: SocketAddr,
+}
+
+/// What becomes of a connection after a request.
+pub(super) enum After {
+    /// The next request.
+    Next,
+    /// Nothing more is to be said or heard.
+    Close,
+    /// The client may still be sending: what it was told would be lost if the connection were just closed.
+    Linger,
+    /// It is not HTTP any more.
+    Tunnel(Box<tunnel::Tunnel>),
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+    let _open = worker.opened();
+    let mut client = Client {
+        deadline: worker.shop.deadlines.add(),
+        worker,
+        stream: accepted.stream,
+        peer: accepted.peer,
+        listener: accepted.listener,
+    };
+    watch(&client.worker);
+    // From connecting to the first head a client has as long as for a head.
+    let patience = client.worker.patience;
+    client.deadline.set(&client.worker.shop.deadlines, patience.head);
+    loop {
+        let Some(mut desk) = client.first_bytes().await else {
+            return;
+        };
+        loop {
+            let Some(read) = client.head(&mut desk).await else {
+                return;
+            };
+            client.deadline.clear();
+            match carry(&mut client, &mut desk, read).await {
+                After::Next => {}
+                After::Close => return client.worker.shop.desks.give(desk),
+                After::Linger => return client.linger(&mut desk).await,
+                // Boxed, so that connections that are none have no room for it.
+                After::Tunnel(tunnel) => {
+                    client.worker.shop.desks.give(desk);
+                    return Box::pin(tunnel.run(client.stream)).await;
+                }
+            }
+            if desk.from_client.is_empty() {
+                break;
+            }
+        }
+        client.worker.shop.desks.give(desk);
+        let idle = if client.worker.is_draining() {
+            patience.drain_idle
+        } else {
+            patience.idle
+        };
+        client.deadline.set_idle(&client.worker.shop.deadlines, idle);
+    }
+}
+
+impl Client {
+    /// Waits for the first bytes of a request; none when the connection ended. Nothing but the connection itself is held meanwhile.
+    async fn first_bytes(&mut self) -> Option<Desk> {
+        poll_fn(|cx| {
+            let desks = &self.worker.shop.desks;
+            let mut desk = desks.take();
+            match desk.from_client.poll_fill(cx, &mut self.stream) {
+                Poll::Ready(Ok(read)) if read > 0 => return Poll::Ready(Some(desk)),
+                Poll::Ready(_) => {
+                    desks.give(desk);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => desks.give(desk),
+            }
+            if self.deadline.has_passed(cx) {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Reads the head of a request, or why there is none; nothing when the connection ended or took too long.
+    async fn head(&mut self, desk: &mut Desk) -> Option<Result<(), Http1Error>> {
+        desk.scan = Scan::default();
+        let mut is_slow = false;
+        poll_fn(|cx| {
+            let desk = &mut **desk;
+            loop {
+                let outcome = desk.request.read(&mut desk.scan, desk.from_client.filled(), &LIMITS);
+                match outcome {
+                    Ok(None) => {}
+                    Ok(Some(bytes)) => {
+                        desk.from_client.consume(bytes);
+                        return Poll::Ready(Some(Ok(())));
+                    }
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+                // The usual head comes in one piece and never gets here.
+                if !is_slow {
+                    is_slow = true;
+                    let head = self.worker.patience.head;
+                    self.deadline.set(&self.worker.shop.deadlines, head);
+                }
+                desk.from_client.grow(REQUEST_HEAD_BYTES_MAX + 1);
+                match desk.from_client.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending if self.deadline.has_passed(cx) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Says that nothing more comes, and drops what the client still sends, for a while: closed with bytes unread, the kernel would
+    /// reset the connection and the client might never see its answer.
+    async fn linger(&mut self, desk: &mut Desk) {
+        let patience = self.worker.patience;
+        let wait = if self.worker.is_draining() {
+            patience.linger.min(patience.drain_idle)
+        } else {
+            patience.linger
+        };
+        self.deadline.set_idle(&self.worker.shop.deadlines, wait);
+        poll_fn(|cx| {
+            // Whoever has closed already need not be told.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            loop {
+                desk.from_client.clear();
+                match desk.from_client.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if self.deadline.has_passed(cx) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how much room a connection's task needs.
+    fn size_of_future<F>(_: impl FnOnce(Rc<Worker>, Accepted) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_idles_takes_little_room() {
+        // Measured when it was written, with some room: what a request needs is on its desk. A field more is fine; a buffer or a
+        // second future in it is not.
+        let size = size_of_future(serve);
+        assert!(size <= 1600, "{size} bytes");
+    }
+}
