@@ -49,7 +49,8 @@ impl Town {
         let Self { plain, tls, .. } = self;
         let (directory, root) = (self.authority.directory(), self.authority.root().display());
         let text = format!(
-            "{}edge:\n  listen:\n    - 127.0.0.1:{plain}\n    - {{ address: \"127.0.0.1:{tls}\", tls: true }}\n  \
+            "{}edge:\n  listen:\n    - {{ address: \"127.0.0.1:{plain}\", redirect_to_https: {tls} }}\n    \
+             - {{ address: \"127.0.0.1:{tls}\", tls: true }}\n  \
              routes:\n    - {{ host: {HOST}, path: /, service: web }}\n  \
              tls:\n    acme:\n      terms_agreed: true\n      email: ops@tend.test\n      directory: {directory}\n      \
              root: {root}\n      challenge: {challenge}\n{more}",
@@ -196,14 +197,14 @@ fn a_daemon_killed_while_a_certificate_is_issued_goes_on_with_the_same_order() {
 #[test]
 fn certificates_in_files_are_taken_when_both_fit_and_the_last_good_is_shown_until_then() {
     let machine = Machine::new("given");
-    let (plain, port) = (free_port(), free_port());
+    let port = free_port();
     let made = || {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([HOST.to_owned()]).unwrap();
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     };
     let text = format!(
-        "{}edge:\n  listen:\n    - 127.0.0.1:{plain}\n    - {{ address: \"127.0.0.1:{port}\", tls: true }}\n  \
+        "{}edge:\n  listen:\n    - {{ address: \"127.0.0.1:{port}\", tls: true }}\n  \
          routes:\n    - {{ host: {HOST}, path: /, service: web }}\n  \
          tls:\n    certificates:\n      - {{ chain: own.pem, key: own.key }}\n",
         web(&[READY]),
