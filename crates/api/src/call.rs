@@ -12,6 +12,7 @@ use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
 use tend_core::observed::Exit;
 
+use crate::certificates::{RenewCertificates, RenewCertificatesBody};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
@@ -61,6 +62,10 @@ pub enum Call {
     RollbackCheck(RollbackQuery),
     /// Run in one stack what runs in another.
     Promote(Promote),
+    /// All certificates.
+    Certificates,
+    /// Get certificates now.
+    RenewCertificates(RenewCertificates),
     /// The journal.
     Events(EventsQuery),
     /// Output.
@@ -317,6 +322,8 @@ impl Call {
             Call::Rollback(_) => CallName::Rollback,
             Call::RollbackCheck(_) => CallName::RollbackCheck,
             Call::Promote(_) => CallName::Promote,
+            Call::Certificates => CallName::Certificates,
+            Call::RenewCertificates(_) => CallName::RenewCertificates,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
             Call::Environment(_) => CallName::Environment,
@@ -332,7 +339,9 @@ impl Call {
         let endpoint = self.name().endpoint();
         let path = |names: &[&str]| endpoint.path_for(names);
         let (address, body) = match self {
-            Call::Version | Call::Daemon | Call::Stacks | Call::Shutdown => (path(&[]), Vec::new()),
+            Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Shutdown => {
+                (path(&[]), Vec::new())
+            }
             Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
                 (path(&[stack.as_str()]), Vec::new())
             }
@@ -374,6 +383,13 @@ impl Call {
                     reason: reason.clone(),
                 };
                 (path(&[to.as_str()]), json(&body))
+            }
+            Call::RenewCertificates(RenewCertificates { stack, host, dry_run }) => {
+                let body = RenewCertificatesBody {
+                    host: host.clone(),
+                    dry_run: *dry_run,
+                };
+                (path(&[stack.as_str()]), json(&body))
             }
             Call::Describe(id) => (path(&[id.stack.as_str(), id.service.as_str()]), Vec::new()),
             Call::Plan(plan) => (path(&[]), json(plan)),
@@ -483,6 +499,20 @@ impl Call {
                     to: named(&names, 0)?,
                     confirm_ms,
                     reason,
+                })
+            }
+            CallName::Certificates => Call::Certificates,
+            CallName::RenewCertificates => {
+                // No body at all means all of them, so that `curl -X POST …/renew` is enough.
+                let body = if body.is_empty() {
+                    RenewCertificatesBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::RenewCertificates(RenewCertificates {
+                    stack: named(&names, 0)?,
+                    host: body.host,
+                    dry_run: body.dry_run,
                 })
             }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),

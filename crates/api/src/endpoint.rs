@@ -45,6 +45,10 @@ pub enum CallName {
     RollbackCheck,
     /// Run what another stack runs.
     Promote,
+    /// All certificates.
+    Certificates,
+    /// Get certificates now.
+    RenewCertificates,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -131,7 +135,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 26] = [
+pub const ENDPOINTS: [Endpoint; 28] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -285,6 +289,22 @@ pub const ENDPOINTS: [Endpoint; 26] = [
         Answer::Lines("ProgressLine"),
         Access::Change,
         "Runs in this stack what was built for the running release of another, with this stack's own configuration.",
+    ),
+    get(
+        CallName::Certificates,
+        "/v1/certificates",
+        "",
+        Answer::Json("CertificateList"),
+        "All certificates: for which hosts, from whom, until when, and what the last try to renew came to.",
+    ),
+    post(
+        CallName::RenewCertificates,
+        "/v1/stacks/{stack}/certificates/renew",
+        Some("RenewCertificates"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Gets certificates of a stack now, all or the one for a host; with `dry_run` only tries out whether they would be got. \
+         The last line says how it ended. The work goes on when the caller leaves.",
     ),
     get(
         CallName::Events,

@@ -8,6 +8,7 @@
 
 mod access;
 mod call;
+mod certificates;
 mod class;
 mod client;
 mod deploys;
@@ -25,6 +26,7 @@ pub use call::{
     Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
     RunReport, Scale, Target, Upgrade,
 };
+pub use certificates::RenewCertificates;
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};

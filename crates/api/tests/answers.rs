@@ -321,6 +321,45 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "CertificateList",
+        &CertificateList {
+            certificates: vec![
+                CertificateStatus {
+                    names: vec!["pay.example.com".to_owned()],
+                    stack: Some("mps".parse().unwrap()),
+                    source: CertificateSource::Acme,
+                    state: CertificateState::Valid,
+                    authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
+                    files: Vec::new(),
+                    issuer: Some("R11".to_owned()),
+                    serial: Some("04e1a2".to_owned()),
+                    not_before: Some(AT),
+                    not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
+                    renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
+                    failures: 2,
+                    error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
+                    hint: None,
+                },
+                CertificateStatus {
+                    names: Vec::new(),
+                    stack: Some("mps".parse().unwrap()),
+                    source: CertificateSource::Files,
+                    state: CertificateState::Missing,
+                    authority: None,
+                    files: vec!["/etc/ssl/own.pem".into(), "/etc/ssl/own.key".into()],
+                    issuer: None,
+                    serial: None,
+                    not_before: None,
+                    not_after: None,
+                    renew_at: None,
+                    failures: 0,
+                    error: Some("could not read `/etc/ssl/own.pem`: No such file or directory".to_owned()),
+                    hint: Some("the daemon's user must be able to read it; is the path right?".to_owned()),
+                },
+            ],
+        },
+    );
+    check(
         "ReleaseReport",
         &ReleaseReport {
             stack: "mps".parse().unwrap(),

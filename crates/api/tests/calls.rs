@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
     Apply, Call, CallName, Decide, DecideWord, Deploy, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
-    PlanBody, Promote, Purpose, ReleaseQuery, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
+    PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Rollback, RollbackQuery, RunEnding, RunReport, Scale,
+    Target, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
@@ -195,6 +196,23 @@ fn cases() -> Vec<(&'static str, Call)> {
                 to: "mps".parse().unwrap(),
                 confirm_ms: Some(600_000),
                 reason: Some("a week on staging".to_owned()),
+            }),
+        ),
+        ("certificates", Call::Certificates),
+        (
+            "renew-certificates",
+            Call::RenewCertificates(RenewCertificates {
+                stack: "mps".parse().unwrap(),
+                host: None,
+                dry_run: false,
+            }),
+        ),
+        (
+            "renew-certificates-of-a-host-dry",
+            Call::RenewCertificates(RenewCertificates {
+                stack: "mps".parse().unwrap(),
+                host: Some("pay.example.com".to_owned()),
+                dry_run: true,
             }),
         ),
         ("events", Call::Events(EventsQuery::default())),

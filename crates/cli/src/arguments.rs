@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Reject(commands::reject::Reject),
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
+    Cert(commands::cert::Cert),
     Render(commands::render::Render),
     Import(commands::import::Import),
     Run(commands::run::Run),

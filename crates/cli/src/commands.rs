@@ -10,6 +10,7 @@ use crate::output::{Ending, Paint, Tone, follow};
 
 pub(crate) mod approve;
 mod attached;
+pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod confirm;
@@ -67,6 +68,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Reject(command) => command.run(context).await,
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
+        Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Run(command) => command.run(context).await,

@@ -209,6 +209,42 @@ impl Handler for Answers {
             Call::Decide(decide) => Reply::json(&Accepted {
                 message: format!("{}: taken", decide.word.as_str()),
             }),
+            Call::Certificates => Reply::json(&certificates(self.scene)),
+            Call::RenewCertificates(renew) if renew.host.as_deref() == Some("old.example.com") => Reply::Refused(
+                ApiError::new(
+                    Class::NotFound,
+                    "no certificate for old.example.com is got by ACME for the stack mps",
+                )
+                .hint("`tend cert list` shows them"),
+            ),
+            Call::RenewCertificates(renew) if renew.host.as_deref() == Some("api.example.com") => sent(vec![
+                step(
+                    Stage::Certificate,
+                    "api.example.com",
+                    StageState::Failed,
+                    "no answer at port 80",
+                    8200,
+                ),
+                ProgressLine::Finished(Finished {
+                    took_ms: 8200,
+                    reason: "api.example.com: no answer at port 80".to_owned(),
+                    next_step: "does the name lead here?".to_owned(),
+                    ..Finished::default()
+                }),
+            ]),
+            Call::RenewCertificates(renew) => sent(vec![
+                step(
+                    Stage::Certificate,
+                    "pay.example.com",
+                    StageState::Done,
+                    match renew.dry_run {
+                        true => "it would be issued, says https://ca.example/dir; nothing was changed",
+                        false => "issued, and seen at 0.0.0.0:443",
+                    },
+                    3100,
+                ),
+                finished(&[], &[]),
+            ]),
             Call::Releases(stack) => Reply::json(&releases(stack)),
             Call::Release(query) if query.number > 13 => Reply::Refused(
                 ApiError::new(
@@ -588,6 +624,59 @@ fn release(number: u64, role: ReleaseRole) -> ReleaseSummary {
         revision: "4f2a9c1".to_owned(),
         promoted_from: (number == 12).then(|| "mps-staging/7".to_owned()),
         notes: Vec::new(),
+    }
+}
+
+fn certificates(scene: Scene) -> CertificateList {
+    let certificate = |names: &[&str], state, error: Option<&str>| CertificateStatus {
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        stack: Some("mps".parse().unwrap()),
+        source: CertificateSource::Acme,
+        state,
+        authority: Some("https://ca.example/dir".to_owned()),
+        files: Vec::new(),
+        issuer: Some("R11".to_owned()),
+        serial: Some("0a".to_owned()),
+        not_before: Some(AT),
+        not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
+        renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
+        failures: error.map_or(0, |_| 3),
+        error: error.map(str::to_owned),
+        hint: None,
+    };
+    if scene == Scene::Empty {
+        return CertificateList {
+            certificates: Vec::new(),
+        };
+    }
+    CertificateList {
+        certificates: vec![
+            CertificateStatus {
+                source: CertificateSource::Files,
+                files: vec!["/etc/ssl/own.pem".into(), "/etc/ssl/own.key".into()],
+                authority: None,
+                issuer: None,
+                not_after: None,
+                renew_at: None,
+                failures: 0,
+                ..certificate(
+                    &[],
+                    CertificateState::Missing,
+                    Some("could not read `/etc/ssl/own.pem`: No such file or directory"),
+                )
+            },
+            certificate(
+                &["api.example.com"],
+                CertificateState::Expiring,
+                Some("the authority at ca.example was not reached"),
+            ),
+            certificate(&["pay.example.com"], CertificateState::Valid, None),
+            CertificateStatus {
+                stack: None,
+                renew_at: None,
+                ..certificate(&["was.example.com"], CertificateState::Expired, None)
+            },
+        ],
     }
 }
 

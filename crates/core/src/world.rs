@@ -303,10 +303,12 @@ impl World {
         endpoints
     }
 
-    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
+    /// Returns a number that changes whenever the routes, or what is told with them, may have changed: it covers every stack and its
+    /// revision.
     #[must_use]
     pub fn revisions(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
+        self.edge.rules.hash(&mut hasher);
         for (name, wanted) in &self.stacks {
             (name, wanted.revision, wanted.removing).hash(&mut hasher);
             self.settled(name).hash(&mut hasher);

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod canary;
+mod certificates;
 mod commands;
 mod deploy;
 mod deploy_broken;

@@ -221,6 +221,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::EdgeConnected { serving } => self.edge_connected(serving, now, reaction),
             Input::EdgeServing { generation } => self.edge_serving(generation, reaction),
             Input::EdgeLost => self.edge_lost(now, reaction),
+            Input::EdgeRulesChanged => self.world.edge.rules += 1,
             Input::Adopted {
                 replica,
                 incarnation,

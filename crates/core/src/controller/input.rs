@@ -254,6 +254,8 @@ pub enum Input {
     },
     /// The edge is gone.
     EdgeLost,
+    /// Something the edge is told of that stands in no stack is another, such as a certificate: it is told anew.
+    EdgeRulesChanged,
     /// Time passed.
     Tick,
 }

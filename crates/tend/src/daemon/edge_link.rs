@@ -217,10 +217,15 @@ pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
 /// Hands the edge what it is to serve; it says by itself when it does.
 pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoints: Endpoints) -> Result<(), String> {
     let link = performer.edge.lock().await.clone().ok_or("the edge is not connected")?;
-    let token = performer.shared.candidate_token.clone();
+    let shared = Arc::clone(&performer.shared);
     let mut snapshot = performer
         .hub
-        .ask(move |controller, _| snapshot::compose(controller.world(), generation, &endpoints, &token))
+        .ask(move |controller, _| {
+            let world = controller.world();
+            let mut snapshot = snapshot::compose(world, generation, &endpoints, &shared.candidate_token);
+            shared.certificates.fill(world, &mut snapshot);
+            snapshot
+        })
         .await;
     let listeners = &performer.shared.listeners;
     // A service's inner address that someone else holds is left out: clients are served all the same. It is then given another.

@@ -19,7 +19,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, edge_link};
+use super::{Ending, Shared, certificates, edge_link};
 
 /// Answers calls.
 pub(crate) struct Calls {
@@ -27,6 +27,8 @@ pub(crate) struct Calls {
     pub(crate) hub: Hub,
     /// What is built for deployments at the moment.
     pub(crate) builds: Arc<Builds>,
+    /// Renewals that people ask for.
+    pub(crate) certificate_asks: mpsc::Sender<certificates::Ask>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
 }
@@ -125,6 +127,14 @@ impl Calls {
             Call::Rollback(rollback) => self.deploys().rollback(rollback, by()).await,
             Call::RollbackCheck(query) => self.deploys().rollback_check(query).await,
             Call::Promote(promote) => self.deploys().promote(promote, by()).await,
+            Call::Certificates => Ok(Reply::json(
+                &certificates::list(&self.hub, &self.shared.certificates).await,
+            )),
+            Call::RenewCertificates(renew) => {
+                self.known(&renew.stack).await?;
+                let lines = certificates::ask(&self.hub, &self.certificate_asks, renew, by()).await?;
+                Ok(Reply::Lines(lines))
+            }
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
@@ -155,6 +165,7 @@ impl Calls {
             Call::Restart(target) | Call::Stop(target) | Call::Start(target) => vec![target.stack.clone()],
             Call::Scale(scale) => vec![scale.service.stack.clone()],
             Call::Decide(decide) => vec![decide.stack.clone()],
+            Call::RenewCertificates(renew) => vec![renew.stack.clone()],
             Call::Rollback(rollback) => vec![rollback.stack.clone()],
             // Whoever has the code of one run in the other has to own both.
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
