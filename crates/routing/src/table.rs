@@ -135,7 +135,7 @@ impl RouteTable {
                         path_prefix: route.path_prefix.clone(),
                         first: first
                             .route
-                            .map_or_else(String::new, |first| answerer(&snapshot.routes[first])),
+                            .map_or_else(Box::default, |first| answerer(&snapshot.routes[first])),
                         second: answerer(route),
                     });
                 }
@@ -176,10 +176,10 @@ impl RouteTable {
 }
 
 /// Names who answers at a route.
-fn answerer(route: &Route) -> String {
+fn answerer(route: &Route) -> Box<str> {
     match &route.service {
-        Some(service) => service.to_string(),
-        None => "the edge itself".to_owned(),
+        Some(service) => service.to_string().into(),
+        None => "the edge itself".into(),
     }
 }
 
