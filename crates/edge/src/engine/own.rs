@@ -180,7 +180,7 @@ impl Rest {
                     _ => return Poll::Ready(Err(())),
                 },
                 Self::File { left, .. } if *left > 0 => {}
-                _ => return Poll::Ready(Ok(())),
+                _ => return Pin::new(client).poll_flush(cx).map_err(|_| ()),
             }
         }
     }
