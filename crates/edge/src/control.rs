@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
+use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
@@ -116,10 +117,13 @@ impl Control {
             .map_err(|source| SnapshotError::Read { source })
             .and_then(|bytes| Snapshot::parse(&bytes))
             .and_then(|snapshot| Live::after(&self.live, snapshot));
-        let live = match live {
+        let mut live = match live {
             Ok(live) => live,
             Err(error) => return self.refused("snapshot", chain(&error), error.hint()),
         };
+        if let Err(error) = live.take_bans(&self.live) {
+            return self.refused("snapshot", chain(&error), error.hint());
+        }
         let (served, generation) = (self.live.snapshot.generation, live.snapshot.generation);
         if generation < served {
             let why = format!("generation {generation} is older than {served}, which is served");
@@ -249,20 +253,12 @@ impl Control {
                 .map(|(code, count)| (code.as_str().to_owned(), count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            paused: shared.pauses.waiting(),
             log_lines_dropped: self.sink.dropped(),
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
+            limits: self.live.limit_stats(),
+            banned: shared.banned.load(Ordering::Relaxed),
+            proxy_headers_bad: shared.proxy_headers_bad.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Returns an error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -33,9 +33,9 @@ pub(super) async fn answer(
     desk: &mut Desk,
     exchange: &mut Exchange,
     upload: &mut Upload,
-    answer: Box<OwnAnswer>,
+    mut answer: Box<OwnAnswer>,
 ) -> After {
-    exchange.answered_by_edge(&answer);
+    exchange.answered_by_edge(&mut answer);
     let things = &mut **desk;
     upload.settle(&mut things.from_client);
     // Who waits to be told to go on may send the body or may not.

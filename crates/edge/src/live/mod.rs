@@ -3,6 +3,9 @@
 //! A replica that is the same in the next snapshot keeps its counters; one with another incarnation or address starts afresh.
 //! Shared by all threads: what is asked for each request is atomic, the record of failures is locked only while there is one.
 
+mod door;
+mod limits;
+mod money;
 mod route;
 
 use std::net::SocketAddr;
@@ -12,15 +15,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tend_base::Mono;
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_routing::{
-    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, RouteTable, Snapshot,
+    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, Match, ReplicaState, RouteTable, Snapshot,
     SnapshotError, Split, Standing, choose,
 };
 
+pub(crate) use door::Door;
+pub(crate) use limits::{Bounded, Rated, RouteLimits};
+pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
 
+use crate::EdgeError;
+use crate::bans::Bans;
 use crate::latency::Latency;
 use crate::limits::Patience;
-use crate::message::{FromEdge, ReplicaStats};
+use crate::message::{FromEdge, LimitStats, ReplicaStats};
 
 /// The failures in the order of their counters.
 pub(crate) const FAILURES: [Failure; 6] = [
@@ -42,6 +50,10 @@ pub(crate) struct Live {
     /// In the order of the snapshot's.
     pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
+    /// One for each listener.
+    doors: Vec<Door>,
+    /// Who is let in nowhere; what [`Snapshot::bans`] names, once [`Live::take_bans`] has read it.
+    pub(crate) bans: Option<Arc<Bans>>,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -261,6 +273,13 @@ impl LiveService {
         }
     }
 
+    /// Says whether any replica gets new requests.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.replicas
+            .iter()
+            .any(|slot| slot.ready && !slot.candidate && !slot.replica.is_emptying())
+    }
+
     /// Returns the replica for the next try, leaving out those already tried; none when no ready replica is left that may answer.
     pub(crate) fn choose(&self, aim: Aim, tried: &[Arc<Replica>], now: Mono) -> Option<&Arc<Replica>> {
         let standing = |index: usize| {
@@ -291,6 +310,8 @@ impl Live {
             table: RouteTable::default(),
             routes: Vec::new(),
             services: Vec::new(),
+            doors: Vec::new(),
+            bans: None,
             leaving: Vec::new(),
         }
     }
@@ -299,11 +320,13 @@ impl Live {
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
-        let routes = snapshot
+        let mut routes: Vec<LiveRoute> = snapshot
             .routes
             .iter()
             .map(|route| LiveRoute::new(route, patience))
             .collect();
+        limits::equip(&mut routes, &snapshot.routes, &before.routes);
+        let doors = Door::all(&snapshot.listeners, &before.doors);
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
@@ -349,6 +372,8 @@ impl Live {
             table,
             routes,
             services,
+            doors,
+            bans: None,
             leaving,
         })
     }
@@ -412,6 +437,52 @@ impl Live {
             .flat_map(|service| service.replicas.iter())
             .filter(|slot| slot.ready)
             .map(|slot| &slot.replica)
+    }
+
+    /// Returns the rules of the listener at an address; none at a service's own loopback address.
+    pub(crate) fn door(&self, listener: SocketAddr) -> Option<&Door> {
+        self.doors.iter().find(|door| door.listener.address == listener)
+    }
+
+    /// Returns the counters of all limits.
+    pub(crate) fn limit_stats(&self) -> Vec<LimitStats> {
+        let doors = self.doors.iter().filter_map(Door::stats);
+        limits::stats(&self.routes).into_iter().chain(doors).collect()
+    }
+
+    /// Reads the bans the snapshot names, or takes them over from `before` where they are the same.
+    ///
+    /// # Errors
+    /// When the file cannot be read; nobody is banned then.
+    pub(crate) fn take_bans(&mut self, before: &Self) -> Result<(), EdgeError> {
+        let Some(file) = &self.snapshot.bans else {
+            return Ok(());
+        };
+        self.bans = match &before.bans {
+            Some(known) if known.path == file.path => Some(known.clone()),
+            _ => Some(Arc::new(Bans::read(&file.path)?)),
+        };
+        Ok(())
+    }
+
+    /// Returns the route of this name and its number.
+    pub(crate) fn route_named(&self, name: &str) -> Option<(usize, &LiveRoute)> {
+        self.routes.iter().enumerate().find(|(_, route)| &*route.name == name)
+    }
+
+    /// Returns what a request to a route finds that came by no connection.
+    pub(crate) fn found(&self, route: usize) -> Match {
+        let service = self.snapshot.routes[route].service.as_ref();
+        Match {
+            route: Some(route),
+            service: service.and_then(|id| self.services.iter().position(|service| service.id == *id)),
+        }
+    }
+
+    /// Says whether the service of a route has a replica that gets new requests.
+    pub(crate) fn has_ready_replica(&self, route: usize) -> bool {
+        let service = self.found(route).service;
+        service.is_some_and(|service| self.services[service].has_ready())
     }
 
     pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {
