@@ -13,6 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::fake_certificates::certificates;
 use crate::folder::Folder;
 
 /// When everything happens.
@@ -209,7 +210,7 @@ impl Handler for Answers {
             Call::Decide(decide) => Reply::json(&Accepted {
                 message: format!("{}: taken", decide.word.as_str()),
             }),
-            Call::Certificates => Reply::json(&certificates(self.scene)),
+            Call::Certificates => Reply::json(&certificates(self.scene == Scene::Empty, AT)),
             Call::RenewCertificates(renew) if renew.host.as_deref() == Some("old.example.com") => Reply::Refused(
                 ApiError::new(
                     Class::NotFound,
@@ -624,59 +625,6 @@ fn release(number: u64, role: ReleaseRole) -> ReleaseSummary {
         revision: "4f2a9c1".to_owned(),
         promoted_from: (number == 12).then(|| "mps-staging/7".to_owned()),
         notes: Vec::new(),
-    }
-}
-
-fn certificates(scene: Scene) -> CertificateList {
-    let certificate = |names: &[&str], state, error: Option<&str>| CertificateStatus {
-        names: names.iter().map(|&name| name.to_owned()).collect(),
-        stack: Some("mps".parse().unwrap()),
-        source: CertificateSource::Acme,
-        state,
-        authority: Some("https://ca.example/dir".to_owned()),
-        files: Vec::new(),
-        issuer: Some("R11".to_owned()),
-        serial: Some("0a".to_owned()),
-        not_before: Some(AT),
-        not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
-        renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
-        failures: error.map_or(0, |_| 3),
-        error: error.map(str::to_owned),
-        hint: None,
-    };
-    if scene == Scene::Empty {
-        return CertificateList {
-            certificates: Vec::new(),
-        };
-    }
-    CertificateList {
-        certificates: vec![
-            CertificateStatus {
-                source: CertificateSource::Files,
-                files: vec!["/etc/ssl/own.pem".into(), "/etc/ssl/own.key".into()],
-                authority: None,
-                issuer: None,
-                not_after: None,
-                renew_at: None,
-                failures: 0,
-                ..certificate(
-                    &[],
-                    CertificateState::Missing,
-                    Some("could not read `/etc/ssl/own.pem`: No such file or directory"),
-                )
-            },
-            certificate(
-                &["api.example.com"],
-                CertificateState::Expiring,
-                Some("the authority at ca.example was not reached"),
-            ),
-            certificate(&["pay.example.com"], CertificateState::Valid, None),
-            CertificateStatus {
-                stack: None,
-                renew_at: None,
-                ..certificate(&["was.example.com"], CertificateState::Expired, None)
-            },
-        ],
     }
 }
 
