@@ -6,6 +6,7 @@ mod conformance;
 mod engine;
 mod fixture;
 mod frames;
+mod hostility;
 mod http;
 mod lifecycle;
 mod limits;
