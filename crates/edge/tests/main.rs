@@ -8,6 +8,7 @@ mod frames;
 mod http;
 mod lifecycle;
 mod limits;
+mod methods;
 mod nginx_limits;
 mod patience;
 mod process;
