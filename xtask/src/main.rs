@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci | tidy | sim | fuzz | vm`.
+//! The project's own commands: `cargo xtask ci | tidy | sim | fuzz | vm | conformance`.
 //!
 //! Owns what a person or CI runs on this repository. Knows nothing of what the product does: it starts cargo and reads
 //! files.
@@ -10,6 +10,7 @@
 )]
 
 mod ci;
+mod conformance;
 mod error;
 mod fuzz;
 mod process;
@@ -28,9 +29,13 @@ usage: cargo xtask <command>
 
   ci [STAGE...]             everything CI runs, or only the stages named (`ci --list` names them)
   tidy [--root DIR]         the rules of the repository that no compiler checks
-  sim [--seed N | --seeds N] [--chapter C]
-                            the simulator; --seed replays one run exactly (default: --seeds 2000)
+  sim [--seed N | [--from N] --seeds N] [--chapter C] [--keep-going]
+                            the simulator; --seed replays one run exactly (default: --seeds 2000); --keep-going
+                            lists every seed that broke a rule
   fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target
+  conformance websocket [CASE...]
+                            a public suite's WebSocket cases at a server, and at the same server behind the edge; from a package
+                            registry, so not part of ci (default: cases 1 to 7; 9 is large messages)
   vm [SCENARIO...] [--debug] [--no-build]
                             what needs a kernel of its own, in a virtual machine (`vm --list` names the claims)";
 
@@ -66,6 +71,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
         ["sim", options @ ..] => sim::run(&root(), options, process::NO_LIMIT),
         ["vm", arguments @ ..] => vm::run(&root(), arguments),
+        ["conformance", "websocket", cases @ ..] => conformance::websocket(&root(), cases),
         ["fuzz"] => fuzz::run(&root()),
         ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
         [first, ..] => Err(Error::Usage {

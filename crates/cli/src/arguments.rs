@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
     Render(commands::render::Render),
+    Import(commands::import::Import),
     Run(commands::run::Run),
     Exec(commands::exec::Exec),
     Plan(commands::plan::Plan),

@@ -19,6 +19,7 @@ pub(crate) mod describe;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod install;
 pub(crate) mod logs;
@@ -67,6 +68,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
+        Command::Import(command) => command.run(context),
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,

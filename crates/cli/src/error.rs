@@ -87,6 +87,22 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file could not be read.
+    #[error("could not read `{path}`", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is no configuration of nginx.
+    #[error("`{path}` is no configuration that nginx would read", path = path.display())]
+    Nginx {
+        /// The file.
+        path: PathBuf,
+        /// Where, and why.
+        source: tend_nginx::ReadError,
+    },
     /// A file could not be written.
     #[error("could not write `{path}`", path = path.display())]
     Write {
@@ -133,11 +149,14 @@ impl Error {
             | Error::NoUnitFolder
             | Error::NoTerminal => Class::Usage,
             Error::NotRoot | Error::Identity { .. } => Class::Denied,
-            Error::Program { source, .. } | Error::Write { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => Class::NotFound,
-                io::ErrorKind::PermissionDenied => Class::Denied,
-                _ => Class::Unavailable,
-            },
+            Error::Nginx { .. } => Class::Config,
+            Error::Program { source, .. } | Error::Read { source, .. } | Error::Write { source, .. } => {
+                match source.kind() {
+                    io::ErrorKind::NotFound => Class::NotFound,
+                    io::ErrorKind::PermissionDenied => Class::Denied,
+                    _ => Class::Unavailable,
+                }
+            }
             Error::Output(_) | Error::CutShort | Error::OwnPath(_) | Error::Begin(_) => Class::Unavailable,
         }
     }
@@ -150,6 +169,7 @@ impl Error {
             Error::CutShort => {
                 "what was begun is finished or undone when the daemon is back: `tend status` tells".to_owned()
             }
+            Error::Nginx { source, .. } => source.hint().to_owned(),
             Error::NoStackFile { .. } => format!(
                 "name the folder or the file, or write one of {}",
                 tend_stackfile::FILE_NAMES.join(", ")
@@ -174,6 +194,7 @@ impl Error {
             | Error::StackFile(_)
             | Error::TwoStacks { .. }
             | Error::Program { .. }
+            | Error::Read { .. }
             | Error::Write { .. }
             | Error::OwnPath(_)
             | Error::NoUnitFolder

@@ -65,10 +65,18 @@ pub(crate) enum ErrorCode {
     AnswerNotKept,
     /// What must be durable before a request is sent cannot be written.
     MoneyUnavailable,
+    /// The route is closed for a while.
+    Maintenance,
+    /// The route was paused for longer than a request waits.
+    PausedTooLong,
+    /// The route is paused, and as many requests wait as may.
+    PausedFull,
+    /// As many callbacks wait for the service as may.
+    SpoolFull,
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -98,6 +106,10 @@ impl ErrorCode {
         Self::KeyInDoubt,
         Self::AnswerNotKept,
         Self::MoneyUnavailable,
+        Self::Maintenance,
+        Self::PausedTooLong,
+        Self::PausedFull,
+        Self::SpoolFull,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -131,6 +143,10 @@ impl ErrorCode {
             Self::KeyInDoubt => "key_in_doubt",
             Self::AnswerNotKept => "answer_not_kept",
             Self::MoneyUnavailable => "money_unavailable",
+            Self::Maintenance => "maintenance",
+            Self::PausedTooLong => "paused_too_long",
+            Self::PausedFull => "paused_full",
+            Self::SpoolFull => "spool_full",
         }
     }
 
@@ -157,7 +173,9 @@ impl ErrorCode {
             Self::KeyMissing | Self::KeyMalformed => 400,
             Self::KeyReused => 422,
             Self::KeyUnderWay | Self::KeyInDoubt | Self::AnswerNotKept => 409,
-            Self::MoneyUnavailable => 503,
+            Self::MoneyUnavailable | Self::Maintenance | Self::PausedTooLong | Self::PausedFull | Self::SpoolFull => {
+                503
+            }
         }
     }
 
@@ -165,7 +183,13 @@ impl ErrorCode {
     fn is_brief(self) -> bool {
         matches!(
             self,
-            Self::NoReadyReplica | Self::NoReadyCandidate | Self::KeyUnderWay | Self::MoneyUnavailable
+            Self::NoReadyReplica
+                | Self::NoReadyCandidate
+                | Self::KeyUnderWay
+                | Self::MoneyUnavailable
+                | Self::PausedTooLong
+                | Self::PausedFull
+                | Self::SpoolFull
         )
     }
 
@@ -219,6 +243,10 @@ impl ErrorCode {
             Self::MoneyUnavailable => {
                 "tend edge: this request was not sent, because its idempotency key could not be written to disk.\n"
             }
+            Self::Maintenance => "tend edge: this service is in maintenance.\n",
+            Self::PausedTooLong => "tend edge: this service is paused, and was for longer than a request waits.\n",
+            Self::PausedFull => "tend edge: this service is paused, and as many requests wait as may.\n",
+            Self::SpoolFull => "tend edge: as many callbacks wait for this service as may.\n",
         }
     }
 }

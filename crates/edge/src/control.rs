@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
+use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
@@ -255,6 +256,7 @@ impl Control {
                 .map(|(code, count)| (code.as_str().to_owned(), count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            paused: shared.pauses.waiting(),
             log_lines_dropped: self.sink.dropped(),
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
             limits: self.live.limit_stats(),
@@ -263,16 +265,4 @@ impl Control {
             proxy_headers_bad: shared.proxy_headers_bad.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Returns an error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -17,7 +17,7 @@ use tend_routing::{
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
-use crate::gate::{self, Admission};
+use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
 use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
@@ -68,17 +68,13 @@ pub(crate) struct Exchange {
     /// What it counts as, at the bounds of its route, until it ends.
     going: Vec<Going>,
     listener: SocketAddr,
-    method: Box<str>,
-    host: Box<str>,
-    target: Box<str>,
-    request_id: String,
+    notes: Notes,
     /// The hash of what its service hashes, where it has it.
     hash_key: Option<u64>,
     /// What its service's circuit gave out for it, until there is an outcome.
     pass: Option<Pass>,
     /// When to come again, in seconds, where the refusal is for want of a replica.
     retry_after: Option<u64>,
-    tried: Vec<Arc<Replica>>,
     tries: u32,
     status: u16,
     error: Option<&'static str>,
@@ -90,6 +86,71 @@ pub(crate) struct Exchange {
     try_began: Option<Mono>,
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
+    /// What becomes of it once its body is there.
+    pub(crate) errand: Option<Box<Errand>>,
+    /// When it began to wait for the end of a pause; zero where it never did.
+    paused: Mono,
+    /// What it began with may be over by now.
+    outdated: bool,
+}
+
+/// What is remembered of a request, in vectors that the next one of the thread uses again.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Method, host, target and request id.
+    text: String,
+    ends: [usize; 3],
+    tried: Vec<Arc<Replica>>,
+}
+
+/// More are not kept for requests to come.
+const NOTES_KEPT_MAX: usize = 256;
+
+impl Notes {
+    fn of(worker: &Worker, asked: &Asked<'_>) -> Self {
+        let mut notes = worker.notes.borrow_mut().pop().unwrap_or_default();
+        let text = &mut notes.text;
+        for (end, part) in notes.ends.iter_mut().zip([asked.method, asked.host, asked.target]) {
+            text.push_str(part);
+            *end = text.len();
+        }
+        match asked.request_id {
+            Some(given) => text.push_str(given),
+            None => {
+                let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
+                let digit = |place: u32| char::from_digit((number >> (place * 4) & 15) as u32, 16).unwrap_or('0');
+                text.extend((0..32).rev().map(digit));
+            }
+        }
+        notes
+    }
+
+    fn method(&self) -> &str {
+        &self.text[..self.ends[0]]
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.ends[0]..self.ends[1]]
+    }
+
+    fn target(&self) -> &str {
+        &self.text[self.ends[1]..self.ends[2]]
+    }
+
+    fn request_id(&self) -> &str {
+        &self.text[self.ends[2]..]
+    }
+
+    /// Gives the vectors back to the thread.
+    fn give_back(mut self, worker: &Worker) {
+        self.text.clear();
+        self.tried.clear();
+        let mut kept = worker.notes.borrow_mut();
+        // A target may be long, and a crowd leaves no room behind.
+        if kept.len() < NOTES_KEPT_MAX && self.text.capacity() <= 1024 {
+            kept.push(self);
+        }
+    }
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -141,17 +202,10 @@ impl Exchange {
             form: Form::wanted(asked.fields),
             going: Vec::new(),
             listener: asked.listener,
-            method: asked.method.into(),
-            host: asked.host.into(),
-            target: asked.target.into(),
-            request_id: asked.request_id.map_or_else(
-                || format!("{:016x}{:016x}", worker.random(), worker.random()),
-                str::to_owned,
-            ),
+            notes: Notes::of(worker, asked),
             hash_key: None,
             pass: None,
             retry_after: None,
-            tried: Vec::new(),
             tries: 0,
             status: 0,
             error: None,
@@ -161,16 +215,57 @@ impl Exchange {
             head: None,
             try_began: None,
             arrived: false,
+            errand: None,
+            paused: Mono(0),
+            outdated: false,
         };
-        if let Some(key) = exchange.service().and_then(LiveService::hashed) {
-            exchange.hash_key = hash_key(key, exchange.client(), asked.fields);
-        }
+        exchange.hash(asked);
         exchange
+    }
+
+    /// Begins to deliver what was taken in before, to the route of this name; none when that is gone.
+    pub(crate) fn delivery(worker: &Rc<Worker>, asked: &Asked<'_>, route: &str) -> Option<Self> {
+        let mut exchange = Self::begin(worker, asked);
+        let (number, _) = exchange.live.route_named(route)?;
+        let found = exchange.live.found(number);
+        exchange.found = Some(found);
+        exchange.aim = exchange.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        exchange.hash(asked);
+        Some(exchange)
+    }
+
+    /// Notes what its service hashes, where it hashes anything.
+    fn hash(&mut self, asked: &Asked<'_>) {
+        let key = self.service().and_then(LiveService::hashed);
+        self.hash_key = key.and_then(|key| hash_key(key, self.client(), asked.fields));
     }
 
     /// Says what becomes of the request; asked again after each [`Admission::Wait`].
     pub(crate) fn admit(&mut self, asked: &Asked<'_>) -> Admission {
+        if std::mem::take(&mut self.outdated) {
+            self.renew(asked);
+        }
         gate::admit(self, asked)
+    }
+
+    /// Goes over to what is served now. Nothing was asked of a replica before.
+    fn renew(&mut self, asked: &Asked<'_>) {
+        self.live = self.worker.live();
+        self.found = self.live.table.find(asked.listener, asked.host, asked.path);
+        self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        self.hash(asked);
+        self.gates_passed = 0;
+    }
+
+    /// Notes that it waits, and that it goes on with what is served then; returns how long it has waited so far.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let now = SystemClock.now().mono;
+        self.outdated = true;
+        if self.paused == Mono(0) {
+            self.paused = now;
+        }
+        now.since(self.paused)
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -181,6 +276,31 @@ impl Exchange {
     /// Returns the thread it is on.
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// Says whether its path is kept out of the log and served during maintenance.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says whether its route is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.route().is_some_and(|route| route.pause.is_some())
+    }
+
+    /// Says whether a replica of its service gets new requests.
+    pub(crate) fn has_ready_replica(&self) -> bool {
+        self.service().is_some_and(LiveService::has_ready)
+    }
+
+    /// Returns where it came in.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Returns the host as the client wrote it.
+    pub(crate) fn host(&self) -> &str {
+        self.notes.host()
     }
 
     /// Says whether any replica may have got some of it.
@@ -194,7 +314,7 @@ impl Exchange {
 
     /// Returns what the request is known by: given by the client, or made here.
     pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
+        self.notes.request_id()
     }
 
     /// Returns when the head of the request had been read.
@@ -250,7 +370,7 @@ impl Exchange {
         message: Option<&str>,
         retry_after_seconds: Option<u64>,
     ) -> OwnAnswer {
-        refusal(code, self.form, message, retry_after_seconds, &self.request_id)
+        refusal(code, self.form, message, retry_after_seconds, self.notes.request_id())
     }
 
     /// Returns what the client speaks, as replicas are told.
@@ -275,7 +395,7 @@ impl Exchange {
 
     /// Says whether the replica could be given the request twice without harm, by method alone.
     pub(crate) fn is_idempotent(&self) -> bool {
-        tend_routing::is_idempotent(&self.method)
+        tend_routing::is_idempotent(self.notes.method())
     }
 
     /// Chooses the replica for the next try and counts the request as in flight on it.
@@ -283,7 +403,7 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when there is none.
     pub(crate) fn next(&mut self) -> Result<Attempt, ErrorCode> {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let random = self.worker.random();
         let service = self.service().ok_or(ErrorCode::NoRoute)?;
         // Whoever looks at a new release on purpose asks all the same, and so does a request that was let through before.
@@ -318,7 +438,7 @@ impl Exchange {
         } else {
             Ticket::default()
         };
-        self.tried.push(replica.clone());
+        self.notes.tried.push(replica.clone());
         self.try_began = Some(now);
         Ok(Attempt {
             replica,
@@ -334,7 +454,7 @@ impl Exchange {
 
     /// Notes the head of the response: the replica has done its part.
     pub(crate) fn answered(&mut self, attempt: &mut Attempt, status: u16) {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
         self.arrived = true;
@@ -373,7 +493,7 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when none does.
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let replica = attempt.replica.clone();
         self.arrived |= failed.bytes_may_have_arrived;
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.
@@ -401,8 +521,8 @@ impl Exchange {
         };
         let stale = failed.reused && failed.why == Failure::Closed;
         let again = match self.route() {
-            Some(route) => may_retry(&self.method, failed_try, &route.retry),
-            None => may_retry(&self.method, failed_try, &Retry::default()),
+            Some(route) => may_retry(self.notes.method(), failed_try, &route.retry),
+            None => may_retry(self.notes.method(), failed_try, &Retry::default()),
         }
         .is_ok();
         // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
@@ -417,7 +537,7 @@ impl Exchange {
         }
         // The replica may well be the only one.
         if stale {
-            self.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
+            self.notes.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
         if self.service().is_some_and(|service| service.has(self.sought(now))) {
             Ok(())
@@ -432,7 +552,7 @@ impl Exchange {
         if !self.is_failure(status) {
             return false;
         }
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let answered = Try {
             bytes_may_have_arrived: true,
             body_taken,
@@ -440,7 +560,7 @@ impl Exchange {
             elapsed: now.since(self.began.mono),
         };
         self.route()
-            .is_some_and(|route| may_retry(&self.method, answered, &route.retry).is_ok())
+            .is_some_and(|route| may_retry(self.notes.method(), answered, &route.retry).is_ok())
             && self.service().is_some_and(|service| service.has(self.sought(now)))
     }
 
@@ -479,7 +599,7 @@ impl Exchange {
     fn sought(&self, now: Mono) -> Sought<'_> {
         Sought {
             aim: self.aim,
-            tried: &self.tried,
+            tried: &self.notes.tried,
             key: self.hash_key,
             now,
         }
@@ -497,7 +617,7 @@ impl Exchange {
         if let Some(seconds) = self.retry_after.take() {
             answer.fields.push(("retry-after".to_owned(), seconds.to_string()));
         }
-        dress(answer, self.form, &self.request_id);
+        dress(answer, self.form, self.notes.request_id());
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;
@@ -556,10 +676,16 @@ impl Drop for Exchange {
         {
             circuit.abandoned(pass);
         }
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.log();
         }
-        let now = SystemClock.now().mono;
+        std::mem::take(&mut self.notes).give_back(&self.worker);
+    }
+}
+
+impl Exchange {
+    fn log(&self) {
+        let now = SystemClock.mono();
         let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
@@ -569,15 +695,15 @@ impl Drop for Exchange {
         };
         self.worker.log(&Record {
             time: self.began.wall,
-            request_id: &self.request_id,
+            request_id: self.notes.request_id(),
             client: &match &self.hops {
                 None => self.peer.to_string(),
                 Some(hops) => hops.client().to_string(),
             },
             listener: &self.listener.to_string(),
-            method: &self.method,
-            host: &self.host,
-            path: &self.target,
+            method: self.notes.method(),
+            host: self.notes.host(),
+            path: self.notes.target(),
             status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -587,7 +713,7 @@ impl Drop for Exchange {
             upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
             stack: service.map(|service| service.id.stack.as_str()),
             service: service.map(|service| &*service.name),
-            replica: self.tried.last().map(|replica| &*replica.name),
+            replica: self.notes.tried.last().map(|replica| &*replica.name),
             tries: self.tries,
             error,
         });

@@ -4,6 +4,7 @@
 //! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival`, hands connections to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; what limits count is in `zone`, who is let in nowhere in `bans`;
 //! `minder` looks after servers beside the requests; `access_log`, `latency`, `answer` and `refusal` are what the names say.
+//! Money: `call` holds requests and answers whole, `vault` keeps them on disk, `replay` delivers callbacks that were kept.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
 //! is queued without a bound. Which replica, whether to repeat and whom to leave out is decided in `tend-routing`.
@@ -27,7 +28,9 @@ mod live;
 mod message;
 mod minder;
 mod refusal;
+mod replay;
 mod role;
+mod vault;
 mod worker;
 mod zone;
 

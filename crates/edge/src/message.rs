@@ -156,6 +156,15 @@ pub enum FromEdge {
         /// Requests and upgraded connections.
         n: u32,
     },
+    /// What became of a request that moves money is not known. Which one stands on disk, where who reads this finds it.
+    MoneyInDoubt,
+    /// Requests that move money are refused: what must be on disk before they are sent cannot be written.
+    MoneyUnavailable {
+        /// The reason, for a person.
+        why: String,
+        /// What to do next.
+        hint: String,
+    },
     /// The edge stops accepting and will exit.
     Draining {
         /// Connections still open.
@@ -185,6 +194,9 @@ pub struct Stats {
     pub requests: u64,
     /// Answers the edge gave by itself, by the code in `X-Tend-Error`.
     pub errors: Vec<(String, u64)>,
+    /// Requests that wait for the end of a pause now.
+    #[serde(default)]
+    pub paused: u64,
     /// Access log lines dropped because the disk was behind or failed.
     pub log_lines_dropped: u64,
     /// The replicas of the snapshot, and those that left it with something in flight.

@@ -71,7 +71,7 @@ pub fn edge_main(config: &EdgeConfig) -> Result<(), EdgeError> {
 async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (sink, log_thread) = LogSink::open(config.state_folder.join("access.log"), config.log_rotation)?;
-    let shared = Arc::new(Shared::new(events.clone()));
+    let shared = Arc::new(Shared::new(events.clone(), config.state_folder.join("money")));
     let threads = config.threads.max(1);
     let (done, mut when_done) = mpsc::channel(threads);
     let workers: Result<Vec<WorkerHandle>, EdgeError> = (0..threads)

@@ -13,14 +13,14 @@ use tend_routing::ReplicaState;
 use crate::fixture::{Client, Edge, Folder, PATIENCE, Plan, Upstream, api, eventually, free_address, respond};
 
 /// Clients that ask without pause until stopped: half keep their connections, half make one for each request.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Load {
-    fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let stop: Arc<AtomicBool> = Arc::default();
         let answered: Arc<AtomicU64> = Arc::default();
         let threads = (0..4)
@@ -47,7 +47,7 @@ impl Load {
     }
 
     /// Waits until so many more requests were answered.
-    fn more(&self, requests: u64) {
+    pub(crate) fn more(&self, requests: u64) {
         let wanted = self.answered.load(Ordering::Relaxed) + requests;
         eventually("answers", || {
             let failed = self.threads.iter().any(|thread| thread.is_finished());
@@ -57,7 +57,7 @@ impl Load {
     }
 
     /// Ends; fails when a request did.
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().unwrap();

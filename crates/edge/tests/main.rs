@@ -3,12 +3,16 @@
 mod balance;
 mod clients;
 mod conformance;
+mod engine;
 mod fixture;
 mod frames;
+mod hostility;
 mod http;
 mod lifecycle;
 mod limits;
+mod maintenance;
 mod methods;
+mod money;
 mod nginx_limits;
 mod patience;
 mod process;

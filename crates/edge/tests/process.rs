@@ -12,7 +12,7 @@ use tend_edge::{ControlClient, FromEdge, HandedSocket, ToEdge};
 use crate::fixture::{Client, Folder, PATIENCE, Plan, Upstream, eventually, free_address, respond};
 
 /// A child that does not outlive its test.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Process {
     }
 }
 
-fn start(folder: &Path, handover_ms: u64) -> Process {
+pub(crate) fn start(folder: &Path, handover_ms: u64) -> Process {
     let child = Command::new(env!("CARGO_BIN_EXE_tend-edge"))
         .arg(folder.join("edge.sock"))
         .arg(folder.join("edge"))
@@ -31,7 +31,7 @@ fn start(folder: &Path, handover_ms: u64) -> Process {
     Process(child)
 }
 
-fn connect(folder: &Path, edge: &Process) -> ControlClient {
+pub(crate) fn connect(folder: &Path, edge: &Process) -> ControlClient {
     let pid = edge.0.id();
     eventually("the control socket of the new edge", || {
         let client = ControlClient::connect(&folder.join("edge.sock")).ok()?;
@@ -49,7 +49,7 @@ fn wait_for(client: &ControlClient, wanted: impl Fn(&FromEdge) -> bool) -> FromE
     }
 }
 
-fn serve(client: &ControlClient, plan: &mut Plan) {
+pub(crate) fn serve(client: &ControlClient, plan: &mut Plan) {
     let snapshot = serde_json::to_value(plan.next()).unwrap();
     client.send(&ToEdge::Snapshot { snapshot }, &[]).unwrap();
     wait_for(client, |message| matches!(message, FromEdge::Serving { .. }));

@@ -101,6 +101,7 @@ impl RequestHead {
         self.aim(head, target)?;
         self.upgrade = self.wanted_protocol();
         self.expects_continue = self.version == Version::Http11
+            && self.fields.has(Kind::Expect)
             && self
                 .fields
                 .iter()

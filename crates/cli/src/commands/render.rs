@@ -1,4 +1,4 @@
-//! `tend render`: pipelines of build servers, made from the stack file; each server has a file of its own.
+//! `tend render`: what other programs are told, made from the stack file; each program has a file of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,9 @@ use crate::stack_file::StackFileArguments;
 
 mod github_actions;
 mod jenkins;
+mod nginx;
 
-/// Print a pipeline of a build server that calls tend
+/// Print what another program is told: a pipeline of a build server, or an nginx.conf
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Render {
@@ -26,6 +27,7 @@ pub(crate) struct Render {
 enum RenderCommand {
     GithubActions(github_actions::GithubActions),
     Jenkins(jenkins::Jenkins),
+    Nginx(nginx::Nginx),
 }
 
 impl Render {
@@ -33,6 +35,7 @@ impl Render {
         match self.command {
             RenderCommand::GithubActions(command) => command.run(context),
             RenderCommand::Jenkins(command) => command.run(context),
+            RenderCommand::Nginx(command) => command.run(context),
         }
     }
 }

@@ -4,7 +4,7 @@ use tend_base::Mono;
 
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::journal::Principal;
-use crate::model::{Release, ReplicaId, ServiceId, Stack, StackName};
+use crate::model::{Quiesce, Release, ReplicaId, ServiceId, Stack, StackName};
 use crate::observed::{Exit, Lived, StartFailure};
 use crate::plan::{ProbeKind, QuiesceTurn};
 
@@ -183,6 +183,8 @@ pub enum Input {
         port: Option<u16>,
         /// The definition it was started from.
         fingerprint: u64,
+        /// How it is emptied before it is stopped, as that definition had it; none also where what was found does not tell.
+        quiesce: Option<Quiesce>,
         /// Its shim is alive too.
         shim_alive: bool,
     },

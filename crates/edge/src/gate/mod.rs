@@ -6,10 +6,14 @@
 mod access;
 mod bans;
 mod in_flight;
+mod maintenance;
 pub(crate) mod money;
+mod pause;
 mod rates;
 
 use std::pin::Pin;
+
+pub(crate) use pause::Pauses;
 
 use crate::answer::OwnAnswer;
 use crate::exchange::{Asked, Exchange};
@@ -29,7 +33,15 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 5] = [bans::ask, access::ask, rates::ask, in_flight::ask, money::ask];
+const GATES: [Gate; 7] = [
+    bans::ask,
+    access::ask,
+    maintenance::ask,
+    pause::ask,
+    rates::ask,
+    in_flight::ask,
+    money::ask,
+];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

@@ -5,6 +5,7 @@
 
 mod door;
 mod limits;
+mod money;
 mod route;
 mod service;
 
@@ -15,10 +16,11 @@ use std::time::Duration;
 
 use tend_base::{Clock, Mono, SystemClock, fnv64};
 use tend_core::model::ReplicaId;
-use tend_routing::{Availability, Failure, Health, RouteTable, Snapshot, SnapshotError};
+use tend_routing::{Availability, Failure, Health, Match, RouteTable, Snapshot, SnapshotError};
 
 pub(crate) use door::Door;
 pub(crate) use limits::{Bounded, Rated, RouteLimits};
+pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
 pub(crate) use service::{LiveService, Sought};
 
@@ -431,6 +433,26 @@ impl Live {
             _ => Some(Arc::new(Bans::read(&file.path)?)),
         };
         Ok(())
+    }
+
+    /// Returns the route of this name and its number.
+    pub(crate) fn route_named(&self, name: &str) -> Option<(usize, &LiveRoute)> {
+        self.routes.iter().enumerate().find(|(_, route)| &*route.name == name)
+    }
+
+    /// Returns what a request to a route finds that came by no connection.
+    pub(crate) fn found(&self, route: usize) -> Match {
+        let service = self.snapshot.routes[route].service.as_ref();
+        Match {
+            route: Some(route),
+            service: service.and_then(|id| self.services.iter().position(|service| service.id == *id)),
+        }
+    }
+
+    /// Says whether the service of a route has a replica that gets new requests.
+    pub(crate) fn has_ready_replica(&self, route: usize) -> bool {
+        let service = self.found(route).service;
+        service.is_some_and(|service| self.services[service].has_ready())
     }
 
     pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {

@@ -1,11 +1,13 @@
 //! The rules of a route, made ready once for each snapshot so that a request only has to look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
-use tend_routing::Route;
+use tend_routing::{Maintenance, Pause, Route};
 
 use super::RouteLimits;
+use super::money::{LiveMoney, name_of};
 use crate::limits::Patience;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
@@ -14,6 +16,12 @@ const BODY_BYTES_MAX: u64 = 10 << 20;
 /// A route in service.
 #[derive(Debug)]
 pub(crate) struct LiveRoute {
+    /// What it is called wherever it has to be known again.
+    pub(crate) name: Arc<str>,
+    pub(crate) maintenance: Option<Maintenance>,
+    pub(crate) pause: Option<Pause>,
+    /// None where the route moves no money.
+    pub(crate) money: Option<Arc<LiveMoney>>,
     pub(crate) policy: RoutePolicy,
     /// What the route says of times over what the edge has.
     pub(crate) patience: Patience,
@@ -52,6 +60,10 @@ impl LiveRoute {
         let mut quiet_paths = route.quiet_paths.clone();
         quiet_paths.extend(policy.health_paths.iter().cloned());
         Self {
+            name: name_of(route).into(),
+            maintenance: route.maintenance.clone(),
+            pause: route.pause,
+            money: LiveMoney::new(route),
             patience: Patience {
                 connect: or(times.connect, patience.connect),
                 answer: or(times.answer, patience.answer),

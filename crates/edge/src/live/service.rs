@@ -121,6 +121,13 @@ impl LiveService {
         }
     }
 
+    /// Says whether any replica gets new requests.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.replicas
+            .iter()
+            .any(|slot| slot.ready && !slot.candidate && !slot.replica.is_emptying())
+    }
+
     /// Returns what is hashed of a request, where anything is.
     pub(crate) fn hashed(&self) -> Option<&HashKey> {
         match &self.balance.method {

@@ -6,7 +6,7 @@
 
 mod corpus;
 mod exchange;
-mod known;
+pub(crate) mod known;
 mod peers;
 mod recorder;
 mod requests;
