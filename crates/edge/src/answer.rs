@@ -39,6 +39,10 @@ pub(crate) enum ErrorCode {
     NoReadyReplica,
     /// The request is for the new release alone, and no replica of it is ready.
     NoReadyCandidate,
+    /// Every replica has as much in flight as it may.
+    ReplicasBusy,
+    /// The service answered with failures, and is not asked for a while.
+    CircuitOpen,
     /// No replica could be connected to.
     ConnectFailed,
     /// The replica ended the connection, or sent something that is not HTTP.
@@ -72,7 +76,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -89,6 +93,8 @@ impl ErrorCode {
         Self::NoRoute,
         Self::NoReadyReplica,
         Self::NoReadyCandidate,
+        Self::ReplicasBusy,
+        Self::CircuitOpen,
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
@@ -124,6 +130,8 @@ impl ErrorCode {
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
             Self::NoReadyCandidate => "no_ready_candidate",
+            Self::ReplicasBusy => "replicas_busy",
+            Self::CircuitOpen => "circuit_open",
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -158,7 +166,7 @@ impl ErrorCode {
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
-            Self::NoReadyReplica | Self::NoReadyCandidate => 503,
+            Self::NoReadyReplica | Self::NoReadyCandidate | Self::ReplicasBusy | Self::CircuitOpen => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
             Self::AnswerTooLarge => 502,
@@ -206,6 +214,10 @@ impl ErrorCode {
             Self::NoReadyCandidate => {
                 "tend edge: no replica of the release being looked at is ready. `tend status` says why.\n"
             }
+            Self::ReplicasBusy => {
+                "tend edge: all replicas of the service have as much to do as they may. Try again later.\n"
+            }
+            Self::CircuitOpen => "tend edge: the service fails, and is given time to recover. Try again later.\n",
             Self::ConnectFailed => {
                 "tend edge: no replica of the service could be connected to. `tend status` says why.\n"
             }

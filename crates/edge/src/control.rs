@@ -21,6 +21,7 @@ use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
+use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// How often it is said again what is counted of split services and draining replicas.
@@ -45,6 +46,7 @@ pub(crate) struct Control {
     pub(crate) drain: Option<oneshot::Sender<Duration>>,
     /// Says the counts again and again.
     pub(crate) saying: Option<AbortHandle>,
+    pub(crate) minder: Minder,
 }
 
 impl Control {
@@ -159,6 +161,7 @@ impl Control {
         // Some of its replicas are told of for the last time.
         before.counted().for_each(|event| self.shared.tell(event));
         self.say_again();
+        self.minder.follow(live.clone());
         let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
         self.listeners.keep_only(&wanted);
         self.listen().await
@@ -257,6 +260,7 @@ impl Control {
             log_lines_dropped: self.sink.dropped(),
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
             limits: self.live.limit_stats(),
+            circuits: self.live.circuit_stats(),
             banned: shared.banned.load(Ordering::Relaxed),
             proxy_headers_bad: shared.proxy_headers_bad.load(Ordering::Relaxed),
         }

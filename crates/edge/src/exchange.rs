@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
-use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Hops, Match, Ticket, Try, Verdict, may_retry};
+use tend_routing::{
+    Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Ticket, Try, Verdict, hash_key, may_retry,
+};
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
-use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
+use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
 use crate::refusal::{Form, dress, refusal};
 use crate::worker::{Shared, Worker};
@@ -67,6 +69,12 @@ pub(crate) struct Exchange {
     going: Vec<Going>,
     listener: SocketAddr,
     notes: Notes,
+    /// The hash of what its service hashes, where it has it.
+    hash_key: Option<u64>,
+    /// What its service's circuit gave out for it, until there is an outcome.
+    pass: Option<Pass>,
+    /// When to come again, in seconds, where the refusal is for want of a replica.
+    retry_after: Option<u64>,
     tries: u32,
     status: u16,
     error: Option<&'static str>,
@@ -180,7 +188,7 @@ impl Exchange {
             None => asked.secure,
             Some(_) => forwarded_scheme(asked.fields).unwrap_or(asked.secure),
         };
-        Self {
+        let mut exchange = Self {
             worker: worker.clone(),
             live,
             found,
@@ -195,6 +203,9 @@ impl Exchange {
             going: Vec::new(),
             listener: asked.listener,
             notes: Notes::of(worker, asked),
+            hash_key: None,
+            pass: None,
+            retry_after: None,
             tries: 0,
             status: 0,
             error: None,
@@ -207,7 +218,9 @@ impl Exchange {
             errand: None,
             paused: Mono(0),
             outdated: false,
-        }
+        };
+        exchange.hash(asked);
+        exchange
     }
 
     /// Begins to deliver what was taken in before, to the route of this name; none when that is gone.
@@ -217,7 +230,14 @@ impl Exchange {
         let found = exchange.live.found(number);
         exchange.found = Some(found);
         exchange.aim = exchange.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        exchange.hash(asked);
         Some(exchange)
+    }
+
+    /// Notes what its service hashes, where it hashes anything.
+    fn hash(&mut self, asked: &Asked<'_>) {
+        let key = self.service().and_then(LiveService::hashed);
+        self.hash_key = key.and_then(|key| hash_key(key, self.client(), asked.fields));
     }
 
     /// Says what becomes of the request; asked again after each [`Admission::Wait`].
@@ -234,6 +254,7 @@ impl Exchange {
         self.found = self.live.table.find(asked.listener, asked.host, asked.path);
         self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
         self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        self.hash(asked);
         self.gates_passed = 0;
     }
 
@@ -382,15 +403,33 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when there is none.
     pub(crate) fn next(&mut self) -> Result<Attempt, ErrorCode> {
-        let service = self.service().ok_or(ErrorCode::NoRoute)?;
         let now = SystemClock.mono();
+        let random = self.worker.random();
+        let service = self.service().ok_or(ErrorCode::NoRoute)?;
+        // Whoever looks at a new release on purpose asks all the same, and so does a request that was let through before.
+        if self.tries == 0
+            && self.is_counted()
+            && let Some(circuit) = &service.circuit
+        {
+            match circuit.ask(now) {
+                Ok(pass) => self.pass = Some(pass),
+                Err(wait) => {
+                    self.retry_after = Some(wait.as_millis().div_ceil(1000) as u64);
+                    return Err(ErrorCode::CircuitOpen);
+                }
+            }
+        }
+        let service = self.service().ok_or(ErrorCode::NoRoute)?;
         let replica = loop {
-            let replica = service.choose(self.aim, &self.notes.tried, now).ok_or(match self.aim {
-                Aim::CandidateOnly => ErrorCode::NoReadyCandidate,
-                _ => ErrorCode::NoReadyReplica,
-            })?;
-            if replica.enter() {
-                break replica.clone();
+            match service.choose(self.sought(now), random) {
+                Some(replica) if replica.enter(service.in_flight_max()) => break replica.clone(),
+                Some(_) => {}
+                None if service.is_full(self.aim) => {
+                    self.retry_after = Some(1);
+                    return Err(ErrorCode::ReplicasBusy);
+                }
+                None if self.aim == Aim::CandidateOnly => return Err(ErrorCode::NoReadyCandidate),
+                None => return Err(ErrorCode::NoReadyReplica),
             }
         };
         self.tries += 1;
@@ -424,18 +463,26 @@ impl Exchange {
         replica.latency.add(took.unwrap_or_default());
         replica.last_status.store(status, Ordering::Relaxed);
         let first = replica.answered.fetch_add(1, Ordering::Relaxed) == 0;
+        let held_against = self.is_failure(status);
+        let failed = held_against || status >= SERVER_ERROR;
         if self.is_counted() {
-            replica.count(status >= SERVER_ERROR);
+            replica.count(failed);
         }
-        if let Some(ticket) = attempt.ticket.take()
-            && replica.is_troubled()
-            && let Some(Verdict::Readmitted) = replica.health(|health| health.succeeded(ticket))
-        {
-            self.worker.shared.tell(FromEdge::Readmitted {
-                replica: replica.id.clone(),
-                incarnation: replica.incarnation,
-            });
+        if let Some(ticket) = attempt.ticket.take() {
+            if held_against {
+                self.hold_against(&attempt.replica, ticket, Failure::Status, now);
+            } else if replica.is_troubled()
+                && let Some(Verdict::Readmitted) = replica.health(|health| health.succeeded(ticket))
+            {
+                replica.comes(now);
+                self.worker.shared.tell(FromEdge::Readmitted {
+                    replica: replica.id.clone(),
+                    incarnation: replica.incarnation,
+                });
+            }
         }
+        self.note_outcome(failed, now);
+        let replica = &attempt.replica;
         if first {
             self.worker.shared.tell(replica.answers());
         }
@@ -449,24 +496,13 @@ impl Exchange {
         let now = SystemClock.mono();
         let replica = attempt.replica.clone();
         self.arrived |= failed.bytes_may_have_arrived;
-        let kind = FAILURES.iter().position(|kind| *kind == failed.why);
-        replica.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.
         if let Some(ticket) = attempt.ticket.take() {
             if failed.reused && failed.why == Failure::Closed {
+                replica.failed_for(failed.why);
                 replica.health(|health| health.abandoned(ticket));
             } else {
-                let policy = self.ejection();
-                let jitter = self.worker.random();
-                let verdict = replica.health(|health| health.failed(ticket, failed.why, &policy, now, jitter));
-                if let Some(Verdict::Ejected { why, lasts }) = verdict {
-                    self.worker.shared.tell(FromEdge::Ejected {
-                        replica: replica.id.clone(),
-                        incarnation: replica.incarnation,
-                        why,
-                        lasts_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
-                    });
-                }
+                self.hold_against(&replica, ticket, failed.why, now);
             }
         }
         drop(attempt);
@@ -478,7 +514,9 @@ impl Exchange {
         };
         let code = match failed.why {
             Failure::ConnectRefused | Failure::ConnectFailed => ErrorCode::ConnectFailed,
-            Failure::Closed | Failure::Malformed => ErrorCode::UpstreamFailed,
+            Failure::Closed | Failure::Malformed | Failure::Status | Failure::Outlier | Failure::Check => {
+                ErrorCode::UpstreamFailed
+            }
             Failure::ConnectTimeout | Failure::HeadTimeout => ErrorCode::UpstreamTimeout,
         };
         let stale = failed.reused && failed.why == Failure::Closed;
@@ -488,8 +526,11 @@ impl Exchange {
         }
         .is_ok();
         // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
-        if self.is_counted() && !(stale && again) {
-            replica.count(true);
+        if !(stale && again) {
+            if self.is_counted() {
+                replica.count(true);
+            }
+            self.note_outcome(true, now);
         }
         if !again {
             return Err(code);
@@ -498,11 +539,69 @@ impl Exchange {
         if stale {
             self.notes.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
-        let service = self.service();
-        if service.is_some_and(|service| service.choose(self.aim, &self.notes.tried, now).is_some()) {
+        if self.service().is_some_and(|service| service.has(self.sought(now))) {
             Ok(())
         } else {
             Err(code)
+        }
+    }
+
+    /// Says whether an answer with this status is not passed on: the route takes it for a failure, the request may be repeated, and there
+    /// is another replica for it. Then the try has failed for [`Failure::Status`].
+    pub(crate) fn asks_another(&self, status: u16, body_taken: bool) -> bool {
+        if !self.is_failure(status) {
+            return false;
+        }
+        let now = SystemClock.mono();
+        let answered = Try {
+            bytes_may_have_arrived: true,
+            body_taken,
+            tries: self.tries,
+            elapsed: now.since(self.began.mono),
+        };
+        self.route()
+            .is_some_and(|route| may_retry(self.notes.method(), answered, &route.retry).is_ok())
+            && self.service().is_some_and(|service| service.has(self.sought(now)))
+    }
+
+    /// Says whether the route takes a status for a failure of the replica.
+    fn is_failure(&self, status: u16) -> bool {
+        self.route().is_some_and(|route| route.retry.statuses.contains(&status))
+    }
+
+    /// Counts a failure and holds it against the replica.
+    fn hold_against(&self, replica: &Replica, ticket: Ticket, why: Failure, now: Mono) {
+        replica.failed_for(why);
+        let policy = self.ejection();
+        let jitter = self.worker.random();
+        let verdict = replica.health(|health| health.failed(ticket, why, &policy, now, jitter));
+        if let Some(Verdict::Ejected { why, lasts }) = verdict {
+            self.worker.shared.tell(FromEdge::Ejected {
+                replica: replica.id.clone(),
+                incarnation: replica.incarnation,
+                why,
+                lasts_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+    }
+
+    /// Tells the service's circuit how a try ended.
+    fn note_outcome(&mut self, failed: bool, now: Mono) {
+        let pass = self.pass.take();
+        if self.is_counted()
+            && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
+        {
+            circuit.note(pass.unwrap_or_default(), failed, now);
+        }
+    }
+
+    /// Says what a try looks for.
+    fn sought(&self, now: Mono) -> Sought<'_> {
+        Sought {
+            aim: self.aim,
+            tried: &self.notes.tried,
+            key: self.hash_key,
+            now,
         }
     }
 
@@ -515,6 +614,9 @@ impl Exchange {
     ///
     /// A standard text is put into the form the client likes.
     pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
+        if let Some(seconds) = self.retry_after.take() {
+            answer.fields.push(("retry-after".to_owned(), seconds.to_string()));
+        }
         dress(answer, self.form, self.notes.request_id());
         self.status = answer.status;
         let Some(code) = answer.code else {
@@ -569,6 +671,11 @@ fn forwarded_scheme(fields: &Fields<'_>) -> Option<bool> {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.shared.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(pass) = self.pass.take()
+            && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
+        {
+            circuit.abandoned(pass);
+        }
         if !self.quiet {
             self.log();
         }

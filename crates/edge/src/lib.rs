@@ -3,7 +3,7 @@
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
 //! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival`, hands connections to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; what limits count is in `zone`, who is let in nowhere in `bans`;
-//! `access_log`, `latency`, `answer` and `refusal` are what the names say.
+//! `minder` looks after servers beside the requests; `access_log`, `latency`, `answer` and `refusal` are what the names say.
 //! Money: `call` holds requests and answers whole, `vault` keeps them on disk, `replay` delivers callbacks that were kept.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
@@ -26,6 +26,7 @@ mod limits;
 mod listeners;
 mod live;
 mod message;
+mod minder;
 mod refusal;
 mod replay;
 mod role;
@@ -38,6 +39,6 @@ pub use control_socket::ControlClient;
 pub use error::EdgeError;
 pub use limits::Patience;
 pub use message::{
-    FromEdge, HandedSocket, LimitKind, LimitStats, PROTOCOL_VERSION, ReplicaStats, Stats, ToEdge, Unbound,
+    CircuitStats, FromEdge, HandedSocket, LimitKind, LimitStats, PROTOCOL_VERSION, ReplicaStats, Stats, ToEdge, Unbound,
 };
 pub use role::{EdgeConfig, edge_main};

@@ -204,12 +204,28 @@ pub struct Stats {
     /// The limits of the snapshot; absent in messages of edges from before there were limits.
     #[serde(default)]
     pub limits: Vec<LimitStats>,
+    /// The circuits of the snapshot's services.
+    #[serde(default)]
+    pub circuits: Vec<CircuitStats>,
     /// Connections and requests of banned addresses that were refused.
     #[serde(default)]
     pub banned: u64,
     /// Connections that did not begin with the PROXY header their listener asks for.
     #[serde(default)]
     pub proxy_headers_bad: u64,
+}
+
+/// The circuit of one service. The counters go on from snapshot to snapshot, while its rules stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitStats {
+    /// Whose.
+    pub service: ServiceId,
+    /// Nothing is asked of it now, but for a trial.
+    pub open: bool,
+    /// So often it opened.
+    pub opened: u64,
+    /// Requests answered with 503 meanwhile.
+    pub refused: u64,
 }
 
 /// What a limit counts.

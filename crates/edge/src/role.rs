@@ -20,6 +20,7 @@ use crate::limits::Patience;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// Events kept for a peer that is behind; the oldest are dropped.
@@ -88,6 +89,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
             let _ = live.take_bans(&Live::nothing(config.patience));
             live
         });
+    let nothing = Arc::new(Live::nothing(config.patience));
     let mut control = Control {
         build: config.build.clone(),
         workers: workers?,
@@ -95,7 +97,8 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
         sink: sink.clone(),
         snapshot_path,
         listeners: Listeners::default(),
-        live: Arc::new(Live::nothing(config.patience)),
+        minder: Minder::new(shared.clone(), nothing.clone()),
+        live: nothing,
         awaiting_sockets: !config.handover_wait.is_zero(),
         drain: Some(drain),
         saying: None,

@@ -11,6 +11,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod maintenance;
+mod methods;
 mod money;
 mod nginx_limits;
 mod patience;

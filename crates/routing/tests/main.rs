@@ -2,10 +2,12 @@
 
 mod balance;
 mod bans;
+mod circuit;
 mod ejection;
 mod hops;
 mod leak;
 mod limit_key;
+mod outlier;
 mod proxy_header;
 mod retries;
 mod routes;

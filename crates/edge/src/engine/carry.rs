@@ -240,6 +240,9 @@ async fn tries(
                     desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 match talk(client, desk, upload, &mut link, &patience).await {
+                    Ok(()) if exchange.asks_another(desk.response.status(), upload.is_taken()) => {
+                        failed(Failure::Status, upload, &link)
+                    }
                     Ok(()) => return Ok((link, attempt)),
                     Err(miss) => miss,
                 }
@@ -331,7 +334,8 @@ fn failed(why: Failure, upload: &Upload, link: &Link) -> Miss {
         why,
         bytes_may_have_arrived: link.written() > 0,
         body_taken: upload.is_taken(),
-        reused: link.is_reused(),
+        // What was answered says something about the replica, on whichever connection.
+        reused: link.is_reused() && why != Failure::Status,
     })
 }
 

@@ -53,14 +53,7 @@ pub(super) async fn answer(
         OwnBody::File { bytes, .. } => *bytes,
     };
     let date = &client.worker.shop.date;
-    head::own(
-        &mut things.to_client.bytes,
-        &answer,
-        exchange,
-        length,
-        connection,
-        date,
-    );
+    head::own(&mut things.to_client.bytes, &answer, exchange, length, connection, date);
     let mut rest = if things.request.method() == "HEAD" {
         Rest::Bytes(Bytes::new())
     } else {
