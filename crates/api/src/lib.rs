@@ -11,6 +11,7 @@ mod call;
 mod class;
 mod client;
 mod deploys;
+mod doors;
 mod endpoint;
 mod error;
 mod lines;
@@ -28,6 +29,7 @@ pub use call::{
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};
+pub use doors::{Door, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};
