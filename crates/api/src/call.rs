@@ -16,6 +16,7 @@ use crate::certificates::{RenewCertificates, RenewCertificatesBody};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
+use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
@@ -46,6 +47,14 @@ pub enum Call {
     Start(Target),
     /// Change the number of replicas.
     Scale(Scale),
+    /// Close routes, let their requests wait, or end either.
+    Door(Door),
+    /// Idempotency keys.
+    Money(MoneyQuery),
+    /// Say what became of a request that is in doubt.
+    Resolve(Resolve),
+    /// Callbacks that wait.
+    Spool,
     /// Run a new release, made from what the file says.
     Deploy(Deploy),
     /// Tell how the deployment under way goes on.
@@ -314,6 +323,10 @@ impl Call {
             Call::Stop(_) => CallName::Stop,
             Call::Start(_) => CallName::Start,
             Call::Scale(_) => CallName::Scale,
+            Call::Door(_) => CallName::Door,
+            Call::Money(_) => CallName::Money,
+            Call::Resolve(_) => CallName::Resolve,
+            Call::Spool => CallName::Spool,
             Call::Deploy(_) => CallName::Deploy,
             Call::FollowDeployment(_) => CallName::FollowDeployment,
             Call::Decide(_) => CallName::Decide,
@@ -339,12 +352,26 @@ impl Call {
         let endpoint = self.name().endpoint();
         let path = |names: &[&str]| endpoint.path_for(names);
         let (address, body) = match self {
-            Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Shutdown => {
+            Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Spool | Call::Shutdown => {
                 (path(&[]), Vec::new())
             }
             Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
                 (path(&[stack.as_str()]), Vec::new())
             }
+            Call::Door(Door { stack, service, change }) => {
+                let body = DoorBody {
+                    service: service.clone(),
+                    change: change.clone(),
+                };
+                (path(&[stack.as_str()]), json(&body))
+            }
+            Call::Money(MoneyQuery { key, all }) => {
+                let address = Address::new(path(&[]))
+                    .with("key", key.as_ref())
+                    .with("all", all.then_some(true));
+                (address.finish(), Vec::new())
+            }
+            Call::Resolve(resolve) => (path(&[]), json(resolve)),
             Call::Deploy(deploy) => (path(&[]), json(deploy)),
             Call::Decide(Decide { stack, word, why }) => {
                 let body = DecideBody {
@@ -458,6 +485,17 @@ impl Call {
                 service: service_id(&names)?,
                 replicas: from_json::<ScaleBody>(body)?.replicas,
             }),
+            CallName::Door => {
+                let DoorBody { service, change } = from_json(body)?;
+                let stack = named(&names, 0)?;
+                Call::Door(Door { stack, service, change })
+            }
+            CallName::Money => Call::Money(MoneyQuery {
+                key: query.get("key")?,
+                all: query.get("all")?.unwrap_or(false),
+            }),
+            CallName::Resolve => Call::Resolve(from_json(body)?),
+            CallName::Spool => Call::Spool,
             CallName::Deploy => Call::Deploy(from_json(body)?),
             CallName::FollowDeployment => Call::FollowDeployment(named(&names, 0)?),
             CallName::Decide => {

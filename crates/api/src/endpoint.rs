@@ -49,6 +49,14 @@ pub enum CallName {
     Certificates,
     /// Get certificates now.
     RenewCertificates,
+    /// Close routes, or let requests wait.
+    Door,
+    /// Idempotency keys.
+    Money,
+    /// End a doubt.
+    Resolve,
+    /// Callbacks that wait.
+    Spool,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -135,7 +143,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 28] = [
+pub const ENDPOINTS: [Endpoint; 32] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -290,6 +298,43 @@ pub const ENDPOINTS: [Endpoint; 28] = [
         Access::Change,
         "Runs in this stack what was built for the running release of another, with this stack's own configuration.",
     ),
+    post(
+        CallName::Door,
+        "/v1/stacks/{stack}/door",
+        Some("Door"),
+        Answer::Json("Accepted"),
+        Access::Change,
+        "Closes the routes of a stack or service for maintenance (`close`, `open`) or lets their requests wait (`pause`, `resume`). \
+         Answered once the edge serves it so.",
+    ),
+    Endpoint {
+        access: Access::Daemon,
+        ..get(
+            CallName::Money,
+            "/v1/money",
+            "key all",
+            Answer::Json("MoneyList"),
+            "Idempotency keys of requests that move money: those in doubt, one by its name, or the latest.",
+        )
+    },
+    post(
+        CallName::Resolve,
+        "/v1/money/resolve",
+        Some("Resolve"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Says what became of a request that is in doubt: the answer it is given from now on, or that it did not happen.",
+    ),
+    Endpoint {
+        access: Access::Daemon,
+        ..get(
+            CallName::Spool,
+            "/v1/money/spool",
+            "",
+            Answer::Json("SpoolReport"),
+            "Callbacks that wait for their service, by route.",
+        )
+    },
     get(
         CallName::Certificates,
         "/v1/certificates",

@@ -487,11 +487,62 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "MoneyList",
+        &MoneyList {
+            keys: vec![
+                MoneyKey {
+                    state: "in doubt".to_owned(),
+                    why: Some("the replica was lost before it had answered".to_owned()),
+                    ..money_key()
+                },
+                MoneyKey {
+                    state: "answered".to_owned(),
+                    status: Some(201),
+                    body: Some("{\"payment\":7}".to_owned()),
+                    expires_at: Some(AT),
+                    replica: Some("mps/api/1".to_owned()),
+                    ..money_key()
+                },
+            ],
+        },
+    );
+    check(
+        "SpoolReport",
+        &SpoolReport {
+            routes: vec![SpoolRoute {
+                route: "mps/api */callbacks".to_owned(),
+                waiting: 12,
+                oldest_at: Some(AT),
+                tries: 2,
+                last: Some("it was answered with 503".to_owned()),
+                refused: 1,
+            }],
+        },
+    );
+    check(
         "ApiError",
         &ApiError::new(Class::NotFound, "there is no stack `mpz`")
             .hint("did you mean `mps`?")
             .detail("stacks: mps, shop"),
     );
+}
+
+fn money_key() -> MoneyKey {
+    MoneyKey {
+        id: "8e03978e40d5".to_owned(),
+        key: "order-7".to_owned(),
+        service: "mps/api".to_owned(),
+        method: "POST".to_owned(),
+        path: "/payments".to_owned(),
+        request_id: "4f2a9c1".to_owned(),
+        state: "begun".to_owned(),
+        begun_at: AT,
+        why: None,
+        status: None,
+        body: None,
+        expires_at: None,
+        replica: None,
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, Decide, DecideWord, Deploy, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
-    PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Rollback, RollbackQuery, RunEnding, RunReport, Scale,
-    Target, Upgrade,
+    Apply, Call, CallName, Decide, DecideWord, Deploy, Door, ENDPOINTS, EnvironmentQuery, EventsQuery, Happened,
+    LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve, Rollback,
+    RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 use tend_base::Wall;
+use tend_core::door::{DoorChange, Maintenance, Pause};
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
 use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackSource};
 use tend_core::observed::Exit;
@@ -118,6 +119,73 @@ fn cases() -> Vec<(&'static str, Call)> {
                 replicas: Replicas::Max,
             }),
         ),
+        (
+            "maintenance-on",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: None,
+                change: DoorChange::Close(Maintenance {
+                    until: Some(Wall(1_795_268_675_123)),
+                    message: Some("We move to new disks.".to_owned()),
+                    allow: vec!["10.0.0.0/8".parse().unwrap()],
+                }),
+            }),
+        ),
+        (
+            "maintenance-off",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: Some("api".parse().unwrap()),
+                change: DoorChange::Open,
+            }),
+        ),
+        (
+            "pause",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: Some("api".parse().unwrap()),
+                change: DoorChange::Pause(Pause {
+                    wait_max_ms: 30_000,
+                    requests_max: 1000,
+                }),
+            }),
+        ),
+        (
+            "resume",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: None,
+                change: DoorChange::Resume,
+            }),
+        ),
+        ("money-in-doubt", Call::Money(MoneyQuery::default())),
+        ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
+        (
+            "money-of-a-key",
+            Call::Money(MoneyQuery {
+                key: Some("order/7&x".to_owned()),
+                all: false,
+            }),
+        ),
+        (
+            "money-happened",
+            Call::Resolve(Resolve {
+                key: "8e03978e40d5".to_owned(),
+                happened: Some(Happened {
+                    status: 201,
+                    content_type: "application/json".to_owned(),
+                    body: "{\"payment\":7}".to_owned(),
+                }),
+            }),
+        ),
+        (
+            "money-did-not-happen",
+            Call::Resolve(Resolve {
+                key: "8e03978e40d5".to_owned(),
+                happened: None,
+            }),
+        ),
+        ("money-spool", Call::Spool),
         (
             "deploy",
             Call::Deploy(Deploy {

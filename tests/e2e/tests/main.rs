@@ -9,6 +9,7 @@ mod deploy_broken;
 mod deploy_kills;
 mod deploy_rig;
 mod kills;
+mod money;
 mod ports;
 mod readme;
 mod rig;

@@ -5,6 +5,7 @@ mod daemon;
 mod description;
 mod environment;
 mod log_line;
+mod money;
 mod plan;
 mod progress;
 mod release;
@@ -15,6 +16,7 @@ pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, Lim
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
+pub use money::{MoneyKey, MoneyList, SpoolReport, SpoolRoute};
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{

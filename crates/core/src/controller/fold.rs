@@ -89,6 +89,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Scale { service, replicas, by } => self.scale(&service, replicas, by, now, reaction),
             Input::Restart { service, slot, by } => self.restart(&service, slot, by, now, reaction),
             Input::Stop { service, stopped, by } => self.stop(&service, stopped, by, now, reaction),
+            Input::Door {
+                stack,
+                service,
+                change,
+                by,
+            } => self.door(&stack, service, &change, by, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,

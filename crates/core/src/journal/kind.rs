@@ -155,6 +155,22 @@ kinds! {
     /// A certificate has expired, and clients refuse it. Data: names, not_after, error of the last try.
     CertificateExpired = "certificate.expired",
 
+    /// Routes were closed; clients see a page. Data: what (until, message, allow), before.
+    MaintenanceBegun = "maintenance.begun",
+    /// Routes were opened again. Data: before.
+    MaintenanceEnded = "maintenance.ended",
+    /// Requests were made to wait. Data: what (wait_max_ms, requests_max), before.
+    PauseBegun = "pause.begun",
+    /// Requests were let go on. Data: before.
+    PauseEnded = "pause.ended",
+
+    /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
+    MoneyInDoubt = "money.in_doubt",
+    /// A person said what became of a request that was in doubt. Data: id, key, happened, status.
+    MoneyResolved = "money.resolved",
+    /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
+    MoneyUnavailable = "money.unavailable",
+
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",
     /// A one-off command ended, as its caller saw it; missing when that was killed. Data: command, purpose, pid of the caller, exit, after_ms.

@@ -6,6 +6,7 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::money;
 use super::hub::Hub;
 use super::readiness::Readiness;
 use super::shared::Shared;
@@ -199,6 +200,8 @@ async fn connected(
     // Both ways here have read its hello.
     let pid = performer.shared.edge_pid().unwrap_or_default();
     tokio::spawn(listen(Arc::clone(performer), link, pid));
+    // What an edge said while no daemon heard it.
+    money::record_doubts(&performer.shared).await;
 }
 
 /// Lets the edge end when no stack is left that could need it: a daemon asked to end should then leave nothing behind.
@@ -344,6 +347,16 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                     data["counted"] = json!({ "requests": requests, "failed": failed });
                 }
                 record(&performer.shared, Kind::EdgeEjected, replica, incarnation, data);
+            }
+            FromEdge::MoneyInDoubt => money::record_doubts(&performer.shared).await,
+            FromEdge::MoneyUnavailable { why, hint } => {
+                let daemon = Principal::Daemon {
+                    pid: std::process::id(),
+                    build: performer.shared.build.clone(),
+                };
+                let data = json!({ "why": why, "hint": hint });
+                let entry = Entry::new(daemon, Kind::MoneyUnavailable).with(data);
+                performer.shared.store.record(vec![entry]);
             }
             FromEdge::Readmitted { replica, incarnation } => {
                 record(&performer.shared, Kind::EdgeReadmitted, replica, incarnation, json!({}));

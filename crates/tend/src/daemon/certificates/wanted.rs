@@ -109,6 +109,7 @@ mod tests {
                 revision: 1,
                 adjustments: Default::default(),
                 removing: false,
+                doors: Default::default(),
             };
             world.stacks.insert(name.parse().unwrap(), wanted);
         }
