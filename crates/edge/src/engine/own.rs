@@ -56,7 +56,7 @@ pub(super) async fn answer(
     head::own(
         &mut things.to_client.bytes,
         &answer,
-        &exchange,
+        exchange,
         length,
         connection,
         date,
