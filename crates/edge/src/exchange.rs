@@ -15,6 +15,7 @@ use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Ver
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
+use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission};
 use crate::limits::Patience;
 use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
@@ -53,6 +54,8 @@ pub(crate) struct Exchange {
     /// Who may answer, on each try.
     aim: Aim,
     quiet: bool,
+    /// What the request says that the shape of its answer depends on.
+    wish: Wish,
     began: Now,
     peer: SocketAddr,
     secure: bool,
@@ -97,9 +100,9 @@ impl Exchange {
     pub(crate) fn begin(worker: &Rc<Worker>, asked: &Asked<'_>) -> Self {
         let live = worker.live();
         let found = live.table.find(asked.listener, asked.host, asked.path);
-        let quiet = found
-            .and_then(|found| live.route(found.route))
-            .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        let route = found.and_then(|found| live.route(found.route));
+        let quiet = route.is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        let wish = route.map_or_else(Wish::default, |route| route.content.wish(asked.fields));
         let service = found.and_then(|found| found.service);
         let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
         Self {
@@ -109,6 +112,7 @@ impl Exchange {
             gates_passed: 0,
             aim,
             quiet,
+            wish,
             began: SystemClock.now(),
             peer: asked.peer,
             secure: asked.secure,
@@ -171,6 +175,23 @@ impl Exchange {
     /// Returns what is done to the head of the response, a replica's or our own.
     pub(crate) fn head_rules(&self) -> Option<Arc<HeadRules>> {
         self.route().map(|route| route.head.clone())
+    }
+
+    /// Returns what the request says that the shape of its answer depends on.
+    pub(crate) fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// Says what is done to a replica's answer; asked once, when its head has come.
+    pub(crate) fn shape(&self, view: &ResponseView<'_>) -> Shape {
+        self.route().map_or_else(Shape::default, |route| {
+            route.content.shape(&self.wish, view, &self.worker.seats)
+        })
+    }
+
+    /// Says whether replicas are not to know what the client can decode.
+    pub(crate) fn hides_codings(&self) -> bool {
+        self.route().is_some_and(|route| route.content.hides_codings)
     }
 
     /// Says whether the replica could be given the request twice without harm, by method alone.
@@ -310,8 +331,11 @@ impl Exchange {
         self.aim != Aim::CandidateOnly
     }
 
-    /// Notes that the edge answers by itself.
-    pub(crate) fn answered_by_edge(&mut self, answer: &OwnAnswer) {
+    /// Notes that the edge answers by itself, and gives the answer the form that the route wants.
+    pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
+        if let Some(route) = self.route() {
+            route.content.dress(&self.wish, answer);
+        }
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
+use crate::encode::Seats;
 use crate::engine::{self, Pool};
 use crate::limits::Patience;
 use crate::live::Live;
@@ -69,6 +70,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
     pub(crate) patience: Patience,
+    /// For the encoders of responses.
+    pub(crate) seats: Seats,
     live: RefCell<Arc<Live>>,
     log: LogBuffer,
     seed: Cell<u64>,
@@ -167,6 +170,7 @@ impl WorkerHandle {
                             shared,
                             pool: Pool::default(),
                             patience,
+                            seats: Seats::default(),
                             live: RefCell::new(Arc::new(Live::nothing(patience))),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),

@@ -1,6 +1,7 @@
 //! The edge as a whole: real sockets, real upstream servers, the real control socket.
 
 mod balance;
+mod content;
 mod fixture;
 mod frames;
 mod http;

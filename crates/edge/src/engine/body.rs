@@ -18,6 +18,7 @@ use super::connection::ConnectionClock;
 use super::headers;
 use super::upstream::Lease;
 use crate::answer::OwnBody;
+use crate::encode::Encoder;
 use crate::exchange::{Attempt, Exchange};
 use crate::limits::BUFFER_BYTES_MAX;
 
@@ -125,7 +126,75 @@ enum Source {
         incoming: Incoming,
         lease: Option<Lease>,
         attempt: Option<Attempt>,
+        coded: Option<Coded>,
     },
+}
+
+/// A replica's body on its way through an encoder.
+struct Coded {
+    encoder: Box<Encoder>,
+    /// The replica had nothing more for one turn of the event loop; at the second, what is held back goes out.
+    paused: bool,
+    stage: Stage,
+}
+
+/// ```text
+/// passing ── the replica's end, or its trailers ──► ending ── the encoder's end was given ──► ended
+/// ```
+enum Stage {
+    Passing,
+    Ending(Option<HeaderMap>),
+    Ended,
+}
+
+impl Coded {
+    fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut out = Vec::new();
+        while out.is_empty() {
+            match &mut self.stage {
+                Stage::Ended => return Poll::Ready(None),
+                Stage::Ending(trailers) => {
+                    let trailers = trailers.take();
+                    self.stage = Stage::Ended;
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                Stage::Passing => {}
+            }
+            match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Pending if !self.encoder.is_dirty() => return Poll::Pending,
+                Poll::Pending if !self.paused => {
+                    // What is on its way may come before the next turn, and is better compressed together.
+                    self.paused = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Pending => self.encoder.flush(&mut out),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.paused = false;
+                    match frame.into_data() {
+                        Ok(data) => self.encoder.push(&data, &mut out),
+                        Err(frame) => self.end(frame.into_trailers().ok(), &mut out),
+                    }
+                }
+                Poll::Ready(None) => self.end(None, &mut out),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))))
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>, out: &mut Vec<u8>) {
+        self.encoder.finish(out);
+        self.stage = Stage::Ending(trailers);
+    }
+
+    fn is_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended | Stage::Ending(None))
+    }
 }
 
 impl ResponseBody {
@@ -155,12 +224,18 @@ impl ResponseBody {
         exchange: Exchange,
         request: RequestBody,
         clock: std::sync::Arc<ConnectionClock>,
+        encoder: Option<Box<Encoder>>,
     ) -> Self {
         Self {
             source: Source::Replica {
                 incoming,
                 lease: Some(lease),
                 attempt: Some(attempt),
+                coded: encoder.map(|encoder| Coded {
+                    encoder,
+                    paused: false,
+                    stage: Stage::Passing,
+                }),
             },
             exchange: Some(exchange),
             request: Some(request),
@@ -199,6 +274,11 @@ impl Body for ResponseBody {
         let mut frame = match &mut this.source {
             Source::Own(full) => ready!(Pin::new(full).poll_frame(cx)).map(|frame| frame.map_err(impossible)),
             Source::File { file, offset, left } => read_piece(file, offset, left).map(|piece| Ok(Frame::data(piece))),
+            Source::Replica {
+                incoming,
+                coded: Some(coded),
+                ..
+            } => ready!(coded.poll_frame(incoming, cx)),
             Source::Replica { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
         };
         if let Some(trailers) = trailers_of(&mut frame) {
@@ -234,6 +314,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(full) => full.is_end_stream(),
             Source::File { left, .. } => *left == 0,
+            Source::Replica { coded: Some(coded), .. } => coded.is_ended(),
             Source::Replica { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -242,6 +323,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(full) => full.size_hint(),
             Source::File { left, .. } => SizeHint::with_exact(*left),
+            Source::Replica { coded: Some(_), .. } => SizeHint::default(),
             Source::Replica { incoming, .. } => incoming.size_hint(),
         }
     }

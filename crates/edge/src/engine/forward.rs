@@ -17,6 +17,7 @@ use super::headers;
 use super::tunnel;
 use super::upstream::{Lease, Miss};
 use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
+use crate::content::{ResponseView, Shape};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
 use crate::gate::Admission;
 use crate::worker::Worker;
@@ -120,7 +121,13 @@ pub(super) async fn forward(
                 let answer = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
                 return Ok(own(&client, exchange, answer, &request_id));
             }
+            let mut shape = shape_of(&exchange, &parts.method, &response);
+            if let Some(answer) = shape.replace.take() {
+                exchange.passed(body.bytes(), 0);
+                return Ok(own(&client, exchange, *answer, &request_id));
+            }
             headers::to_client(response.headers_mut(), &attempt.replica, &request_id, switched);
+            headers::shape(response.headers_mut(), &shape);
             headers::apply(response.headers_mut(), &exchange);
             if client.worker.is_draining() && !switched {
                 let close = HeaderValue::from_static("close");
@@ -134,8 +141,10 @@ pub(super) async fn forward(
                     response.map(|_| ResponseBody::own(OwnBody::Bytes(Bytes::new()), None, client.clock.clone()))
                 );
             }
-            Ok(response
-                .map(|incoming| ResponseBody::replica(incoming, lease, attempt, exchange, body, client.clock.clone())))
+            Ok(response.map(|incoming| {
+                let clock = client.clock.clone();
+                ResponseBody::replica(incoming, lease, attempt, exchange, body, clock, shape.encoder)
+            }))
         }
     }
 }
@@ -180,9 +189,28 @@ fn origin_form(parts: &Parts) -> Uri {
     }
 }
 
+/// Says what is done to a replica's response.
+fn shape_of(exchange: &Exchange, method: &Method, response: &Response<Incoming>) -> Shape {
+    let headers = response.headers();
+    exchange.shape(&ResponseView {
+        status: response.status().as_u16(),
+        head_only: *method == Method::HEAD,
+        // As it is written: an answer to HEAD has one and no body.
+        length: headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok()),
+        fields: &|name, see| headers.get_all(name).iter().any(|value| see(value.as_bytes())),
+    })
+}
+
 /// Returns an answer of the edge.
-fn own(client: &Client, mut exchange: Exchange, answer: OwnAnswer, request_id: &HeaderValue) -> Response<ResponseBody> {
-    exchange.answered_by_edge(&answer);
+fn own(
+    client: &Client,
+    mut exchange: Exchange,
+    mut answer: OwnAnswer,
+    request_id: &HeaderValue,
+) -> Response<ResponseBody> {
+    exchange.answered_by_edge(&mut answer);
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();

@@ -6,6 +6,7 @@ use hyper::{Method, Version};
 use tend_routing::CANDIDATE_HEADER;
 
 use crate::answer::ErrorCode;
+use crate::content::Shape;
 use crate::exchange::Exchange;
 use crate::live::Replica;
 
@@ -179,6 +180,9 @@ pub(super) fn to_upstream(
     let protocol = upgrade.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     remove_hop_by_hop(headers);
     remove_alike(headers, &TRUSTED);
+    if exchange.hides_codings() {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
     let address = value_of(&exchange.client().to_string());
     headers.insert(X_FORWARDED_FOR, address.clone());
     headers.insert(X_REAL_IP, address);
@@ -227,6 +231,19 @@ pub(super) fn apply(headers: &mut HeaderMap, exchange: &Exchange) {
     }
     for (name, value) in rules.set_secure.iter().filter(|_| exchange.is_secure()) {
         set(headers, name, value);
+    }
+}
+
+/// Does to the head of a replica's response what its shape says; a body that passes through an encoder has no length any more.
+pub(super) fn shape(headers: &mut HeaderMap, shape: &Shape) {
+    for name in &shape.remove {
+        headers.remove(*name);
+    }
+    for (name, value) in &shape.set {
+        set(headers, name, value);
+    }
+    if shape.encoder.is_some() {
+        headers.remove(header::CONTENT_LENGTH);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
 use tend_routing::Route;
 
+use crate::content::ContentRules;
 use crate::limits::Patience;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
@@ -21,6 +22,8 @@ pub(crate) struct LiveRoute {
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
     pub(crate) head: Arc<HeadRules>,
+    /// Compression, cross-origin rules, error pages.
+    pub(crate) content: ContentRules,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -64,6 +67,7 @@ impl LiveRoute {
             },
             retry,
             head: Arc::new(HeadRules::new(&policy.headers)),
+            content: ContentRules::new(&policy),
             quiet_paths,
             policy,
         }
