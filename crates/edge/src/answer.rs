@@ -17,6 +17,10 @@ pub(crate) enum ErrorCode {
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
     MethodNotAllowed,
+    /// The route has files, and this is none of them.
+    NoFile,
+    /// The machine could not read a file.
+    FileUnreadable,
     /// No route matches host and path.
     NoRoute,
     /// The service has no replica that is ready.
@@ -32,12 +36,14 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::RequestTimeout,
         Self::Forbidden,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
+        Self::NoFile,
+        Self::FileUnreadable,
         Self::NoRoute,
         Self::NoReadyReplica,
         Self::NoReadyCandidate,
@@ -53,6 +59,8 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::NoFile => "no_file",
+            Self::FileUnreadable => "file_unreadable",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
             Self::NoReadyCandidate => "no_ready_candidate",
@@ -69,7 +77,8 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoRoute => 404,
+            Self::NoFile | Self::NoRoute => 404,
+            Self::FileUnreadable => 500,
             Self::NoReadyReplica | Self::NoReadyCandidate => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
@@ -84,6 +93,10 @@ impl ErrorCode {
             Self::Forbidden => "tend edge: this address is not let in here.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
+            Self::NoFile => "tend edge: there is no such file.\n",
+            Self::FileUnreadable => {
+                "tend edge: the file could not be read. The disk or the limit of open files may say why.\n"
+            }
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
             Self::NoReadyReplica => "tend edge: no replica of the service is ready. `tend status` says why.\n",
             Self::NoReadyCandidate => {
@@ -116,7 +129,6 @@ pub(crate) struct OwnAnswer {
 pub(crate) enum OwnBody {
     Bytes(Bytes),
     /// Part of a file: so many bytes from an offset. What the file lacks by then cuts the response.
-    #[expect(dead_code, reason = "made by the serving of files, which follows")]
     File {
         file: File,
         offset: u64,

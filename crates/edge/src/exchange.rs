@@ -3,6 +3,7 @@
 //! This is what an engine talks to. An engine moves bytes and speaks HTTP; an exchange decides and remembers. No type of an HTTP
 //! library appears here, so that engines can be exchanged.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -180,6 +181,19 @@ impl Exchange {
     /// Returns what the request says that the shape of its answer depends on.
     pub(crate) fn wish(&self) -> &Wish {
         &self.wish
+    }
+
+    /// Says whether a path of the same host and listener has another route.
+    pub(crate) fn leads_elsewhere(&self, asked: &Asked<'_>, path: &str) -> bool {
+        self.live.table.find(asked.listener, asked.host, path) != self.found
+    }
+
+    /// Returns the path and query that the service is asked for.
+    pub(crate) fn target(&self) -> Cow<'_, str> {
+        match self.route() {
+            Some(route) => route.content.target(&self.target),
+            None => Cow::Borrowed(&*self.target),
+        }
     }
 
     /// Says what is done to a replica's answer; asked once, when its head has come.

@@ -2,6 +2,7 @@
 
 mod balance;
 mod content;
+mod files;
 mod fixture;
 mod frames;
 mod http;

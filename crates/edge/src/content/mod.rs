@@ -1,24 +1,30 @@
 //! What the edge does to what passes through it, and what it answers by itself: compression, cross-origin rules, error pages, files.
 //!
 //! Map: [`ContentRules`] is a route's part, made ready once a snapshot; [`Wish`] what a request says that its answer depends on;
-//! [`Shape`] what is done to an answer. `compress` and `negotiate` choose a coding, `cors` and `pages` are what the names say. Knows
+//! [`Shape`] what is done to an answer. `compress` and `negotiate` choose a coding, `cors`, `pages` and `files` are what the names say, `place` is where
+//! requests and clients are sent instead. Knows
 //! no engine: the bytes pass through [`crate::encode`].
 
 mod compress;
 mod cors;
+mod files;
 mod media;
 mod negotiate;
 mod pages;
+mod place;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use tend_core::model::RoutePolicy;
+use tend_core::model::{Redirect, Rewrite, RoutePolicy};
 use tend_routing::Fields;
 
-use crate::answer::{OwnAnswer, OwnBody};
+use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
 use crate::encode::{Encoder, Seats};
 use crate::exchange::Asked;
 use compress::{CompressRules, Wanted};
 use cors::{CorsRules, Origin};
+use files::FileRules;
 use pages::Pages;
 
 /// Fields of a replica's answer that still hold when its body is replaced by an error page.
@@ -32,6 +38,11 @@ pub(crate) struct ContentRules {
     pub(crate) hides_codings: bool,
     cors: Option<CorsRules>,
     pages: Pages,
+    files: Option<FileRules>,
+    redirect: Option<Redirect>,
+    rewrite: Option<Rewrite>,
+    /// The path of the route, which rewriting, redirects and files take away.
+    prefix: Box<str>,
 }
 
 /// What a request says that the shape of its answer depends on; remembered only where the route's rules ask.
@@ -67,12 +78,16 @@ pub(crate) struct Shape {
 
 impl ContentRules {
     /// Makes a route's rules ready. Reads the error pages from the disk.
-    pub(crate) fn new(policy: &RoutePolicy) -> Self {
+    pub(crate) fn new(path_prefix: &str, policy: &RoutePolicy) -> Self {
         Self {
             compress: CompressRules::new(&policy.compress),
             hides_codings: policy.compress.secret_bearing,
             cors: policy.cors.as_ref().map(CorsRules::new),
             pages: Pages::read(&policy.error_pages),
+            files: policy.files.as_ref().map(FileRules::new),
+            redirect: policy.redirect.clone(),
+            rewrite: policy.rewrite.clone(),
+            prefix: path_prefix.into(),
         }
     }
 
@@ -97,6 +112,36 @@ impl ContentRules {
             body: OwnBody::Bytes(Bytes::new()),
             close: false,
         })
+    }
+
+    /// Returns where the client is sent, where the route sends it away.
+    pub(crate) fn redirect(&self, asked: &Asked<'_>) -> Option<OwnAnswer> {
+        let redirect = self.redirect.as_ref()?;
+        let location = place::location(redirect, &self.prefix, asked.host, asked.target);
+        Some(location.map_or_else(
+            || OwnAnswer::refusal(ErrorCode::BadRequest),
+            |location| sent_to(redirect.status, location),
+        ))
+    }
+
+    /// Returns the file that is asked for, or that there is none; nothing where the service is to be asked. `elsewhere` says whether a
+    /// path leads to another route.
+    pub(crate) fn file(&self, asked: &Asked<'_>, elsewhere: impl Fn(&str) -> bool) -> Option<OwnAnswer> {
+        let request = files::Request {
+            method: asked.method,
+            path: asked.path,
+            target: asked.target,
+            fields: asked.fields,
+        };
+        self.files.as_ref()?.answer(&self.prefix, &request, elsewhere)
+    }
+
+    /// Returns the target that the service is asked for in place of the client's.
+    pub(crate) fn target<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        match &self.rewrite {
+            None => Cow::Borrowed(target),
+            Some(rewrite) => place::rewritten(rewrite, &self.prefix, target),
+        }
     }
 
     /// Says what is done to a replica's answer.
@@ -149,6 +194,17 @@ impl ContentRules {
             answer.fields.retain(|(name, _)| name != "vary");
             answer.fields.push(("vary".to_owned(), value));
         }
+    }
+}
+
+/// Returns an answer that sends the client to another place.
+fn sent_to(status: u16, location: String) -> OwnAnswer {
+    OwnAnswer {
+        status,
+        code: None,
+        fields: vec![("location".to_owned(), location)],
+        body: OwnBody::Bytes(Bytes::new()),
+        close: false,
     }
 }
 

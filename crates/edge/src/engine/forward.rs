@@ -86,7 +86,7 @@ pub(super) async fn forward(
         let chunked = HeaderValue::from_static("chunked");
         parts.headers.insert(header::TRANSFER_ENCODING, chunked);
     }
-    let target = origin_form(&parts);
+    let target = origin_form(&parts, &exchange);
     let answered = loop {
         let mut attempt = match exchange.next() {
             Ok(attempt) => attempt,
@@ -179,13 +179,14 @@ async fn attempt_once(
 }
 
 /// Returns the request's target as replicas get it: path and query, or `*`.
-fn origin_form(parts: &Parts) -> Uri {
+fn origin_form(parts: &Parts, exchange: &Exchange) -> Uri {
     if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
         return parts.uri.clone();
     }
+    let target = exchange.target();
     match parts.uri.path_and_query() {
-        Some(target) => Uri::from(target.clone()),
-        None => Uri::from_static("/"),
+        Some(same) if same.as_str() == target => Uri::from(same.clone()),
+        _ => Uri::try_from(&*target).unwrap_or_else(|_| Uri::from_static("/")),
     }
 }
 

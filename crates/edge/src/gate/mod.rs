@@ -5,6 +5,8 @@
 
 mod access;
 mod cors;
+mod files;
+mod redirect;
 
 use std::pin::Pin;
 
@@ -25,7 +27,7 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 2] = [access::ask, cors::ask];
+const GATES: [Gate; 4] = [access::ask, redirect::ask, cors::ask, files::ask];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

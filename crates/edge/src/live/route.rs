@@ -67,7 +67,7 @@ impl LiveRoute {
             },
             retry,
             head: Arc::new(HeadRules::new(&policy.headers)),
-            content: ContentRules::new(&policy),
+            content: ContentRules::new(&route.path_prefix, &policy),
             quiet_paths,
             policy,
         }
