@@ -14,17 +14,25 @@ use tend_base::{Clock, Mono, Now, SystemClock};
 use tend_core::model::Retry;
 use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
 
-use crate::access_log::Record;
+use crate::access_log::{Record, Told};
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission};
 use crate::limits::Patience;
 use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
+use crate::metrics::{Counted, RouteCounters};
+use crate::trace::Trace;
 use crate::worker::Worker;
 
 /// From this status on an answer counts as a failure of the replica.
 const SERVER_ERROR: u16 = 500;
+
+/// The connection changes its protocol, and stays open.
+const SWITCHING: u16 = 101;
+
+/// For the next piece of a response's body where the route does not say: nginx's `proxy_read_timeout`.
+const READ_WAIT: Duration = Duration::from_secs(60);
 
 /// What an engine knows when it has read a request's head.
 pub(crate) struct Asked<'a> {
@@ -57,6 +65,9 @@ pub(crate) struct Exchange {
     quiet: bool,
     /// What the request says that the shape of its answer depends on.
     wish: Wish,
+    trace: Trace,
+    /// What the combined format of the log tells; empty for the other.
+    told: Told,
     began: Now,
     peer: SocketAddr,
     secure: bool,
@@ -108,12 +119,14 @@ impl Exchange {
         let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
         Self {
             worker: worker.clone(),
+            told: Told::of(live.snapshot.access_log.format, asked.fields),
             live,
             found,
             gates_passed: 0,
             aim,
             quiet,
             wish,
+            trace: Trace::of(asked.fields, || worker.random()),
             began: SystemClock.now(),
             peer: asked.peer,
             secure: asked.secure,
@@ -188,6 +201,37 @@ impl Exchange {
         self.live.table.find(asked.listener, asked.host, path) != self.found
     }
 
+    /// Returns the trace that the request belongs to, as replicas are told; its `tracestate` is theirs only if it is the client's.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Returns how long a connection that changed its protocol is kept while nothing passes; for ever when absent.
+    pub(crate) fn upgraded_idle(&self) -> Option<Duration> {
+        self.route()?.policy.timeouts.upgraded_idle
+    }
+
+    /// Returns how long the next piece of a response's body is waited for: of a stream of events, or of any other.
+    #[expect(dead_code, reason = "asked by the engine that keeps this deadline, which follows")]
+    pub(crate) fn read_wait(&self, events: bool) -> Duration {
+        let times = self.route().map(|route| route.policy.timeouts).unwrap_or_default();
+        let read = times.read.unwrap_or(READ_WAIT);
+        if events {
+            times.events_idle.unwrap_or(read)
+        } else {
+            read
+        }
+    }
+
+    /// Returns what its route counts; the own address of a service counts apart, and so does what no route matched.
+    fn counters(&self) -> &RouteCounters {
+        let internal = || self.service()?.internal.as_deref();
+        self.route()
+            .map(|route| &*route.counters)
+            .or_else(internal)
+            .unwrap_or(&self.worker.shared.unrouted)
+    }
+
     /// Returns the path and query that the service is asked for.
     pub(crate) fn target(&self) -> Cow<'_, str> {
         match self.route() {
@@ -257,6 +301,10 @@ impl Exchange {
         self.status = status;
         let replica = &attempt.replica;
         replica.latency.add(took.unwrap_or_default());
+        replica.counters.add(status, took.unwrap_or_default());
+        if status == SWITCHING {
+            self.counters().upgraded.fetch_add(1, Ordering::Relaxed);
+        }
         replica.last_status.store(status, Ordering::Relaxed);
         let first = replica.answered.fetch_add(1, Ordering::Relaxed) == 0;
         if self.is_counted() {
@@ -388,10 +436,14 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let now = SystemClock.now().mono;
+        let upgraded = self.status == SWITCHING;
+        if upgraded {
+            self.counters().upgraded.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.quiet {
             return;
         }
-        let now = SystemClock.now().mono;
         let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
@@ -399,18 +451,40 @@ impl Drop for Exchange {
         } else {
             (self.status, self.error)
         };
-        self.worker.log(&Record {
+        let request = now.since(self.began.mono);
+        self.counters().add(Counted {
+            method: &self.method,
+            status,
+            took: (!upgraded).then_some(request),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        });
+        let log = self.live.snapshot.access_log;
+        let failed = status >= 400 || error.is_some();
+        if !failed && log.sample_permille < 1000 && self.worker.random() % 1000 >= log.sample_permille.into() {
+            return;
+        }
+        let (client, peer) = (self.client(), self.peer.ip().to_canonical());
+        let peer_text = self.peer.to_string();
+        let told_by_a_hop = (client != peer).then(|| client.to_string());
+        let record = Record {
             time: self.began.wall,
             request_id: &self.request_id,
-            client: &self.peer.to_string(),
+            client: told_by_a_hop.as_deref().unwrap_or(&peer_text),
+            peer: told_by_a_hop.as_ref().map(|_| peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: &self.method,
             host: &self.host,
+            scheme: self.scheme(),
             path: &self.target,
+            route: self.route().map(|route| &*route.name),
+            trace_id: self.trace.id(),
+            referer: &self.told.referer,
+            user_agent: &self.told.user_agent,
             status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            request: now.since(self.began.mono),
+            request,
             upstream_connect: self.connect,
             upstream_head: self.head,
             upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
@@ -419,7 +493,8 @@ impl Drop for Exchange {
             replica: self.tried.last().map(|replica| &*replica.name),
             tries: self.tries,
             error,
-        });
+        };
+        self.worker.log(&record, log.format);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
 //! snapshot in service; each `worker` is a thread that accepts (`listeners`) and hands connections to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; `content` and `encode` are what
-//! is done to answers on their way; `access_log`, `latency` and `answer` are what the names say.
+//! is done to answers on their way; `access_log`, `metrics`, `trace`, `latency` and `answer` are what the names say.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
 //! is queued without a bound. Which replica, whether to repeat and whom to leave out is decided in `tend-routing`.
@@ -24,7 +24,9 @@ mod limits;
 mod listeners;
 mod live;
 mod message;
+mod metrics;
 mod role;
+mod trace;
 mod worker;
 
 pub use access_log::LogRotation;

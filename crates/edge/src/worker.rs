@@ -17,6 +17,8 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::EdgeError;
+use tend_core::model::LogFormat;
+
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
 use crate::encode::Seats;
@@ -24,6 +26,7 @@ use crate::engine::{self, Pool};
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::metrics::RouteCounters;
 
 /// Accepting waits so long after the process ran out of descriptors, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) requests: AtomicU64,
+    /// Of requests that no route matched.
+    pub(crate) unrouted: RouteCounters,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
 }
 
@@ -55,6 +60,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            unrouted: RouteCounters::new("none", None),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -102,8 +108,8 @@ impl Worker {
     }
 
     /// Writes a line to the access log.
-    pub(crate) fn log(self: &Rc<Self>, record: &Record<'_>) {
-        if self.log.add(record) {
+    pub(crate) fn log(self: &Rc<Self>, record: &Record<'_>, format: LogFormat) {
+        if self.log.add(record, format) {
             let worker = self.clone();
             tokio::task::spawn_local(async move {
                 tokio::time::sleep(FLUSH_AFTER).await;

@@ -7,6 +7,8 @@ mod fixture;
 mod frames;
 mod http;
 mod lifecycle;
+mod log;
+mod metrics;
 mod patience;
 mod process;
 mod routing;

@@ -17,6 +17,8 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Meant for the next hop only (RFC 9110, 7.6.1), beside what `Connection` names. `Expect` is answered by the edge itself.
@@ -190,6 +192,14 @@ pub(super) fn to_upstream(
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));
     headers.insert(X_REQUEST_ID, request_id.clone());
+    let trace = exchange.trace();
+    headers.insert(
+        TRACEPARENT,
+        HeaderValue::from_bytes(&trace.parent()).expect("digits and dashes"),
+    );
+    if !trace.is_clients {
+        headers.remove(TRACESTATE);
+    }
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -11,10 +11,13 @@
 //! the client what the replica said last: a WebSocket's close frame. A side that resets ends both at once, except that a client is
 //! always left what was sent to it before.
 
+use std::cell::Cell;
 use std::pin::pin;
+use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tend_base::{Clock, Mono, SystemClock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::forward::Client;
@@ -33,6 +36,8 @@ enum End {
     SenderGone,
     /// Whoever should have taken it does not any more.
     TakerGone,
+    /// Neither side said anything for as long as the route waits.
+    Silent,
 }
 
 /// Carries the bytes on a task of its own; in flight on the replica all the while.
@@ -55,40 +60,55 @@ pub(super) fn carry(
         let (mut from_client, to_client) = tokio::io::split(TokioIo::new(theirs));
         let (mut from_replica, to_replica) = tokio::io::split(TokioIo::new(ours));
         let (mut bytes_in, mut bytes_out) = (0, 0);
+        let moved = Cell::new(SystemClock.now().mono);
         let end = {
             let mut up = pin!(async {
-                match pass(&mut from_client, to_replica, &mut bytes_in).await {
+                match pass(&mut from_client, to_replica, &mut bytes_in, &moved).await {
                     // The replica may have said something before it went, which the client is to get.
                     End::TakerGone => discard(&mut from_client).await,
                     end => end,
                 }
             });
-            let mut down = pin!(pass(&mut from_replica, to_client, &mut bytes_out));
-            tokio::select! {
-                end = &mut down => {
-                    if end != End::TakerGone {
-                        // However it ends, the replica has ended before.
-                        let _ = tokio::time::timeout(linger, up).await;
+            let mut down = pin!(pass(&mut from_replica, to_client, &mut bytes_out, &moved));
+            let both = async {
+                tokio::select! {
+                    end = &mut down => {
+                        if end != End::TakerGone {
+                            // However it ends, the replica has ended before.
+                            let _ = tokio::time::timeout(linger, up).await;
+                        }
+                        end
                     }
-                    end
+                    end = &mut up => if end == End::Closed { down.await } else { end },
                 }
-                end = &mut up => if end == End::Closed { down.await } else { end },
+            };
+            tokio::select! {
+                end = both => end,
+                () = silence(&moved, exchange.upgraded_idle()) => End::Silent,
             }
         };
         exchange.passed(bytes_in, bytes_out);
-        if end != End::Closed {
-            exchange.cut("tunnel_cut");
+        match end {
+            End::Closed => {}
+            End::Silent => exchange.cut("tunnel_idle"),
+            End::SenderGone | End::TakerGone => exchange.cut("tunnel_cut"),
         }
     });
 }
 
 /// Passes on what comes until it ends, and then tells the other side so.
-async fn pass(sender: &mut (impl AsyncRead + Unpin), mut taker: impl AsyncWrite + Unpin, bytes: &mut u64) -> End {
+async fn pass(
+    sender: &mut (impl AsyncRead + Unpin),
+    mut taker: impl AsyncWrite + Unpin,
+    bytes: &mut u64,
+    moved: &Cell<Mono>,
+) -> End {
     let mut buffer = vec![0; BUFFER_BYTES];
     let end = loop {
         match sender.read(&mut buffer).await {
             Ok(0) => break End::Closed,
             Ok(read) => {
+                moved.set(SystemClock.now().mono);
                 if taker.write_all(&buffer[..read]).await.is_err() {
                     return End::TakerGone;
                 }
@@ -100,6 +120,20 @@ async fn pass(sender: &mut (impl AsyncRead + Unpin), mut taker: impl AsyncWrite 
     // Whoever has closed already need not be told.
     let _ = taker.shutdown().await;
     end
+}
+
+/// Waits until nothing has come from either side for so long; for ever when there is no such time.
+async fn silence(moved: &Cell<Mono>, idle: Option<Duration>) {
+    let Some(idle) = idle else {
+        return std::future::pending().await;
+    };
+    loop {
+        let quiet = SystemClock.now().mono.since(moved.get());
+        if quiet >= idle {
+            return;
+        }
+        tokio::time::sleep(idle - quiet).await;
+    }
 }
 
 /// Takes what comes until it ends.

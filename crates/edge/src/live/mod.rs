@@ -21,6 +21,7 @@ pub(crate) use route::{HeadRules, LiveRoute};
 use crate::latency::Latency;
 use crate::limits::Patience;
 use crate::message::{FromEdge, ReplicaStats};
+use crate::metrics::{Counters, ReplicaCounters, RouteCounters, Standing as Stands};
 
 /// The failures in the order of their counters.
 pub(crate) const FAILURES: [Failure; 6] = [
@@ -42,6 +43,8 @@ pub(crate) struct Live {
     /// In the order of the snapshot's.
     pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
+    /// Of the routes.
+    pub(crate) counters: Counters,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -52,6 +55,8 @@ pub(crate) struct LiveService {
     /// `mps/api`, as the log writes it.
     pub(crate) name: Box<str>,
     pub(crate) ejection: EjectionPolicy,
+    /// Of requests that come in at its own loopback address.
+    pub(crate) internal: Option<Arc<RouteCounters>>,
     split: Option<Split>,
     /// Goes on from snapshot to snapshot, or each would begin its share anew. Shared by the threads as `rotation` is: each with a
     /// count of its own, the share would be off by as many requests as there are threads.
@@ -89,6 +94,7 @@ pub(crate) struct Replica {
     pub(crate) last_status: AtomicU16,
     pub(crate) failures: [AtomicU64; FAILURES.len()],
     pub(crate) latency: Latency,
+    pub(crate) counters: ReplicaCounters,
     /// False while nothing is held against it, so that the common case takes no lock.
     troubled: AtomicBool,
     health: Mutex<Health>,
@@ -113,6 +119,7 @@ impl Replica {
             last_status: AtomicU16::new(0),
             failures: [const { AtomicU64::new(0) }; FAILURES.len()],
             latency: Latency::new(),
+            counters: ReplicaCounters::new(),
             troubled: AtomicBool::new(false),
             health: Mutex::new(Health::default()),
         }
@@ -232,6 +239,13 @@ impl Replica {
         self.emptying.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn stands(&self, now: Mono) -> Stands {
+        Stands {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            ejected: self.availability(now) != Availability::Serving,
+        }
+    }
+
     pub(crate) fn stats(&self, now: Mono) -> ReplicaStats {
         ReplicaStats {
             replica: self.id.clone(),
@@ -291,6 +305,7 @@ impl Live {
             table: RouteTable::default(),
             routes: Vec::new(),
             services: Vec::new(),
+            counters: Counters::default(),
             leaving: Vec::new(),
         }
     }
@@ -299,10 +314,15 @@ impl Live {
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
+        let mut counters = Counters::default();
         let routes = snapshot
             .routes
             .iter()
-            .map(|route| LiveRoute::new(route, patience))
+            .map(|route| {
+                let name = LiveRoute::name_of(route);
+                let counters = counters.of(&before.counters, &name, route.service.as_ref());
+                LiveRoute::new(route, patience, counters)
+            })
             .collect();
         let services: Vec<LiveService> = snapshot
             .services
@@ -311,6 +331,9 @@ impl Live {
                 id: service.id.clone(),
                 name: service.id.to_string().into(),
                 ejection: EjectionPolicy::from(&service.balance),
+                internal: service
+                    .internal
+                    .map(|_| counters.of(&before.counters, "internal", Some(&service.id))),
                 split: service.split.clone(),
                 draws: AtomicU64::new(before.draws_of(&service.id)),
                 rotation: AtomicU64::new(0),
@@ -349,6 +372,7 @@ impl Live {
             table,
             routes,
             services,
+            counters,
             leaving,
         })
     }

@@ -8,6 +8,7 @@ use tend_routing::Route;
 
 use crate::content::ContentRules;
 use crate::limits::Patience;
+use crate::metrics::RouteCounters;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
 const BODY_BYTES_MAX: u64 = 10 << 20;
@@ -15,6 +16,10 @@ const BODY_BYTES_MAX: u64 = 10 << 20;
 /// A route in service.
 #[derive(Debug)]
 pub(crate) struct LiveRoute {
+    /// Host and path, as the log and the metrics name it; `*` for any host.
+    pub(crate) name: Box<str>,
+    /// Go on from snapshot to snapshot.
+    pub(crate) counters: Arc<RouteCounters>,
     pub(crate) policy: RoutePolicy,
     /// What the route says of times over what the edge has.
     pub(crate) patience: Patience,
@@ -42,7 +47,11 @@ pub(crate) struct HeadRules {
 }
 
 impl LiveRoute {
-    pub(crate) fn new(route: &Route, patience: Patience) -> Self {
+    pub(crate) fn name_of(route: &Route) -> String {
+        format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path_prefix)
+    }
+
+    pub(crate) fn new(route: &Route, patience: Patience, counters: Arc<RouteCounters>) -> Self {
         let policy = route.policy.clone();
         let or = |ours: Option<Duration>, own: Duration| ours.unwrap_or(own);
         let times = policy.timeouts;
@@ -53,6 +62,8 @@ impl LiveRoute {
         let mut quiet_paths = route.quiet_paths.clone();
         quiet_paths.extend(policy.health_paths.iter().cloned());
         Self {
+            name: Self::name_of(route).into(),
+            counters,
             patience: Patience {
                 connect: or(times.connect, patience.connect),
                 answer: or(times.answer, patience.answer),
