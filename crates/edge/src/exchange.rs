@@ -31,9 +31,6 @@ const SERVER_ERROR: u16 = 500;
 /// The connection changes its protocol, and stays open.
 const SWITCHING: u16 = 101;
 
-/// For the next piece of a response's body where the route does not say: nginx's `proxy_read_timeout`.
-const READ_WAIT: Duration = Duration::from_secs(60);
-
 /// What an engine knows when it has read a request's head.
 pub(crate) struct Asked<'a> {
     /// Who connected: a client, or a hop before us.
@@ -209,18 +206,6 @@ impl Exchange {
     /// Returns how long a connection that changed its protocol is kept while nothing passes; for ever when absent.
     pub(crate) fn upgraded_idle(&self) -> Option<Duration> {
         self.route()?.policy.timeouts.upgraded_idle
-    }
-
-    /// Returns how long the next piece of a response's body is waited for: of a stream of events, or of any other.
-    #[expect(dead_code, reason = "asked by the engine that keeps this deadline, which follows")]
-    pub(crate) fn read_wait(&self, events: bool) -> Duration {
-        let times = self.route().map(|route| route.policy.timeouts).unwrap_or_default();
-        let read = times.read.unwrap_or(READ_WAIT);
-        if events {
-            times.events_idle.unwrap_or(read)
-        } else {
-            read
-        }
     }
 
     /// Returns what its route counts; the own address of a service counts apart, and so does what no route matched.
