@@ -1,4 +1,4 @@
-//! The access log: one JSON line for each request, described in `docs/reference/format-access-log.md`.
+//! The access log: one line for each request, JSON or combined, described in `docs/reference/format-access-log.md`.
 //!
 //! Each serving thread fills a buffer of its own and hands it to one writer thread; serving never waits for the disk. When the
 //! writer is behind, whole buffers are dropped and their lines counted. Does not know how a request was served.
@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use tend_base::{Clock, SystemClock, Wall};
+use tend_core::model::LogFormat;
+use tend_routing::Fields;
 
 use crate::EdgeError;
 
@@ -55,11 +58,23 @@ impl Default for LogRotation {
 pub(crate) struct Record<'a> {
     pub(crate) time: Wall,
     pub(crate) request_id: &'a str,
+    /// For whom the request comes: with the port where it is the peer itself.
     pub(crate) client: &'a str,
+    /// Who connected, where that is another.
+    pub(crate) peer: Option<&'a str>,
     pub(crate) listener: &'a str,
     pub(crate) method: &'a str,
+    pub(crate) scheme: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
+    /// Its host and path; none where none matched.
+    pub(crate) route: Option<&'a str>,
+    /// 32 hexadecimal digits.
+    pub(crate) trace_id: &'a str,
+    /// Of the combined format only.
+    pub(crate) referer: &'a [u8],
+    /// As `referer`.
+    pub(crate) user_agent: &'a [u8],
     pub(crate) status: u16,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -75,13 +90,52 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>, format: LogFormat) {
+        match format {
+            LogFormat::Json => self.write_json(out),
+            LogFormat::Combined => self.write_combined(out),
+        }
+    }
+
+    /// Writes the format that Apache calls combined: what tools for logs know best, and less than the other tells.
+    fn write_combined(&self, out: &mut Vec<u8>) {
+        // Without the port, which the format has no place for.
+        let address = match self.client.parse::<SocketAddr>() {
+            Ok(address) => address.ip().to_canonical().to_string(),
+            Err(_) => self.client.to_owned(),
+        };
+        let _ = write!(out, "{address} - - [");
+        common_date(out, &self.time.to_rfc3339());
+        out.extend_from_slice(b"] \"");
+        escaped(out, self.method.as_bytes());
+        out.push(b' ');
+        escaped(out, self.path.as_bytes());
+        let _ = write!(out, " HTTP/1.1\" {} {} \"", self.status, self.bytes_out);
+        escaped(out, if self.referer.is_empty() { b"-" } else { self.referer });
+        out.extend_from_slice(b"\" \"");
+        escaped(
+            out,
+            if self.user_agent.is_empty() {
+                b"-"
+            } else {
+                self.user_agent
+            },
+        );
+        out.extend_from_slice(b"\"\n");
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
         // Writing into a vector cannot fail.
         let _ = write!(out, r#"{{"v":1,"time":"{}""#, self.time);
         text(out, "request_id", self.request_id);
+        text(out, "trace_id", self.trace_id);
         text(out, "client", self.client);
+        if let Some(peer) = self.peer {
+            text(out, "peer", peer);
+        }
         text(out, "listener", self.listener);
         text(out, "method", self.method);
+        text(out, "scheme", self.scheme);
         text(out, "host", self.host);
         text(out, "path", self.path);
         let _ = write!(
@@ -94,6 +148,7 @@ impl Record<'_> {
         millis(out, "upstream_head_ms", self.upstream_head);
         millis(out, "upstream_total_ms", self.upstream_total);
         for (name, value) in [
+            ("route", self.route),
             ("stack", self.stack),
             ("service", self.service),
             ("replica", self.replica),
@@ -104,6 +159,56 @@ impl Record<'_> {
             }
         }
         let _ = writeln!(out, r#","tries":{}}}"#, self.tries);
+    }
+}
+
+/// What a request says of itself that only the combined format tells.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) referer: Box<[u8]>,
+    pub(crate) user_agent: Box<[u8]>,
+}
+
+impl Told {
+    /// Remembers it where it will be written.
+    pub(crate) fn of(format: LogFormat, fields: &Fields<'_>) -> Self {
+        if format == LogFormat::Json {
+            return Self::default();
+        }
+        let first = |name: &str| {
+            let mut found = Box::default();
+            fields(name, &mut |line| {
+                found = line.into();
+                true
+            });
+            found
+        };
+        Self {
+            referer: first("referer"),
+            user_agent: first("user-agent"),
+        }
+    }
+}
+
+/// Writes `21/Nov/2026:10:00:00 +0000` for `2026-11-21T10:00:00.000Z`.
+fn common_date(out: &mut Vec<u8>, rfc3339: &str) {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let month: usize = rfc3339[5..7].parse().unwrap_or(1);
+    let (year, day, time) = (&rfc3339[..4], &rfc3339[8..10], &rfc3339[11..19]);
+    let _ = write!(out, "{day}/{}/{year}:{time} +0000", MONTHS[month - 1]);
+}
+
+/// Writes what a client sent as nginx does: quotes, backslashes, controls and what is not ASCII as `\xHH`.
+fn escaped(out: &mut Vec<u8>, value: &[u8]) {
+    for byte in value {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+                let _ = write!(out, "\\x{byte:02X}");
+            }
+            _ => out.push(*byte),
+        }
     }
 }
 
@@ -196,9 +301,9 @@ impl LogBuffer {
     }
 
     /// Adds a line; true when it is the first of a buffer, so that a flush has to be scheduled.
-    pub(crate) fn add(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn add(&self, record: &Record<'_>, format: LogFormat) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        record.write(&mut waiting.1);
+        record.write(&mut waiting.1, format);
         waiting.0 += 1;
         if waiting.1.len() >= BUFFER_BYTES {
             drop(waiting);
@@ -311,13 +416,39 @@ mod tests {
             request: Duration::from_micros(12_345),
             ..Record::default()
         }
-        .write(&mut out);
+        .write(&mut out, LogFormat::Json);
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(line["path"], "/a\"b\\c\n{\u{7f}支付}");
         assert_eq!(line["host"], "x\r\ny");
         assert_eq!(line["request_ms"], 12.345);
         assert!(line.get("upstream_head_ms").is_none());
+    }
+
+    #[test]
+    fn the_combined_format_is_what_tools_read() {
+        let mut out = Vec::new();
+        let mut record = Record {
+            time: Wall(1_795_255_200_123),
+            client: "[::ffff:192.0.2.7]:4711",
+            method: "GET",
+            path: "/a?b=\"c\\\u{e4}",
+            status: 200,
+            bytes_out: 12,
+            referer: b"https://shop.test/\n",
+            ..Record::default()
+        };
+        record.write(&mut out, LogFormat::Combined);
+        record.client = "2001:db8::1";
+        record.user_agent = b"curl/8";
+        record.write(&mut out, LogFormat::Combined);
+        let wanted = concat!(
+            r#"192.0.2.7 - - [21/Nov/2026:10:00:00 +0000] "GET /a?b=\x22c\x5C\xC3\xA4 HTTP/1.1" 200 12 "https://shop.test/\x0A" "-""#,
+            "\n",
+            r#"2001:db8::1 - - [21/Nov/2026:10:00:00 +0000] "GET /a?b=\x22c\x5C\xC3\xA4 HTTP/1.1" 200 12 "https://shop.test/\x0A" "curl/8""#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
     }
 
     #[test]
@@ -332,7 +463,7 @@ mod tests {
         let mut writer = Writer::open(path, rotation).unwrap();
         for _ in 0..100 {
             let mut line = Vec::new();
-            Record::default().write(&mut line);
+            Record::default().write(&mut line, LogFormat::Json);
             writer.make_room(line.len() as u64).unwrap();
             writer.file.write_all(&line).unwrap();
         }

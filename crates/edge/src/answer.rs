@@ -33,6 +33,10 @@ pub(crate) enum ErrorCode {
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
     MethodNotAllowed,
+    /// The route has files, and this is none of them.
+    NoFile,
+    /// The machine could not read a file.
+    FileUnreadable,
     /// No route matches host and path.
     NoRoute,
     /// The service has no replica that is ready.
@@ -76,7 +80,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -90,6 +94,8 @@ impl ErrorCode {
         Self::RouteBusy,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
+        Self::NoFile,
+        Self::FileUnreadable,
         Self::NoRoute,
         Self::NoReadyReplica,
         Self::NoReadyCandidate,
@@ -127,6 +133,8 @@ impl ErrorCode {
             Self::RouteBusy => "route_busy",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::NoFile => "no_file",
+            Self::FileUnreadable => "file_unreadable",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
             Self::NoReadyCandidate => "no_ready_candidate",
@@ -165,7 +173,8 @@ impl ErrorCode {
             Self::RouteBusy => 503,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoRoute => 404,
+            Self::NoFile | Self::NoRoute => 404,
+            Self::FileUnreadable => 500,
             Self::NoReadyReplica | Self::NoReadyCandidate | Self::ReplicasBusy | Self::CircuitOpen => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
@@ -209,6 +218,10 @@ impl ErrorCode {
             Self::RouteBusy => "tend edge: as much is going on here as may at once. Try again later.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
+            Self::NoFile => "tend edge: there is no such file.\n",
+            Self::FileUnreadable => {
+                "tend edge: the file could not be read. The disk or the limit of open files may say why.\n"
+            }
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
             Self::NoReadyReplica => "tend edge: no replica of the service is ready. `tend status` says why.\n",
             Self::NoReadyCandidate => {
@@ -269,7 +282,6 @@ pub(crate) struct OwnAnswer {
 pub(crate) enum OwnBody {
     Bytes(Bytes),
     /// Part of a file: so many bytes from an offset. What the file lacks by then cuts the response.
-    #[expect(dead_code, reason = "made by the serving of files, which follows")]
     File {
         file: File,
         offset: u64,

@@ -21,6 +21,7 @@ use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
+use crate::metrics::Scrape;
 use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
 
@@ -77,6 +78,7 @@ impl Control {
             ToEdge::Snapshot { snapshot } => self.take_snapshot(&snapshot).await,
             ToEdge::GiveListeners => self.give_listeners(),
             ToEdge::Stats => vec![(FromEdge::Stats(self.stats()), Vec::new())],
+            ToEdge::Metrics => vec![(FromEdge::Metrics { text: self.metrics() }, Vec::new())],
             ToEdge::DrainAndExit { deadline_ms } => {
                 if let Some(drain) = self.drain.take() {
                     let _ = drain.send(Duration::from_millis(deadline_ms));
@@ -242,6 +244,32 @@ impl Control {
         replies
     }
 
+    fn refusals(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        let counts = self.shared.errors.iter().map(|count| count.load(Ordering::Relaxed));
+        ErrorCode::ALL.into_iter().zip(counts)
+    }
+
+    fn metrics(&self) -> String {
+        let now = SystemClock.now().mono;
+        let shared = &self.shared;
+        Scrape {
+            routes: &self.live.counters,
+            unrouted: &shared.unrouted,
+            replicas: self
+                .live
+                .replicas()
+                .map(|replica| (&**replica, replica.stands(now)))
+                .collect(),
+            errors: self.refusals().collect(),
+            generation: self.live.snapshot.generation,
+            connections: shared.connections.load(Ordering::Relaxed),
+            accepted: shared.accepted.load(Ordering::Relaxed),
+            requests: shared.requests.load(Ordering::Relaxed),
+            log_lines_dropped: self.sink.dropped(),
+        }
+        .text()
+    }
+
     fn stats(&self) -> Stats {
         let now = SystemClock.now().mono;
         let shared = &self.shared;
@@ -250,11 +278,10 @@ impl Control {
             connections: shared.connections.load(Ordering::Relaxed),
             accepted: shared.accepted.load(Ordering::Relaxed),
             requests: shared.requests.load(Ordering::Relaxed),
-            errors: ErrorCode::ALL
-                .iter()
-                .zip(&shared.errors)
-                .map(|(code, count)| (code.as_str().to_owned(), count.load(Ordering::Relaxed)))
+            errors: self
+                .refusals()
                 .filter(|(_, count)| *count > 0)
+                .map(|(code, count)| (code.as_str().to_owned(), count))
                 .collect(),
             paused: shared.pauses.waiting(),
             log_lines_dropped: self.sink.dropped(),

@@ -3,6 +3,7 @@
 //! This is what an engine talks to. An engine moves bytes and speaks HTTP; an exchange decides and remembers. No type of an HTTP
 //! library appears here, so that engines can be exchanged.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,18 +16,24 @@ use tend_routing::{
     Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Ticket, Try, Verdict, hash_key, may_retry,
 };
 
-use crate::access_log::Record;
+use crate::access_log::{Record, Told};
 use crate::answer::{ErrorCode, OwnAnswer};
+use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
 use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
+use crate::metrics::{Counted, RouteCounters};
 use crate::refusal::{Form, dress, refusal};
+use crate::trace::Trace;
 use crate::worker::{Shared, Worker};
 use crate::zone::Going;
 
 /// From this status on an answer counts as a failure of the replica.
 const SERVER_ERROR: u16 = 500;
+
+/// The connection changes its protocol, and stays open.
+const SWITCHING: u16 = 101;
 
 /// What an engine knows when it has read a request's head.
 pub(crate) struct Asked<'a> {
@@ -58,6 +65,11 @@ pub(crate) struct Exchange {
     /// Who may answer, on each try.
     aim: Aim,
     quiet: bool,
+    /// What the request says that the shape of its answer depends on.
+    wish: Wish,
+    trace: Trace,
+    /// What the combined format of the log tells; empty for the other.
+    told: Told,
     began: Now,
     peer: SocketAddr,
     /// The way the request came, where hops before us said so and may.
@@ -177,9 +189,9 @@ impl Exchange {
     pub(crate) fn begin(worker: &Rc<Worker>, asked: &Asked<'_>) -> Self {
         let live = worker.live();
         let found = live.table.find(asked.listener, asked.host, asked.path);
-        let quiet = found
-            .and_then(|found| live.route(found.route))
-            .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        let route = found.and_then(|found| live.route(found.route));
+        let quiet = route.is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        let wish = route.map_or_else(Wish::default, |route| route.content.wish(asked.fields));
         let service = found.and_then(|found| found.service);
         let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
         let door = live.door(asked.listener).filter(|door| door.trusts(asked.peer.ip()));
@@ -190,11 +202,14 @@ impl Exchange {
         };
         let mut exchange = Self {
             worker: worker.clone(),
+            told: Told::of(live.snapshot.access_log.format, asked.fields),
             live,
             found,
             gates_passed: 0,
             aim,
             quiet,
+            wish,
+            trace: Trace::of(asked.fields, || worker.random()),
             began: SystemClock.now(),
             peer: asked.peer,
             hops,
@@ -393,6 +408,55 @@ impl Exchange {
         self.route().map_or(u64::MAX, |route| route.body_bytes_max)
     }
 
+    /// Returns what the request says that the shape of its answer depends on.
+    pub(crate) fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// Says whether a path of the same host and listener has another route.
+    pub(crate) fn leads_elsewhere(&self, asked: &Asked<'_>, path: &str) -> bool {
+        self.live.table.find(asked.listener, asked.host, path) != self.found
+    }
+
+    /// Returns the trace that the request belongs to, as replicas are told; its `tracestate` is theirs only if it is the client's.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Returns how long a connection that changed its protocol is kept while nothing passes; for ever when absent.
+    pub(crate) fn upgraded_idle(&self) -> Option<Duration> {
+        self.route()?.policy.timeouts.upgraded_idle
+    }
+
+    /// Returns what its route counts; the own address of a service counts apart, and so does what no route matched.
+    fn counters(&self) -> &RouteCounters {
+        let internal = || self.service()?.internal.as_deref();
+        self.route()
+            .map(|route| &*route.counters)
+            .or_else(internal)
+            .unwrap_or(&self.worker.shared.unrouted)
+    }
+
+    /// Returns the path and query that the service is asked for.
+    pub(crate) fn target(&self) -> Cow<'_, str> {
+        match self.route() {
+            Some(route) => route.content.target(self.notes.target()),
+            None => Cow::Borrowed(self.notes.target()),
+        }
+    }
+
+    /// Says what is done to a replica's answer; asked once, when its head has come.
+    pub(crate) fn shape(&self, view: &ResponseView<'_>) -> Shape {
+        self.route().map_or_else(Shape::default, |route| {
+            route.content.shape(&self.wish, view, &self.worker.seats)
+        })
+    }
+
+    /// Says whether replicas are not to know what the client can decode.
+    pub(crate) fn hides_codings(&self) -> bool {
+        self.route().is_some_and(|route| route.content.hides_codings)
+    }
+
     /// Says whether the replica could be given the request twice without harm, by method alone.
     pub(crate) fn is_idempotent(&self) -> bool {
         tend_routing::is_idempotent(self.notes.method())
@@ -461,6 +525,10 @@ impl Exchange {
         self.status = status;
         let replica = &attempt.replica;
         replica.latency.add(took.unwrap_or_default());
+        replica.counters.add(status, took.unwrap_or_default());
+        if status == SWITCHING {
+            self.counters().upgraded.fetch_add(1, Ordering::Relaxed);
+        }
         replica.last_status.store(status, Ordering::Relaxed);
         let first = replica.answered.fetch_add(1, Ordering::Relaxed) == 0;
         let held_against = self.is_failure(status);
@@ -618,6 +686,9 @@ impl Exchange {
             answer.fields.push(("retry-after".to_owned(), seconds.to_string()));
         }
         dress(answer, self.form, self.notes.request_id());
+        if let Some(route) = self.live.route(self.found.and_then(|found| found.route)) {
+            route.content.dress(&self.wish, answer);
+        }
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;
@@ -676,6 +747,9 @@ impl Drop for Exchange {
         {
             circuit.abandoned(pass);
         }
+        if self.status == SWITCHING {
+            self.counters().upgraded.fetch_sub(1, Ordering::Relaxed);
+        }
         if !self.quiet {
             self.log();
         }
@@ -686,6 +760,7 @@ impl Drop for Exchange {
 impl Exchange {
     fn log(&self) {
         let now = SystemClock.mono();
+        let upgraded = self.status == SWITCHING;
         let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
@@ -693,21 +768,40 @@ impl Exchange {
         } else {
             (self.status, self.error)
         };
-        self.worker.log(&Record {
+        let request = now.since(self.began.mono);
+        self.counters().add(Counted {
+            method: self.notes.method(),
+            status,
+            took: (!upgraded).then_some(request),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        });
+        let log = self.live.snapshot.access_log;
+        let failed = status >= 400 || error.is_some();
+        if !failed && log.sample_permille < 1000 && self.worker.random() % 1000 >= log.sample_permille.into() {
+            return;
+        }
+        let (client, peer) = (self.client(), self.peer.ip().to_canonical());
+        let peer_text = self.peer.to_string();
+        let told_by_a_hop = (client != peer).then(|| client.to_string());
+        let record = Record {
             time: self.began.wall,
             request_id: self.notes.request_id(),
-            client: &match &self.hops {
-                None => self.peer.to_string(),
-                Some(hops) => hops.client().to_string(),
-            },
+            client: told_by_a_hop.as_deref().unwrap_or(&peer_text),
+            peer: told_by_a_hop.as_ref().map(|_| peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: self.notes.method(),
             host: self.notes.host(),
+            scheme: self.scheme(),
             path: self.notes.target(),
+            route: self.route().map(|route| &*route.label),
+            trace_id: self.trace.id(),
+            referer: &self.told.referer,
+            user_agent: &self.told.user_agent,
             status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            request: now.since(self.began.mono),
+            request,
             upstream_connect: self.connect,
             upstream_head: self.head,
             upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
@@ -716,7 +810,8 @@ impl Exchange {
             replica: self.notes.tried.last().map(|replica| &*replica.name),
             tries: self.tries,
             error,
-        });
+        };
+        self.worker.log(&record, log.format);
     }
 }
 

@@ -3,7 +3,8 @@
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
 //! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival`, hands connections to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; what limits count is in `zone`, who is let in nowhere in `bans`;
-//! `minder` looks after servers beside the requests; `access_log`, `latency`, `answer` and `refusal` are what the names say.
+//! `minder` looks after servers beside the requests; `content` and `encode` are what is done to answers on their way;
+//! `access_log`, `metrics`, `trace`, `latency`, `answer` and `refusal` are what the names say.
 //! Money: `call` holds requests and answers whole, `vault` keeps them on disk, `replay` delivers callbacks that were kept.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
@@ -14,8 +15,10 @@ mod answer;
 mod arrival;
 mod bans;
 mod call;
+mod content;
 mod control;
 mod control_socket;
+mod encode;
 mod engine;
 mod error;
 mod exchange;
@@ -26,10 +29,12 @@ mod limits;
 mod listeners;
 mod live;
 mod message;
+mod metrics;
 mod minder;
 mod refusal;
 mod replay;
 mod role;
+mod trace;
 mod vault;
 mod worker;
 mod zone;

@@ -42,6 +42,8 @@ pub enum ToEdge {
     GiveListeners,
     /// Answered by [`FromEdge::Stats`].
     Stats,
+    /// Answered by [`FromEdge::Metrics`].
+    Metrics,
     /// Stop accepting, finish what is in flight, exit.
     DrainAndExit {
         /// Exit after this even if something is still in flight, in milliseconds.
@@ -105,6 +107,11 @@ pub enum FromEdge {
     },
     /// The counters.
     Stats(Stats),
+    /// The metrics, as Prometheus reads them (text form 0.0.4).
+    Metrics {
+        /// The page.
+        text: String,
+    },
     /// A replica answers, and what was counted of it. Sent when the first answer of its life was passed on to a client, and while its
     /// service is split about once a second, whether anything changed or not: what is lost is said again.
     ///

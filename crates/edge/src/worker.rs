@@ -18,15 +18,19 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::EdgeError;
+use tend_core::model::LogFormat;
+
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
 use crate::arrival;
+use crate::encode::Seats;
 use crate::engine::Shop;
 use crate::exchange::Notes;
 use crate::gate::Pauses;
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::metrics::RouteCounters;
 use crate::replay;
 use crate::vault::Vault;
 use crate::zone::Going;
@@ -55,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) banned: AtomicU64,
     /// Connections without the PROXY header they should begin with.
     pub(crate) proxy_headers_bad: AtomicU64,
+    /// Of requests that no route matched.
+    pub(crate) unrouted: RouteCounters,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
     /// Asked only by requests on routes that move money.
     pub(crate) vault: Vault,
@@ -74,6 +80,7 @@ impl Shared {
             requests: AtomicU64::new(0),
             banned: AtomicU64::new(0),
             proxy_headers_bad: AtomicU64::new(0),
+            unrouted: RouteCounters::new("none", None),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -90,6 +97,8 @@ pub(crate) struct Worker {
     /// What the engine keeps between requests.
     pub(crate) shop: Shop,
     pub(crate) patience: Patience,
+    /// For the encoders of responses.
+    pub(crate) seats: Seats,
     live: RefCell<Arc<Live>>,
     /// Vectors for the requests to come.
     pub(crate) notes: RefCell<Vec<Notes>>,
@@ -122,8 +131,8 @@ impl Worker {
     }
 
     /// Writes a line to the access log.
-    pub(crate) fn log(self: &Rc<Self>, record: &Record<'_>) {
-        if self.log.add(record) {
+    pub(crate) fn log(self: &Rc<Self>, record: &Record<'_>, format: LogFormat) {
+        if self.log.add(record, format) {
             let worker = self.clone();
             tokio::task::spawn_local(async move {
                 tokio::time::sleep(FLUSH_AFTER).await;
@@ -190,6 +199,7 @@ impl WorkerHandle {
                             shared,
                             shop: Shop::new(&patience),
                             patience,
+                            seats: Seats::default(),
                             live: RefCell::new(Arc::new(Live::nothing(patience))),
                             notes: RefCell::default(),
                             log: LogBuffer::new(sink),

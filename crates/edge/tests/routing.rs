@@ -53,10 +53,6 @@ fn a_replica_learns_who_asked_and_the_client_who_answered() {
         ("x-real-ip", Some("127.0.0.1")),
         ("x-forwarded-proto", Some("http")),
         ("x-forwarded-host", Some("shop.test")),
-        (
-            "traceparent",
-            Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
-        ),
         ("x_real_ip", None),
         ("forwarded", None),
         ("x-secret", None),

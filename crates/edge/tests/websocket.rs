@@ -311,3 +311,24 @@ fn a_client_that_has_said_all_still_gets_its_answer() {
     assert_eq!(rest(&mut client), b"question");
     thread.join().unwrap();
 }
+
+#[test]
+fn a_connection_on_which_nothing_passes_is_ended_when_the_route_says_so() {
+    let upstream = echo("a");
+    let (mut edge, listen, mut plan) = api_on(Edge::start(), &[upstream.address]);
+    let idle = Duration::from_millis(400);
+    plan.snapshot.routes[0].policy.timeouts.upgraded_idle = Some(idle);
+    edge.serve(&plan.next());
+    let mut client = open(listen);
+    let began = std::time::Instant::now();
+    // What passes in either direction begins the wait anew, so this one outlives it.
+    while began.elapsed() < 2 * idle {
+        say(&mut client, "still here");
+    }
+    assert!(client.is_closed());
+    eventually("nothing in flight", || {
+        (edge.stats().replicas[0].in_flight == 0).then_some(())
+    });
+    let line = edge.log().pop().unwrap();
+    assert_eq!((&line["status"], &line["error"]), (&101.into(), &"tunnel_idle".into()));
+}

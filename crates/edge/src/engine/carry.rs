@@ -18,6 +18,7 @@ use super::serve::{After, Client};
 use super::tunnel::Tunnel;
 use super::upload::{Stop, Upload, Way};
 use crate::answer::{ErrorCode, OwnAnswer};
+use crate::content::{ResponseView, Shape};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
 use crate::gate::{Admission, money};
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
@@ -95,10 +96,21 @@ pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(),
             exchange.answered(&mut attempt, desk.response.status());
             upload.settle(&mut desk.from_client);
             if desk.response.status() != 101 {
-                return respond(client, desk, &mut exchange, &mut upload, link, &attempt).await;
+                let mut shape = shape_of(&exchange, desk);
+                let Some(answer) = shape.replace.take() else {
+                    return respond(client, desk, &mut exchange, &mut upload, (link, &attempt), shape).await;
+                };
+                // What the replica says is not read: its connection ends.
+                drop((link, attempt));
+                return own::answer(client, desk, &mut exchange, &mut upload, answer).await;
             }
             if desk.request.upgrade().is_some() {
-                write_head(client, desk, &exchange, &attempt, Length::None, Some("upgrade"));
+                let framing = Framing {
+                    length: Length::None,
+                    connection: Some("upgrade"),
+                    shape: &Shape::default(),
+                };
+                write_head(client, desk, &exchange, &attempt, &framing);
                 let linger = client.worker.patience.linger;
                 return After::Tunnel(Box::new(Tunnel::new(desk, link, attempt, exchange, linger)));
             }
@@ -416,11 +428,15 @@ async fn respond(
     desk: &mut Desk,
     exchange: &mut Exchange,
     upload: &mut Upload,
-    mut link: Link,
-    attempt: &Attempt,
+    (mut link, attempt): (Link, &Attempt),
+    mut shape: Shape,
 ) -> After {
     let old = desk.request.version() == Version::Http10;
+    let encoder = shape.encoder.take();
     let length = match desk.response.length() {
+        Length::None => Length::None,
+        _ if encoder.is_some() && old => Length::UntilClose,
+        _ if encoder.is_some() => Length::Chunked,
         Length::Chunked | Length::UntilClose if old => Length::UntilClose,
         Length::UntilClose => Length::Chunked,
         other => other,
@@ -433,8 +449,13 @@ async fn respond(
         (true, true) => Some("keep-alive"),
         (true, false) => None,
     };
-    write_head(client, desk, exchange, attempt, length, connection);
-    let mut download = Download::new(desk.response.length(), length == Length::Chunked);
+    let framing = Framing {
+        length,
+        connection,
+        shape: &shape,
+    };
+    write_head(client, desk, exchange, attempt, &framing);
+    let mut download = Download::new(desk.response.length(), length == Length::Chunked, encoder);
     let outcome = pass(
         client,
         desk,
@@ -480,18 +501,30 @@ async fn respond(
     }
 }
 
-fn write_head(
-    client: &Client,
-    desk: &mut Things,
-    exchange: &Exchange,
-    attempt: &Attempt,
-    length: Length,
-    connection: Option<&'static str>,
-) {
-    let framing = Framing { length, connection };
+/// Says what is done to the response whose head is in `desk.response`.
+fn shape_of(exchange: &Exchange, desk: &Things) -> Shape {
+    let response = &desk.response;
+    let announced = response.announced();
+    let fields = |name: &str, see: &mut dyn FnMut(&[u8]) -> bool| {
+        let mut values = response
+            .fields()
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        values.any(|field| see(field.value))
+    };
+    exchange.shape(&ResponseView {
+        status: response.status(),
+        head_only: desk.request.method() == "HEAD",
+        // As it is written: an answer to HEAD has one and no body.
+        length: announced.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()),
+        fields: &fields,
+    })
+}
+
+fn write_head(client: &Client, desk: &mut Things, exchange: &Exchange, attempt: &Attempt, framing: &Framing<'_>) {
     let date = &client.worker.shop.date;
     let out = &mut desk.to_client.bytes;
-    head::response(out, &desk.response, exchange, &attempt.replica, &framing, date);
+    head::response(out, &desk.response, exchange, &attempt.replica, framing, date);
     desk.trailers.clear();
 }
 

@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 use super::buffer::{BUFFER_BYTES, Buffer, Outgoing};
 use super::head;
 use super::link::Link;
+use crate::encode::Encoder;
 
 /// The body of one response.
 #[derive(Debug)]
@@ -21,6 +22,17 @@ pub(super) struct Download {
     /// What the client took, heads and framing too.
     written: u64,
     waits_for_client: bool,
+    /// The data passes through it.
+    coded: Option<Box<Coded>>,
+}
+
+/// Data on its way through an encoder.
+#[derive(Debug)]
+struct Coded {
+    encoder: Box<Encoder>,
+    out: Vec<u8>,
+    /// The replica had nothing more for one turn of the event loop; at the second, what is held back goes out.
+    is_paused: bool,
 }
 
 #[derive(Debug)]
@@ -42,7 +54,7 @@ pub(super) enum Cut {
 
 impl Download {
     /// Returns a body of which nothing was taken yet.
-    pub(super) fn new(length: Length, in_chunks: bool) -> Self {
+    pub(super) fn new(length: Length, in_chunks: bool, encoder: Option<Box<Encoder>>) -> Self {
         Self {
             left: match length {
                 Length::None | Length::Bytes(0) => Left::Nothing,
@@ -54,6 +66,13 @@ impl Download {
             bytes: 0,
             written: 0,
             waits_for_client: false,
+            coded: encoder.map(|encoder| {
+                Box::new(Coded {
+                    encoder,
+                    out: Vec::new(),
+                    is_paused: false,
+                })
+            }),
         }
     }
 
@@ -112,7 +131,11 @@ impl Download {
                 Poll::Ready(Ok(())) => false,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Cut::Client)),
             };
-            match ready!(link.poll_fill(cx, from_replica)) {
+            let filled = link.poll_fill(cx, from_replica);
+            if self.coded.is_some() && self.flushes(cx, filled.is_pending(), out) {
+                continue;
+            }
+            match ready!(filled) {
                 Ok(0) if matches!(self.left, Left::UntilClose) => self.end(out, trailers),
                 Ok(read) if read > 0 => {}
                 _ => return Poll::Ready(Err(Cut::Replica)),
@@ -124,7 +147,7 @@ impl Download {
     fn straight(&self, from_replica: &Buffer) -> usize {
         let filled = from_replica.filled().len();
         match self.left {
-            _ if self.in_chunks => 0,
+            _ if self.in_chunks || self.coded.is_some() => 0,
             Left::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX).min(filled),
             Left::UntilClose => filled,
             Left::Nothing | Left::Chunks(_) => 0,
@@ -144,8 +167,41 @@ impl Download {
 
     fn end(&mut self, out: &mut Outgoing, trailers: &Fields) {
         self.left = Left::Nothing;
+        if let Some(coded) = &mut self.coded {
+            coded.encoder.finish(&mut coded.out);
+            self.put_coded(out);
+        }
         if self.in_chunks {
             head::response_trailers(&mut out.bytes, trailers);
+        }
+    }
+
+    /// Says whether the encoder gave out what it held back, for the replica has paused.
+    fn flushes(&mut self, cx: &mut Context<'_>, pauses: bool, out: &mut Outgoing) -> bool {
+        let Some(coded) = &mut self.coded else {
+            return false;
+        };
+        if !pauses || !coded.encoder.is_dirty() {
+            coded.is_paused = false;
+            return false;
+        }
+        if !std::mem::replace(&mut coded.is_paused, true) {
+            // What is on its way may come before the next turn, and is better compressed together.
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        coded.encoder.flush(&mut coded.out);
+        self.put_coded(out);
+        true
+    }
+
+    /// Writes what the encoder gave.
+    fn put_coded(&mut self, out: &mut Outgoing) {
+        if let Some(coded) = &mut self.coded
+            && !coded.out.is_empty()
+        {
+            put(&mut out.bytes, &coded.out, self.in_chunks);
+            coded.out.clear();
         }
     }
 
@@ -188,18 +244,29 @@ impl Download {
             }
             from_replica.consume(skip);
             let data = &from_replica.filled()[..length];
-            if self.in_chunks {
-                write_chunk_size(&mut out.bytes, length);
-                out.bytes.extend_from_slice(data);
-                out.bytes.extend_from_slice(b"\r\n");
-            } else {
-                out.bytes.extend_from_slice(data);
+            match &mut self.coded {
+                None => put(&mut out.bytes, data, self.in_chunks),
+                Some(coded) => {
+                    coded.encoder.push(data, &mut coded.out);
+                    self.put_coded(out);
+                }
             }
             self.passed(length, from_replica);
-            if self.in_chunks && matches!(self.left, Left::Nothing) {
+            if (self.in_chunks || self.coded.is_some()) && matches!(self.left, Left::Nothing) {
                 self.end(out, trailers);
             }
         }
         Ok(())
+    }
+}
+
+/// Writes data as a chunk, or as it is.
+fn put(out: &mut Vec<u8>, data: &[u8], in_chunks: bool) {
+    if in_chunks {
+        write_chunk_size(out, data.len());
+    }
+    out.extend_from_slice(data);
+    if in_chunks {
+        out.extend_from_slice(b"\r\n");
     }
 }

@@ -9,6 +9,7 @@ use tend_http1::{FieldRef, Fields, HeadWriter, Kind, Length, RequestHead, Respon
 use tend_routing::CANDIDATE_HEADER;
 
 use crate::answer::OwnAnswer;
+use crate::content::Shape;
 use crate::exchange::Exchange;
 use crate::gate::money::DELIVERY_ID;
 use crate::live::{HeadRules, Replica};
@@ -60,9 +61,9 @@ fn end_to_end(fields: &Fields) -> impl Iterator<Item = FieldRef<'_>> {
 
 /// Writes the head of the request to a replica.
 pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange) {
-    let mut writer = HeadWriter::request(out, head.method(), head.target());
+    let mut writer = HeadWriter::request(out, head.method(), &exchange.target());
     writer.field("host", head.host().as_bytes());
-    for field in end_to_end(head.fields()).filter(|field| !is_alike(field.name, &TRUSTED)) {
+    for field in to_replica(head, exchange) {
         writer.copy(field);
     }
     told(head, exchange, |name, value| {
@@ -75,12 +76,25 @@ pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange
     writer.end();
 }
 
+/// Returns the client's fields that go to a replica.
+fn to_replica<'h>(head: &'h RequestHead, exchange: &Exchange) -> impl Iterator<Item = FieldRef<'h>> {
+    let hides_codings = exchange.hides_codings();
+    let keeps_state = exchange.trace().is_clients;
+    let stays = move |name: &[u8]| match name.len() {
+        10 => keeps_state || !name.eq_ignore_ascii_case(b"tracestate"),
+        11 => !name.eq_ignore_ascii_case(b"traceparent"),
+        15 => !hides_codings || !name.eq_ignore_ascii_case(b"accept-encoding"),
+        _ => true,
+    };
+    end_to_end(head.fields()).filter(move |field| stays(field.name) && !is_alike(field.name, &TRUSTED))
+}
+
 /// Returns the fields as they go to a replica, names in lower case, without those that frame the request or change the protocol.
 pub(super) fn request_fields(head: &RequestHead, exchange: &Exchange) -> Vec<(String, Vec<u8>)> {
     let mut fields = Vec::new();
     let mut add = |name: &str, value: &[u8]| fields.push((name.to_owned(), value.to_vec()));
     add("host", head.host().as_bytes());
-    for field in end_to_end(head.fields()).filter(|field| !is_alike(field.name, &TRUSTED)) {
+    for field in to_replica(head, exchange) {
         if !field.name.eq_ignore_ascii_case(b"trailer") {
             add(&lower(field.name), field.value);
         }
@@ -100,6 +114,7 @@ fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8]
     add("x-forwarded-proto", exchange.scheme().as_bytes());
     add("x-forwarded-host", head.host().as_bytes());
     add("x-request-id", exchange.request_id().as_bytes());
+    add("traceparent", &exchange.trace().parent());
 }
 
 /// Returns the fields of a replica's answer that go on.
@@ -114,8 +129,10 @@ pub(super) fn lower(name: &[u8]) -> String {
 }
 
 /// What a response is written with beside what the replica said.
-pub(super) struct Framing {
+pub(super) struct Framing<'a> {
     pub(super) length: Length,
+    /// What the route's rules do to the fields, once the body was looked at.
+    pub(super) shape: &'a Shape,
     /// What to write as `Connection`, if anything.
     pub(super) connection: Option<&'static str>,
 }
@@ -126,12 +143,19 @@ pub(super) fn response(
     head: &ResponseHead,
     exchange: &Exchange,
     replica: &Replica,
-    framing: &Framing,
+    framing: &Framing<'_>,
     date: &Date,
 ) {
     let mut writer = HeadWriter::response(out, head.status(), head.reason());
-    let fields = response_fields(head.fields()).map(|field| (field.name, field.value));
-    let seen = write_ruled(&mut writer, fields, exchange);
+    let Shape { remove, set, .. } = framing.shape;
+    let is = |name: &[u8], one: &str| name.eq_ignore_ascii_case(one.as_bytes());
+    let left = response_fields(head.fields())
+        .filter(|field| {
+            !remove.iter().any(|one| is(field.name, one)) && !set.iter().any(|(one, _)| is(field.name, one))
+        })
+        .map(|field| (field.name, field.value));
+    let shaped = set.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let seen = write_ruled(&mut writer, left.chain(shaped), exchange);
     writer.field("x-tend-replica", replica.name.as_bytes());
     writer.number("x-tend-incarnation", replica.incarnation);
     if !seen.request_id {
@@ -142,7 +166,9 @@ pub(super) fn response(
     }
     match (framing.length, head.announced()) {
         // An answer to HEAD and a 304 tell the length of what they do not send; a 204 has none to tell.
-        (Length::None, Some(announced)) if head.status() != 204 && head.status() >= 200 => {
+        (Length::None, Some(announced))
+            if head.status() != 204 && head.status() >= 200 && !remove.contains(&"content-length") =>
+        {
             writer.field("content-length", announced);
         }
         (length, _) => write_length(&mut writer, length),

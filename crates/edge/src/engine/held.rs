@@ -248,7 +248,7 @@ impl Caller {
     }
 
     async fn read_body(&mut self, desk: &mut Desk, link: &mut Link, patience: &Patience) -> Result<Bytes, ErrorCode> {
-        let mut download = Download::new(desk.response.length(), false);
+        let mut download = Download::new(desk.response.length(), false, None);
         let mut kept = Kept(Vec::new());
         let mut waited: Option<u64> = None;
         desk.to_client.clear();

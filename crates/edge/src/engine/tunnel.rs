@@ -11,9 +11,11 @@
 //! the client what the replica said last: a WebSocket's close frame. A side that resets ends both at once, except that a client is
 //! always left what was sent to it before.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
+use tend_base::{Mono, SystemClock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -33,6 +35,8 @@ enum End {
     SenderGone,
     /// Whoever should have taken it does not any more.
     TakerGone,
+    /// Neither side said anything for as long as the route waits.
+    Silent,
 }
 
 /// A connection that changes its protocol; in flight on the replica until it has ended.
@@ -81,29 +85,38 @@ impl Tunnel {
             return;
         }
         drop(head);
+        let moved = Cell::new(SystemClock.mono());
         let end = {
             let mut up = pin!(async {
-                match pass(first_in, &mut from_client, to_replica, &mut bytes_in).await {
+                match pass(first_in, &mut from_client, to_replica, &mut bytes_in, &moved).await {
                     // The replica may have said something before it went, which the client is to get.
                     End::TakerGone => discard(&mut from_client).await,
                     end => end,
                 }
             });
-            let mut down = pin!(pass(first_out, &mut from_replica, to_client, &mut bytes_out));
-            tokio::select! {
-                end = &mut down => {
-                    if end != End::TakerGone {
-                        // However it ends, the replica has ended before.
-                        let _ = tokio::time::timeout(linger, up).await;
+            let mut down = pin!(pass(first_out, &mut from_replica, to_client, &mut bytes_out, &moved));
+            let both = async {
+                tokio::select! {
+                    end = &mut down => {
+                        if end != End::TakerGone {
+                            // However it ends, the replica has ended before.
+                            let _ = tokio::time::timeout(linger, up).await;
+                        }
+                        end
                     }
-                    end
+                    end = &mut up => if end == End::Closed { down.await } else { end },
                 }
-                end = &mut up => if end == End::Closed { down.await } else { end },
+            };
+            tokio::select! {
+                end = both => end,
+                () = silence(&moved, exchange.upgraded_idle()) => End::Silent,
             }
         };
         exchange.passed(bytes_in, bytes_out);
-        if end != End::Closed {
-            exchange.cut("tunnel_cut");
+        match end {
+            End::Closed => {}
+            End::Silent => exchange.cut("tunnel_idle"),
+            End::SenderGone | End::TakerGone => exchange.cut("tunnel_cut"),
         }
     }
 }
@@ -114,6 +127,7 @@ async fn pass(
     sender: &mut (impl AsyncRead + Unpin),
     mut taker: impl AsyncWrite + Unpin,
     bytes: &mut u64,
+    moved: &Cell<Mono>,
 ) -> End {
     let mut buffer = first;
     let mut read = buffer.len();
@@ -127,7 +141,10 @@ async fn pass(
         buffer.resize(BUFFER_BYTES.max(read), 0);
         match sender.read(&mut buffer).await {
             Ok(0) => break End::Closed,
-            Ok(more) => read = more,
+            Ok(more) => {
+                moved.set(SystemClock.mono());
+                read = more;
+            }
             Err(_) => break End::SenderGone,
         }
     };
@@ -140,6 +157,20 @@ async fn pass(
 async fn write(taker: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
     taker.write_all(bytes).await?;
     taker.flush().await
+}
+
+/// Waits until nothing has come from either side for so long; for ever when there is no such time.
+async fn silence(moved: &Cell<Mono>, idle: Option<Duration>) {
+    let Some(idle) = idle else {
+        return std::future::pending().await;
+    };
+    loop {
+        let quiet = SystemClock.mono().since(moved.get());
+        if quiet >= idle {
+            return;
+        }
+        tokio::time::sleep(idle - quiet).await;
+    }
 }
 
 /// Takes what comes until it ends.

@@ -5,11 +5,14 @@
 
 mod access;
 mod bans;
+mod cors;
+mod files;
 mod in_flight;
 mod maintenance;
 pub(crate) mod money;
 mod pause;
 mod rates;
+mod redirect;
 
 use std::pin::Pin;
 
@@ -33,13 +36,16 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 7] = [
+const GATES: [Gate; 10] = [
     bans::ask,
     access::ask,
     maintenance::ask,
     pause::ask,
     rates::ask,
     in_flight::ask,
+    redirect::ask,
+    cors::ask,
+    files::ask,
     money::ask,
 ];
 

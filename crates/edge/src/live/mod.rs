@@ -29,6 +29,7 @@ use crate::bans::Bans;
 use crate::latency::Latency;
 use crate::limits::Patience;
 use crate::message::{CircuitStats, FromEdge, LimitStats, ReplicaStats};
+use crate::metrics::{Counters, ReplicaCounters, Standing as Stands};
 
 /// What all threads serve.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Live {
     doors: Vec<Door>,
     /// Who is let in nowhere; what [`Snapshot::bans`] names, once [`Live::take_bans`] has read it.
     pub(crate) bans: Option<Arc<Bans>>,
+    /// Of the routes.
+    pub(crate) counters: Counters,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Replica {
     pub(crate) last_status: AtomicU16,
     pub(crate) failures: [AtomicU64; Failure::ALL.len()],
     pub(crate) latency: Latency,
+    pub(crate) counters: ReplicaCounters,
     /// False while nothing is held against it, so that the common case takes no lock.
     troubled: AtomicBool,
     health: Mutex<Health>,
@@ -103,6 +107,7 @@ impl Replica {
             last_status: AtomicU16::new(0),
             failures: [const { AtomicU64::new(0) }; Failure::ALL.len()],
             latency: Latency::new(),
+            counters: ReplicaCounters::new(),
             troubled: AtomicBool::new(false),
             health: Mutex::new(Health::default()),
             name_hash: fnv64(described.id.to_string().as_bytes()),
@@ -269,6 +274,13 @@ impl Replica {
         self.emptying.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn stands(&self, now: Mono) -> Stands {
+        Stands {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            ejected: self.availability(now) != Availability::Serving,
+        }
+    }
+
     pub(crate) fn stats(&self, now: Mono) -> ReplicaStats {
         ReplicaStats {
             replica: self.id.clone(),
@@ -300,6 +312,7 @@ impl Live {
             services: Vec::new(),
             doors: Vec::new(),
             bans: None,
+            counters: Counters::default(),
             leaving: Vec::new(),
         }
     }
@@ -308,10 +321,15 @@ impl Live {
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
+        let mut counters = Counters::default();
         let mut routes: Vec<LiveRoute> = snapshot
             .routes
             .iter()
-            .map(|route| LiveRoute::new(route, patience))
+            .map(|route| {
+                let label = LiveRoute::label_of(route);
+                let counters = counters.of(&before.counters, &label, route.service.as_ref());
+                LiveRoute::new(route, patience, counters)
+            })
             .collect();
         limits::equip(&mut routes, &snapshot.routes, &before.routes);
         let doors = Door::all(&snapshot.listeners, &before.doors);
@@ -322,7 +340,10 @@ impl Live {
             .iter()
             .map(|service| {
                 let was = before.services.iter().find(|before| before.id == service.id);
-                LiveService::new(service, was, known, now)
+                let internal = service
+                    .internal
+                    .map(|_| counters.of(&before.counters, "internal", Some(&service.id)));
+                LiveService::new(service, was, known, now, internal)
             })
             .collect();
         let stays = |replica: &Arc<Replica>| {
@@ -346,6 +367,7 @@ impl Live {
             services,
             doors,
             bans: None,
+            counters,
             leaving,
         })
     }

@@ -8,7 +8,9 @@ use tend_routing::{Maintenance, Pause, Route};
 
 use super::RouteLimits;
 use super::money::{LiveMoney, name_of};
+use crate::content::ContentRules;
 use crate::limits::Patience;
+use crate::metrics::RouteCounters;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
 const BODY_BYTES_MAX: u64 = 10 << 20;
@@ -18,10 +20,14 @@ const BODY_BYTES_MAX: u64 = 10 << 20;
 pub(crate) struct LiveRoute {
     /// What it is called wherever it has to be known again.
     pub(crate) name: Arc<str>,
+    /// Host and path, as the log and the metrics name it; `*` for any host.
+    pub(crate) label: Box<str>,
     pub(crate) maintenance: Option<Maintenance>,
     pub(crate) pause: Option<Pause>,
     /// None where the route moves no money.
     pub(crate) money: Option<Arc<LiveMoney>>,
+    /// Go on from snapshot to snapshot.
+    pub(crate) counters: Arc<RouteCounters>,
     pub(crate) policy: RoutePolicy,
     /// What the route says of times over what the edge has.
     pub(crate) patience: Patience,
@@ -31,6 +37,8 @@ pub(crate) struct LiveRoute {
     pub(crate) head: HeadRules,
     /// How often it may be asked, and how much of it may go on at once; put in once all routes are known.
     pub(crate) limits: RouteLimits,
+    /// Compression, cross-origin rules, files, redirects, error pages.
+    pub(crate) content: ContentRules,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -49,7 +57,12 @@ pub(crate) struct HeadRules {
 }
 
 impl LiveRoute {
-    pub(crate) fn new(route: &Route, patience: Patience) -> Self {
+    /// Returns what people are told a route is: host and path, `*` for any host.
+    pub(crate) fn label_of(route: &Route) -> String {
+        format!("{}{}", route.host.as_deref().unwrap_or("*"), route.path_prefix)
+    }
+
+    pub(crate) fn new(route: &Route, patience: Patience, counters: Arc<RouteCounters>) -> Self {
         let policy = route.policy.clone();
         let or = |ours: Option<Duration>, own: Duration| ours.unwrap_or(own);
         let times = policy.timeouts;
@@ -61,9 +74,11 @@ impl LiveRoute {
         quiet_paths.extend(policy.health_paths.iter().cloned());
         Self {
             name: name_of(route).into(),
+            label: Self::label_of(route).into(),
             maintenance: route.maintenance.clone(),
             pause: route.pause,
             money: LiveMoney::new(route),
+            counters,
             patience: Patience {
                 connect: or(times.connect, patience.connect),
                 answer: or(times.answer, patience.answer),
@@ -79,6 +94,7 @@ impl LiveRoute {
             retry,
             head: HeadRules::new(&policy.headers),
             limits: RouteLimits::default(),
+            content: ContentRules::new(&route.path_prefix, &policy),
             quiet_paths,
             policy,
         }

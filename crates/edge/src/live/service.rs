@@ -16,6 +16,7 @@ use tend_routing::{
 
 use super::Replica;
 use crate::message::CircuitStats;
+use crate::metrics::RouteCounters;
 
 #[derive(Debug)]
 pub(crate) struct LiveService {
@@ -23,6 +24,8 @@ pub(crate) struct LiveService {
     /// `mps/api`, as the log writes it.
     pub(crate) name: Box<str>,
     pub(crate) ejection: EjectionPolicy,
+    /// Of requests that come in at its own loopback address.
+    pub(crate) internal: Option<Arc<RouteCounters>>,
     pub(crate) balance: Balance,
     pub(super) split: Option<Split>,
     /// Goes on from snapshot to snapshot, or each would begin its share anew. Shared by the threads as `rotation` is: each with a
@@ -60,6 +63,7 @@ impl LiveService {
         before: Option<&Self>,
         known: impl Fn(&tend_routing::Replica) -> Option<Arc<Replica>>,
         now: Mono,
+        internal: Option<Arc<RouteCounters>>,
     ) -> Self {
         let slot = |one: &tend_routing::Replica| {
             let replica = known(one).unwrap_or_else(|| {
@@ -91,6 +95,7 @@ impl LiveService {
             id: described.id.clone(),
             name: described.id.to_string().into(),
             ejection: EjectionPolicy::from(&described.balance),
+            internal,
             split: described.split.clone(),
             draws: AtomicU64::new(before.map_or(0, |before| before.draws.load(Ordering::Relaxed))),
             rotation: AtomicU64::new(0),
