@@ -90,7 +90,8 @@ fn a_key_with_another_body_is_refused_and_without_one_or_with_a_broken_one_too()
     };
     let (_edge, listen) = money_edge(&[upstream.address], money);
     assert_eq!(pay(listen, "k", "amount=5").status, 201);
-    let cases: [(&[(&str, &str)], &str, u16, &str); 4] = [
+    type Field = (&'static str, &'static str);
+    let cases: [(&[Field], &str, u16, &str); 4] = [
         (&[("Idempotency-Key", "k")], "amount=6", 422, "key_reused"),
         (&[], "amount=5", 400, "key_missing"),
         (&[("Idempotency-Key", "two words")], "amount=5", 400, "key_malformed"),

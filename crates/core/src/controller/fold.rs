@@ -89,6 +89,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Scale { service, replicas, by } => self.scale(&service, replicas, by, now, reaction),
             Input::Restart { service, slot, by } => self.restart(&service, slot, by, now, reaction),
             Input::Stop { service, stopped, by } => self.stop(&service, stopped, by, now, reaction),
+            Input::Door {
+                stack,
+                service,
+                change,
+                by,
+            } => self.door(&stack, service, &change, by, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,
@@ -221,6 +227,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::EdgeConnected { serving } => self.edge_connected(serving, now, reaction),
             Input::EdgeServing { generation } => self.edge_serving(generation, reaction),
             Input::EdgeLost => self.edge_lost(now, reaction),
+            Input::EdgeRulesChanged => self.world.edge.rules += 1,
             Input::Adopted {
                 replica,
                 incarnation,

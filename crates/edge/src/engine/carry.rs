@@ -458,6 +458,7 @@ async fn respond(
     if desk.response.keeps()
         && upload.is_over()
         && !upload.is_broken()
+        && desk.to_replica.is_empty()
         && desk.from_replica.is_empty()
         && !attempt.replica.is_emptying()
     {
