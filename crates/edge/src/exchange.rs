@@ -75,8 +75,6 @@ pub(crate) struct Exchange {
     /// The way the request came, where hops before us said so and may.
     hops: Option<Box<Hops>>,
     secure: bool,
-    /// In which form the client likes to be refused.
-    form: Form,
     /// What it counts as, at the bounds of its route, until it ends.
     going: Vec<Going>,
     listener: SocketAddr,
@@ -214,7 +212,6 @@ impl Exchange {
             peer: asked.peer,
             hops,
             secure,
-            form: Form::wanted(asked.fields),
             going: Vec::new(),
             listener: asked.listener,
             notes: Notes::of(worker, asked),
@@ -381,11 +378,13 @@ impl Exchange {
     /// Returns a refusal in the form the client likes.
     pub(crate) fn refusal(
         &self,
+        asked: &Asked<'_>,
         code: ErrorCode,
         message: Option<&str>,
         retry_after_seconds: Option<u64>,
     ) -> OwnAnswer {
-        refusal(code, self.form, message, retry_after_seconds, self.notes.request_id())
+        let form = Form::wanted(asked.fields);
+        refusal(code, form, message, retry_after_seconds, self.notes.request_id())
     }
 
     /// Returns what the client speaks, as replicas are told.
@@ -680,12 +679,12 @@ impl Exchange {
 
     /// Notes that the edge answers by itself.
     ///
-    /// A standard text is put into the form the client likes.
-    pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
+    /// A standard text is put into the form the client likes, by the request's fields.
+    pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer, fields: &Fields<'_>) {
         if let Some(seconds) = self.retry_after.take() {
             answer.fields.push(("retry-after".to_owned(), seconds.to_string()));
         }
-        dress(answer, self.form, self.notes.request_id());
+        dress(answer, fields, self.notes.request_id());
         if let Some(route) = self.live.route(self.found.and_then(|found| found.route)) {
             route.content.dress(&self.wish, answer);
         }

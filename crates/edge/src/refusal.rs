@@ -123,12 +123,11 @@ pub(crate) fn refusal(
 }
 
 /// Puts the standard text of a refusal into the form the client likes; an answer with a body of its own stays as it is.
-pub(crate) fn dress(answer: &mut OwnAnswer, form: Form, request_id: &str) {
+pub(crate) fn dress(answer: &mut OwnAnswer, fields: &Fields<'_>, request_id: &str) {
     if let (Some(code), OwnBody::Bytes(bytes)) = (answer.code, &answer.body)
-        && form != Form::Plain
         && *bytes == code.text().as_bytes()
     {
-        put_into(answer, code, form, None, request_id);
+        put_into(answer, code, Form::wanted(fields), None, request_id);
     }
 }
 
@@ -240,7 +239,7 @@ mod tests {
             );
             assert_eq!(body["request_id"], "id-1");
             let mut answer = OwnAnswer::refusal(code);
-            dress(&mut answer, Form::Html, "id-1");
+            dress(&mut answer, &|name, see| name == "accept" && see(b"text/html"), "id-1");
             assert!(text(&answer).contains(&format!("<h1>{}</h1>", code.status())));
             let types = answer.fields.iter().filter(|(name, _)| name == "content-type");
             assert_eq!(
@@ -269,7 +268,11 @@ mod tests {
     fn a_body_that_is_not_ours_is_left_alone() {
         let mut answer = OwnAnswer::refusal(ErrorCode::NoReadyReplica);
         answer.body = OwnBody::Bytes(Bytes::from_static(b"of a person"));
-        dress(&mut answer, Form::Json, "x");
+        dress(
+            &mut answer,
+            &|name, see| name == "accept" && see(b"application/json"),
+            "x",
+        );
         assert_eq!(text(&answer), "of a person");
     }
 }

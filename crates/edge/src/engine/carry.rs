@@ -176,13 +176,7 @@ fn own_box(code: ErrorCode) -> Box<OwnAnswer> {
 
 /// Calls `ask` with what is known of the request.
 fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
-    let fields = |name: &str, see: &mut dyn FnMut(&[u8]) -> bool| {
-        let mut values = request
-            .fields()
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
-        values.any(|field| see(field.value))
-    };
+    let fields = head::asked_fields(request);
     ask(&Asked {
         peer: client.peer,
         secure: false,

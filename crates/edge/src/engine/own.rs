@@ -35,8 +35,8 @@ pub(super) async fn answer(
     upload: &mut Upload,
     mut answer: Box<OwnAnswer>,
 ) -> After {
-    exchange.answered_by_edge(&mut answer);
     let things = &mut **desk;
+    exchange.answered_by_edge(&mut answer, &head::asked_fields(&things.request));
     upload.settle(&mut things.from_client);
     // Who waits to be told to go on may send the body or may not.
     let is_in_doubt = things.request.expects_continue() && !upload.is_over();

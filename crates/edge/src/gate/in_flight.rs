@@ -24,7 +24,7 @@ pub(super) fn ask(exchange: &mut Exchange, asked: &Asked<'_>) -> Option<Admissio
             } else {
                 ErrorCode::InFlightLimited
             };
-            let answer = exchange.refusal(code, None, Some(RETRY_AFTER_SECONDS));
+            let answer = exchange.refusal(asked, code, None, Some(RETRY_AFTER_SECONDS));
             Some(Admission::Answer(Box::new(answer)))
         }
     }

@@ -20,6 +20,7 @@ pub(super) fn ask(exchange: &mut Exchange, asked: &Asked<'_>) -> Option<Admissio
         }))),
         Rated::Refused { retry_ms, message } => {
             let answer = exchange.refusal(
+                asked,
                 ErrorCode::RateLimited,
                 message.as_deref(),
                 Some(retry_ms.div_ceil(1000)),
