@@ -81,9 +81,6 @@ fn the_first_answer_is_given_again_and_only_one_payment_is_made() {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-/// Header fields, a body, and the status and code it is refused with.
-type Refused<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
-
 #[test]
 fn a_key_with_another_body_is_refused_and_without_one_or_with_a_broken_one_too() {
     let (upstream, count) = counting();
@@ -93,7 +90,8 @@ fn a_key_with_another_body_is_refused_and_without_one_or_with_a_broken_one_too()
     };
     let (_edge, listen) = money_edge(&[upstream.address], money);
     assert_eq!(pay(listen, "k", "amount=5").status, 201);
-    let cases: [Refused<'_>; 4] = [
+    type Field = (&'static str, &'static str);
+    let cases: [(&[Field], &str, u16, &str); 4] = [
         (&[("Idempotency-Key", "k")], "amount=6", 422, "key_reused"),
         (&[], "amount=5", 400, "key_missing"),
         (&[("Idempotency-Key", "two words")], "amount=5", 400, "key_malformed"),
