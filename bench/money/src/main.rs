@@ -48,6 +48,9 @@ struct Arguments {
     /// Seconds the maintenance window lasts
     #[arg(long, default_value_t = 60)]
     window: u64,
+    /// Leave the rules of money out of the route of payments, to see that promises are broken then
+    #[arg(long)]
+    unprotected: bool,
     /// Which choices are made
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -104,7 +107,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let folder = Folder(std::env::temp_dir().join(format!("bench-money-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0)?;
     ledger::open(&rig::books(&folder.0))?;
-    let mut rig = Rig::start(&folder.0, &edge, arguments.replicas)?;
+    let mut rig = Rig::start(&folder.0, &edge, arguments.replicas, !arguments.unprotected)?;
     let mut broken = pay(arguments, &mut rig, &folder.0)?;
     let window = Duration::from_secs(arguments.window);
     let outcome = callbacks::run(&mut rig, &folder.0, arguments.callbacks, window, arguments.seed)?;

@@ -69,19 +69,19 @@ fn start_edge(folder: &Path, program: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-fn snapshot(listen: SocketAddr, replicas: &[SocketAddr]) -> Snapshot {
+fn snapshot(listen: SocketAddr, replicas: &[SocketAddr], protected: bool) -> Snapshot {
     let id: ServiceId = "bench/ledger/1"
         .parse::<tend_core::model::ReplicaId>()
         .expect("a name of ours")
         .service_id();
-    let route = |path: &str, money: Money| Route {
+    let route = |path: &str, money: Option<Money>| Route {
         listeners: Vec::new(),
         host: None,
         path_prefix: path.to_owned(),
         service: Some(id.clone()),
         quiet_paths: Vec::new(),
         policy: RoutePolicy {
-            money: Some(money),
+            money,
             ..RoutePolicy::default()
         },
         maintenance: None,
@@ -96,13 +96,13 @@ fn snapshot(listen: SocketAddr, replicas: &[SocketAddr]) -> Snapshot {
         generation: 1,
         listeners: vec![Listener::plain(listen)],
         routes: vec![
-            route("/pay", Money::default()),
+            route("/pay", protected.then(Money::default)),
             route(
                 "/callbacks",
-                Money {
+                Some(Money {
                     spool: Some(spool),
                     ..Money::default()
-                },
+                }),
             ),
         ],
         services: vec![Service {
@@ -127,11 +127,12 @@ fn snapshot(listen: SocketAddr, replicas: &[SocketAddr]) -> Snapshot {
 }
 
 impl Rig {
-    pub(crate) fn start(folder: &Path, program: &Path, replicas: usize) -> io::Result<Self> {
+    /// Starts them; where payments are not `protected`, their route is one like any other.
+    pub(crate) fn start(folder: &Path, program: &Path, replicas: usize, protected: bool) -> io::Result<Self> {
         std::fs::create_dir_all(folder.join("edge"))?;
         let addresses: Vec<SocketAddr> = (0..replicas).map(|_| free_address()).collect::<io::Result<_>>()?;
         let listen = free_address()?;
-        let snapshot = snapshot(listen, &addresses);
+        let snapshot = snapshot(listen, &addresses, protected);
         std::fs::write(folder.join("edge/snapshot.json"), snapshot.to_json())?;
         let replicas: io::Result<Vec<_>> = addresses
             .iter()

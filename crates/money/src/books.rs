@@ -103,11 +103,11 @@ impl Books {
     /// # Errors
     /// When there is none, or several.
     pub fn find(&self, name: &str) -> Result<Line, Error> {
-        self.one(name).map(|(_, line)| line)
+        self.one(&Which::Named(name), name).map(|(_, line)| line)
     }
 
-    fn one(&self, name: &str) -> Result<(KeyId, Line), Error> {
-        let mut found = window::lines(&self.connection, &Which::Named(name), LINES_MAX).map_err(self.failed())?;
+    fn one(&self, which: &Which<'_>, name: &str) -> Result<(KeyId, Line), Error> {
+        let mut found = window::lines(&self.connection, which, LINES_MAX).map_err(self.failed())?;
         if found.len() > 1 {
             return Err(Error::Ambiguous {
                 name: name.to_owned(),
@@ -122,7 +122,10 @@ impl Books {
     /// # Errors
     /// When there is no such key, or what became of it is known.
     pub fn resolve(&mut self, name: &str, resolution: &Resolution, now: Wall, window: Duration) -> Result<Line, Error> {
-        let (id, line) = self.one(name)?;
+        let (id, line) = match self.one(&Which::NamedInDoubt(name), name) {
+            Err(Error::Unknown { .. }) => self.one(&Which::Named(name), name)?,
+            found => found?,
+        };
         let failed = self.failed();
         let happened = match resolution {
             Resolution::Happened(answer) => Some(answer),
@@ -145,17 +148,21 @@ impl Books {
         })
     }
 
-    /// Gives every doubt that is not in the journal to `write`, the oldest first; what it took is not given again.
+    /// Gives every doubt that is not in the journal to `write`, the oldest first, and returns how many it took, which it says for each; what
+    /// it took is not given again. One is given twice only when the process dies in between.
     ///
     /// # Errors
     /// When they cannot be read or marked.
-    pub fn tell(&self, mut write: impl FnMut(&Line)) -> Result<usize, Error> {
+    pub fn tell(&self, mut write: impl FnMut(&Line) -> bool) -> Result<usize, Error> {
         let untold = window::lines(&self.connection, &Which::Untold, LINES_MAX).map_err(self.failed())?;
+        let mut told = 0;
         for (id, line) in &untold {
-            write(line);
-            window::tell(&self.connection, *id).map_err(self.failed())?;
+            if write(line) {
+                window::tell(&self.connection, *id).map_err(self.failed())?;
+                told += 1;
+            }
         }
-        Ok(untold.len())
+        Ok(told)
     }
 
     /// Returns what waits or was refused, by route.

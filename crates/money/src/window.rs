@@ -290,9 +290,15 @@ pub(crate) enum Which<'a> {
     Untold,
     /// The latest.
     All,
-    /// With these letters as the client wrote them, or as the first digits of the id.
+    /// With these letters as the client wrote them, or as the first digits of the id. Looks at every key.
     Named(&'a str),
+    /// The same among those in doubt, which are few.
+    NamedInDoubt(&'a str),
 }
+
+/// The condition for a key of this name.
+const NAMED: &str =
+    "(key = ?1 OR (length(?1) >= 6 AND substr(lower(hex(id)), 1, length(?1)) = lower(?1))) ORDER BY rowid DESC";
 
 /// Returns keys, the latest first, at most so many.
 pub(crate) fn lines(connection: &Connection, which: &Which<'_>, at_most: u32) -> rusqlite::Result<Vec<(KeyId, Line)>> {
@@ -300,14 +306,16 @@ pub(crate) fn lines(connection: &Connection, which: &Which<'_>, at_most: u32) ->
         Which::InDoubt => ("state = 2 AND ?1 IS NULL ORDER BY doubted_at DESC", None),
         Which::Untold => ("state = 2 AND told = 0 AND ?1 IS NULL ORDER BY doubted_at", None),
         Which::All => ("?1 IS NULL ORDER BY rowid DESC", None),
-        Which::Named(name) => (
-            "key = ?1 OR (length(?1) >= 6 AND substr(lower(hex(id)), 1, length(?1)) = lower(?1)) ORDER BY rowid DESC",
-            Some(*name),
-        ),
+        Which::Named(name) => (NAMED, Some(*name)),
+        Which::NamedInDoubt(name) => (NAMED, Some(*name)),
+    };
+    let among = match which {
+        Which::NamedInDoubt(_) => "state = 2 AND ",
+        _ => "",
     };
     let mut statement = connection.prepare(&format!(
         "SELECT id, scope, account, method, path, key, request_id, state, begun_at, status, fields, body, replica,
-             expires_at, why, doubted_at FROM money_keys WHERE {condition} LIMIT ?2"
+             expires_at, why, doubted_at FROM money_keys WHERE {among}{condition} LIMIT ?2"
     ))?;
     let found = statement.query_map(params![name, at_most], |row| {
         let bytes: Vec<u8> = row.get(0)?;

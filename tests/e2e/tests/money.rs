@@ -19,6 +19,13 @@ fn post(port: u16, path: &str, key: &str) -> String {
     answer.to_ascii_lowercase()
 }
 
+/// Waits until another edge than this one serves.
+fn await_edge(machine: &Machine, before: i32, port: u16) {
+    wait_until("the next edge to serve", || {
+        machine.roles("edge").iter().any(|edge| *edge != before) && get(port, "/ready").is_ok()
+    });
+}
+
 #[test]
 fn a_key_has_one_effect_over_killed_edges_and_a_person_ends_a_doubt() {
     let machine = Machine::new("money");
@@ -38,9 +45,7 @@ fn a_key_has_one_effect_over_killed_edges_and_a_person_ends_a_doubt() {
     assert!(again.contains("idempotent-replayed: true"), "{again}");
     let before = machine.edge();
     kill(before);
-    wait_until("the next edge to serve", || {
-        machine.edge() != before && get(port, "/ready").is_ok()
-    });
+    await_edge(&machine, before, port);
     let replayed = post(port, "/begin", "one");
     assert!(replayed.contains("idempotent-replayed: true"), "{replayed}");
     assert_eq!(get(port, "/in-flight").unwrap().body.trim(), "1", "one effect");
@@ -102,15 +107,13 @@ fn a_stack_in_maintenance_says_so_until_it_is_opened_whatever_runs_meanwhile() {
     // It outlives an edge, and a daemon.
     let (edge, daemon) = (machine.edge(), machine.daemon());
     kill(edge);
-    wait_until("the next edge to serve", || {
-        machine.edge() != edge && get(port, "/").is_ok()
-    });
+    await_edge(&machine, edge, port);
     assert_eq!(get(port, "/").unwrap().status, 503);
     kill(daemon);
     machine.start_daemon();
     machine.tend(&["maintenance", "off", "shop"]).ok();
     assert_eq!(get(port, "/version").unwrap().status, 200);
-    assert!(!machine.tend(&["status", "shop"]).ok().contains("maintenance"));
+    assert!(!machine.tend(&["status", "shop"]).ok().contains("is in maintenance"));
     let begun = machine.events("maintenance.begun");
     assert_eq!(begun[0]["data"]["what"]["message"], "We move to new disks.");
     assert_eq!(machine.events("maintenance.ended").len(), 1);

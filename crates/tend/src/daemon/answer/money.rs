@@ -120,7 +120,6 @@ pub(crate) async fn resolve(shared: &Shared, resolve: Resolve, by: Principal) ->
     let name = resolve.key.clone();
     let line = ask(shared, move |mut books| {
         let now = SystemClock.now().wall;
-        // Written down as a doubt before it is one no more.
         books.resolve(&name, &resolution, now, WINDOW).map(Some)
     })
     .await?;
@@ -133,7 +132,23 @@ pub(crate) async fn resolve(shared: &Shared, resolve: Resolve, by: Principal) ->
     };
     let data = json!({ "id": line.id, "key": line.key, "happened": happened.is_some(), "status": status });
     let entry = Entry::new(by, Kind::MoneyResolved).with(data);
-    shared.store.record(vec![on(entry, &line.scope)]);
+    // Who said so has to be known afterwards.
+    let written = shared.store.append(vec![on(entry, &line.scope)]);
+    match tokio::task::spawn_blocking(move || written.wait()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            return Err(ApiError::new(
+                Class::Unavailable,
+                format!(
+                    "{} is in doubt no more: {what}; that could not be put into the journal",
+                    line.id
+                ),
+            )
+            .detail(error.to_string())
+            .hint("free some space where tend keeps its state (`tend info` names the folder)"));
+        }
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
     Ok(Accepted {
         message: format!("{} is in doubt no more: {what}", line.id),
     })
@@ -193,7 +208,6 @@ pub(crate) async fn record_doubts(shared: &Shared) {
         pid: std::process::id(),
         build: shared.build.clone(),
     };
-    // The store keeps what it cannot write at once, so one that is told is not lost.
     let store = shared.store.clone();
     let told = ask(shared, move |books| {
         books.tell(|line| {
@@ -205,10 +219,8 @@ pub(crate) async fn record_doubts(shared: &Shared) {
                 "id": line.id, "key": line.key, "method": line.method, "path": line.path,
                 "request_id": line.request_id, "why": why, "begun_at": line.begun_at,
             });
-            store.record(vec![on(
-                Entry::new(daemon.clone(), Kind::MoneyInDoubt).with(data),
-                &line.scope,
-            )]);
+            let entry = on(Entry::new(daemon.clone(), Kind::MoneyInDoubt).with(data), &line.scope);
+            store.append(vec![entry]).wait().is_ok()
         })
     });
     // What cannot be read now is found when the edge speaks of it again, or is connected to again.
