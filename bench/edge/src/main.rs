@@ -30,7 +30,7 @@ use clap::Parser;
 use error::{Error, Result};
 use front::{Front, FrontName, Place};
 use kind::Kind;
-use process::Folder;
+use process::{Folder, Running};
 use report::{Missing, Report};
 use round::{Idle, Round, Setting};
 use upstream::Upstream;
@@ -161,13 +161,10 @@ fn compare(arguments: &Arguments) -> Result<Report> {
         base: arguments.base,
         upstreams: &upstream.ports,
     };
-    let (tend, _tend) = front::tend(&place, &edge)?;
-    let ([tuned, guide], _nginx) = front::nginx(&place)?;
-    let (haproxy, _haproxy) = front::haproxy(&place)?;
-    let fronts = [tend, tuned, guide, haproxy];
-
     let mut missing = Vec::new();
-    let idle = idle(arguments, &fronts, &upstream, &mut missing)?;
+    let idle = idle(arguments, &place, &edge, &upstream, &mut missing)?;
+    let fronts = Fronts::start(&place, &edge)?;
+    let fronts = &fronts.all;
     let log = folder.join("requests.log");
     let setting = Setting {
         load_core: arguments.load_core,
@@ -176,7 +173,7 @@ fn compare(arguments: &Arguments) -> Result<Report> {
         foreign_max: arguments.foreign_max,
         log: &log,
     };
-    let rounds = rounds(arguments, &fronts, &setting, &mut missing)?;
+    let rounds = rounds(arguments, fronts, &setting, &mut missing)?;
     let figures = report::figures(&rounds);
     Ok(Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -277,26 +274,48 @@ fn certificate(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// First of all, while no front has served anything: what a front keeps for later would hide what a connection costs.
-fn idle(arguments: &Arguments, fronts: &[Front], upstream: &Upstream, missing: &mut Vec<Missing>) -> Result<Vec<Idle>> {
-    let mut found = Vec::new();
-    if arguments.idle == 0 {
-        return Ok(found);
+/// All fronts, up for as long as this lives.
+struct Fronts {
+    all: [Front; 4],
+    _tend: front::Tend,
+    _peers: [Running; 2],
+}
+
+impl Fronts {
+    fn start(place: &Place<'_>, edge: &Path) -> Result<Self> {
+        let (tend, running) = front::tend(place, edge)?;
+        let ([tuned, guide], nginx) = front::nginx(place)?;
+        let (haproxy, other) = front::haproxy(place)?;
+        Ok(Self {
+            all: [tend, tuned, guide, haproxy],
+            _tend: running,
+            _peers: [nginx, other],
+        })
     }
-    for tls in [false, true] {
+}
+
+/// Each time with fronts that have just been started: what a front keeps for later would hide what a connection costs.
+fn idle(
+    arguments: &Arguments,
+    place: &Place<'_>,
+    edge: &Path,
+    upstream: &Upstream,
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<Idle>> {
+    let mut found = Vec::new();
+    for (tls, what) in [(false, "plain"), (true, "TLS")] {
+        if arguments.idle == 0 {
+            break;
+        }
+        let fronts = Fronts::start(place, edge)?;
         // Both of nginx's configurations are one process.
-        for front in fronts.iter().filter(|front| front.name != FrontName::Guide) {
-            say(&format!(
-                "{} idle {} connections, {}",
-                arguments.idle,
-                if tls { "TLS" } else { "plain" },
-                front.name
-            ));
+        for front in fronts.all.iter().filter(|front| front.name != FrontName::Guide) {
+            say(&format!("{} idle connections, {what}, {}", arguments.idle, front.name));
             match round::idle(front, tls, arguments.idle, upstream, arguments.load_core)? {
                 Some(idle) => found.push(idle),
                 None => missing.push(Missing {
                     front: front.name,
-                    what: format!("idle {} connections", if tls { "TLS" } else { "plain" }),
+                    what: format!("idle connections, {what}"),
                     why: "it does not serve them",
                 }),
             }

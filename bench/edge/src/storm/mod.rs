@@ -248,7 +248,7 @@ fn snapshot(address: SocketAddr, servers: &server::Ports, generation: u64) -> Js
     json!({
         "format": tend_routing::FORMAT_VERSION,
         "generation": generation,
-        "listeners": [{ "address": address, "key": "public" }],
+        "listeners": [{ "address": address }],
         "routes": [
             { "path_prefix": "/", "service": api, "quiet_paths": ["/"] },
             { "path_prefix": "/ws", "service": live },
