@@ -29,8 +29,9 @@ usage: cargo xtask <command>
 
   ci [STAGE...]             everything CI runs, or only the stages named (`ci --list` names them)
   tidy [--root DIR]         the rules of the repository that no compiler checks
-  sim [--seed N | --seeds N] [--chapter C]
-                            the simulator; --seed replays one run exactly (default: --seeds 2000)
+  sim [--seed N | [--from N] --seeds N] [--chapter C] [--keep-going]
+                            the simulator; --seed replays one run exactly (default: --seeds 2000); --keep-going
+                            lists every seed that broke a rule
   fuzz [--root DIR]         replays fuzz/corpus/* through the tests that own each target
   conformance websocket [CASE...]
                             a public suite's WebSocket cases at a server, and at the same server behind the edge; from a package

@@ -21,33 +21,34 @@ pub(crate) fn run(root: &Path, options: &[&str], limit: Duration) -> Result<(), 
 
 /// Refuses a misspelt option before anything is compiled for it.
 fn check<'a>(options: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+    let usage = |what: String| Err(Error::Usage { what });
     let mut accepted = Vec::new();
-    let mut seeds_given = false;
-    for pair in options.chunks(2) {
-        match *pair {
-            [name @ ("--seed" | "--seeds"), value] => {
-                if seeds_given {
-                    return Err(Error::Usage {
-                        what: "sim takes one of --seed and --seeds".into(),
-                    });
+    let mut given = Vec::new();
+    let mut words = options.iter().copied();
+    while let Some(name) = words.next() {
+        accepted.push(name);
+        given.push(name);
+        match name {
+            "--keep-going" => {}
+            "--seed" | "--seeds" | "--from" => match words.next() {
+                Some(value) if value.parse::<u64>().is_ok() => accepted.push(value),
+                value => {
+                    let value = value.unwrap_or_default();
+                    return usage(format!("sim {name} takes a whole number, not `{value}`"));
                 }
-                if value.parse::<u64>().is_err() {
-                    return Err(Error::Usage {
-                        what: format!("sim {name} takes a whole number, not `{value}`"),
-                    });
-                }
-                seeds_given = true;
-                accepted.extend([name, value]);
-            }
-            ["--chapter", value] => accepted.extend(["--chapter", value]),
-            _ => {
-                return Err(Error::Usage {
-                    what: format!("sim does not know `{}`", pair.join(" ")),
-                });
-            }
+            },
+            "--chapter" => match words.next() {
+                Some(value) => accepted.push(value),
+                None => return usage("sim --chapter takes the name of one".into()),
+            },
+            _ => return usage(format!("sim does not know `{name}`")),
         }
     }
-    if !seeds_given {
+    let times = |name: &str| given.iter().filter(|one| **one == name).count();
+    if times("--seed") + times("--seeds") > 1 || times("--seed") + times("--from") > 1 {
+        return usage("sim takes one of --seed, and --seeds with or without --from".into());
+    }
+    if times("--seed") + times("--seeds") == 0 {
         accepted.extend(["--seeds", SEEDS_BY_HAND]);
     }
     Ok(accepted)
@@ -66,6 +67,12 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_many_passes_through() {
+        let part = ["--from", "20000", "--seeds", "100", "--keep-going"];
+        assert_eq!(check(&part).unwrap(), part);
+    }
+
+    #[test]
     fn without_seeds_the_default_count_is_added() {
         assert_eq!(
             check(&["--chapter", "supervise"]).unwrap(),
@@ -80,6 +87,9 @@ mod tests {
             &["--seed"],
             &["--seed", "x"],
             &["--seed", "1", "--seeds", "2"],
+            &["--seed", "1", "--from", "2"],
+            &["--from", "1", "--from", "2"],
+            &["--chapter"],
         ] {
             assert!(check(options).is_err(), "{options:?} was accepted");
         }

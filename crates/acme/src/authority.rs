@@ -1,5 +1,6 @@
 //! Whom certificates are asked of. Knows its address and how it is reached, nothing of what is asked.
 
+use std::fmt;
 use std::path::Path;
 
 use hyper::Uri;
@@ -13,6 +14,12 @@ pub const LETS_ENCRYPT: &str = LetsEncrypt::Production.url();
 
 /// The directory of Let's Encrypt for trying things out: the same ways, far wider limits, certificates that nobody trusts.
 pub const LETS_ENCRYPT_STAGING: &str = LetsEncrypt::Staging.url();
+
+/// Returns the directory at which what would be asked of an authority can be tried out; none where none is known.
+#[must_use]
+pub fn staging_of(directory: &str) -> Option<&'static str> {
+    (directory == LETS_ENCRYPT).then_some(LETS_ENCRYPT_STAGING)
+}
 
 /// An authority.
 #[derive(Clone)]
@@ -48,5 +55,11 @@ impl Authority {
     #[must_use]
     pub fn directory(&self) -> &str {
         &self.directory
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.directory)
     }
 }

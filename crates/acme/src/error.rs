@@ -140,6 +140,14 @@ pub enum AcmeError {
         /// So long.
         within: Duration,
     },
+    /// What was tried first, where it costs nothing, failed.
+    #[error("the rehearsal at {authority} failed")]
+    Rehearsal {
+        /// The directory where it was tried.
+        authority: String,
+        /// Why.
+        source: Box<AcmeError>,
+    },
     /// The authority ended the order without saying why.
     #[error("the authority ended the order without a reason")]
     Ended,
@@ -194,6 +202,7 @@ impl AcmeError {
                     "rateLimited" | "serverInternal" | "badNonce" | "orderNotReady"
                 )
             }
+            Self::Rehearsal { source, .. } => source.is_transient(),
             _ => false,
         }
     }
@@ -203,6 +212,7 @@ impl AcmeError {
     pub fn not_before(&self) -> Option<Wall> {
         match self {
             Self::Refused { not_before, .. } => *not_before,
+            Self::Rehearsal { source, .. } => source.not_before(),
             _ => None,
         }
     }
@@ -217,7 +227,7 @@ impl AcmeError {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        text
+        tend_base::without_os_numbers(&text)
     }
 
     /// Returns what a person can do about it.
@@ -265,6 +275,7 @@ impl AcmeError {
             Self::NotOffered { .. } => "choose the other under `acme: challenge:`",
             Self::Answers { .. } => "is the edge running? `tend info` says",
             Self::Unfinished { .. } => "nothing to do: it goes on with the same order later",
+            Self::Rehearsal { source, .. } => source.hint(),
             Self::Ended | Self::Protocol { .. } => "it is tried again later; if it stays so, ask the authority",
             Self::Make { .. } => "are the names host names? write names in other scripts as xn--",
             Self::Unusable { source } => source.hint(),

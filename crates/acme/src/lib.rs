@@ -22,7 +22,7 @@ mod renew;
 mod roots;
 
 pub use answer::{Answer, Answers, Challenge};
-pub use authority::{Authority, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
+pub use authority::{Authority, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, staging_of};
 pub use error::AcmeError;
 pub use folder::{Folder, KeptFiles, Record};
 pub use order::{Patience, Rehearsal};

@@ -20,6 +20,8 @@ pub struct Wish {
     pub email: Option<String>,
     /// Waiting no longer than this.
     pub patience: Patience,
+    /// Only when it would be issued here, tried out first and so far.
+    pub rehearse_at: Option<(Authority, Rehearsal)>,
 }
 
 /// What the file of a rehearsal's order is called beside the real one.
@@ -65,7 +67,22 @@ pub async fn renew<A: Answers>(
         made_at,
         rehearsal: None,
     };
-    let tried = match errand.obtain_in_tries(usable).await {
+    let rehearsed = match &wish.rehearse_at {
+        // An order that is gone on with was rehearsed before it was made.
+        Some((stage, rehearsal)) if usable.is_none() => {
+            let tried = rehearse(stage, folder, wish, answers, *rehearsal, clock).await;
+            tried.map(drop).map_err(|source| AcmeError::Rehearsal {
+                authority: stage.directory().to_owned(),
+                source: Box::new(source),
+            })
+        }
+        _ => Ok(()),
+    };
+    let tried = match rehearsed {
+        Ok(()) => errand.obtain_in_tries(usable).await,
+        Err(error) => Err(Unfinished::Failed(error)),
+    };
+    let tried = match tried {
         Ok((issued, certificate)) => keep(folder, &record, authority, &issued).map(|renewed| (renewed, certificate)),
         Err(Unfinished::Rehearsed) => unreachable!("only a rehearsal ends without a certificate"),
         Err(Unfinished::Failed(error)) => Err(error),

@@ -81,7 +81,7 @@ fn an_account_that_the_authority_forgot_is_made_anew() {
     let id = account["id"]
         .as_str()
         .unwrap()
-        .replace(&pebble.port.to_string(), &other.port.to_string());
+        .replace(&pebble.port().to_string(), &other.port().to_string());
     account["id"] = format!("{id}f").into();
     account["authority"] = other.directory().into();
     let file = std::fs::read_dir(other.folder.path().join("accounts"))

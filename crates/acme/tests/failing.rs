@@ -89,7 +89,7 @@ fn an_authority_that_cannot_be_reached_or_believed_is_named() {
         }
         Err(error) => assert!(matches!(&error, AcmeError::NoRoots), "{error:?}"),
     }
-    let root = Some(pebble.root.as_path());
+    let root = Some(pebble.root());
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,20 +1,15 @@
-//! A Pebble of one's own with a DNS that leads every name to loopback, and the server that answers its challenges.
-//!
-//! Pebble takes no sockets and tells no ports: they are chosen here, and chosen again when somebody else was quicker.
+//! An authority of one's own, the server that answers its challenges, and a try to get a certificate.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -22,30 +17,17 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tend_acme::{AcmeError, Answer, Answers, Authority, Challenge, Folder, Patience, Record, Wish, renew};
 use tend_base::SystemClock;
 use tend_certificate::Certificate;
-use tend_testkit::wait_until;
 
 /// For anything here to begin or to end; far above what it takes.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// An authority with what it needs, ended when dropped.
+/// An authority, the server that answers it, and a folder for what it issues.
 pub(crate) struct Pebble {
-    _processes: [Process; 2],
-    pub(crate) port: u16,
-    pub(crate) log: PathBuf,
-    pub(crate) root: PathBuf,
+    authority: tend_testkit::Pebble,
     pub(crate) server: Server,
     pub(crate) folder: Folder,
-    // Dropped last: processes write into it.
+    // Dropped last.
     pub(crate) place: tend_testkit::Folder,
-}
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Pebble {
@@ -57,71 +39,28 @@ impl Pebble {
     pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
         let place = tend_testkit::Folder::new();
         let server = Server::start();
-        let key = KeyPair::generate().unwrap();
-        let own = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        let root = place.write("own.pem", own.self_signed(&key).unwrap().pem());
-        let key = place.write("own.key", key.serialize_pem());
-        let folder = Folder::open(&place.path().join("certificates")).unwrap();
-        for _ in 0..10 {
-            let [port, management, dns, dns_management] = free_ports();
-            let config = format!(
-                r#"{{"pebble": {{"listenAddress": "127.0.0.1:{port}", "managementListenAddress": "127.0.0.1:{management}",
-                "certificate": {:?}, "privateKey": {:?}, "httpPort": {}, "tlsPort": {}, "ocspResponderURL": "",
-                "externalAccountBindingRequired": false}}}}"#,
-                root, key, server.http, server.tls
-            );
-            let config = place.write("pebble.json", config);
-            let log = place.path().join("pebble.log");
-            let output = File::create(&log).unwrap();
-            let mut names = Command::new("pebble-challtestsrv");
-            names.args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
-            names.args(["-http01", "", "-https01", "", "-tlsalpn01", ""]);
-            names.args(["-dns01", &format!("127.0.0.1:{dns}")]);
-            names.args(["-management", &format!("127.0.0.1:{dns_management}")]);
-            let mut pebble = Command::new("pebble");
-            pebble.arg("-config").arg(&config);
-            pebble.args(["-dnsserver", &format!("127.0.0.1:{dns}")]);
-            pebble.env("PEBBLE_VA_NOSLEEP", "1");
-            pebble.env("PEBBLE_WFE_NONCEREJECT", "0");
-            pebble.env("PEBBLE_AUTHZREUSE", "0");
-            pebble.envs(variables.iter().copied());
-            let mut processes = [names, pebble].map(|mut command| {
-                command.stdin(Stdio::null());
-                command.stdout(output.try_clone().unwrap());
-                command.stderr(output.try_clone().unwrap());
-                Process(command.spawn().expect("the Debian package `pebble` is installed"))
-            });
-            let mut ended = false;
-            wait_until(SOON, "Pebble listens, or ends because a port was taken", || {
-                ended = processes
-                    .iter_mut()
-                    .any(|process| process.0.try_wait().unwrap().is_some());
-                let listens = [port, dns_management]
-                    .iter()
-                    .all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
-                ended || listens
-            });
-            if !ended {
-                return Self {
-                    _processes: processes,
-                    port,
-                    log,
-                    root,
-                    server,
-                    folder,
-                    place,
-                };
-            }
+        Self {
+            authority: tend_testkit::Pebble::start(server.http, server.tls, variables),
+            server,
+            folder: Folder::open(&place.path().join("certificates")).unwrap(),
+            place,
         }
-        panic!("no port stayed free for Pebble");
     }
 
     pub(crate) fn directory(&self) -> String {
-        format!("https://127.0.0.1:{}/dir", self.port)
+        self.authority.directory()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.authority.port()
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.authority.root()
     }
 
     pub(crate) fn authority(&self) -> Authority {
-        Authority::new(&self.directory(), Some(&self.root)).unwrap()
+        Authority::new(&self.directory(), Some(self.root())).unwrap()
     }
 
     /// Tries to get a certificate, as the daemon would.
@@ -130,7 +69,7 @@ impl Pebble {
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+        self.authority.log()
     }
 }
 
@@ -143,6 +82,7 @@ pub(crate) fn wish(names: &str, challenge: Challenge) -> Wish {
             first_look: Duration::from_millis(20),
             ..Patience::default()
         },
+        rehearse_at: None,
     }
 }
 
@@ -155,17 +95,6 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(async { tokio::time::timeout(SOON, future).await });
     runtime.shutdown_background();
     ended.expect("it ends in time")
-}
-
-/// Ports that nobody has at this moment, as TCP and as UDP.
-fn free_ports<const N: usize>() -> [u16; N] {
-    // Held until all are chosen, so that none is chosen twice.
-    let held = [(); N].map(|()| {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let udp = UdpSocket::bind(tcp.local_addr().unwrap());
-        (tcp, udp)
-    });
-    held.map(|(tcp, _)| tcp.local_addr().unwrap().port())
 }
 
 /// Answers challenges on two ports, as the edge does on 80 and 443.

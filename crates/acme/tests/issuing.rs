@@ -154,3 +154,22 @@ fn a_rehearsal_leaves_no_trace_but_says_what_would_fail() {
         0
     );
 }
+
+#[test]
+fn where_a_rehearsal_is_wanted_first_nothing_is_asked_for_before_it_went_well() {
+    let (stage, real) = (Pebble::start(), Pebble::start());
+    let mut wish = wish("pay.tend.test", Challenge::Http01);
+    wish.rehearse_at = Some((stage.authority(), Rehearsal::Issue));
+    // The answers are those of the real one's server, which the stage does not ask: there it fails.
+    let error = real.renew(&wish).unwrap_err();
+    assert!(error.to_string().contains(&stage.directory()), "{error}");
+    assert!(error.with_causes().contains("pay.tend.test") && !error.hint().is_empty());
+    assert!(!real.log().contains("order-plz"), "the real one was asked");
+    let record = real.folder.record(&wish.names).unwrap();
+    assert_eq!(record.history.tries.len(), 1);
+    assert_eq!(record.history.failures(), 1);
+    wish.rehearse_at = Some((real.authority(), Rehearsal::Proof));
+    let (record, _) = real.renew(&wish).unwrap();
+    assert_eq!(record.authority, Some(real.directory()));
+    assert!(real.log().contains("order-plz"));
+}

@@ -131,9 +131,9 @@ fn carry(mut client: TcpStream, target: u16, cut: Option<(Cut, oneshot::Sender<(
 #[test]
 fn killed_at_every_request_it_goes_on() {
     let pebble = Pebble::start();
-    let wire = Wire::to(pebble.port);
+    let wire = Wire::to(pebble.port());
     let directory = format!("https://127.0.0.1:{}/dir", wire.port);
-    let authority = Authority::new(&directory, Some(&pebble.root)).unwrap();
+    let authority = Authority::new(&directory, Some(pebble.root())).unwrap();
     for (cut, challenge) in [(Cut::Before, Challenge::Http01), (Cut::After, Challenge::TlsAlpn01)] {
         let mut kills = 0;
         let mut gone_on = 0;

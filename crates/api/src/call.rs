@@ -12,9 +12,11 @@ use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
 use tend_core::observed::Exit;
 
+use crate::certificates::{RenewCertificates, RenewCertificatesBody};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
+use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
@@ -45,6 +47,14 @@ pub enum Call {
     Start(Target),
     /// Change the number of replicas.
     Scale(Scale),
+    /// Close routes, let their requests wait, or end either.
+    Door(Door),
+    /// Idempotency keys.
+    Money(MoneyQuery),
+    /// Say what became of a request that is in doubt.
+    Resolve(Resolve),
+    /// Callbacks that wait.
+    Spool,
     /// Run a new release, made from what the file says.
     Deploy(Deploy),
     /// Tell how the deployment under way goes on.
@@ -61,6 +71,10 @@ pub enum Call {
     RollbackCheck(RollbackQuery),
     /// Run in one stack what runs in another.
     Promote(Promote),
+    /// All certificates.
+    Certificates,
+    /// Get certificates now.
+    RenewCertificates(RenewCertificates),
     /// The journal.
     Events(EventsQuery),
     /// Output.
@@ -309,6 +323,10 @@ impl Call {
             Call::Stop(_) => CallName::Stop,
             Call::Start(_) => CallName::Start,
             Call::Scale(_) => CallName::Scale,
+            Call::Door(_) => CallName::Door,
+            Call::Money(_) => CallName::Money,
+            Call::Resolve(_) => CallName::Resolve,
+            Call::Spool => CallName::Spool,
             Call::Deploy(_) => CallName::Deploy,
             Call::FollowDeployment(_) => CallName::FollowDeployment,
             Call::Decide(_) => CallName::Decide,
@@ -317,6 +335,8 @@ impl Call {
             Call::Rollback(_) => CallName::Rollback,
             Call::RollbackCheck(_) => CallName::RollbackCheck,
             Call::Promote(_) => CallName::Promote,
+            Call::Certificates => CallName::Certificates,
+            Call::RenewCertificates(_) => CallName::RenewCertificates,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
             Call::Environment(_) => CallName::Environment,
@@ -332,10 +352,26 @@ impl Call {
         let endpoint = self.name().endpoint();
         let path = |names: &[&str]| endpoint.path_for(names);
         let (address, body) = match self {
-            Call::Version | Call::Daemon | Call::Stacks | Call::Shutdown => (path(&[]), Vec::new()),
+            Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Spool | Call::Shutdown => {
+                (path(&[]), Vec::new())
+            }
             Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
                 (path(&[stack.as_str()]), Vec::new())
             }
+            Call::Door(Door { stack, service, change }) => {
+                let body = DoorBody {
+                    service: service.clone(),
+                    change: change.clone(),
+                };
+                (path(&[stack.as_str()]), json(&body))
+            }
+            Call::Money(MoneyQuery { key, all }) => {
+                let address = Address::new(path(&[]))
+                    .with("key", key.as_ref())
+                    .with("all", all.then_some(true));
+                (address.finish(), Vec::new())
+            }
+            Call::Resolve(resolve) => (path(&[]), json(resolve)),
             Call::Deploy(deploy) => (path(&[]), json(deploy)),
             Call::Decide(Decide { stack, word, why }) => {
                 let body = DecideBody {
@@ -374,6 +410,13 @@ impl Call {
                     reason: reason.clone(),
                 };
                 (path(&[to.as_str()]), json(&body))
+            }
+            Call::RenewCertificates(RenewCertificates { stack, host, dry_run }) => {
+                let body = RenewCertificatesBody {
+                    host: host.clone(),
+                    dry_run: *dry_run,
+                };
+                (path(&[stack.as_str()]), json(&body))
             }
             Call::Describe(id) => (path(&[id.stack.as_str(), id.service.as_str()]), Vec::new()),
             Call::Plan(plan) => (path(&[]), json(plan)),
@@ -442,6 +485,17 @@ impl Call {
                 service: service_id(&names)?,
                 replicas: from_json::<ScaleBody>(body)?.replicas,
             }),
+            CallName::Door => {
+                let DoorBody { service, change } = from_json(body)?;
+                let stack = named(&names, 0)?;
+                Call::Door(Door { stack, service, change })
+            }
+            CallName::Money => Call::Money(MoneyQuery {
+                key: query.get("key")?,
+                all: query.get("all")?.unwrap_or(false),
+            }),
+            CallName::Resolve => Call::Resolve(from_json(body)?),
+            CallName::Spool => Call::Spool,
             CallName::Deploy => Call::Deploy(from_json(body)?),
             CallName::FollowDeployment => Call::FollowDeployment(named(&names, 0)?),
             CallName::Decide => {
@@ -483,6 +537,20 @@ impl Call {
                     to: named(&names, 0)?,
                     confirm_ms,
                     reason,
+                })
+            }
+            CallName::Certificates => Call::Certificates,
+            CallName::RenewCertificates => {
+                // No body at all means all of them, so that `curl -X POST …/renew` is enough.
+                let body = if body.is_empty() {
+                    RenewCertificatesBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::RenewCertificates(RenewCertificates {
+                    stack: named(&names, 0)?,
+                    host: body.host,
+                    dry_run: body.dry_run,
                 })
             }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),

@@ -24,9 +24,9 @@ use crate::messages::{
     RollbackReport, ServiceDescription, StackList, StackStatus, VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Result, Rollback, RollbackQuery, RunReport,
-    Scale, Target, Upgrade,
+    ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, Door, EnvironmentQuery, Error, EventsQuery, LogsQuery,
+    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result, Rollback, RollbackQuery,
+    RunReport, Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -149,6 +149,22 @@ impl Client {
     /// As every call.
     pub async fn scale(&self, scale: Scale) -> Result<LineReader<ProgressLine>> {
         self.lines(&Call::Scale(scale)).await
+    }
+
+    /// Closes routes, lets their requests wait, or ends either.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn door(&self, door: Door) -> Result<Accepted> {
+        self.json(&Call::Door(door)).await
+    }
+
+    /// Says what became of a request that is in doubt.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn resolve(&self, resolve: Resolve) -> Result<Accepted> {
+        self.json(&Call::Resolve(resolve)).await
     }
 
     /// Builds a release of what the file says and runs it.

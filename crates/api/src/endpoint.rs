@@ -45,6 +45,18 @@ pub enum CallName {
     RollbackCheck,
     /// Run what another stack runs.
     Promote,
+    /// All certificates.
+    Certificates,
+    /// Get certificates now.
+    RenewCertificates,
+    /// Close routes, or let requests wait.
+    Door,
+    /// Idempotency keys.
+    Money,
+    /// End a doubt.
+    Resolve,
+    /// Callbacks that wait.
+    Spool,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -131,7 +143,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 26] = [
+pub const ENDPOINTS: [Endpoint; 32] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -285,6 +297,59 @@ pub const ENDPOINTS: [Endpoint; 26] = [
         Answer::Lines("ProgressLine"),
         Access::Change,
         "Runs in this stack what was built for the running release of another, with this stack's own configuration.",
+    ),
+    post(
+        CallName::Door,
+        "/v1/stacks/{stack}/door",
+        Some("Door"),
+        Answer::Json("Accepted"),
+        Access::Change,
+        "Closes the routes of a stack or service for maintenance (`close`, `open`) or lets their requests wait (`pause`, `resume`). \
+         Answered once the edge serves it so.",
+    ),
+    Endpoint {
+        access: Access::Daemon,
+        ..get(
+            CallName::Money,
+            "/v1/money",
+            "key all",
+            Answer::Json("MoneyList"),
+            "Idempotency keys of requests that move money: those in doubt, one by its name, or the latest.",
+        )
+    },
+    post(
+        CallName::Resolve,
+        "/v1/money/resolve",
+        Some("Resolve"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Says what became of a request that is in doubt: the answer it is given from now on, or that it did not happen.",
+    ),
+    Endpoint {
+        access: Access::Daemon,
+        ..get(
+            CallName::Spool,
+            "/v1/money/spool",
+            "",
+            Answer::Json("SpoolReport"),
+            "Callbacks that wait for their service, by route.",
+        )
+    },
+    get(
+        CallName::Certificates,
+        "/v1/certificates",
+        "",
+        Answer::Json("CertificateList"),
+        "All certificates: for which hosts, from whom, until when, and what the last try to renew came to.",
+    ),
+    post(
+        CallName::RenewCertificates,
+        "/v1/stacks/{stack}/certificates/renew",
+        Some("RenewCertificates"),
+        Answer::Lines("ProgressLine"),
+        Access::Change,
+        "Gets certificates of a stack now, all or the one for a host; with `dry_run` only tries out whether they would be got. \
+         The last line says how it ended. The work goes on when the caller leaves.",
     ),
     get(
         CallName::Events,

@@ -8,9 +8,11 @@
 
 mod access;
 mod call;
+mod certificates;
 mod class;
 mod client;
 mod deploys;
+mod doors;
 mod endpoint;
 mod error;
 mod lines;
@@ -25,9 +27,11 @@ pub use call::{
     Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
     RunReport, Scale, Target, Upgrade,
 };
+pub use certificates::RenewCertificates;
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};
+pub use doors::{Door, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};

@@ -321,6 +321,45 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "CertificateList",
+        &CertificateList {
+            certificates: vec![
+                CertificateStatus {
+                    names: vec!["pay.example.com".to_owned()],
+                    stack: Some("mps".parse().unwrap()),
+                    source: CertificateSource::Acme,
+                    state: CertificateState::Valid,
+                    authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
+                    files: Vec::new(),
+                    issuer: Some("R11".to_owned()),
+                    serial: Some("04e1a2".to_owned()),
+                    not_before: Some(AT),
+                    not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
+                    renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
+                    failures: 2,
+                    error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
+                    hint: None,
+                },
+                CertificateStatus {
+                    names: Vec::new(),
+                    stack: Some("mps".parse().unwrap()),
+                    source: CertificateSource::Files,
+                    state: CertificateState::Missing,
+                    authority: None,
+                    files: vec!["/etc/ssl/own.pem".into(), "/etc/ssl/own.key".into()],
+                    issuer: None,
+                    serial: None,
+                    not_before: None,
+                    not_after: None,
+                    renew_at: None,
+                    failures: 0,
+                    error: Some("could not read `/etc/ssl/own.pem`: No such file or directory".to_owned()),
+                    hint: Some("the daemon's user must be able to read it; is the path right?".to_owned()),
+                },
+            ],
+        },
+    );
+    check(
         "ReleaseReport",
         &ReleaseReport {
             stack: "mps".parse().unwrap(),
@@ -448,11 +487,62 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "MoneyList",
+        &MoneyList {
+            keys: vec![
+                MoneyKey {
+                    state: "in doubt".to_owned(),
+                    why: Some("the replica was lost before it had answered".to_owned()),
+                    ..money_key()
+                },
+                MoneyKey {
+                    state: "answered".to_owned(),
+                    status: Some(201),
+                    body: Some("{\"payment\":7}".to_owned()),
+                    expires_at: Some(AT),
+                    replica: Some("mps/api/1".to_owned()),
+                    ..money_key()
+                },
+            ],
+        },
+    );
+    check(
+        "SpoolReport",
+        &SpoolReport {
+            routes: vec![SpoolRoute {
+                route: "mps/api */callbacks".to_owned(),
+                waiting: 12,
+                oldest_at: Some(AT),
+                tries: 2,
+                last: Some("it was answered with 503".to_owned()),
+                refused: 1,
+            }],
+        },
+    );
+    check(
         "ApiError",
         &ApiError::new(Class::NotFound, "there is no stack `mpz`")
             .hint("did you mean `mps`?")
             .detail("stacks: mps, shop"),
     );
+}
+
+fn money_key() -> MoneyKey {
+    MoneyKey {
+        id: "8e03978e40d5".to_owned(),
+        key: "order-7".to_owned(),
+        service: "mps/api".to_owned(),
+        method: "POST".to_owned(),
+        path: "/payments".to_owned(),
+        request_id: "4f2a9c1".to_owned(),
+        state: "begun".to_owned(),
+        begun_at: AT,
+        why: None,
+        status: None,
+        body: None,
+        expires_at: None,
+        replica: None,
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, Decide, DecideWord, Deploy, ENDPOINTS, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery,
-    PlanBody, Promote, Purpose, ReleaseQuery, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
+    Apply, Call, CallName, Decide, DecideWord, Deploy, Door, ENDPOINTS, EnvironmentQuery, EventsQuery, Happened,
+    LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve, Rollback,
+    RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 use tend_base::Wall;
+use tend_core::door::{DoorChange, Maintenance, Pause};
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
 use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackSource};
 use tend_core::observed::Exit;
@@ -118,6 +120,73 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         (
+            "maintenance-on",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: None,
+                change: DoorChange::Close(Maintenance {
+                    until: Some(Wall(1_795_268_675_123)),
+                    message: Some("We move to new disks.".to_owned()),
+                    allow: vec!["10.0.0.0/8".parse().unwrap()],
+                }),
+            }),
+        ),
+        (
+            "maintenance-off",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: Some("api".parse().unwrap()),
+                change: DoorChange::Open,
+            }),
+        ),
+        (
+            "pause",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: Some("api".parse().unwrap()),
+                change: DoorChange::Pause(Pause {
+                    wait_max_ms: 30_000,
+                    requests_max: 1000,
+                }),
+            }),
+        ),
+        (
+            "resume",
+            Call::Door(Door {
+                stack: "mps".parse().unwrap(),
+                service: None,
+                change: DoorChange::Resume,
+            }),
+        ),
+        ("money-in-doubt", Call::Money(MoneyQuery::default())),
+        ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
+        (
+            "money-of-a-key",
+            Call::Money(MoneyQuery {
+                key: Some("order/7&x".to_owned()),
+                all: false,
+            }),
+        ),
+        (
+            "money-happened",
+            Call::Resolve(Resolve {
+                key: "8e03978e40d5".to_owned(),
+                happened: Some(Happened {
+                    status: 201,
+                    content_type: "application/json".to_owned(),
+                    body: "{\"payment\":7}".to_owned(),
+                }),
+            }),
+        ),
+        (
+            "money-did-not-happen",
+            Call::Resolve(Resolve {
+                key: "8e03978e40d5".to_owned(),
+                happened: None,
+            }),
+        ),
+        ("money-spool", Call::Spool),
+        (
             "deploy",
             Call::Deploy(Deploy {
                 stack: Box::new(stack()),
@@ -195,6 +264,23 @@ fn cases() -> Vec<(&'static str, Call)> {
                 to: "mps".parse().unwrap(),
                 confirm_ms: Some(600_000),
                 reason: Some("a week on staging".to_owned()),
+            }),
+        ),
+        ("certificates", Call::Certificates),
+        (
+            "renew-certificates",
+            Call::RenewCertificates(RenewCertificates {
+                stack: "mps".parse().unwrap(),
+                host: None,
+                dry_run: false,
+            }),
+        ),
+        (
+            "renew-certificates-of-a-host-dry",
+            Call::RenewCertificates(RenewCertificates {
+                stack: "mps".parse().unwrap(),
+                host: Some("pay.example.com".to_owned()),
+                dry_run: true,
             }),
         ),
         ("events", Call::Events(EventsQuery::default())),

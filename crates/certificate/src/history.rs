@@ -10,7 +10,7 @@ const TRIES_KEPT: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It began, and how it ended was never written down: it counts as one that failed.
+    /// It began, and how it ended was never written down: the bounds count it as one that failed.
     Begun,
     /// The certificate was issued and is kept.
     Issued,

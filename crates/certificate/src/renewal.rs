@@ -203,7 +203,8 @@ pub fn next(asked: &Asked<'_>) -> Due {
     let failed = times(|outcome| outcome != Outcome::Issued);
     let issued = times(|outcome| outcome == Outcome::Issued);
     let holds = [
-        last.filter(|_| failures > 0 && !by_person)
+        // One that was killed tells nothing against the next; only the bounds count it.
+        last.filter(|last| last.outcome == Outcome::Failed && !by_person)
             .map(|last| (later(last.at.min(now), pause), Held::Failing { failures })),
         history
             .not_before

@@ -114,6 +114,22 @@ fn failures_make_it_wait_longer_and_longer_and_a_person_need_not_wait() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_in_every_try_is_held_by_the_bounds_alone() {
+    let wanted = names("pay.example.com");
+    let mut history = History::default();
+    for number in 0..4 {
+        assert_eq!(
+            next(&ask(&wanted, None, &history, START + number)),
+            Due::Now(Reason::First)
+        );
+        history.begin(Wall(START + number));
+    }
+    let held = Some(Held::FailedOften);
+    let at = Wall(START + HOUR);
+    assert_eq!(next(&ask(&wanted, None, &history, START + 4)), Due::At { at, held });
+}
+
+#[test]
 fn what_the_authority_says_about_coming_back_holds_for_everybody_but_not_for_ever() {
     let wanted = names("pay.example.com");
     let mut history = History::default();
@@ -147,14 +163,8 @@ fn an_order_under_way_is_gone_on_with_at_once() {
     let mut history = History::default();
     history.begin(Wall(START));
     let mut asked = ask(&wanted, None, &history, START);
-    // Without the order the try counts as one that failed.
-    assert!(matches!(
-        next(&asked),
-        Due::At {
-            held: Some(Held::Failing { failures: 1 }),
-            ..
-        }
-    ));
+    // Killed before there was an order: begun anew at once.
+    assert_eq!(next(&asked), Due::Now(Reason::First));
     asked.under_way = true;
     assert_eq!(next(&asked), Due::Now(Reason::UnderWay));
     let mut ended = history.clone();

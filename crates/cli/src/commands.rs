@@ -10,12 +10,14 @@ use crate::output::{Ending, Paint, Tone, follow};
 
 pub(crate) mod approve;
 mod attached;
+pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod confirm;
 pub(crate) mod deploy;
 mod deployment;
 pub(crate) mod describe;
+mod door;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod exec;
@@ -24,7 +26,10 @@ pub(crate) mod info;
 pub(crate) mod install;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod maintenance;
 pub(crate) mod man;
+pub(crate) mod money;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod reject;
@@ -32,6 +37,7 @@ pub(crate) mod release;
 pub(crate) mod releases;
 pub(crate) mod render;
 pub(crate) mod restart;
+pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod scale;
@@ -59,6 +65,10 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Stop(command) => command.run(context).await,
         Command::Start(command) => command.run(context).await,
         Command::Scale(command) => command.run(context).await,
+        Command::Maintenance(command) => command.run(context).await,
+        Command::Pause(command) => command.run(context).await,
+        Command::Resume(command) => command.run(context).await,
+        Command::Money(command) => command.run(context).await,
         Command::Deploy(command) => command.run(context).await,
         Command::Rollback(command) => command.run(context).await,
         Command::Releases(command) => command.run(context).await,
@@ -67,6 +77,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Reject(command) => command.run(context).await,
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
+        Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),
         Command::Run(command) => command.run(context).await,

@@ -15,23 +15,31 @@ const OF_RELEASES: [&str; 9] = [
     "deploy", "rollback", "releases", "release", "approve", "reject", "confirm", "promote", "render",
 ];
 
+/// The commands about what clients meet, which have a page of their own too.
+const OF_THE_EDGE: [&str; 6] = ["cert", "import", "maintenance", "pause", "resume", "money"];
+
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";
 
 /// Returns the reference pages with their names, as they stand in `docs/reference`.
 #[must_use]
-pub fn reference_pages() -> [(&'static str, String); 2] {
+pub fn reference_pages() -> [(&'static str, String); 3] {
     let mut tend = command().term_width(100);
     tend.build();
     let mut page = format!(
-        "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md).\n\n"
+        "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md), those about the edge \
+         in [cli-edge.md](cli-edge.md).\n\n"
     );
     let mut of_releases =
         format!("# The command line: releases\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
+    let mut of_the_edge =
+        format!("# The command line: the edge\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     section(&mut page, "tend", &mut tend.clone());
     for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let to = if OF_RELEASES.contains(&command.get_name()) {
             &mut of_releases
+        } else if OF_THE_EDGE.contains(&command.get_name()) {
+            &mut of_the_edge
         } else {
             &mut page
         };
@@ -41,7 +49,11 @@ pub fn reference_pages() -> [(&'static str, String); 2] {
             section(to, &format!("{name} {}", below.get_name()), below);
         }
     }
-    [("cli.md", page), ("cli-releases.md", of_releases)]
+    [
+        ("cli.md", page),
+        ("cli-releases.md", of_releases),
+        ("cli-edge.md", of_the_edge),
+    ]
 }
 
 fn section(page: &mut String, name: &str, command: &mut clap::Command) {

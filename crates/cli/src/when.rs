@@ -32,6 +32,17 @@ impl std::str::FromStr for When {
 }
 
 impl When {
+    /// Returns the moment where it lies ahead: an age is a duration from now on.
+    pub(crate) fn ahead(&self, now: Wall, zone: &TimeZone) -> Wall {
+        match self {
+            When::Ago(after) => Wall(
+                now.0
+                    .saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            ),
+            When::At(_) | When::Local(_) => self.resolve(now, zone),
+        }
+    }
+
     /// Returns the moment; times before 1970 are 1970.
     pub(crate) fn resolve(&self, now: Wall, zone: &TimeZone) -> Wall {
         let millis = |timestamp: Timestamp| Wall(u64::try_from(timestamp.as_millisecond()).unwrap_or(0));

@@ -13,6 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::fake_certificates::certificates;
 use crate::folder::Folder;
 
 /// When everything happens.
@@ -167,6 +168,23 @@ impl Handler for Answers {
                 ),
                 finished(&[], &[]),
             ]),
+            Call::Door(door) => Reply::json(&Accepted {
+                message: format!("{}: {}; the edge serves it so", door.stack, door.change),
+            }),
+            Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
+            Call::Resolve(resolve) => Reply::json(&Accepted {
+                message: format!("{} is in doubt no more: it may be sent again", resolve.key),
+            }),
+            Call::Spool => Reply::json(&SpoolReport {
+                routes: vec![SpoolRoute {
+                    route: "mps/api */callbacks".to_owned(),
+                    waiting: 12,
+                    oldest_at: Some(AT),
+                    tries: 2,
+                    last: Some("it was answered with 503".to_owned()),
+                    refused: 1,
+                }],
+            }),
             Call::Deploy(deploy) if deploy.stack.name.as_str() == "fails" => sent(undone_lines()),
             Call::Deploy(deploy) if deploy.reason.as_deref() == Some("nothing new") => {
                 sent(vec![deployed(DeployOutcome::Unchanged, 12)])
@@ -209,6 +227,42 @@ impl Handler for Answers {
             Call::Decide(decide) => Reply::json(&Accepted {
                 message: format!("{}: taken", decide.word.as_str()),
             }),
+            Call::Certificates => Reply::json(&certificates(self.scene == Scene::Empty, AT)),
+            Call::RenewCertificates(renew) if renew.host.as_deref() == Some("old.example.com") => Reply::Refused(
+                ApiError::new(
+                    Class::NotFound,
+                    "no certificate for old.example.com is got by ACME for the stack mps",
+                )
+                .hint("`tend cert list` shows them"),
+            ),
+            Call::RenewCertificates(renew) if renew.host.as_deref() == Some("api.example.com") => sent(vec![
+                step(
+                    Stage::Certificate,
+                    "api.example.com",
+                    StageState::Failed,
+                    "no answer at port 80",
+                    8200,
+                ),
+                ProgressLine::Finished(Finished {
+                    took_ms: 8200,
+                    reason: "api.example.com: no answer at port 80".to_owned(),
+                    next_step: "does the name lead here?".to_owned(),
+                    ..Finished::default()
+                }),
+            ]),
+            Call::RenewCertificates(renew) => sent(vec![
+                step(
+                    Stage::Certificate,
+                    "pay.example.com",
+                    StageState::Done,
+                    match renew.dry_run {
+                        true => "it would be issued, says https://ca.example/dir; nothing was changed",
+                        false => "issued, and seen at 0.0.0.0:443",
+                    },
+                    3100,
+                ),
+                finished(&[], &[]),
+            ]),
             Call::Releases(stack) => Reply::json(&releases(stack)),
             Call::Release(query) if query.number > 13 => Reply::Refused(
                 ApiError::new(
@@ -272,6 +326,41 @@ impl Handler for Answers {
                     .hint("run it as the user who started the daemon, or as root"),
             ),
         }
+    }
+}
+
+/// One key that is in doubt, and one that is answered where more is asked for.
+fn keys(query: &tend_api::MoneyQuery) -> Vec<MoneyKey> {
+    let doubt = MoneyKey {
+        id: "8e03978e40d5".to_owned(),
+        key: "order-7".to_owned(),
+        service: "mps/api".to_owned(),
+        method: "POST".to_owned(),
+        path: "/payments".to_owned(),
+        request_id: "4f2a9c1".to_owned(),
+        state: "in doubt".to_owned(),
+        begun_at: AT,
+        why: Some("the replica was lost before it had answered".to_owned()),
+        status: None,
+        body: None,
+        expires_at: None,
+        replica: None,
+    };
+    let answered = MoneyKey {
+        id: "11d2f0aa95b1".to_owned(),
+        key: "order-6".to_owned(),
+        state: "answered".to_owned(),
+        why: None,
+        status: Some(201),
+        body: query.key.is_some().then(|| "{\"payment\":6}".to_owned()),
+        expires_at: Some(AT),
+        replica: Some("mps/api/1".to_owned()),
+        ..doubt.clone()
+    };
+    match (&query.key, query.all) {
+        (Some(_), _) => vec![answered],
+        (None, true) => vec![doubt, answered],
+        (None, false) => vec![doubt],
     }
 }
 

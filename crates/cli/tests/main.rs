@@ -2,6 +2,7 @@
 
 mod attached;
 mod fake;
+mod fake_certificates;
 mod folder;
 mod generated;
 mod transcripts;

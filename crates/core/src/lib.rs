@@ -9,6 +9,7 @@
 
 pub mod controller;
 pub mod deployment;
+pub mod door;
 pub mod journal;
 pub mod model;
 pub mod observed;

@@ -399,4 +399,6 @@ pub struct EdgeFacts {
     pub published_revision: u64,
     /// The generation the edge says it serves.
     pub serving: u64,
+    /// How often something changed that the edge is told of and that stands in no stack.
+    pub rules: u64,
 }

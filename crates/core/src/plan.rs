@@ -37,6 +37,9 @@ pub struct Launch {
     pub open_files_max: Option<u64>,
     /// The definition this was made from.
     pub fingerprint: u64,
+    /// How it is emptied before it is stopped; kept beside the process, so that a daemon which finds it knows.
+    #[serde(default)]
+    pub quiesce: Option<Quiesce>,
 }
 
 impl fmt::Debug for Launch {

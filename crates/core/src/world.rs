@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
 use crate::deployment::{Deployment, Ending, Exposure, Lane, Phase, Releases, Stage};
+use crate::door::Doors;
 use crate::model::{Port, Release, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
 use crate::observed::{self, EdgeFacts, Endpoint, Endpoints, Replica, ServiceFacts};
 
@@ -21,6 +22,9 @@ pub struct Wanted {
     pub adjustments: BTreeMap<ServiceName, Adjustment>,
     /// It is being taken down.
     pub removing: bool,
+    /// What people asked of its routes beside the file.
+    #[serde(default)]
+    pub doors: Doors,
 }
 
 /// What people asked of one service beside its file.
@@ -303,12 +307,15 @@ impl World {
         endpoints
     }
 
-    /// Returns a number that changes whenever the routes may have changed: it covers every stack and its revision.
+    /// Returns a number that changes whenever the routes, or what is told with them, may have changed: it covers every stack and its
+    /// revision.
     #[must_use]
     pub fn revisions(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
+        self.edge.rules.hash(&mut hasher);
         for (name, wanted) in &self.stacks {
             (name, wanted.revision, wanted.removing).hash(&mut hasher);
+            wanted.doors.hash(&mut hasher);
             self.settled(name).hash(&mut hasher);
             for (service, lane) in self.deployment(name).iter().flat_map(|deployment| &deployment.lanes) {
                 (service, lane.exposure).hash(&mut hasher);

@@ -74,12 +74,30 @@ fn at(millis: u64) -> Now {
 
 #[test]
 fn a_number_that_the_edge_has_from_a_killed_daemon_is_not_given_again() {
-    let mut controller = controller(World::default(), Vec::new());
-    controller.handle(Input::EdgeConnected { serving: 7 }, at(0));
+    let connected = |now: Now| {
+        let mut one = controller(World::default(), Vec::new());
+        one.handle(Input::EdgeConnected { serving: 7 }, now);
+        one
+    };
+    let mut second = connected(at(0));
     // Given out by the daemon before, which was killed before it wrote that down; the edge takes it up only now.
-    controller.handle(Input::EdgeServing { generation: 9 }, at(1));
-    let edge = &controller.world().edge;
-    assert_eq!((edge.generation, edge.serving, &edge.published), (9, 9, &None));
+    second.handle(Input::EdgeServing { generation: 9 }, at(1));
+    let edge = &second.world().edge;
+    assert!(
+        edge.generation > 9,
+        "what this one says next must not carry that number"
+    );
+    assert!(edge.serving < edge.generation, "nor be believed to be served");
+
+    // And when this one is killed just as early, the third begins elsewhere.
+    let third = connected(at(20));
+    let ahead = third.world().edge.generation - edge.generation;
+    assert!((10..100).contains(&ahead), "{ahead}");
+
+    let later = edge.generation + 1;
+    second.handle(Input::EdgeServing { generation: later }, at(2));
+    let edge = &second.world().edge;
+    assert_eq!((edge.generation, edge.serving, &edge.published), (later, later, &None));
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tend_base::{Mono, Now, Wall};
 use tend_core::controller::{Chapter, Controller, Decision, Input, restore};
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::ReplicaId;
+use tend_core::model::{Quiesce, ReplicaId};
 use tend_core::observed::{Exit, Phase, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -57,6 +58,7 @@ fn adopted(incarnation: u64) -> Input {
         since: Mono(1),
         port: Some(20_001),
         fingerprint: 1,
+        quiesce: None,
         shim_alive: true,
     }
 }
@@ -135,6 +137,88 @@ fn an_end_is_told_once() {
         1,
         "of what was up and is not found nobody knows how it ended"
     );
+}
+
+#[test]
+fn a_life_that_a_later_one_followed_unseen_has_ended_too() {
+    let up = json!({ "incarnation": 3, "up": true });
+    let mut controller = controller(vec![("stack", "s", stack()), ("replica", "s/a/1", up)]);
+    let told = controller.handle(adopted(4), now()).entries;
+    let ended: Vec<_> = told
+        .iter()
+        .filter(|entry| entry.kind == Kind::ReplicaExited)
+        .map(|entry| entry.subject.incarnation)
+        .collect();
+    assert_eq!(ended, [Some(3)]);
+    let replica = &controller.world().replicas[&id()];
+    assert_eq!(replica.incarnation, 4);
+    assert!(matches!(replica.phase, Phase::Running { .. }), "{:?}", replica.phase);
+}
+
+#[test]
+fn of_a_life_that_ended_it_is_known_what_it_ran() {
+    let mut first = controller(vec![("stack", "s", stack())]);
+    first.handle(adopted(4), now());
+    let exited = Input::Exited {
+        replica: id(),
+        incarnation: 4,
+        exit: Exit::Exited(0),
+        lived: None,
+        last_lines: Vec::new(),
+    };
+    let reaction = first.handle(exited, now());
+    let kept = reaction.documents.into_iter().find(|document| document.id == "s/a/1");
+    let next = controller(vec![("replica", "s/a/1", kept.unwrap().value.unwrap())]);
+    assert_eq!(next.world().replicas[&id()].fingerprint, 1);
+}
+
+#[test]
+fn how_a_life_nobody_wrote_down_is_emptied_is_told_by_what_is_found() {
+    let how = |path: &str| Quiesce {
+        path: path.to_owned(),
+        in_flight_path: "/in-flight".to_owned(),
+        in_flight_metric: None,
+        deadline: Duration::from_secs(5),
+    };
+    let found = |quiesce: Option<Quiesce>| match adopted(4) {
+        Input::Adopted {
+            replica,
+            incarnation,
+            pid,
+            since,
+            port,
+            fingerprint,
+            shim_alive,
+            ..
+        } => Input::Adopted {
+            replica,
+            incarnation,
+            pid,
+            since,
+            port,
+            fingerprint,
+            quiesce,
+            shim_alive,
+        },
+        other => other,
+    };
+    let kept = json!({ "incarnation": 4, "up": true, "quiesce": how("/kept") });
+    let before = json!({ "incarnation": 3, "up": true, "quiesce": how("/before") });
+    for (document, told, then) in [
+        (None, Some("/found"), Some("/found")),
+        (None, None, None),
+        (Some(before.clone()), Some("/found"), Some("/found")),
+        // A shim of an earlier version does not tell.
+        (Some(before), None, Some("/before")),
+        // What was written down of this very life may be newer: the file may change in nothing but that.
+        (Some(kept), Some("/found"), Some("/kept")),
+    ] {
+        let documents = document.map(|document| ("replica", "s/a/1", document));
+        let mut controller = controller(documents.into_iter().collect());
+        controller.handle(found(told.map(how)), now());
+        let quiesce = &controller.world().replicas[&id()].quiesce;
+        assert_eq!(*quiesce, then.map(how), "told {told:?}");
+    }
 }
 
 #[test]

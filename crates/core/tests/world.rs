@@ -29,6 +29,7 @@ fn world() -> World {
         revision: 1,
         adjustments: BTreeMap::new(),
         removing: false,
+        doors: Default::default(),
     };
     world.stacks.insert("s".parse().unwrap(), wanted);
     world

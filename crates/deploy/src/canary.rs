@@ -31,7 +31,7 @@ pub(crate) fn advance(case: &mut Case<'_>, name: &ServiceName, canary: &Canary) 
         return;
     };
     // Asked anew the next time.
-    case.deployment.acts.remove(&act);
+    case.change().acts.remove(&act);
     let now = case.now.mono;
     case.lane(name).good = Some(now);
     // An edge that cannot be asked at the moment says nothing about the target.

@@ -1,5 +1,6 @@
 //! The phases of a deployment, and what each waits for.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tend_base::{Mono, Now};
@@ -32,7 +33,7 @@ impl Chapter for Deploy {
                 stack,
                 before: &wanted.stack,
                 target,
-                deployment: deployment.clone(),
+                deployment: Cow::Borrowed(deployment),
                 acts: Vec::new(),
                 wake_at: None,
                 now,
@@ -46,8 +47,10 @@ impl Chapter for Deploy {
                 deployment: deployment.number,
                 act,
             }));
-            if case.deployment != *deployment {
-                decision.deployments.push((stack.clone(), case.deployment));
+            if let Cow::Owned(next) = case.deployment
+                && next != *deployment
+            {
+                decision.deployments.push((stack.clone(), next));
             }
         }
         decision
@@ -61,22 +64,28 @@ pub(crate) struct Case<'a> {
     /// The definition before.
     pub(crate) before: &'a Stack,
     pub(crate) target: &'a Release,
-    /// As it stands from now on.
-    pub(crate) deployment: Deployment,
+    /// As it stands from now on: a copy only once something changed, since mostly nothing does.
+    pub(crate) deployment: Cow<'a, Deployment>,
     acts: Vec<Act>,
     wake_at: Option<Mono>,
     pub(crate) now: Now,
 }
 
 impl Case<'_> {
+    /// Returns the deployment to be changed.
+    pub(crate) fn change(&mut self) -> &mut Deployment {
+        self.deployment.to_mut()
+    }
+
     pub(crate) fn enter(&mut self, phase: Phase) {
-        self.deployment.phase = phase;
-        self.deployment.since = Some(self.now.mono);
+        let since = Some(self.now.mono);
+        let deployment = self.change();
+        (deployment.phase, deployment.since) = (phase, since);
     }
 
     /// Goes back, or, when nothing was changed yet, gives up.
     pub(crate) fn fail(&mut self, why: impl Into<String>) {
-        self.deployment.why.get_or_insert(why.into());
+        self.change().why.get_or_insert(why.into());
         let begun = self.deployment.lanes.values().any(|lane| lane.stage > Stage::Waiting);
         let next = match self.deployment.phase {
             Phase::Preparing | Phase::Approval => Phase::Finishing(Ending::Refused),
@@ -93,8 +102,8 @@ impl Case<'_> {
 
     /// Stops where it is, for a person to decide.
     pub(crate) fn hold(&mut self, why: impl Into<String>) {
-        self.deployment.why = Some(why.into());
-        self.deployment.approved = None;
+        let deployment = self.change();
+        (deployment.why, deployment.approved) = (Some(why.into()), None);
         self.enter(Phase::Held);
     }
 
@@ -149,7 +158,7 @@ impl Case<'_> {
     }
 
     pub(crate) fn lane(&mut self, service: &ServiceName) -> &mut Lane {
-        self.deployment.lanes.entry(service.clone()).or_default()
+        self.change().lanes.entry(service.clone()).or_default()
     }
 
     /// Returns whether requests of clients come to a service from outside.
@@ -159,12 +168,15 @@ impl Case<'_> {
 }
 
 fn advance(case: &mut Case<'_>) {
+    // A daemon that came back looks anew for as long as is asked for.
+    let now = case.now.mono;
     if case.deployment.since.is_none() {
-        // A daemon that came back looks anew for as long as is asked for.
-        case.deployment.since = Some(case.now.mono);
+        case.change().since = Some(now);
     }
-    for lane in case.deployment.lanes.values_mut() {
-        lane.since.get_or_insert(case.now.mono);
+    if case.deployment.lanes.values().any(|lane| lane.since.is_none()) {
+        for lane in case.change().lanes.values_mut() {
+            lane.since.get_or_insert(now);
+        }
     }
     if let Some(who) = case.deployment.abort.clone() {
         match case.deployment.phase {
@@ -172,7 +184,7 @@ fn advance(case: &mut Case<'_>) {
             // A migration is never cut off in the middle by us.
             Phase::Migrating if !case.deployment.acts.contains_key(&Act::Migrate) && migrates(case) => {}
             _ => {
-                case.deployment.why = None;
+                case.change().why = None;
                 case.fail(format!("aborted by {who}"));
             }
         }
@@ -238,15 +250,17 @@ fn confirm(case: &mut Case<'_>) {
     if case.deployment.confirmed.is_some() {
         // What was restarted meanwhile is looked at once more.
         case.enter(Phase::Settling);
-        case.deployment.confirm = None;
+        case.change().confirm = None;
         return;
     }
     let (time, now) = (case.deployment.confirm.unwrap_or_default(), case.now);
-    // A daemon that comes back has only the wall clock to tell how much is left, which may have jumped: never more than all of it.
-    let left = case.deployment.confirm_until.map_or(time, |until| {
-        Duration::from_millis(until.0.saturating_sub(now.wall.0)).min(time)
+    let at = case.deployment.confirm_at.unwrap_or_else(|| {
+        // A daemon that comes back has only the wall clock to tell how much is left, which may have jumped: never more than all of it.
+        let left = case.deployment.confirm_until.map_or(time, |until| {
+            Duration::from_millis(until.0.saturating_sub(now.wall.0)).min(time)
+        });
+        *case.change().confirm_at.insert(now.mono + left)
     });
-    let at = *case.deployment.confirm_at.get_or_insert(now.mono + left);
     if now.mono >= at {
         case.fail(format!(
             "nobody confirmed it within {}",
@@ -259,16 +273,18 @@ fn confirm(case: &mut Case<'_>) {
 
 /// Goes on where it was held: what failed is tried once more.
 fn resume(case: &mut Case<'_>) {
-    case.deployment.acts.retain(|_, outcome| outcome.is_ok());
-    case.deployment.why = None;
-    for lane in case.deployment.lanes.values_mut() {
+    let (now, excused) = (case.now.mono, case.world.incarnation_last);
+    let deployment = case.change();
+    deployment.acts.retain(|_, outcome| outcome.is_ok());
+    deployment.why = None;
+    for lane in deployment.lanes.values_mut() {
         lane.failed.clear();
-        lane.since = Some(case.now.mono);
+        lane.since = Some(now);
         if lane.stage == Stage::Canary {
             // The figures do not tell; a person does.
             (lane.stage, lane.exposure) = (Stage::Shifting, Exposure::Both);
         }
-        lane.excused = case.world.incarnation_last;
+        lane.excused = excused;
     }
     case.enter(Phase::Rolling);
 }

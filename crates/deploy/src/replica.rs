@@ -72,11 +72,7 @@ pub(crate) fn look(
     let Some(replica) = replica.filter(|replica| replica.fingerprint == service.fingerprint()) else {
         return waiting("was not started");
     };
-    let counts = replica.incarnation > lane.born || !matches!(replica.phase, Phase::Running { .. });
-    if replica.incarnation > lane.excused
-        && counts
-        && let Some(why) = fault(id, replica)
-    {
+    if let Some(why) = fault(id, replica, lane) {
         return Seen::Failed(why);
     }
     if replica.completed {
@@ -104,9 +100,12 @@ pub(crate) fn look(
     }
 }
 
-/// Returns what a replica of the target did wrong, if anything.
-fn fault(id: &ReplicaId, replica: &Replica) -> Option<String> {
-    if replica.failures == 0 {
+/// Returns what a replica of the target did wrong, if anything: it ended by itself or could not be started. A life that runs since
+/// before its service's turn is not asked what it did by then, and one that a person excused is not asked at all. A port that
+/// somebody took is no failure as long as there is another.
+pub(crate) fn fault(id: &ReplicaId, replica: &Replica, lane: &Lane) -> Option<String> {
+    let counts = replica.incarnation > lane.born || !matches!(replica.phase, Phase::Running { .. });
+    if replica.failures == 0 || !counts || replica.incarnation <= lane.excused {
         return None;
     }
     if let Some(failure) = &replica.start_failure {

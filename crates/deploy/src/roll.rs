@@ -53,8 +53,9 @@ pub(crate) fn update(case: &Case<'_>, name: &ServiceName) -> Update {
 pub(crate) fn advance(case: &mut Case<'_>) {
     let Some(name) = next(case) else {
         case.enter(Phase::Settling);
-        for lane in case.deployment.lanes.values_mut() {
-            lane.since = Some(case.now.mono);
+        let now = case.now.mono;
+        for lane in case.change().lanes.values_mut() {
+            lane.since = Some(now);
         }
         return;
     };
@@ -155,11 +156,13 @@ pub(crate) fn all_good(case: &mut Case<'_>, name: &ServiceName, count: u32) -> b
                 }
             }
             Seen::Failed(why) => {
-                let failed = &mut case.lane(name).failed;
-                failed.insert(slot);
+                if !case.deployment.lanes[name].failed.contains(&slot) {
+                    case.lane(name).failed.insert(slot);
+                }
+                let failed = case.deployment.lanes[name].failed.len();
                 let allowed = (update.max_failure_ratio * f64::from(count)).floor();
                 // Within what the file allows, the update goes on without that one.
-                if failed.len() as f64 > allowed && update.failure_action != FailureAction::Continue {
+                if failed as f64 > allowed && update.failure_action != FailureAction::Continue {
                     fail(case, &update, why);
                     return false;
                 }
@@ -254,9 +257,11 @@ fn shift(case: &mut Case<'_>, name: &ServiceName, count: u32) {
     }
     let update = update(case, name);
     let now = case.now.mono;
-    let lane = case.lane(name);
+    let lane = &case.deployment.lanes[name];
     let left: Vec<u32> = (1..=count).filter(|slot| !lane.holds(*slot)).collect();
+    let good = lane.good;
     if left.is_empty() {
+        let lane = case.lane(name);
         *lane = Lane {
             all: true,
             surge: 0,
@@ -267,11 +272,15 @@ fn shift(case: &mut Case<'_>, name: &ServiceName, count: u32) {
         };
         return;
     }
-    let at = *lane.good.get_or_insert(now) + update.delay;
+    let at = good.unwrap_or(now) + update.delay;
     if now < at {
+        if good.is_none() {
+            case.lane(name).good = Some(now);
+        }
         case.wake(at);
         return;
     }
+    let lane = case.lane(name);
     lane.slots.extend(left.iter().take(update.portion(count) as usize));
     (lane.since, lane.good) = (Some(now), None);
 }

@@ -1,12 +1,13 @@
 //! The proof that all is as it should be, once every replica runs the target: nothing old is left, nothing is routed to it, every
 //! replica was seen to be what it should be, and clients get answers from the target alone.
 
+use std::time::Duration;
+
 use tend_core::deployment::{Act, Ending, Phase};
-use tend_core::model::{Port, ServiceName};
-use tend_core::observed::Replica;
+use tend_core::model::{Port, ReplicaId, ServiceName};
 
 use crate::chapter::Case;
-use crate::roll;
+use crate::{replica, roll};
 
 pub(crate) fn advance(case: &mut Case<'_>) {
     let names: Vec<ServiceName> = case.deployment.lanes.keys().cloned().collect();
@@ -18,7 +19,9 @@ pub(crate) fn advance(case: &mut Case<'_>) {
             return;
         }
     }
-    if !settled || old_is_left(case) || !edge_knows(case) {
+    let old = old_is_left(case);
+    if !settled || old.is_some() || !edge_knows(case) {
+        end_when_late(case, &names, old);
         return;
     }
     for name in &names {
@@ -48,21 +51,56 @@ pub(crate) fn advance(case: &mut Case<'_>) {
     match case.deployment.confirm {
         Some(time) => {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            case.deployment.confirm_until = Some(tend_base::Wall(case.now.wall.0.saturating_add(millis)));
+            let until = tend_base::Wall(case.now.wall.0.saturating_add(millis));
+            case.change().confirm_until = Some(until);
             case.enter(Phase::Confirming);
         }
         None => case.enter(Phase::Finishing(Ending::Committed)),
     }
 }
 
-/// Returns whether a process of the release before is still there, of a service that the target changes or does not have.
-fn old_is_left(case: &Case<'_>) -> bool {
-    let of_stack = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
-    of_stack.into_iter().any(|(id, replica)| {
+/// A deployment always ends. Where the file lets failures go by, a replica of the release before may never make place for a new one.
+fn end_when_late(case: &mut Case<'_>, names: &[ServiceName], old: Option<ReplicaId>) {
+    let all = [case.before, &case.target.stack];
+    let longest = all.into_iter().flat_map(|stack| {
+        let times = stack.services.iter().map(|(name, service)| {
+            let (update, stop) = (roll::update(case, name), &service.stop);
+            let emptied = service
+                .quiesce
+                .as_ref()
+                .map_or(Duration::ZERO, |quiesce| quiesce.deadline);
+            let one = update.ready_within + update.monitor + stop.drain + stop.grace_period + emptied;
+            // They leave one after the other.
+            one.saturating_mul(case.world.replicas_wanted_of(&case.id(name), stack).max(1))
+        });
+        times.collect::<Vec<_>>()
+    });
+    let longest = longest.max().unwrap_or_default();
+    let until = case.deployment.since.unwrap_or(case.now.mono) + longest;
+    if case.now.mono < until {
+        case.wake(until);
+        return;
+    }
+    let within = tend_base::format_duration(longest);
+    let why = match old {
+        Some(id) => format!("{id} of the release before was still there after {within}"),
+        None => format!("not all was as it should be within {within}"),
+    };
+    match names.first().map(|name| roll::update(case, name)) {
+        Some(update) => roll::fail(case, &update, why),
+        None => case.fail(why),
+    }
+}
+
+/// Returns a process of the release before that is still there, of a service that the target changes or does not have.
+fn old_is_left(case: &Case<'_>) -> Option<ReplicaId> {
+    let mut of_stack = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
+    let old = of_stack.find(|(id, replica)| {
         let gone = !case.target.stack.services.contains_key(&id.service);
         let changed = case.deployment.lanes.contains_key(&id.service);
         replica.is_up() && (gone || (changed && !case.world.runs_target(id, replica)))
-    })
+    });
+    old.map(|(id, _)| id.clone())
 }
 
 /// Returns whether the edge said that it serves what it was last told, and was told of what is there now.
@@ -81,19 +119,14 @@ fn edge_knows(case: &Case<'_>) -> bool {
         && edge.serving >= edge.generation
 }
 
-/// Returns why a release that settled is not good after all, if it is not: a replica of it ended by itself or stopped being ready
-/// for good.
+/// Returns why a release that settled is not good after all, if it is not: a replica of it ended by itself, or could not be started
+/// again. Slots that failed before count no more: the file let the update go on without them.
 pub(crate) fn fault(case: &Case<'_>) -> Option<String> {
-    let failed = |replica: &Replica| replica.failures > 0 || replica.start_failure.is_some();
     let lives = case.world.replicas.iter().filter(|(id, _)| id.stack == *case.stack);
     lives
         .filter(|(id, replica)| case.world.runs_target(id, replica) && case.world.is_wanted(id))
-        .find(|(id, replica)| {
-            let born = case.deployment.lanes.get(&id.service).map_or(0, |lane| lane.born);
-            replica.incarnation > born && failed(replica)
-        })
-        .map(|(id, replica)| match &replica.last_exit {
-            Some(last) => format!("{id} {}", last.exit),
-            None => format!("{id} failed"),
+        .find_map(|(id, replica)| {
+            let lane = case.deployment.lanes.get(&id.service)?;
+            replica::fault(id, replica, lane).filter(|_| !lane.failed.contains(&id.slot))
         })
 }

@@ -91,8 +91,8 @@ pub(crate) fn advance(case: &mut Case<'_>) {
         .max();
     let until = case.deployment.since.unwrap_or(case.now.mono) + longest.unwrap_or_default();
     if case.now.mono >= until {
-        let why = case.deployment.why.take().unwrap_or_default();
-        case.deployment.why = Some(format!("{why}; and the release before is not wholly back yet"));
+        let why = case.change().why.take().unwrap_or_default();
+        case.change().why = Some(format!("{why}; and the release before is not wholly back yet"));
         case.enter(Phase::Finishing(Ending::Undone));
     } else {
         case.wake(until);

@@ -21,6 +21,14 @@ pub(crate) enum ErrorCode {
     RequestTimeout,
     /// The client's address is not let in at this route.
     Forbidden,
+    /// The client's address is banned.
+    Banned,
+    /// The client asks more often than it may.
+    RateLimited,
+    /// The client has as much going on at once as it may.
+    InFlightLimited,
+    /// As much goes on at the route as may.
+    RouteBusy,
     /// The request's body is larger than the route takes.
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
@@ -31,6 +39,10 @@ pub(crate) enum ErrorCode {
     NoReadyReplica,
     /// The request is for the new release alone, and no replica of it is ready.
     NoReadyCandidate,
+    /// Every replica has as much in flight as it may.
+    ReplicasBusy,
+    /// The service answered with failures, and is not asked for a while.
+    CircuitOpen,
     /// No replica could be connected to.
     ConnectFailed,
     /// The replica ended the connection, or sent something that is not HTTP.
@@ -53,10 +65,18 @@ pub(crate) enum ErrorCode {
     AnswerNotKept,
     /// What must be durable before a request is sent cannot be written.
     MoneyUnavailable,
+    /// The route is closed for a while.
+    Maintenance,
+    /// The route was paused for longer than a request waits.
+    PausedTooLong,
+    /// The route is paused, and as many requests wait as may.
+    PausedFull,
+    /// As many callbacks wait for the service as may.
+    SpoolFull,
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -64,11 +84,17 @@ impl ErrorCode {
         Self::VersionUnsupported,
         Self::RequestTimeout,
         Self::Forbidden,
+        Self::Banned,
+        Self::RateLimited,
+        Self::InFlightLimited,
+        Self::RouteBusy,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
         Self::NoRoute,
         Self::NoReadyReplica,
         Self::NoReadyCandidate,
+        Self::ReplicasBusy,
+        Self::CircuitOpen,
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
@@ -80,6 +106,10 @@ impl ErrorCode {
         Self::KeyInDoubt,
         Self::AnswerNotKept,
         Self::MoneyUnavailable,
+        Self::Maintenance,
+        Self::PausedTooLong,
+        Self::PausedFull,
+        Self::SpoolFull,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -91,11 +121,17 @@ impl ErrorCode {
             Self::VersionUnsupported => "version_unsupported",
             Self::RequestTimeout => "request_timeout",
             Self::Forbidden => "forbidden",
+            Self::Banned => "banned",
+            Self::RateLimited => "rate_limited",
+            Self::InFlightLimited => "in_flight_limited",
+            Self::RouteBusy => "route_busy",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
             Self::NoReadyReplica => "no_ready_replica",
             Self::NoReadyCandidate => "no_ready_candidate",
+            Self::ReplicasBusy => "replicas_busy",
+            Self::CircuitOpen => "circuit_open",
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -107,6 +143,10 @@ impl ErrorCode {
             Self::KeyInDoubt => "key_in_doubt",
             Self::AnswerNotKept => "answer_not_kept",
             Self::MoneyUnavailable => "money_unavailable",
+            Self::Maintenance => "maintenance",
+            Self::PausedTooLong => "paused_too_long",
+            Self::PausedFull => "paused_full",
+            Self::SpoolFull => "spool_full",
         }
     }
 
@@ -119,17 +159,23 @@ impl ErrorCode {
             Self::VersionUnsupported => 505,
             Self::RequestTimeout => 408,
             Self::Forbidden => 403,
+            Self::Banned => 403,
+            Self::RateLimited => 429,
+            Self::InFlightLimited => 429,
+            Self::RouteBusy => 503,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
-            Self::NoReadyReplica | Self::NoReadyCandidate => 503,
+            Self::NoReadyReplica | Self::NoReadyCandidate | Self::ReplicasBusy | Self::CircuitOpen => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
             Self::AnswerTooLarge => 502,
             Self::KeyMissing | Self::KeyMalformed => 400,
             Self::KeyReused => 422,
             Self::KeyUnderWay | Self::KeyInDoubt | Self::AnswerNotKept => 409,
-            Self::MoneyUnavailable => 503,
+            Self::MoneyUnavailable | Self::Maintenance | Self::PausedTooLong | Self::PausedFull | Self::SpoolFull => {
+                503
+            }
         }
     }
 
@@ -137,7 +183,13 @@ impl ErrorCode {
     fn is_brief(self) -> bool {
         matches!(
             self,
-            Self::NoReadyReplica | Self::NoReadyCandidate | Self::KeyUnderWay | Self::MoneyUnavailable
+            Self::NoReadyReplica
+                | Self::NoReadyCandidate
+                | Self::KeyUnderWay
+                | Self::MoneyUnavailable
+                | Self::PausedTooLong
+                | Self::PausedFull
+                | Self::SpoolFull
         )
     }
 
@@ -151,6 +203,10 @@ impl ErrorCode {
             Self::VersionUnsupported => "tend edge: this version of HTTP is not spoken here.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::Forbidden => "tend edge: this address is not let in here.\n",
+            Self::Banned => "tend edge: this address is banned.\n",
+            Self::RateLimited => "tend edge: too many requests. Try again later.\n",
+            Self::InFlightLimited => "tend edge: too many requests at once. Try again when some are answered.\n",
+            Self::RouteBusy => "tend edge: as much is going on here as may at once. Try again later.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",
@@ -158,6 +214,10 @@ impl ErrorCode {
             Self::NoReadyCandidate => {
                 "tend edge: no replica of the release being looked at is ready. `tend status` says why.\n"
             }
+            Self::ReplicasBusy => {
+                "tend edge: all replicas of the service have as much to do as they may. Try again later.\n"
+            }
+            Self::CircuitOpen => "tend edge: the service fails, and is given time to recover. Try again later.\n",
             Self::ConnectFailed => {
                 "tend edge: no replica of the service could be connected to. `tend status` says why.\n"
             }
@@ -183,6 +243,10 @@ impl ErrorCode {
             Self::MoneyUnavailable => {
                 "tend edge: this request was not sent, because its idempotency key could not be written to disk.\n"
             }
+            Self::Maintenance => "tend edge: this service is in maintenance.\n",
+            Self::PausedTooLong => "tend edge: this service is paused, and was for longer than a request waits.\n",
+            Self::PausedFull => "tend edge: this service is paused, and as many requests wait as may.\n",
+            Self::SpoolFull => "tend edge: as many callbacks wait for this service as may.\n",
         }
     }
 }

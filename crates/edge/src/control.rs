@@ -16,10 +16,12 @@ use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
+use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
+use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// How often it is said again what is counted of split services and draining replicas.
@@ -44,6 +46,7 @@ pub(crate) struct Control {
     pub(crate) drain: Option<oneshot::Sender<Duration>>,
     /// Says the counts again and again.
     pub(crate) saying: Option<AbortHandle>,
+    pub(crate) minder: Minder,
 }
 
 impl Control {
@@ -116,10 +119,13 @@ impl Control {
             .map_err(|source| SnapshotError::Read { source })
             .and_then(|bytes| Snapshot::parse(&bytes))
             .and_then(|snapshot| Live::after(&self.live, snapshot));
-        let live = match live {
+        let mut live = match live {
             Ok(live) => live,
             Err(error) => return self.refused("snapshot", chain(&error), error.hint()),
         };
+        if let Err(error) = live.take_bans(&self.live) {
+            return self.refused("snapshot", chain(&error), error.hint());
+        }
         let (served, generation) = (self.live.snapshot.generation, live.snapshot.generation);
         if generation < served {
             let why = format!("generation {generation} is older than {served}, which is served");
@@ -155,6 +161,7 @@ impl Control {
         // Some of its replicas are told of for the last time.
         before.counted().for_each(|event| self.shared.tell(event));
         self.say_again();
+        self.minder.follow(live.clone());
         let wanted: Vec<SocketAddr> = live.snapshot.addresses().collect();
         self.listeners.keep_only(&wanted);
         self.listen().await
@@ -249,20 +256,13 @@ impl Control {
                 .map(|(code, count)| (code.as_str().to_owned(), count.load(Ordering::Relaxed)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            paused: shared.pauses.waiting(),
             log_lines_dropped: self.sink.dropped(),
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
+            limits: self.live.limit_stats(),
+            circuits: self.live.circuit_stats(),
+            banned: shared.banned.load(Ordering::Relaxed),
+            proxy_headers_bad: shared.proxy_headers_bad.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Returns an error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -55,6 +55,14 @@ pub enum EdgeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The bans that a snapshot names could not be read.
+    #[error("could not read the bans `{path}`")]
+    Bans {
+        /// Where.
+        path: PathBuf,
+        /// What the system said, or what is wrong with the file.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A thread or its event loop could not be started.
     #[error("could not start the edge's {what}")]
     Start {
@@ -82,7 +90,22 @@ impl EdgeError {
             Self::Listen { .. } => {
                 "see who holds the port with `ss -ltnp`, or give the listener another one; ports below 1024 need privilege"
             }
+            Self::Bans { .. } => {
+                "the edge goes on with the bans it has; the daemon writes the file anew with the next change"
+            }
             Self::Start { .. } => "the machine is out of memory, threads or file descriptors",
         }
     }
+}
+
+/// Returns an error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

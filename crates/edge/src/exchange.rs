@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock, Wall};
 use tend_core::model::Retry;
-use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
+use tend_routing::{
+    Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Ticket, Try, Verdict, hash_key, may_retry,
+};
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
-use crate::gate::{self, Admission};
+use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
-use crate::live::{FAILURES, Live, LiveRoute, LiveService, Replica};
+use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
-use crate::worker::Worker;
+use crate::refusal::{Form, dress, refusal};
+use crate::worker::{Shared, Worker};
+use crate::zone::Going;
 
 /// From this status on an answer counts as a failure of the replica.
 const SERVER_ERROR: u16 = 500;
@@ -56,13 +60,21 @@ pub(crate) struct Exchange {
     quiet: bool,
     began: Now,
     peer: SocketAddr,
+    /// The way the request came, where hops before us said so and may.
+    hops: Option<Box<Hops>>,
     secure: bool,
+    /// In which form the client likes to be refused.
+    form: Form,
+    /// What it counts as, at the bounds of its route, until it ends.
+    going: Vec<Going>,
     listener: SocketAddr,
-    method: Box<str>,
-    host: Box<str>,
-    target: Box<str>,
-    request_id: String,
-    tried: Vec<Arc<Replica>>,
+    notes: Notes,
+    /// The hash of what its service hashes, where it has it.
+    hash_key: Option<u64>,
+    /// What its service's circuit gave out for it, until there is an outcome.
+    pass: Option<Pass>,
+    /// When to come again, in seconds, where the refusal is for want of a replica.
+    retry_after: Option<u64>,
     tries: u32,
     status: u16,
     error: Option<&'static str>,
@@ -74,6 +86,71 @@ pub(crate) struct Exchange {
     try_began: Option<Mono>,
     /// Some byte of it may have reached a replica, in this try or an earlier one.
     arrived: bool,
+    /// What becomes of it once its body is there.
+    pub(crate) errand: Option<Box<Errand>>,
+    /// When it began to wait for the end of a pause; zero where it never did.
+    paused: Mono,
+    /// What it began with may be over by now.
+    outdated: bool,
+}
+
+/// What is remembered of a request, in vectors that the next one of the thread uses again.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Method, host, target and request id.
+    text: String,
+    ends: [usize; 3],
+    tried: Vec<Arc<Replica>>,
+}
+
+/// More are not kept for requests to come.
+const NOTES_KEPT_MAX: usize = 256;
+
+impl Notes {
+    fn of(worker: &Worker, asked: &Asked<'_>) -> Self {
+        let mut notes = worker.notes.borrow_mut().pop().unwrap_or_default();
+        let text = &mut notes.text;
+        for (end, part) in notes.ends.iter_mut().zip([asked.method, asked.host, asked.target]) {
+            text.push_str(part);
+            *end = text.len();
+        }
+        match asked.request_id {
+            Some(given) => text.push_str(given),
+            None => {
+                let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
+                let digit = |place: u32| char::from_digit((number >> (place * 4) & 15) as u32, 16).unwrap_or('0');
+                text.extend((0..32).rev().map(digit));
+            }
+        }
+        notes
+    }
+
+    fn method(&self) -> &str {
+        &self.text[..self.ends[0]]
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.ends[0]..self.ends[1]]
+    }
+
+    fn target(&self) -> &str {
+        &self.text[self.ends[1]..self.ends[2]]
+    }
+
+    fn request_id(&self) -> &str {
+        &self.text[self.ends[2]..]
+    }
+
+    /// Gives the vectors back to the thread.
+    fn give_back(mut self, worker: &Worker) {
+        self.text.clear();
+        self.tried.clear();
+        let mut kept = worker.notes.borrow_mut();
+        // A target may be long, and a crowd leaves no room behind.
+        if kept.len() < NOTES_KEPT_MAX && self.text.capacity() <= 1024 {
+            kept.push(self);
+        }
+    }
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -105,7 +182,13 @@ impl Exchange {
             .is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
         let service = found.and_then(|found| found.service);
         let aim = service.map_or(Aim::Any, |service| live.services[service].aim(asked.fields));
-        Self {
+        let door = live.door(asked.listener).filter(|door| door.trusts(asked.peer.ip()));
+        let hops = door.map(|door| Box::new(Hops::walk(asked.peer.ip(), &door.listener.trusted, asked.fields)));
+        let secure = match &hops {
+            None => asked.secure,
+            Some(_) => forwarded_scheme(asked.fields).unwrap_or(asked.secure),
+        };
+        let mut exchange = Self {
             worker: worker.clone(),
             live,
             found,
@@ -114,16 +197,15 @@ impl Exchange {
             quiet,
             began: SystemClock.now(),
             peer: asked.peer,
-            secure: asked.secure,
+            hops,
+            secure,
+            form: Form::wanted(asked.fields),
+            going: Vec::new(),
             listener: asked.listener,
-            method: asked.method.into(),
-            host: asked.host.into(),
-            target: asked.target.into(),
-            request_id: asked.request_id.map_or_else(
-                || format!("{:016x}{:016x}", worker.random(), worker.random()),
-                str::to_owned,
-            ),
-            tried: Vec::new(),
+            notes: Notes::of(worker, asked),
+            hash_key: None,
+            pass: None,
+            retry_after: None,
             tries: 0,
             status: 0,
             error: None,
@@ -133,12 +215,57 @@ impl Exchange {
             head: None,
             try_began: None,
             arrived: false,
-        }
+            errand: None,
+            paused: Mono(0),
+            outdated: false,
+        };
+        exchange.hash(asked);
+        exchange
+    }
+
+    /// Begins to deliver what was taken in before, to the route of this name; none when that is gone.
+    pub(crate) fn delivery(worker: &Rc<Worker>, asked: &Asked<'_>, route: &str) -> Option<Self> {
+        let mut exchange = Self::begin(worker, asked);
+        let (number, _) = exchange.live.route_named(route)?;
+        let found = exchange.live.found(number);
+        exchange.found = Some(found);
+        exchange.aim = exchange.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        exchange.hash(asked);
+        Some(exchange)
+    }
+
+    /// Notes what its service hashes, where it hashes anything.
+    fn hash(&mut self, asked: &Asked<'_>) {
+        let key = self.service().and_then(LiveService::hashed);
+        self.hash_key = key.and_then(|key| hash_key(key, self.client(), asked.fields));
     }
 
     /// Says what becomes of the request; asked again after each [`Admission::Wait`].
     pub(crate) fn admit(&mut self, asked: &Asked<'_>) -> Admission {
+        if std::mem::take(&mut self.outdated) {
+            self.renew(asked);
+        }
         gate::admit(self, asked)
+    }
+
+    /// Goes over to what is served now. Nothing was asked of a replica before.
+    fn renew(&mut self, asked: &Asked<'_>) {
+        self.live = self.worker.live();
+        self.found = self.live.table.find(asked.listener, asked.host, asked.path);
+        self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
+        self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
+        self.hash(asked);
+        self.gates_passed = 0;
+    }
+
+    /// Notes that it waits, and that it goes on with what is served then; returns how long it has waited so far.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let now = SystemClock.now().mono;
+        self.outdated = true;
+        if self.paused == Mono(0) {
+            self.paused = now;
+        }
+        now.since(self.paused)
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -149,6 +276,31 @@ impl Exchange {
     /// Returns the thread it is on.
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// Says whether its path is kept out of the log and served during maintenance.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says whether its route is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.route().is_some_and(|route| route.pause.is_some())
+    }
+
+    /// Says whether a replica of its service gets new requests.
+    pub(crate) fn has_ready_replica(&self) -> bool {
+        self.service().is_some_and(LiveService::has_ready)
+    }
+
+    /// Returns where it came in.
+    pub(crate) fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Returns the host as the client wrote it.
+    pub(crate) fn host(&self) -> &str {
+        self.notes.host()
     }
 
     /// Says whether any replica may have got some of it.
@@ -162,7 +314,7 @@ impl Exchange {
 
     /// Returns what the request is known by: given by the client, or made here.
     pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
+        self.notes.request_id()
     }
 
     /// Returns when the head of the request had been read.
@@ -172,7 +324,53 @@ impl Exchange {
 
     /// Returns for whom the request comes, as replicas are told and limits count.
     pub(crate) fn client(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+        match &self.hops {
+            None => self.peer.ip().to_canonical(),
+            Some(hops) => hops.client(),
+        }
+    }
+
+    /// Returns what replicas are told in `X-Forwarded-For` where it is not the client alone: the client, and the trusted hops it came
+    /// by. What else was written there is not passed on, since nobody vouches for it.
+    pub(crate) fn forwarded_for(&self) -> Option<String> {
+        let hops = self.hops.as_ref()?;
+        let addresses: Vec<String> = hops.client_first().map(|hop| hop.to_string()).collect();
+        Some(addresses.join(", "))
+    }
+
+    /// Says whether a hop before us named the client.
+    pub(crate) fn is_named_by_hop(&self) -> bool {
+        self.hops.is_some()
+    }
+
+    /// Says whether the client is let in nowhere.
+    pub(crate) fn is_banned(&self) -> bool {
+        self.live.bans.as_ref().is_some_and(|bans| bans.has(self.client()))
+    }
+
+    /// Returns the counters that all threads share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.worker.shared
+    }
+
+    /// Returns when it began, in milliseconds of a clock that does not jump.
+    pub(crate) fn began_ms(&self) -> u64 {
+        self.began.mono.0 / 1_000_000
+    }
+
+    /// Keeps what the request counts as, until it ends.
+    pub(crate) fn keep(&mut self, going: Vec<Going>) {
+        self.going.extend(going);
+    }
+
+    /// Returns a refusal in the form the client likes.
+    pub(crate) fn refusal(
+        &self,
+        code: ErrorCode,
+        message: Option<&str>,
+        retry_after_seconds: Option<u64>,
+    ) -> OwnAnswer {
+        refusal(code, self.form, message, retry_after_seconds, self.notes.request_id())
     }
 
     /// Returns what the client speaks, as replicas are told.
@@ -197,7 +395,7 @@ impl Exchange {
 
     /// Says whether the replica could be given the request twice without harm, by method alone.
     pub(crate) fn is_idempotent(&self) -> bool {
-        tend_routing::is_idempotent(&self.method)
+        tend_routing::is_idempotent(self.notes.method())
     }
 
     /// Chooses the replica for the next try and counts the request as in flight on it.
@@ -205,15 +403,33 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when there is none.
     pub(crate) fn next(&mut self) -> Result<Attempt, ErrorCode> {
+        let now = SystemClock.mono();
+        let random = self.worker.random();
         let service = self.service().ok_or(ErrorCode::NoRoute)?;
-        let now = SystemClock.now().mono;
+        // Whoever looks at a new release on purpose asks all the same, and so does a request that was let through before.
+        if self.tries == 0
+            && self.is_counted()
+            && let Some(circuit) = &service.circuit
+        {
+            match circuit.ask(now) {
+                Ok(pass) => self.pass = Some(pass),
+                Err(wait) => {
+                    self.retry_after = Some(wait.as_millis().div_ceil(1000) as u64);
+                    return Err(ErrorCode::CircuitOpen);
+                }
+            }
+        }
+        let service = self.service().ok_or(ErrorCode::NoRoute)?;
         let replica = loop {
-            let replica = service.choose(self.aim, &self.tried, now).ok_or(match self.aim {
-                Aim::CandidateOnly => ErrorCode::NoReadyCandidate,
-                _ => ErrorCode::NoReadyReplica,
-            })?;
-            if replica.enter() {
-                break replica.clone();
+            match service.choose(self.sought(now), random) {
+                Some(replica) if replica.enter(service.in_flight_max()) => break replica.clone(),
+                Some(_) => {}
+                None if service.is_full(self.aim) => {
+                    self.retry_after = Some(1);
+                    return Err(ErrorCode::ReplicasBusy);
+                }
+                None if self.aim == Aim::CandidateOnly => return Err(ErrorCode::NoReadyCandidate),
+                None => return Err(ErrorCode::NoReadyReplica),
             }
         };
         self.tries += 1;
@@ -222,7 +438,7 @@ impl Exchange {
         } else {
             Ticket::default()
         };
-        self.tried.push(replica.clone());
+        self.notes.tried.push(replica.clone());
         self.try_began = Some(now);
         Ok(Attempt {
             replica,
@@ -238,7 +454,7 @@ impl Exchange {
 
     /// Notes the head of the response: the replica has done its part.
     pub(crate) fn answered(&mut self, attempt: &mut Attempt, status: u16) {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let took = self.try_began.map(|began| now.since(began));
         self.head = took;
         self.arrived = true;
@@ -247,18 +463,26 @@ impl Exchange {
         replica.latency.add(took.unwrap_or_default());
         replica.last_status.store(status, Ordering::Relaxed);
         let first = replica.answered.fetch_add(1, Ordering::Relaxed) == 0;
+        let held_against = self.is_failure(status);
+        let failed = held_against || status >= SERVER_ERROR;
         if self.is_counted() {
-            replica.count(status >= SERVER_ERROR);
+            replica.count(failed);
         }
-        if let Some(ticket) = attempt.ticket.take()
-            && replica.is_troubled()
-            && let Some(Verdict::Readmitted) = replica.health(|health| health.succeeded(ticket))
-        {
-            self.worker.shared.tell(FromEdge::Readmitted {
-                replica: replica.id.clone(),
-                incarnation: replica.incarnation,
-            });
+        if let Some(ticket) = attempt.ticket.take() {
+            if held_against {
+                self.hold_against(&attempt.replica, ticket, Failure::Status, now);
+            } else if replica.is_troubled()
+                && let Some(Verdict::Readmitted) = replica.health(|health| health.succeeded(ticket))
+            {
+                replica.comes(now);
+                self.worker.shared.tell(FromEdge::Readmitted {
+                    replica: replica.id.clone(),
+                    incarnation: replica.incarnation,
+                });
+            }
         }
+        self.note_outcome(failed, now);
+        let replica = &attempt.replica;
         if first {
             self.worker.shared.tell(replica.answers());
         }
@@ -269,27 +493,16 @@ impl Exchange {
     /// # Errors
     /// The code to answer with when none does.
     pub(crate) fn failed(&mut self, mut attempt: Attempt, failed: Failed) -> Result<(), ErrorCode> {
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         let replica = attempt.replica.clone();
         self.arrived |= failed.bytes_may_have_arrived;
-        let kind = FAILURES.iter().position(|kind| *kind == failed.why);
-        replica.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.
         if let Some(ticket) = attempt.ticket.take() {
             if failed.reused && failed.why == Failure::Closed {
+                replica.failed_for(failed.why);
                 replica.health(|health| health.abandoned(ticket));
             } else {
-                let policy = self.ejection();
-                let jitter = self.worker.random();
-                let verdict = replica.health(|health| health.failed(ticket, failed.why, &policy, now, jitter));
-                if let Some(Verdict::Ejected { why, lasts }) = verdict {
-                    self.worker.shared.tell(FromEdge::Ejected {
-                        replica: replica.id.clone(),
-                        incarnation: replica.incarnation,
-                        why,
-                        lasts_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
-                    });
-                }
+                self.hold_against(&replica, ticket, failed.why, now);
             }
         }
         drop(attempt);
@@ -301,31 +514,94 @@ impl Exchange {
         };
         let code = match failed.why {
             Failure::ConnectRefused | Failure::ConnectFailed => ErrorCode::ConnectFailed,
-            Failure::Closed | Failure::Malformed => ErrorCode::UpstreamFailed,
+            Failure::Closed | Failure::Malformed | Failure::Status | Failure::Outlier | Failure::Check => {
+                ErrorCode::UpstreamFailed
+            }
             Failure::ConnectTimeout | Failure::HeadTimeout => ErrorCode::UpstreamTimeout,
         };
         let stale = failed.reused && failed.why == Failure::Closed;
         let again = match self.route() {
-            Some(route) => may_retry(&self.method, failed_try, &route.retry),
-            None => may_retry(&self.method, failed_try, &Retry::default()),
+            Some(route) => may_retry(self.notes.method(), failed_try, &route.retry),
+            None => may_retry(self.notes.method(), failed_try, &Retry::default()),
         }
         .is_ok();
         // A kept connection that was at fault and not the replica is nothing to judge it by, unless the client gets to feel it.
-        if self.is_counted() && !(stale && again) {
-            replica.count(true);
+        if !(stale && again) {
+            if self.is_counted() {
+                replica.count(true);
+            }
+            self.note_outcome(true, now);
         }
         if !again {
             return Err(code);
         }
         // The replica may well be the only one.
         if stale {
-            self.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
+            self.notes.tried.retain(|tried| !Arc::ptr_eq(tried, &replica));
         }
-        let service = self.service();
-        if service.is_some_and(|service| service.choose(self.aim, &self.tried, now).is_some()) {
+        if self.service().is_some_and(|service| service.has(self.sought(now))) {
             Ok(())
         } else {
             Err(code)
+        }
+    }
+
+    /// Says whether an answer with this status is not passed on: the route takes it for a failure, the request may be repeated, and there
+    /// is another replica for it. Then the try has failed for [`Failure::Status`].
+    pub(crate) fn asks_another(&self, status: u16, body_taken: bool) -> bool {
+        if !self.is_failure(status) {
+            return false;
+        }
+        let now = SystemClock.mono();
+        let answered = Try {
+            bytes_may_have_arrived: true,
+            body_taken,
+            tries: self.tries,
+            elapsed: now.since(self.began.mono),
+        };
+        self.route()
+            .is_some_and(|route| may_retry(self.notes.method(), answered, &route.retry).is_ok())
+            && self.service().is_some_and(|service| service.has(self.sought(now)))
+    }
+
+    /// Says whether the route takes a status for a failure of the replica.
+    fn is_failure(&self, status: u16) -> bool {
+        self.route().is_some_and(|route| route.retry.statuses.contains(&status))
+    }
+
+    /// Counts a failure and holds it against the replica.
+    fn hold_against(&self, replica: &Replica, ticket: Ticket, why: Failure, now: Mono) {
+        replica.failed_for(why);
+        let policy = self.ejection();
+        let jitter = self.worker.random();
+        let verdict = replica.health(|health| health.failed(ticket, why, &policy, now, jitter));
+        if let Some(Verdict::Ejected { why, lasts }) = verdict {
+            self.worker.shared.tell(FromEdge::Ejected {
+                replica: replica.id.clone(),
+                incarnation: replica.incarnation,
+                why,
+                lasts_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+    }
+
+    /// Tells the service's circuit how a try ended.
+    fn note_outcome(&mut self, failed: bool, now: Mono) {
+        let pass = self.pass.take();
+        if self.is_counted()
+            && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
+        {
+            circuit.note(pass.unwrap_or_default(), failed, now);
+        }
+    }
+
+    /// Says what a try looks for.
+    fn sought(&self, now: Mono) -> Sought<'_> {
+        Sought {
+            aim: self.aim,
+            tried: &self.notes.tried,
+            key: self.hash_key,
+            now,
         }
     }
 
@@ -335,7 +611,13 @@ impl Exchange {
     }
 
     /// Notes that the edge answers by itself.
-    pub(crate) fn answered_by_edge(&mut self, answer: &OwnAnswer) {
+    ///
+    /// A standard text is put into the form the client likes.
+    pub(crate) fn answered_by_edge(&mut self, answer: &mut OwnAnswer) {
+        if let Some(seconds) = self.retry_after.take() {
+            answer.fields.push(("retry-after".to_owned(), seconds.to_string()));
+        }
+        dress(answer, self.form, self.notes.request_id());
         self.status = answer.status;
         let Some(code) = answer.code else {
             return;
@@ -371,13 +653,39 @@ impl Exchange {
     }
 }
 
+/// Returns what a trusted hop says the client speaks: whether TLS.
+fn forwarded_scheme(fields: &Fields<'_>) -> Option<bool> {
+    let mut secure = None;
+    fields("x-forwarded-proto", &mut |list| {
+        // The last is the nearest hop's.
+        secure = match list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii) {
+            Some(b"https") => Some(true),
+            Some(b"http") => Some(false),
+            _ => None,
+        };
+        false
+    });
+    secure
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.worker.shared.requests.fetch_add(1, Ordering::Relaxed);
-        if self.quiet {
-            return;
+        if let Some(pass) = self.pass.take()
+            && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
+        {
+            circuit.abandoned(pass);
         }
-        let now = SystemClock.now().mono;
+        if !self.quiet {
+            self.log();
+        }
+        std::mem::take(&mut self.notes).give_back(&self.worker);
+    }
+}
+
+impl Exchange {
+    fn log(&self) {
+        let now = SystemClock.mono();
         let service = self.service();
         let (status, error) = if self.status == 0 {
             // What nginx writes when the client leaves before it is answered.
@@ -387,12 +695,15 @@ impl Drop for Exchange {
         };
         self.worker.log(&Record {
             time: self.began.wall,
-            request_id: &self.request_id,
-            client: &self.peer.to_string(),
+            request_id: self.notes.request_id(),
+            client: &match &self.hops {
+                None => self.peer.to_string(),
+                Some(hops) => hops.client().to_string(),
+            },
             listener: &self.listener.to_string(),
-            method: &self.method,
-            host: &self.host,
-            path: &self.target,
+            method: self.notes.method(),
+            host: self.notes.host(),
+            path: self.notes.target(),
             status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -402,7 +713,7 @@ impl Drop for Exchange {
             upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
             stack: service.map(|service| service.id.stack.as_str()),
             service: service.map(|service| &*service.name),
-            replica: self.tried.last().map(|replica| &*replica.name),
+            replica: self.notes.tried.last().map(|replica| &*replica.name),
             tries: self.tries,
             error,
         });

@@ -1,14 +1,18 @@
 //! The data plane: accepts connections and forwards requests to replicas.
 //!
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
-//! snapshot in service; each `worker` is a thread that accepts (`listeners`) and hands connections to `engine`, which asks
-//! `exchange` where each request goes, once the `gate`s let it pass; `access_log`, `latency` and `answer` are what the names say.
+//! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival`, hands connections to `engine`, which asks
+//! `exchange` where each request goes, once the `gate`s let it pass; what limits count is in `zone`, who is let in nowhere in `bans`;
+//! `minder` looks after servers beside the requests; `access_log`, `latency`, `answer` and `refusal` are what the names say.
+//! Money: `call` holds requests and answers whole, `vault` keeps them on disk, `replay` delivers callbacks that were kept.
 //!
 //! Invariants: the control side is never on the way of a request; nothing a client sends is waited for without a deadline; nothing
 //! is queued without a bound. Which replica, whether to repeat and whom to leave out is decided in `tend-routing`.
 
 mod access_log;
 mod answer;
+mod arrival;
+mod bans;
 mod call;
 mod control;
 mod control_socket;
@@ -22,12 +26,19 @@ mod limits;
 mod listeners;
 mod live;
 mod message;
+mod minder;
+mod refusal;
+mod replay;
 mod role;
+mod vault;
 mod worker;
+mod zone;
 
 pub use access_log::LogRotation;
 pub use control_socket::ControlClient;
 pub use error::EdgeError;
 pub use limits::Patience;
-pub use message::{FromEdge, HandedSocket, PROTOCOL_VERSION, ReplicaStats, Stats, ToEdge, Unbound};
+pub use message::{
+    CircuitStats, FromEdge, HandedSocket, LimitKind, LimitStats, PROTOCOL_VERSION, ReplicaStats, Stats, ToEdge, Unbound,
+};
 pub use role::{EdgeConfig, edge_main};

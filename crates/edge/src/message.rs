@@ -4,10 +4,13 @@
 //! answered by `refused` and otherwise ignored, so an older edge can be asked something new.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tend_core::model::{ReplicaId, ServiceId};
+use tend_core::model::{LimitKey, ReplicaId, ServiceId};
 use tend_routing::Failure;
+
+use crate::zone::Outcomes;
 
 /// Version of the protocol. Raised only when an older side would misunderstand.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -153,6 +156,15 @@ pub enum FromEdge {
         /// Requests and upgraded connections.
         n: u32,
     },
+    /// What became of a request that moves money is not known. Which one stands on disk, where who reads this finds it.
+    MoneyInDoubt,
+    /// Requests that move money are refused: what must be on disk before they are sent cannot be written.
+    MoneyUnavailable {
+        /// The reason, for a person.
+        why: String,
+        /// What to do next.
+        hint: String,
+    },
     /// The edge stops accepting and will exit.
     Draining {
         /// Connections still open.
@@ -182,10 +194,94 @@ pub struct Stats {
     pub requests: u64,
     /// Answers the edge gave by itself, by the code in `X-Tend-Error`.
     pub errors: Vec<(String, u64)>,
+    /// Requests that wait for the end of a pause now.
+    #[serde(default)]
+    pub paused: u64,
     /// Access log lines dropped because the disk was behind or failed.
     pub log_lines_dropped: u64,
     /// The replicas of the snapshot, and those that left it with something in flight.
     pub replicas: Vec<ReplicaStats>,
+    /// The limits of the snapshot; absent in messages of edges from before there were limits.
+    #[serde(default)]
+    pub limits: Vec<LimitStats>,
+    /// The circuits of the snapshot's services.
+    #[serde(default)]
+    pub circuits: Vec<CircuitStats>,
+    /// Connections and requests of banned addresses that were refused.
+    #[serde(default)]
+    pub banned: u64,
+    /// Connections that did not begin with the PROXY header their listener asks for.
+    #[serde(default)]
+    pub proxy_headers_bad: u64,
+}
+
+/// The circuit of one service. The counters go on from snapshot to snapshot, while its rules stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitStats {
+    /// Whose.
+    pub service: ServiceId,
+    /// Nothing is asked of it now, but for a trial.
+    pub open: bool,
+    /// So often it opened.
+    pub opened: u64,
+    /// Requests answered with 503 meanwhile.
+    pub refused: u64,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Requests in a time.
+    Rate,
+    /// Requests at once.
+    InFlight,
+    /// Connections at once that changed their protocol.
+    Upgraded,
+    /// Connections at once from one client.
+    Connections,
+}
+
+/// The counters of one limit. They go on from snapshot to snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStats {
+    /// What it counts.
+    pub kind: LimitKind,
+    /// The stack whose rates of that name count together; empty for the others.
+    pub stack: String,
+    /// Of a rate its name, of a bound on what goes on at once the route's host and path, of connections the listener's address.
+    pub name: String,
+    /// Who is counted as one: `client`, `route`, `header NAME` or `claim NAME`.
+    pub key: String,
+    /// Let through at once.
+    pub admitted: u64,
+    /// Let through after a wait.
+    pub delayed: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Let through where the limit, which is only tried out, would have refused or delayed.
+    pub shadowed: u64,
+}
+
+impl LimitStats {
+    pub(crate) fn of(kind: LimitKind, name: &str, key: &LimitKey, outcomes: &Outcomes) -> Self {
+        let told = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            kind,
+            stack: String::new(),
+            name: name.to_owned(),
+            key: match key {
+                LimitKey::Client => "client".to_owned(),
+                LimitKey::Route => "route".to_owned(),
+                LimitKey::Header(name) => format!("header {name}"),
+                LimitKey::Claim(name) => format!("claim {name}"),
+            },
+            admitted: told(&outcomes.admitted),
+            delayed: told(&outcomes.delayed),
+            refused: told(&outcomes.refused),
+            shadowed: told(&outcomes.shadowed),
+        }
+    }
 }
 
 /// The counters of one life of one replica.

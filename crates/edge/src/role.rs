@@ -20,6 +20,7 @@ use crate::limits::Patience;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// Events kept for a peer that is behind; the oldest are dropped.
@@ -70,7 +71,7 @@ pub fn edge_main(config: &EdgeConfig) -> Result<(), EdgeError> {
 async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let (events, _) = broadcast::channel(EVENTS_MAX);
     let (sink, log_thread) = LogSink::open(config.state_folder.join("access.log"), config.log_rotation)?;
-    let shared = Arc::new(Shared::new(events.clone()));
+    let shared = Arc::new(Shared::new(events.clone(), config.state_folder.join("money")));
     let threads = config.threads.max(1);
     let (done, mut when_done) = mpsc::channel(threads);
     let workers: Result<Vec<WorkerHandle>, EdgeError> = (0..threads)
@@ -82,7 +83,13 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let live = std::fs::read(&snapshot_path)
         .ok()
         .and_then(|bytes| Snapshot::parse(&bytes).ok())
-        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok());
+        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok())
+        .map(|mut live| {
+            // Without its bans it is still better served than not at all; the daemon will send another.
+            let _ = live.take_bans(&Live::nothing(config.patience));
+            live
+        });
+    let nothing = Arc::new(Live::nothing(config.patience));
     let mut control = Control {
         build: config.build.clone(),
         workers: workers?,
@@ -90,7 +97,8 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
         sink: sink.clone(),
         snapshot_path,
         listeners: Listeners::default(),
-        live: Arc::new(Live::nothing(config.patience)),
+        minder: Minder::new(shared.clone(), nothing.clone()),
+        live: nothing,
         awaiting_sockets: !config.handover_wait.is_zero(),
         drain: Some(drain),
         saying: None,

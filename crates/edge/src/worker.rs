@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +14,22 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
-use crate::engine::{self, Shop};
+use crate::arrival;
+use crate::engine::Shop;
+use crate::exchange::Notes;
+use crate::gate::Pauses;
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::replay;
+use crate::vault::Vault;
+use crate::zone::Going;
 
 /// Accepting waits so long after the process ran out of descriptors, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -44,16 +51,29 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) requests: AtomicU64,
+    /// Connections and requests of banned addresses.
+    pub(crate) banned: AtomicU64,
+    /// Connections without the PROXY header they should begin with.
+    pub(crate) proxy_headers_bad: AtomicU64,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
+    /// Asked only by requests on routes that move money.
+    pub(crate) vault: Vault,
+    /// Asked only by requests on routes that are paused.
+    pub(crate) pauses: Pauses,
 }
 
 impl Shared {
-    pub(crate) fn new(events: broadcast::Sender<FromEdge>) -> Self {
+    /// `money_folder` is made when the first route wants it.
+    pub(crate) fn new(events: broadcast::Sender<FromEdge>, money_folder: PathBuf) -> Self {
         Self {
+            vault: Vault::new(money_folder, events.clone()),
+            pauses: Pauses::default(),
             events,
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            banned: AtomicU64::new(0),
+            proxy_headers_bad: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -71,9 +91,13 @@ pub(crate) struct Worker {
     pub(crate) shop: Shop,
     pub(crate) patience: Patience,
     live: RefCell<Arc<Live>>,
+    /// Vectors for the requests to come.
+    pub(crate) notes: RefCell<Vec<Notes>>,
     log: LogBuffer,
     seed: Cell<u64>,
     draining: Cell<bool>,
+    /// Wakes who waits for another snapshot.
+    pub(crate) swapped: Notify,
     open: watch::Sender<u64>,
 }
 
@@ -167,12 +191,20 @@ impl WorkerHandle {
                             shop: Shop::new(&patience),
                             patience,
                             live: RefCell::new(Arc::new(Live::nothing(patience))),
+                            notes: RefCell::default(),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
+                            swapped: Notify::new(),
                             open: watch::Sender::new(0),
                         });
-                        runtime.block_on(run(worker, receiver));
+                        runtime.block_on(async move {
+                            // One thread delivers what others took in.
+                            if number == 0 {
+                                replay::start(&worker);
+                            }
+                            run(worker, receiver).await;
+                        });
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -197,6 +229,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
             Command::Serve(live, seen) => {
                 worker.shop.pool.keep_only(&live);
                 *worker.live.borrow_mut() = live;
+                worker.swapped.notify_waiters();
                 let _ = seen.send(());
             }
             Command::Accept(sockets) => {
@@ -234,14 +267,7 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
                 worker.shared.accepted.fetch_add(1, Ordering::Relaxed);
                 // Without it a response in two writes waits for the client's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(engine::serve(
-                    worker.clone(),
-                    Accepted {
-                        stream,
-                        peer,
-                        listener: address,
-                    },
-                ));
+                arrival::receive(&worker, stream, peer, address);
             }
             // The client was gone before it was accepted, or there are no descriptors left.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -252,8 +278,10 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
 /// A connection as it comes in.
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
-    /// Who connected.
+    /// Who connected: to us, or to the proxy before us that says so.
     pub(crate) peer: SocketAddr,
     /// The address as the snapshot names it, which may be a wildcard address.
     pub(crate) listener: SocketAddr,
+    /// Its place among the connections of its client, where they are limited; to be kept until it is closed, a tunnel's end included.
+    pub(crate) place: Option<Rc<Going>>,
 }

@@ -1,12 +1,19 @@
 //! The edge as a whole: real sockets, real upstream servers, the real control socket.
 
 mod balance;
+mod clients;
 mod conformance;
+mod engine;
 mod fixture;
 mod frames;
 mod hostility;
 mod http;
 mod lifecycle;
+mod limits;
+mod maintenance;
+mod methods;
+mod money;
+mod nginx_limits;
 mod patience;
 mod process;
 mod routing;

@@ -37,6 +37,10 @@ impl Kind {
         self == Self::Other
     }
 
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     fn of(name: &[u8]) -> Self {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
@@ -136,9 +140,26 @@ pub struct Fields {
     pub(crate) bytes: Vec<u8>,
     fields: Vec<Field>,
     connection: Connection,
+    /// A bit for each [`Kind`] that is there, so that most heads need not be looked through for what they do not have.
+    kinds: u8,
 }
 
 impl Fields {
+    /// Says whether there is a field of this kind.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        self.kinds & kind.bit() != 0
+    }
+
+    /// Returns the value of the first field of this kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Option<&[u8]> {
+        if !self.has(kind) {
+            return None;
+        }
+        self.iter().find(|field| field.kind == kind).map(|field| field.value)
+    }
+
     /// Returns the fields in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> {
         self.fields.iter().map(|field| FieldRef {
@@ -189,6 +210,7 @@ impl Fields {
         self.bytes.clear();
         self.fields.clear();
         self.connection = Connection::default();
+        self.kinds = 0;
     }
 
     /// Takes over fields that were parsed from `head`, whose bytes are already here.
@@ -200,6 +222,7 @@ impl Fields {
                 Kind::Other if looks_like_framing(header.name.as_bytes()) => return Err(Http1Error::FieldName),
                 _ => {}
             }
+            self.kinds |= kind.bit();
             self.fields.push(Field {
                 name: Span::of(header.name.as_bytes(), head),
                 value: Span::of(header.value, head),

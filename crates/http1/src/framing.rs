@@ -27,6 +27,9 @@ pub(crate) enum Said {
 
 /// Reads what the fields say of the body; the rules are the same for requests and responses.
 pub(crate) fn said(fields: &Fields, version: Version) -> Result<Said, Http1Error> {
+    if !fields.has(Kind::ContentLength) && !fields.has(Kind::TransferEncoding) {
+        return Ok(Said::Nothing);
+    }
     let mut length = None;
     let mut chunked = false;
     for field in fields.iter() {

@@ -24,9 +24,10 @@ pub enum Version {
 #[derive(Debug, Default)]
 pub struct RequestHead {
     fields: Fields,
-    method: Span,
-    target: Span,
-    host: Span,
+    /// Method, target and host, one behind the other.
+    text: String,
+    method_end: usize,
+    target_end: usize,
     upgrade: Option<Span>,
     version: Version,
     length: Length,
@@ -59,12 +60,13 @@ impl RequestHead {
     }
 
     fn clear(&mut self) {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        *self = Self {
-            fields,
-            ..Self::default()
-        };
+        self.fields.clear();
+        self.text.clear();
+        (self.method_end, self.target_end) = (0, 0);
+        self.upgrade = None;
+        self.version = Version::Http11;
+        self.length = Length::None;
+        self.expects_continue = false;
     }
 
     fn parse(&mut self, head: &[u8], limits: &Limits) -> Result<(), Http1Error> {
@@ -72,19 +74,15 @@ impl RequestHead {
         let mut parsed = Request::new(&mut []);
         let outcome = ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, head, &mut room);
         self.fields.bytes.extend_from_slice(head);
-        let method = parsed.method.unwrap_or_default().as_bytes();
-        let written = parsed.path.unwrap_or_default().as_bytes();
+        let method = parsed.method.unwrap_or_default();
+        let written = parsed.path.unwrap_or_default();
         if method.len() > METHOD_BYTES_MAX {
             return Err(Http1Error::MethodTooLong);
         }
         if written.len() > limits.target_bytes_max {
             return Err(Http1Error::TargetTooLong);
         }
-        self.method = Span::of(method, head);
-        // Only what is ASCII, so that a text can be made of it.
-        if written.is_ascii() {
-            self.target = Span::of(written, head);
-        }
+        self.say(method, written);
         match outcome {
             Ok(Status::Complete(read)) if read == head.len() => {}
             // The scan found the end of the head elsewhere than the parser.
@@ -95,12 +93,13 @@ impl RequestHead {
             Some(0) => Version::Http10,
             _ => Version::Http11,
         };
-        let target = target::read(method, written)?;
+        let target = target::read(method.as_bytes(), written)?;
         self.fields.take(head, parsed.headers)?;
         self.frame()?;
-        self.aim(head, target)?;
+        self.aim(method, target)?;
         self.upgrade = self.wanted_protocol();
         self.expects_continue = self.version == Version::Http11
+            && self.fields.has(Kind::Expect)
             && self
                 .fields
                 .iter()
@@ -117,30 +116,34 @@ impl RequestHead {
         Ok(())
     }
 
+    /// Notes method and target.
+    fn say(&mut self, method: &str, target: &str) {
+        self.text.clear();
+        self.text.push_str(method);
+        self.method_end = self.text.len();
+        self.text.push_str(target);
+        self.target_end = self.text.len();
+    }
+
     /// Settles which host and which path the request is for.
-    fn aim(&mut self, head: &[u8], target: target::Target<'_>) -> Result<(), Http1Error> {
+    fn aim(&mut self, method: &str, target: target::Target<'_>) -> Result<(), Http1Error> {
         let mut hosts = self.fields.iter().filter(|field| field.kind == Kind::Host);
         let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) if target::is_host(host.value) => Span::of(host.value, &self.fields.bytes),
+            (Some(host), None) => target::host(host.value).ok_or(Http1Error::Host)?,
             // RFC 9112, 3.2: exactly one, except from a client older than the rule.
-            (None, None) if self.version == Version::Http10 => Span::default(),
+            (None, None) if self.version == Version::Http10 => "",
             _ => return Err(Http1Error::Host),
         };
-        drop(hosts);
         // In absolute form the authority counts and Host is to be ignored (RFC 9112, 3.2.2).
-        self.host = target.authority.map_or(host, |authority| Span::of(authority, head));
-        self.target = match target.rest {
-            [b'/', ..] => Span::of(target.rest, head),
-            // Written behind the head: there is no such text in it.
-            rest => {
-                let begin = self.fields.bytes.len();
-                if rest != b"*" {
-                    self.fields.bytes.push(b'/');
-                }
-                self.fields.bytes.extend_from_slice(rest);
-                Span::new(begin, self.fields.bytes.len())
-            }
+        let Some(authority) = target.authority else {
+            self.text.push_str(host);
+            return Ok(());
         };
+        drop(hosts);
+        self.say(method, if target.rest.starts_with(['/', '*']) { "" } else { "/" });
+        self.text.push_str(target.rest);
+        self.target_end = self.text.len();
+        self.text.push_str(authority);
         Ok(())
     }
 
@@ -167,13 +170,13 @@ impl RequestHead {
     /// Returns the method as it was written; methods depend on case.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.text(self.method)
+        &self.text[..self.method_end]
     }
 
     /// Returns path and query, or `*`, as they are to be sent on.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.text(self.target)
+        &self.text[self.method_end..self.target_end]
     }
 
     /// Returns the target without the query.
@@ -186,7 +189,7 @@ impl RequestHead {
     /// Returns which host the request is for, with the port where one was written; empty from a client of HTTP/1.0 that named none.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.text(self.host)
+        &self.text[self.target_end..]
     }
 
     /// Returns the version the client speaks.
@@ -227,11 +230,6 @@ impl RequestHead {
             Version::Http11 => !connection.close,
             Version::Http10 => connection.keep_alive && !connection.close,
         }
-    }
-
-    fn text(&self, span: Span) -> &str {
-        // All of them were checked to be ASCII.
-        std::str::from_utf8(span.within(&self.fields.bytes)).unwrap_or_default()
     }
 }
 

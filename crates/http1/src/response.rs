@@ -108,10 +108,7 @@ impl ResponseHead {
     /// Returns the value of `Content-Length`, also where no body follows: an answer to HEAD and a 304 have it for what a GET would get.
     #[must_use]
     pub fn announced(&self) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| field.kind == Kind::ContentLength)
-            .map(|field| field.value)
+        self.fields.of_kind(Kind::ContentLength)
     }
 
     /// Returns the fields.
@@ -123,10 +120,7 @@ impl ResponseHead {
     /// Returns what the connection was changed to, where it says so.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| field.kind == Kind::Upgrade)
-            .map(|field| field.value)
+        self.fields.of_kind(Kind::Upgrade)
     }
 
     /// Says whether another request may be sent on the connection once the body was read.

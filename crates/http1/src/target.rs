@@ -6,55 +6,56 @@ use crate::Http1Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
     /// The authority of the absolute form.
-    pub(crate) authority: Option<&'a [u8]>,
+    pub(crate) authority: Option<&'a str>,
     /// Path and query, or `*`. Without a leading `/` only where the absolute form has none.
-    pub(crate) rest: &'a [u8],
+    pub(crate) rest: &'a str,
 }
 
 /// Takes a target apart.
-pub(crate) fn read<'a>(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, Http1Error> {
+pub(crate) fn read<'a>(method: &[u8], target: &'a str) -> Result<Target<'a>, Http1Error> {
     // A fragment never leaves a client; what is not ASCII is to be escaped (RFC 3986, 2.1), and readers differ in how they see it.
-    if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Http1Error::Target);
     }
     if method == b"CONNECT" {
         return Err(Http1Error::Connect);
     }
-    let origin = |rest| Ok(Target { authority: None, rest });
-    match target {
-        [b'/', ..] => return origin(target),
-        b"*" if method == b"OPTIONS" => return origin(target),
-        _ => {}
+    if target.starts_with('/') || target == "*" && method == b"OPTIONS" {
+        return Ok(Target {
+            authority: None,
+            rest: target,
+        });
     }
-    let after = |scheme: &[u8]| {
+    let after = |scheme: &str| {
         let (begin, rest) = target.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme).then_some(rest)
     };
-    let rest = after(b"http://")
-        .or_else(|| after(b"https://"))
+    let rest = after("http://")
+        .or_else(|| after("https://"))
         .ok_or(Http1Error::Target)?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
-        .unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    if !is_host(authority) {
+    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if host(authority.as_bytes()).is_none() {
         return Err(Http1Error::Target);
     }
     Ok(Target {
         authority: Some(authority),
         // RFC 9112, 3.2.4.
         rest: if rest.is_empty() && method == b"OPTIONS" {
-            b"*"
+            "*"
         } else {
             rest
         },
     })
 }
 
+/// Returns the name of a host, with its port where it has one, as text.
+pub(crate) fn host(host: &[u8]) -> Option<&str> {
+    is_host(host).then(|| std::str::from_utf8(host).ok()).flatten()
+}
+
 /// Says whether this names a host, with a port or without. Narrower than RFC 3986: no host has `,` or `;` in its name, but some
 /// readers take a list there; and no credentials.
-pub(crate) fn is_host(host: &[u8]) -> bool {
+fn is_host(host: &[u8]) -> bool {
     if host.len() > 255 {
         return false;
     }

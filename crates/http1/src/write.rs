@@ -1,5 +1,7 @@
 //! Writes heads. What it is given cannot end a line, whatever it is.
 
+use memchr::memchr3;
+
 use crate::fields::FieldRef;
 
 /// Writes one head at the end of a vector.
@@ -37,9 +39,12 @@ impl<'a> HeadWriter<'a> {
 
     /// Writes a field.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        self.text(name.as_bytes());
+        let begin = self.out.len();
+        self.out.reserve(name.len() + value.len() + 4);
+        self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
-        self.text(value);
+        self.out.extend_from_slice(value);
+        self.clean(begin);
         self.out.extend_from_slice(b"\r\n");
         self
     }
@@ -56,6 +61,7 @@ impl<'a> HeadWriter<'a> {
     /// Writes a field that was read before.
     pub fn copy(&mut self, field: FieldRef<'_>) -> &mut Self {
         // Read strictly, so that there is nothing in it to be taken out.
+        self.out.reserve(field.name.len() + field.value.len() + 4);
         self.out.extend_from_slice(field.name);
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(field.value);
@@ -76,13 +82,18 @@ impl<'a> HeadWriter<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Writes a text without what could end its line.
     fn text(&mut self, text: &[u8]) {
-        if text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            let harmless = text.iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0));
+        let begin = self.out.len();
+        self.out.extend_from_slice(text);
+        self.clean(begin);
+    }
+
+    /// Takes out of what was written since `begin` what could end its line; one look at it in the usual case that there is nothing.
+    fn clean(&mut self, begin: usize) {
+        if memchr3(b'\r', b'\n', 0, &self.out[begin..]).is_some() {
+            let kept = self.out.split_off(begin);
+            let harmless = kept.into_iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0));
             self.out.extend(harmless);
-        } else {
-            self.out.extend_from_slice(text);
         }
     }
 

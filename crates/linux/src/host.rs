@@ -406,6 +406,8 @@ pub struct Adopted {
     pub incarnation: String,
     /// The release it was started with, where that is on record.
     pub release: Option<String>,
+    /// How it is emptied before it is stopped, in the words of who had it started; none also where its shim is older than November 2026.
+    pub quiesce: Option<String>,
     /// Its control group.
     pub cgroup: Option<PathBuf>,
     /// Becomes readable when it ends.
@@ -456,6 +458,7 @@ pub fn adopt(folder: &Path) -> Result<Adoption, Error> {
             },
             incarnation: state.incarnation,
             release: state.release,
+            quiesce: state.quiesce,
             cgroup: state.cgroup,
             pidfd: recognised.pidfd,
             shim: connect_shim(folder).ok(),

@@ -21,6 +21,8 @@ pub struct Spec {
     pub incarnation: String,
     /// The release it runs, which the shim attests later; the replica itself is told by its environment.
     pub release: Option<String>,
+    /// How it is emptied before it is stopped, in the caller's own words: kept for who finds it, and read by nobody here.
+    pub quiesce: Option<String>,
     /// Program and arguments. A program with a `/` is relative to `directory`, one without is searched in `env`'s `PATH`.
     pub argv: Vec<OsString>,
     /// The whole environment; nothing is inherited.
@@ -78,6 +80,9 @@ impl Spec {
         pairs.push("incarnation", &self.incarnation);
         if let Some(release) = &self.release {
             pairs.push("release", release);
+        }
+        if let Some(quiesce) = &self.quiesce {
+            pairs.push("quiesce", quiesce);
         }
         for argument in &self.argv {
             pairs.push("arg", argument.as_bytes());
@@ -140,6 +145,7 @@ impl Spec {
         Ok(Self {
             incarnation: pairs.text("incarnation").unwrap_or_default(),
             release: pairs.text("release"),
+            quiesce: pairs.text("quiesce"),
             argv,
             env,
             directory: path(&pairs, "directory").ok_or("it has no `directory`")?,
@@ -193,6 +199,7 @@ impl fmt::Debug for Spec {
         f.debug_struct("Spec")
             .field("incarnation", &self.incarnation)
             .field("release", &self.release)
+            .field("quiesce", &self.quiesce)
             .field("argv", &self.argv)
             .field("env", &names)
             .field("directory", &self.directory)
@@ -223,6 +230,7 @@ mod tests {
         Spec {
             incarnation: "mps/api/1#7".to_owned(),
             release: Some("17".to_owned()),
+            quiesce: Some("{\"path\": \"/q\"}\n".to_owned()),
             argv: vec!["./api".into(), "--name=a b\n".into()],
             env: vec![("DB_PASSWORD".into(), "hunter2 =%".into()), ("EMPTY".into(), "".into())],
             directory: "/srv/mps".into(),

@@ -75,6 +75,7 @@ pub(crate) fn boot_id() -> io::Result<String> {
 pub(crate) struct State {
     pub(crate) incarnation: String,
     pub(crate) release: Option<String>,
+    pub(crate) quiesce: Option<String>,
     pub(crate) shim_pid: i32,
     pub(crate) replica: Evidence,
     pub(crate) cgroup: Option<std::path::PathBuf>,
@@ -88,6 +89,9 @@ impl State {
         pairs.push("incarnation", &self.incarnation);
         if let Some(release) = &self.release {
             pairs.push("release", release);
+        }
+        if let Some(quiesce) = &self.quiesce {
+            pairs.push("quiesce", quiesce);
         }
         pairs.push_number("shim_pid", self.shim_pid);
         evidence_to_pairs(&self.replica, &mut pairs);
@@ -104,6 +108,7 @@ impl State {
         Ok(Self {
             incarnation: pairs.text("incarnation").unwrap_or_default(),
             release: pairs.text("release"),
+            quiesce: pairs.text("quiesce"),
             shim_pid: pairs.number("shim_pid").ok_or("it has no `shim_pid`")?,
             replica: evidence_from_pairs(&pairs).ok_or("it does not say which process the replica is")?,
             cgroup: path(&pairs, "cgroup"),
@@ -391,6 +396,7 @@ mod tests {
         let state = State {
             incarnation: "mps/api/1#7".to_owned(),
             release: Some("17".to_owned()),
+            quiesce: Some("/quiesce and wait".to_owned()),
             shim_pid: 41,
             replica: Evidence {
                 pid: 42,

@@ -57,6 +57,7 @@ impl Rig {
         Spec {
             incarnation: "test/1".to_owned(),
             release: None,
+            quiesce: None,
             argv: argv.iter().map(Into::into).collect(),
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             directory: self.home.clone(),

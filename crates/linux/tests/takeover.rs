@@ -217,3 +217,22 @@ fn the_daemon_collects_a_replica_whose_shim_was_killed_and_the_new_shim_agrees()
         exit => assert_eq!(exit, Exit::Exited(6)),
     }
 }
+
+#[test]
+fn how_a_replica_is_emptied_is_told_to_whoever_finds_it_by_every_shim_it_has() {
+    let rig = Rig::new();
+    let mut spec = rig.shell("while :; do sleep 0.1; done");
+    spec.quiesce = Some("{\"path\":\"/stop claiming\"}".to_owned());
+    let shim = rig.spawn(&spec);
+    hello(&shim.connection).replica.unwrap();
+    let told = || match adopt(&rig.folder()).unwrap() {
+        Adoption::Running(running) => running.quiesce,
+        other => panic!("it runs, and is said to be {other:?}"),
+    };
+    assert_eq!(told(), spec.quiesce);
+    kill(shim.pid);
+    assert_eq!(told(), spec.quiesce, "without a shim");
+    let second = rig.take_over();
+    hello(&second.connection);
+    assert_eq!(told(), spec.quiesce, "by the one that took over");
+}

@@ -65,9 +65,28 @@ pub enum Failure {
     HeadTimeout,
     /// What came is not HTTP.
     Malformed,
+    /// It answered with a status that the route takes for a failure.
+    Status,
+    /// It answered much worse than the others of its service.
+    Outlier,
+    /// It was asked whether it is well, and is not.
+    Check,
 }
 
 impl Failure {
+    /// All of them, in a fixed order.
+    pub const ALL: [Self; 9] = [
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::ConnectFailed,
+        Self::Closed,
+        Self::HeadTimeout,
+        Self::Malformed,
+        Self::Status,
+        Self::Outlier,
+        Self::Check,
+    ];
+
     /// Returns the failure as the access log and `X-Tend-Error` write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -78,6 +97,9 @@ impl Failure {
             Self::Closed => "closed",
             Self::HeadTimeout => "head_timeout",
             Self::Malformed => "malformed",
+            Self::Status => "status",
+            Self::Outlier => "outlier",
+            Self::Check => "check",
         }
     }
 
@@ -211,6 +233,16 @@ impl Health {
         if was_ejected && !ticket.trial {
             return None;
         }
+        self.ejected_until = Some(now + lasts);
+        Some(Verdict::Ejected { why, lasts })
+    }
+
+    /// Leaves it out from `now` on for so long, whatever it did; none when it is left out already.
+    pub fn leave_out(&mut self, why: Failure, lasts: Duration, now: Mono) -> Option<Verdict> {
+        if self.ejected_until.is_some() {
+            return None;
+        }
+        self.last_failure = Some(now);
         self.ejected_until = Some(now + lasts);
         Some(Verdict::Ejected { why, lasts })
     }

@@ -1,4 +1,4 @@
-//! Why a snapshot cannot be served. Knows nothing of how it arrived.
+//! Why a snapshot, or what came with it or over a connection, cannot be used. Knows nothing of how it arrived.
 
 use std::net::SocketAddr;
 
@@ -47,9 +47,9 @@ pub enum SnapshotError {
         /// As written in the second route.
         path_prefix: String,
         /// Who claimed it first.
-        first: String,
+        first: Box<str>,
         /// Who claimed it again.
-        second: String,
+        second: Box<str>,
     },
     /// A route that nobody answers: no service, no files, no redirect.
     #[error("the route for `{path_prefix}` has no service, no files and no redirect")]
@@ -143,4 +143,51 @@ impl SnapshotError {
             _ => "this is a mistake of the daemon: please report it with the snapshot",
         }
     }
+}
+
+/// Says why a connection does not begin with a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyHeaderError {
+    /// It begins with something else.
+    #[error("the connection does not begin with a PROXY header")]
+    NoHeader,
+    /// It begins like a header and goes on otherwise.
+    #[error("the PROXY header is malformed")]
+    Malformed,
+    /// It is longer than any that has to be read.
+    #[error("the PROXY header is longer than {max} bytes", max = crate::PROXY_HEADER_BYTES_MAX)]
+    TooLong,
+}
+
+/// Says why the bytes of a file are no bans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BanFileError {
+    /// It begins otherwise.
+    #[error("this is no file of bans")]
+    NoBans,
+    /// Written in another format.
+    #[error("the file of bans has format {found}, this edge reads {known}")]
+    Format {
+        /// What the file says.
+        found: u32,
+        /// The one this program reads.
+        known: u32,
+    },
+    /// Cut, or with something behind its end.
+    #[error("the file of bans has {found} bytes where its head says {expected}")]
+    Length {
+        /// Its length.
+        found: usize,
+        /// By what its head says.
+        expected: usize,
+    },
+    /// Changed after it was written.
+    #[error("the check sum of the file of bans is wrong")]
+    Sum,
+    /// A prefix longer than an address.
+    #[error("the record at byte {offset} of the file of bans has a prefix longer than its address")]
+    Record {
+        /// Where.
+        offset: usize,
+    },
 }

@@ -120,16 +120,19 @@ fn matches(allow: &Allow, fields: &Fields<'_>) -> bool {
     }
 }
 
-/// Says whether a `Cookie` field has the pair (RFC 6265, 4.2.1). The quotes a value may stand in are not part of it.
+/// Says whether a `Cookie` field has the pair.
 fn has_cookie(pairs: &[u8], name: &[u8], value: &[u8]) -> bool {
-    pairs.split(|byte| *byte == b';').any(|pair| {
+    cookies(pairs).any(|pair| pair == (name, value))
+}
+
+/// Returns the pairs of a `Cookie` field (RFC 6265, 4.2.1). The quotes a value may stand in are not part of it.
+pub(crate) fn cookies(pairs: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pairs.split(|byte| *byte == b';').filter_map(|pair| {
         let pair = pair.trim_ascii();
-        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
-            return false;
-        };
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (key, text) = (pair[..equals].trim_ascii_end(), pair[equals + 1..].trim_ascii_start());
         let inner = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
-        key == name && inner.unwrap_or(text) == value
+        Some((key, inner.unwrap_or(text)))
     })
 }
 

@@ -1,7 +1,9 @@
 //! The choice of the least busy: compared with a plain search, and its fairness counted.
 
+use std::time::Duration;
+
 use tend_base::Mono;
-use tend_routing::{Aim, Load, Standing, choose, pick};
+use tend_routing::{Aim, By, Load, Standing, Turns, choose, pick, pick_by_hash, ramped};
 
 use crate::Random;
 
@@ -103,7 +105,7 @@ fn nobody_answers_who_may_not() {
             |index| all[index].0,
             |index| Some(Mono(all[index].1)),
             aim,
-            random.below(100),
+            By::Least(random.below(100)),
         );
         let told = format!("seed {seed}: {aim:?} among {all:?} gave {chosen:?}");
         // The rule once more, in words: the best kind of replica there is, told by a number for each.
@@ -135,4 +137,139 @@ fn nobody_answers_who_may_not() {
             }
         }
     }
+}
+
+fn loads(weights: &[u32]) -> impl Fn(usize) -> Option<Standing> + '_ {
+    |index| {
+        (weights[index] > 0).then(|| Standing {
+            load: Load {
+                in_flight: 0,
+                weight: weights[index],
+            },
+            candidate: false,
+            ejected: false,
+        })
+    }
+}
+
+fn by(weights: &[u32], by: By<'_>) -> Option<usize> {
+    choose(weights.len(), loads(weights), |_| None, Aim::Any, by)
+}
+
+#[test]
+fn turns_are_those_of_nginx() {
+    for (weights, wanted) in [
+        (&[5, 1, 1][..], "aabacaaaabacaa"),
+        (&[1, 1, 1], "abcabc"),
+        (&[3, 2], "ababa"),
+        (&[1], "aaa"),
+        // One that may not be picked has no turn.
+        (&[1, 0, 1], "acac"),
+    ] {
+        let mut turns = Turns::default();
+        let given: String = (0..wanted.len())
+            .map(|_| by(weights, By::Turns(&mut turns)).unwrap())
+            .map(|index| char::from(b'a' + index as u8))
+            .collect();
+        assert_eq!(given, *wanted, "{weights:?}");
+    }
+    assert_eq!(by(&[0, 0], By::Turns(&mut Turns::default())), None);
+}
+
+#[test]
+fn turns_give_each_its_share_whoever_is_left_out_meanwhile() {
+    let mut turns = Turns::default();
+    let mut given = [0u32; 3];
+    for _ in 0..70 {
+        given[by(&[5, 1, 1], By::Turns(&mut turns)).unwrap()] += 1;
+    }
+    assert_eq!(given, [50, 10, 10]);
+    for _ in 0..60 {
+        given[by(&[5, 1, 0], By::Turns(&mut turns)).unwrap()] += 1;
+    }
+    assert_eq!(given, [100, 20, 10]);
+    let mut on = Turns::going_on((0..3).map(|index| turns.owed(index)).collect());
+    assert_eq!(on, turns);
+    assert_eq!(
+        by(&[5, 1, 1], By::Turns(&mut on)),
+        by(&[5, 1, 1], By::Turns(&mut turns))
+    );
+}
+
+#[test]
+fn of_two_drawn_the_less_loaded_is_picked() {
+    let mut random = Random(3);
+    let mut given = [0u32; 4];
+    for _ in 0..40_000 {
+        let loads = |index: usize| {
+            Some(Standing {
+                load: Load {
+                    in_flight: if index == 0 { 9 } else { 1 },
+                    weight: 1,
+                },
+                candidate: false,
+                ejected: false,
+            })
+        };
+        let by = By::TwoDrawn(random.below(u64::MAX));
+        given[choose(4, loads, |_| None, Aim::Any, by).unwrap()] += 1;
+    }
+    // The busiest is one of two that differ, and so never picked; the others are equals.
+    assert_eq!(given[0], 0);
+    assert!(
+        given[1..].iter().all(|count| (12_600..14_100).contains(count)),
+        "{given:?}"
+    );
+    // With all idle the weights decide.
+    let mut given = [0u32; 2];
+    for _ in 0..40_000 {
+        given[by(&[3, 1], By::TwoDrawn(random.below(u64::MAX))).unwrap()] += 1;
+    }
+    assert!((29_000..31_000).contains(&given[0]), "{given:?}");
+    assert_eq!(by(&[1], By::TwoDrawn(7)), Some(0));
+    assert_eq!(by(&[0, 0, 1], By::TwoDrawn(7)), Some(2));
+    assert_eq!(by(&[], By::TwoDrawn(7)), None);
+}
+
+#[test]
+fn a_key_stays_where_it_is_but_for_those_of_a_server_that_goes() {
+    let name = |index: usize| index as u64 + 1000;
+    let all = [1, 1, 2, 1, 1];
+    let without = [1, 1, 0, 1, 1];
+    let mut given = [0u32; 5];
+    let mut moved_to = [0u32; 5];
+    for key in 0..60_000 {
+        let before = by(&all, By::Hash(key, &name)).unwrap();
+        let after = by(&without, By::Hash(key, &name)).unwrap();
+        given[before] += 1;
+        if before == 2 {
+            moved_to[after] += 1;
+        } else {
+            assert_eq!(before, after, "key {key} moved though its server stayed");
+        }
+    }
+    for (index, count) in given.into_iter().enumerate() {
+        let share = 10_000 * all[index];
+        assert!(count.abs_diff(share) < share / 20, "{given:?}");
+    }
+    // Those of the one that went are spread over all that stayed.
+    for (index, count) in moved_to.into_iter().enumerate().filter(|(index, _)| *index != 2) {
+        assert!((4500..5500).contains(&count), "{index}: {moved_to:?}");
+    }
+    let load = |_: usize| {
+        Some(Load {
+            in_flight: 0,
+            weight: 1,
+        })
+    };
+    assert_eq!(pick_by_hash(0, load, 1, &name), None);
+}
+
+#[test]
+fn a_weight_grows_evenly_to_the_whole() {
+    let slow = Duration::from_secs(100);
+    let at = |seconds| ramped(10, Duration::from_secs(seconds), slow);
+    assert_eq!((at(0), at(25), at(50), at(100), at(1000)), (1, 160, 320, 640, 640));
+    assert_eq!(ramped(1, Duration::ZERO, Duration::ZERO), 64);
+    assert_eq!(ramped(1000, Duration::from_secs(1), slow), 640);
 }

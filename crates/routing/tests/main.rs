@@ -1,7 +1,14 @@
 //! The decisions of routing, by cases in files and by seeded random runs.
 
 mod balance;
+mod bans;
+mod circuit;
 mod ejection;
+mod hops;
+mod leak;
+mod limit_key;
+mod outlier;
+mod proxy_header;
 mod retries;
 mod routes;
 mod snapshot;

@@ -31,4 +31,4 @@ mod yaml;
 pub use error::{Diagnostic, Location, Report, Severity};
 pub use input::{FILE_NAMES, Files, Input, Owner, find};
 pub use load::{Document, Environments, Loaded, load};
-pub use schema::{page, schema};
+pub use schema::{pages, schema};

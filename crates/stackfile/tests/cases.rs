@@ -150,16 +150,20 @@ fn every_stack_of_the_repository_loads_without_a_warning() {
         if paths.is_empty() {
             continue;
         }
-        let loaded = load(&Input {
-            files: &Disk,
-            paths,
-            environment: BTreeMap::new(),
-            profiles: Vec::new(),
-            name: None,
-        })
-        .unwrap_or_else(|report| panic!("{report}"));
-        assert!(loaded.notes.is_empty(), "{}", loaded.notes[0]);
-        count += 1;
+        let production = folder.join("production.yml");
+        let with_production = production.exists().then(|| [&paths[..], &[production]].concat());
+        for paths in std::iter::once(paths).chain(with_production) {
+            let loaded = load(&Input {
+                files: &Disk,
+                paths,
+                environment: BTreeMap::new(),
+                profiles: Vec::new(),
+                name: None,
+            })
+            .unwrap_or_else(|report| panic!("{report}"));
+            assert!(loaded.notes.is_empty(), "{}", loaded.notes[0]);
+            count += 1;
+        }
     }
     assert!(count > 0, "no stack was found");
 }

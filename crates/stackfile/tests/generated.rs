@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tend_stackfile::{Input, Loaded, load};
 
-use crate::disk::{Disk, compare, repository};
+use crate::disk::{Disk, Memory, compare, repository};
 
 #[test]
 fn the_json_schema_is_current() {
@@ -19,10 +19,12 @@ fn the_json_schema_is_current() {
 }
 
 #[test]
-fn the_manual_page_is_current() {
-    let path = repository().join("docs/reference/stack-file.md");
-    if let Err(difference) = compare(&path, &tend_stackfile::page()) {
-        panic!("{difference}");
+fn the_manual_pages_are_current() {
+    for (name, text) in tend_stackfile::pages() {
+        let path = repository().join("docs/reference").join(name);
+        if let Err(difference) = compare(&path, &text) {
+            panic!("{difference}");
+        }
     }
 }
 
@@ -190,4 +192,24 @@ for path in sys.argv[1:]:
     assert!(output.status.success(), "install Debian's package `docker-compose`");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.is_empty(), "{said}");
+}
+
+/// What the page of the edge shows first is a chapter that loads.
+#[test]
+fn the_example_of_the_edge_loads() {
+    let [_, (_, page)] = tend_stackfile::pages();
+    let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let text = format!("name: shop\nservices:\n  api:\n    command: ./api\n{example}");
+    let files = Memory::one("/s/stack.yml", text.into_bytes());
+    let loaded = load(&Input {
+        files: &files,
+        paths: vec!["/s/stack.yml".into()],
+        environment: BTreeMap::new(),
+        profiles: Vec::new(),
+        name: None,
+    });
+    match loaded {
+        Ok(loaded) => assert_eq!(loaded.stack.edge.routes.len(), 3),
+        Err(report) => panic!("{report}"),
+    }
 }

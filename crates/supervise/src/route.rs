@@ -1,10 +1,12 @@
 //! What the edge is told, and whether it was seen to work.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tend_base::{Backoff, Now};
 use tend_core::controller::Decision;
 use tend_core::model::{Route, ServiceId};
+use tend_core::observed::ServiceFacts;
 use tend_core::plan::Step;
 use tend_core::world::{Wanted, World};
 
@@ -84,12 +86,7 @@ fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now
         .endpoints()
         .get(&service)
         .is_some_and(|all| all.iter().any(|endpoint| !endpoint.draining));
-    let Some(address) = route
-        .listeners
-        .first()
-        .copied()
-        .or_else(|| wanted.stack.edge.listeners.first().map(|listener| listener.address))
-    else {
+    let Some((address, host)) = asked_at(wanted, route, facts) else {
         return;
     };
     if !serves || is_being_renewed(world, wanted, &service) {
@@ -107,9 +104,24 @@ fn verify(world: &World, wanted: &Wanted, route: &Route, service: ServiceId, now
         service,
         revision: wanted.revision,
         address,
-        host: route.host.as_ref().map(|host| host.replacen('*', "tend-probe", 1)),
+        host,
         path: route.path_prefix.clone(),
     });
+}
+
+/// Returns where a route is asked for its service, and with which host name: at a listener, where this machine is let through, else at
+/// the service's own address, which leads through the edge too.
+fn asked_at(wanted: &Wanted, route: &Route, facts: Option<&ServiceFacts>) -> Option<(SocketAddr, Option<String>)> {
+    let edge = &wanted.stack.edge;
+    if edge.listeners.is_empty() && route.listeners.is_empty() {
+        return None;
+    }
+    if let Some(listener) = edge.open_to_this_machine(route).first() {
+        let host = route.host.as_ref().map(|host| host.replacen('*', "tend-probe", 1));
+        return Some((listener.address, host));
+    }
+    let port = facts?.loopback_port?;
+    Some((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), None))
 }
 
 /// Returns whether replicas of an older definition still serve: their answer would not prove anything of the new one.

@@ -61,7 +61,7 @@ pub(crate) fn decide(
                     if at > now.mono {
                         decision.wake(at);
                     }
-                    at <= now.mono
+                    at <= now.mono && !is_proving_itself(world, &id.service_id())
                 }
                 None => false,
             };
@@ -147,6 +147,15 @@ fn is_prepared(world: &World, id: &ReplicaId, service: &Service) -> bool {
     };
     let prepared = world.services.get(&id.service_id()).and_then(|facts| facts.prepared);
     process.prepare.is_none() || prepared == Some(service.fingerprint())
+}
+
+/// Returns whether a deployment is looking at a service until all its replicas are good at once. A schedule waits for that: where one
+/// replica after the other is restarted there may never be such a moment, and the deployment would never end.
+fn is_proving_itself(world: &World, id: &ServiceId) -> bool {
+    use tend_core::deployment::{Phase, Stage};
+    let looks = |phase| matches!(phase, Phase::Rolling | Phase::Settling | Phase::Undoing);
+    world.deployment(&id.stack).is_some_and(|one| looks(one.phase))
+        && world.lane(id).is_some_and(|lane| lane.stage > Stage::Waiting)
 }
 
 fn fault(replica: &Replica, definition: Option<&Service>) -> Option<StopReason> {

@@ -506,6 +506,7 @@ impl Script {
                     since,
                     port,
                     fingerprint,
+                    quiesce: None,
                     shim_alive: !failed,
                 }
             }

@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod canary;
+mod certificates;
 mod commands;
 mod deploy;
 mod deploy_broken;
 mod deploy_kills;
 mod deploy_rig;
 mod kills;
+mod money;
 mod ports;
 mod readme;
 mod rig;

@@ -41,7 +41,8 @@ pub(crate) struct Process {
 /// How a process ended, as its shim keeps it until the daemon has it in the journal.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    pub(crate) replica: ReplicaId,
+    /// What its folder tells of it beside.
+    pub(crate) process: Process,
     pub(crate) exit: Exit,
 }
 
@@ -98,7 +99,7 @@ impl Host {
         let process = self.processes.remove(&incarnation)?;
         let seen = if process.shim_alive {
             let end = End {
-                replica: process.replica.clone(),
+                process: process.clone(),
                 exit: exit.clone(),
             };
             self.ends.insert(incarnation, end);

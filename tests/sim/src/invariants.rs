@@ -359,9 +359,10 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
 
 /// Returns whether a replica served when it began to leave; one that was starting may leave at once, and is emptied before it goes.
 fn left_ready(known: &Known) -> bool {
-    known
-        .leaving
-        .is_none_or(|(_, since)| known.ready_since.is_some_and(|ready| ready <= since))
+    !known.left_unready
+        && known
+            .leaving
+            .is_none_or(|(_, since)| known.ready_since.is_some_and(|ready| ready <= since))
 }
 
 /// A replica the edge sends requests to is told to go only after the edge stopped, or had ten seconds to.
@@ -399,12 +400,6 @@ fn what_is_in_flight_is_finished_before_a_stop_on_purpose(
     else {
         return Ok(());
     };
-    // The daemon that had it started may have been killed before anything of its service was on the disk.
-    let kept = context.store.document("replica", &replica.to_string());
-    let kept = kept.is_some_and(|kept| !kept["quiesce"].is_null());
-    if !kept && context.world.definition(replica).is_none() {
-        return Ok(());
-    }
     let told = context.monitor.quiesced.get(&incarnation);
     let late = told.is_some_and(|told| context.now >= *told + quiesce.deadline);
     let empty = process.quiesced_at.is_some() && process.in_flight(context.now) == 0;
@@ -619,10 +614,10 @@ fn what_is_not_wanted_has_no_process(context: &Context<'_>) -> Rule {
             return violation(format!("{} ({incarnation}) still runs", process.replica));
         }
     }
-    for (kind, id, _) in context.store.documents() {
+    for (kind, id) in context.store.names() {
         let stack = id.split('/').next().unwrap_or_default().parse();
         // Releases outlive their stack: it may come back, and then wants a way back.
-        let lasts = ["edge", "machine", "release", "releases"].contains(&kind.as_str());
+        let lasts = ["edge", "machine", "release", "releases"].contains(&kind);
         if !lasts && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
             return violation(format!("the {kind} `{id}` is still kept"));
         }

@@ -1,23 +1,36 @@
-//! `tend-sim [--seed N | --seeds N] [--chapter supervise|deploy] [--trace]`: runs seeds and shows the first that breaks a rule.
+//! `tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy] [--keep-going] [--trace]`: runs seeds and shows what broke.
 //!
-//! Owns the command line. `cargo xtask sim` calls it.
+//! Owns the command line and what is printed. How many seeds are run side by side is in `sweep`. `cargo xtask sim` calls it.
 
+mod sweep;
+
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use tend_sim::{Chapter, Outcome, Violation, run};
+use tend_sim::{Chapter, Outcome};
 
-const USAGE: &str = "usage: tend-sim [--seed N | --seeds N] [--chapter supervise|deploy] [--trace]
+use crate::sweep::{Broken, Sweep, Totals};
+
+const USAGE: &str =
+    "usage: tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy] [--keep-going] [--trace]
 
   --seed N      one run, replayed exactly
-  --seeds N     the runs 0 to N-1 (default 300)
+  --seeds N     so many runs (default 300)
+  --from N      the first of them (default 0)
   --chapter C   only this chapter (default all)
+  --keep-going  run the rest too after a seed broke a rule, and list all that did
   --trace       the whole trace of one run";
 
+/// Lines kept of what a broken rule says, in a list of many.
+const LINES_OF_EACH: usize = 3;
+
+#[derive(Debug, PartialEq, Eq)]
 struct Options {
-    seeds: std::ops::Range<u64>,
+    seeds: Range<u64>,
     chapters: Vec<(&'static str, Chapter)>,
+    keep_going: bool,
     trace: bool,
 }
 
@@ -39,135 +52,125 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: &[String]) -> Option<Options> {
-    let mut options = Options {
-        seeds: 0..300,
-        chapters: Chapter::ALL.to_vec(),
-        trace: false,
-    };
+    let (mut from, mut count, mut only) = (None, None, None);
+    let mut chapters = Chapter::ALL.to_vec();
+    let (mut keep_going, mut trace) = (false, false);
     let mut words = arguments.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
-            "--trace" => options.trace = true,
-            "--seed" => {
-                let seed: u64 = words.next()?.parse().ok()?;
-                options.seeds = seed..seed.checked_add(1)?;
-            }
-            "--seeds" => options.seeds = 0..words.next()?.parse().ok()?,
+            "--trace" => trace = true,
+            "--keep-going" => keep_going = true,
+            "--seed" => only = Some(words.next()?.parse::<u64>().ok()?),
+            "--seeds" => count = Some(words.next()?.parse::<u64>().ok()?),
+            "--from" => from = Some(words.next()?.parse::<u64>().ok()?),
             "--chapter" => {
                 let name = words.next()?;
-                options.chapters.retain(|(known, _)| *known == name);
-                options.chapters.first()?;
+                chapters.retain(|(known, _)| *known == name);
+                chapters.first()?;
             }
             _ => return None,
         }
     }
-    Some(options)
+    let (first, count) = match (only, from, count) {
+        (Some(seed), None, None) => (seed, 1),
+        (Some(_), ..) => return None,
+        (None, from, count) => (from.unwrap_or(0), count.unwrap_or(300)),
+    };
+    Some(Options {
+        seeds: first..first.checked_add(count)?,
+        chapters,
+        keep_going,
+        trace,
+    })
 }
 
+/// Runs the chapters one after the other; returns whether every rule held.
 fn simulate(options: &Options, output: &mut impl Write) -> io::Result<bool> {
+    let mut held = true;
     for (name, chapter) in &options.chapters {
-        if !simulate_chapter(name, *chapter, options, output)? {
-            return Ok(false);
+        held &= simulate_chapter(name, *chapter, options, output)?;
+        if !held && !options.keep_going {
+            break;
         }
     }
-    Ok(true)
+    Ok(held)
 }
 
 fn simulate_chapter(name: &str, chapter: Chapter, options: &Options, output: &mut impl Write) -> io::Result<bool> {
-    let runs = options.seeds.end - options.seeds.start;
-    let (events, daemons) = match all(chapter, options) {
-        Ok(Totals { events, daemons, only }) => {
-            if let Some(outcome) = only.filter(|_| options.trace) {
-                lines(&outcome, output)?;
-            }
-            (events, daemons)
-        }
-        Err(broken) => {
+    let sweep = Sweep {
+        name,
+        chapter,
+        seeds: options.seeds.clone(),
+        keep_going: options.keep_going,
+        whole_trace: options.trace,
+    };
+    let totals = sweep.run();
+    if let Some(outcome) = totals.only.as_ref().filter(|_| options.trace) {
+        lines(outcome, output)?;
+    }
+    match totals.broken.first() {
+        None => writeln!(output, "{name}: {} seeds hold, {}", totals.runs, figures(&totals))?,
+        Some(first) if options.keep_going => list(name, first, &totals, output)?,
+        Some(first) => {
             let Broken {
                 seed,
                 outcome,
-                violation: Violation { invariant, what },
-            } = *broken;
-            lines(&outcome, output)?;
-            writeln!(output, "\nseed {seed} breaks {invariant}\n  {what}")?;
-            writeln!(output, "replay: cargo xtask sim --seed {seed} --chapter {name}")?;
+                violation,
+            } = first;
+            lines(outcome, output)?;
             writeln!(
                 output,
-                "trace:  cargo run -p tend-sim -- --seed {seed} --chapter {name} --trace"
+                "\nseed {seed} breaks {}\n  {}",
+                violation.invariant, violation.what
             )?;
-            return Ok(false);
-        }
-    };
-    writeln!(output, "{name}: {runs} seeds hold, {events} events, {daemons} daemons")?;
-    Ok(true)
-}
-
-/// What all runs came to.
-#[derive(Default)]
-struct Totals {
-    events: u64,
-    daemons: u64,
-    /// The outcome, where there was one run only.
-    only: Option<Outcome>,
-}
-
-/// A run that broke a rule.
-struct Broken {
-    seed: u64,
-    outcome: Outcome,
-    violation: Violation,
-}
-
-/// Runs all seeds on all processors; a run knows nothing of another. Of those that break a rule the lowest is told.
-fn all(chapter: Chapter, options: &Options) -> Result<Totals, Box<Broken>> {
-    let next = AtomicU64::new(options.seeds.start);
-    let one = options.seeds.end - options.seeds.start == 1;
-    let worker = || {
-        let mut totals = Totals::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= options.seeds.end {
-                return Ok(totals);
-            }
-            let mut outcome = run(chapter, seed, options.trace);
-            if let Some(violation) = outcome.violation.take() {
-                // The others finish what they have begun and stop.
-                next.fetch_max(options.seeds.end, Ordering::Relaxed);
-                return Err(Box::new(Broken {
-                    seed,
-                    outcome,
-                    violation,
-                }));
-            }
-            (totals.events, totals.daemons) = (totals.events + outcome.events, totals.daemons + outcome.daemons);
-            totals.only = one.then_some(outcome);
-        }
-    };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
-        // A panic outside a run is a bug of the simulator and ends it.
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("invariant: a worker catches what a run throws"))
-            .collect()
-    });
-    let mut totals = Totals::default();
-    let mut first: Option<Box<Broken>> = None;
-    for result in results {
-        match result {
-            Ok(part) => {
-                (totals.events, totals.daemons) = (totals.events + part.events, totals.daemons + part.daemons);
-                totals.only = totals.only.or(part.only);
-            }
-            Err(broken) if first.as_ref().is_none_or(|first| broken.seed < first.seed) => first = Some(broken),
-            Err(_) => {}
+            replay(name, *seed, output)?;
         }
     }
-    match first {
-        Some(broken) => Err(broken),
-        None => Ok(totals),
+    Ok(totals.broken.is_empty())
+}
+
+fn figures(totals: &Totals) -> String {
+    let seconds = totals.took.as_secs();
+    format!(
+        "{} events, {} daemons, {} of them killed, {} min {:02} s",
+        totals.events,
+        totals.daemons,
+        totals.daemons_killed,
+        seconds / 60,
+        seconds % 60
+    )
+}
+
+/// Tells every seed that broke a rule, rule by rule, the rule that most broke first.
+fn list(name: &str, first: &Broken, totals: &Totals, output: &mut impl Write) -> io::Result<()> {
+    let mut rules: BTreeMap<&str, Vec<&Broken>> = BTreeMap::new();
+    for broken in &totals.broken {
+        rules.entry(broken.violation.invariant).or_default().push(broken);
     }
+    let mut rules: Vec<_> = rules.into_iter().collect();
+    rules.sort_by_key(|(_, seeds)| std::cmp::Reverse(seeds.len()));
+    for (rule, seeds) in rules {
+        writeln!(output, "\n{rule}: {} seeds", seeds.len())?;
+        for broken in seeds {
+            let what: Vec<_> = broken.violation.what.lines().take(LINES_OF_EACH).collect();
+            writeln!(output, "  {:>8}  {}", broken.seed, what.join("\n            "))?;
+        }
+    }
+    let (broken, runs) = (totals.broken.len(), totals.runs);
+    writeln!(
+        output,
+        "\n{name}: {broken} of {runs} seeds break a rule, {}",
+        figures(totals)
+    )?;
+    replay(name, first.seed, output)
+}
+
+fn replay(name: &str, seed: u64, output: &mut impl Write) -> io::Result<()> {
+    writeln!(output, "replay: cargo xtask sim --seed {seed} --chapter {name}")?;
+    writeln!(
+        output,
+        "trace:  cargo run -p tend-sim -- --seed {seed} --chapter {name} --trace"
+    )
 }
 
 fn lines(outcome: &Outcome, output: &mut impl Write) -> io::Result<()> {
@@ -175,4 +178,86 @@ fn lines(outcome: &Outcome, output: &mut impl Write) -> io::Result<()> {
         writeln!(output, "{line}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Option<Options> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn seeds_are_counted_from_where_they_begin() {
+        for (line, seeds) in [
+            ("", 0..300),
+            ("--seeds 7", 0..7),
+            ("--from 20000 --seeds 100", 20_000..20_100),
+            ("--seed 5684", 5684..5685),
+        ] {
+            assert_eq!(parsed(line).map(|options| options.seeds), Some(seeds), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "--seed 1 --seeds 2",
+            "--seed 1 --from 0",
+            "--from",
+            "--seeds x",
+            "--chapter nothing",
+            "--sed 1",
+            "--from 18446744073709551615 --seeds 2",
+        ] {
+            assert_eq!(parsed(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn all_that_broke_is_told_rule_by_rule() {
+        let broken = |seed, invariant, what: &str| {
+            let outcome = tend_sim::run(Chapter::Supervise, 0, false);
+            let violation = tend_sim::Violation {
+                invariant,
+                what: what.to_owned(),
+            };
+            Broken {
+                seed,
+                outcome,
+                violation,
+            }
+        };
+        let totals = Totals {
+            runs: 10,
+            broken: vec![
+                broken(2, "a", "one"),
+                broken(3, "b", "two\n3\n4\n5"),
+                broken(9, "b", "six"),
+            ],
+            ..Totals::default()
+        };
+        let mut output = Vec::new();
+        list("deploy", &totals.broken[0], &totals, &mut output).unwrap();
+        let text = String::from_utf8(output).unwrap();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        assert_eq!(
+            lines[..9],
+            [
+                "",
+                "b: 2 seeds",
+                "3  two",
+                "3",
+                "4",
+                "9  six",
+                "",
+                "a: 1 seeds",
+                "2  one"
+            ]
+        );
+        assert!(text.contains("3 of 10 seeds break a rule"), "{text}");
+        assert!(text.contains("--seed 2 --chapter deploy --trace"), "{text}");
+    }
 }

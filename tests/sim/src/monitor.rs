@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) was_ready: bool,
     /// It is drained or told to go, for this reason.
     pub(crate) leaving: Option<(StopReason, Mono)>,
+    /// It did not serve when it began to leave, also if that was under a daemon before: the next one only knows that it leaves.
+    pub(crate) left_unready: bool,
     /// It began to leave while a deployment was under way, which has a floor of its own.
     pub(crate) deployed: bool,
     /// The transaction that says it was told to go.
@@ -57,6 +59,16 @@ pub(crate) struct Known {
     pub(crate) left: bool,
 }
 
+/// What was known of a replica before a transaction, should that be lost.
+#[derive(Clone, Debug)]
+struct Before {
+    /// None until it is handed in.
+    transaction: Option<u64>,
+    replica: ReplicaId,
+    /// None when nothing was.
+    known: Option<Known>,
+}
+
 /// Everything remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
@@ -71,6 +83,8 @@ pub(crate) struct Monitor {
     pub(crate) quiesced: BTreeMap<u64, Mono>,
     /// Recorded steps in the present second.
     pub(crate) steps_in_second: (u64, u64),
+    /// What the transactions changed that are not durable, in the order they did.
+    before: Vec<Before>,
 }
 
 impl Known {
@@ -101,10 +115,26 @@ impl Known {
     }
 
     fn lives(&mut self, incarnation: u64, since: Mono) {
+        self.became(incarnation);
         self.over = false;
         self.since = Some(since);
-        self.incarnation = incarnation;
         (self.unready, self.dead) = (0, 0);
+    }
+
+    /// Another life, if it is one, says nothing of how the one before was and ended.
+    fn became(&mut self, incarnation: u64) {
+        if self.incarnation != incarnation {
+            self.begins(incarnation);
+        }
+    }
+
+    fn begins(&mut self, incarnation: u64) {
+        *self = Self {
+            incarnation,
+            was_ready: self.was_ready,
+            failures: self.failures,
+            ..Self::default()
+        };
     }
 }
 
@@ -136,6 +166,7 @@ impl Monitor {
                 incarnation,
                 result,
             } => {
+                self.remember(replica, None);
                 let known = self.known.entry(replica.clone()).or_default();
                 if known.incarnation == *incarnation && !known.over {
                     match result {
@@ -155,6 +186,7 @@ impl Monitor {
                 since,
                 ..
             } => {
+                self.remember(replica, None);
                 let known = self.known.entry(replica.clone()).or_default();
                 if known.incarnation != *incarnation || !known.over {
                     known.lives(*incarnation, *since);
@@ -203,12 +235,14 @@ impl Monitor {
                 ..
             } => self.exited(replica, *incarnation, exit, world, now),
             Input::Surveyed => {
-                for (id, known) in self
-                    .known
-                    .iter_mut()
-                    .filter(|(_, known)| known.since.is_none() && !known.over)
-                {
-                    let policy = world.definition(id).map(|service| service.restart.condition);
+                // What never lived by the documents cannot have ended.
+                let missing = |known: &Known| known.incarnation > 0 && known.since.is_none() && !known.over;
+                let all = self.known.iter().filter(|(_, known)| missing(known));
+                let missing: Vec<_> = all.map(|(id, _)| id.clone()).collect();
+                for id in missing {
+                    self.remember(&id, None);
+                    let policy = world.definition(&id).map(|service| service.restart.condition);
+                    let known = self.known.entry(id).or_default();
                     (known.over, known.left) = (true, policy == Some(Condition::Never));
                 }
             }
@@ -222,20 +256,46 @@ impl Monitor {
     }
 
     fn begin_anew(&mut self, meant: impl Fn(&ReplicaId) -> bool) {
-        for (_, known) in self.known.iter_mut().filter(|(id, _)| meant(id)) {
+        let meant: Vec<_> = self.known.keys().filter(|id| meant(id)).cloned().collect();
+        for id in meant {
+            self.remember(&id, None);
+            let known = self.known.entry(id).or_default();
             (known.failures, known.left, known.succeeded) = (0, false, false);
         }
     }
 
+    /// Keeps how a replica stands, before something changes that a killed daemon may not have written down.
+    fn remember(&mut self, id: &ReplicaId, transaction: Option<u64>) {
+        self.before.push(Before {
+            transaction,
+            replica: id.clone(),
+            known: self.known.get(id).cloned(),
+        });
+    }
+
+    /// What was heard last is in this transaction; those up to `durable` cannot be lost any more.
+    pub(crate) fn handed_in(&mut self, transaction: u64, durable: u64) {
+        self.before
+            .retain(|before| before.transaction.is_none_or(|number| number > durable));
+        for before in &mut self.before {
+            before.transaction.get_or_insert(transaction);
+        }
+    }
+
     fn exited(&mut self, id: &ReplicaId, incarnation: u64, exit: &Exit, world: &World, now: Mono) {
+        self.remember(id, None);
         let known = self.known.entry(id.clone()).or_default();
         if incarnation < known.incarnation || (incarnation == known.incarnation && known.over) {
             return;
         }
+        known.became(incarnation);
         self.incarnation_last = self.incarnation_last.max(incarnation);
         let on_purpose = known.leaving.is_some_and(|(reason, _)| is_on_purpose(reason));
-        if known.leaving.is_some_and(|(reason, _)| reason == StopReason::Unwanted) {
-            known.was_ready = false;
+        match known.leaving.map(|(reason, _)| reason) {
+            Some(StopReason::Unwanted) => known.was_ready = false,
+            // Another definition begins with a clean record, also where a deployment ended before it was there.
+            Some(StopReason::Changed) => known.failures = 0,
+            _ => {}
         }
         let policy = world.definition(id).map(|service| service.restart.condition);
         if !on_purpose {
@@ -246,7 +306,6 @@ impl Monitor {
                 _ => false,
             };
         }
-        known.incarnation = incarnation;
         known.over = true;
         known.succeeded = exit.is_success();
         (known.since, known.ended, known.ready_since, known.leaving) = (None, Some(now), None, None);
@@ -288,7 +347,11 @@ impl Monitor {
                 continue;
             };
             let deployed = world.deployment(&id.stack).is_some();
+            let service = world.definition(&id);
             let known = self.known.entry(id).or_default();
+            if known.leaving.is_none() {
+                known.left_unready = service.is_some_and(|service| !known.is_ready(service, now));
+            }
             known.leaving.get_or_insert((reason, now));
             known.deployed |= deployed;
         }
@@ -307,16 +370,8 @@ impl Monitor {
                 replica, incarnation, ..
             } => {
                 self.incarnation_last = self.incarnation_last.max(*incarnation);
-                let before = self.known.get(replica).cloned().unwrap_or_default();
-                self.known.insert(
-                    replica.clone(),
-                    Known {
-                        incarnation: *incarnation,
-                        was_ready: before.was_ready,
-                        failures: before.failures,
-                        ..Known::default()
-                    },
-                );
+                self.remember(replica, Some(transaction));
+                self.known.entry(replica.clone()).or_default().begins(*incarnation);
             }
             Step::Signal { replica, why, .. } | Step::Kill { replica, why, .. } => {
                 let known = self.known.entry(replica.clone()).or_default();
@@ -332,7 +387,26 @@ impl Monitor {
     }
 
     /// The daemon was killed: nobody has been told anything yet.
+    ///
+    /// Of a transaction that was lost the next daemon knows nothing: not that somebody wanted a job run again, not that it was
+    /// started. If that life left nothing on the host, the one before is the last there was, and ended as it did; if it did, it is
+    /// reported once more.
     pub(crate) fn daemon_died(&mut self, lost: &[u64]) {
+        for before in std::mem::take(&mut self.before).into_iter().rev() {
+            if before.transaction.is_some_and(|number| !lost.contains(&number)) {
+                continue;
+            }
+            let was_ready = self.known.get(&before.replica).is_some_and(|known| known.was_ready);
+            match before.known {
+                Some(mut known) => {
+                    known.was_ready |= was_ready;
+                    self.known.insert(before.replica, known);
+                }
+                None => {
+                    self.known.remove(&before.replica);
+                }
+            }
+        }
         self.performing.clear();
         self.quiesced.clear();
         self.incarnation_last = 0;

@@ -174,8 +174,6 @@ impl Simulation {
         }
         let profile = self.scenario.profiles[&replica.service_id()].clone();
         let warm_up = self.random.millis(profile.warm_up_ms.clone());
-        let world = self.world();
-        let quiesce = world.and_then(|world| world.definition(&replica)?.quiesce.clone());
         let process = Process {
             replica: replica.clone(),
             pid: 0,
@@ -190,7 +188,7 @@ impl Simulation {
             memory: 0,
             leak: 0,
             asked: None,
-            quiesce,
+            quiesce: launch.quiesce.clone(),
             work: self.random.number(0..4),
             work_takes: profile.work_ms.clone().map(|takes| self.random.millis(takes)),
             quiesced_at: None,
@@ -328,7 +326,8 @@ impl Simulation {
         self.line(&format!("† {} ({incarnation}) {exit}", process.replica));
         let delay = self.random.millis(0..8);
         let last_lines = vec!["last words".to_owned()];
-        self.tell(
+        self.tell_from_shim(
+            incarnation,
             delay,
             Input::Exited {
                 replica: process.replica,

@@ -19,7 +19,7 @@ use tend_deploy::Deploy;
 use tend_supervise::Supervise;
 
 use crate::deploys::{self, Deploys};
-use crate::host::{FakeEdge, Host};
+use crate::host::{FakeEdge, Host, Process};
 use crate::invariants::{self, Violation};
 use crate::monitor::Monitor;
 use crate::random::Random;
@@ -101,8 +101,10 @@ pub struct Outcome {
     pub trace: Trace,
     /// Events that happened.
     pub events: u64,
-    /// Times the daemon was killed.
+    /// Daemons that were started.
     pub daemons: u64,
+    /// Times the daemon was killed.
+    pub daemons_killed: u64,
 }
 
 /// One run.
@@ -120,8 +122,11 @@ pub(crate) struct Simulation {
     pub(crate) daemon: Option<Daemon>,
     /// Counts daemons.
     pub(crate) epoch: u64,
+    killed: u64,
     /// Messages of the edge arrive in the order they were sent.
     edge_channel: Mono,
+    /// When the daemon that lives now connects to the shim of each life it found, after which it hears of it.
+    connects_at: BTreeMap<u64, Mono>,
     pub(crate) people: People,
     pub(crate) deploys: Deploys,
     pub(crate) spells: Spells,
@@ -153,7 +158,9 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         store: Store::default(),
         daemon: None,
         epoch: 0,
+        killed: 0,
         edge_channel: Mono(0),
+        connects_at: BTreeMap::new(),
         spells: Spells::default(),
         trouble: true,
         settle_by: Mono(u64::MAX),
@@ -175,6 +182,7 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         trace: simulation.trace,
         events,
         daemons: simulation.epoch,
+        daemons_killed: simulation.killed,
     }
 }
 
@@ -239,6 +247,13 @@ impl Simulation {
             self.edge_channel = self.edge_channel.max(self.now + delay);
             self.at(self.edge_channel, Event::Deliver(self.epoch, input));
         }
+    }
+
+    /// Tells the daemon of a life on the connection to its shim: not before it looked at that life.
+    pub(crate) fn tell_from_shim(&mut self, incarnation: u64, delay: Duration, input: Input) {
+        let connects = self.connects_at.get(&incarnation);
+        let after = connects.map_or(Duration::ZERO, |at| at.since(self.now));
+        self.tell(delay.max(after), input);
     }
 
     fn time(&self) -> Now {
@@ -335,6 +350,7 @@ impl Simulation {
             }
         };
         let number = self.commit(reaction.documents, reaction.entries.clone(), waiting);
+        self.monitor.handed_in(number, self.store.durable);
         self.monitor
             .note_entries(&reaction.entries, daemon.controller.world(), self.now);
         let result = deploys::entries(&reaction.entries, daemon.controller.world());
@@ -400,6 +416,7 @@ impl Simulation {
         if self.daemon.take().is_none() {
             return;
         }
+        self.killed += 1;
         let lost = self.store.lose_pending();
         self.line(&format!(
             "† the daemon is killed {why}, {} transactions are lost",
@@ -453,40 +470,46 @@ impl Simulation {
         let found: Vec<Input> = self.look_around();
         // Finding things takes time, in which more may happen.
         let mut delay = Duration::ZERO;
+        self.connects_at.clear();
         for input in found {
             delay += self.random.millis(0..2);
+            if let Input::Adopted { incarnation, .. } = &input {
+                self.connects_at.insert(*incarnation, self.now + delay);
+            }
             self.tell(delay, input);
         }
         self.tell(delay, Input::Surveyed);
         self.connect_edge();
     }
 
-    /// Returns what runs and what ended, in the order of the incarnations.
+    /// Returns what runs and what ended, in the order of the incarnations. As with the real daemon, what ended is first said to have
+    /// run: its folder tells the same of it as that of one which lives.
     fn look_around(&self) -> Vec<Input> {
-        let mut found = BTreeMap::new();
+        let adopted = |incarnation: u64, process: &Process| Input::Adopted {
+            replica: process.replica.clone(),
+            incarnation,
+            pid: process.pid,
+            since: process.started,
+            port: process.port,
+            fingerprint: process.fingerprint,
+            quiesce: process.quiesce.clone(),
+            shim_alive: process.shim_alive,
+        };
+        let mut found: BTreeMap<u64, Vec<Input>> = BTreeMap::new();
         for (incarnation, process) in &self.host.processes {
-            let input = Input::Adopted {
-                replica: process.replica.clone(),
-                incarnation: *incarnation,
-                pid: process.pid,
-                since: process.started,
-                port: process.port,
-                fingerprint: process.fingerprint,
-                shim_alive: process.shim_alive,
-            };
-            found.insert(*incarnation, input);
+            found.insert(*incarnation, vec![adopted(*incarnation, process)]);
         }
         for (incarnation, end) in &self.host.ends {
-            let input = Input::Exited {
-                replica: end.replica.clone(),
+            let exited = Input::Exited {
+                replica: end.process.replica.clone(),
                 incarnation: *incarnation,
                 exit: end.exit.clone(),
                 lived: None,
                 last_lines: Vec::new(),
             };
-            found.insert(*incarnation, input);
+            found.insert(*incarnation, vec![adopted(*incarnation, &end.process), exited]);
         }
-        found.into_values().collect()
+        found.into_values().flatten().collect()
     }
 
     /// Lets the edge, if it lives and has not yet, find the daemon.

@@ -101,6 +101,11 @@ impl Store {
             .collect()
     }
 
+    /// Returns what each document is about: its kind and id.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.documents.keys().map(|(kind, id)| (kind.as_str(), id.as_str()))
+    }
+
     /// Returns one document.
     pub(crate) fn document(&self, kind: &str, id: &str) -> Option<&Value> {
         self.documents.get(&(kind.to_owned(), id.to_owned()))

@@ -260,7 +260,8 @@ impl Simulation {
         self.line(&format!("{fault:?}: {replica} ({victim})"));
         if fault == Fault::ShimKilled {
             let delay = self.random.millis(0..10);
-            self.tell(
+            self.tell_from_shim(
+                victim,
                 delay,
                 Input::ShimLost {
                     replica,

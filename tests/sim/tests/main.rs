@@ -29,7 +29,7 @@ fn seeds_differ_and_together_know_every_fault() {
 
 /// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
 /// are made in the same way; what it taught is told here and in the rules.
-const BROKEN_ONCE: [(u64, &str); 8] = [
+const BROKEN_ONCE: [(u64, &str); 18] = [
     (
         16,
         "a dependency counted only the slots that are wanted, not those beside",
@@ -38,12 +38,49 @@ const BROKEN_ONCE: [(u64, &str); 8] = [
     (99, "the time to confirm followed a clock that jumped back by a day"),
     (191, "the way back asked to be woken in the past"),
     (262, "a restart asked for while going back took every replica at once"),
+    (
+        597,
+        "that a replica left while it did not serve was forgotten when the daemon was killed",
+    ),
     (771, "a service that a release brought along was prepared for ever"),
     (
         2110,
         "an edge that had just come was believed to have drained a replica",
     ),
     (2847, "one end of a replica counted as two failures"),
+    (
+        5684,
+        "a job was taken for started by a daemon that was killed before it wrote that down",
+    ),
+    (
+        6143,
+        "an end on purpose that was told twice was taken for a failure the second time",
+    ),
+    (
+        7782,
+        "of a job that had ended the next daemon did not know that it had run the target",
+    ),
+    (
+        12147,
+        "a life was heard of before the daemon that came back had looked at the one before it",
+    ),
+    (17763, "a deployment never settled beside restarts on schedule"),
+    (
+        18736,
+        "a life whose shim was gone, and whose next life was found, ended without a word in the journal",
+    ),
+    (
+        21198,
+        "the edge took up the snapshot of a killed daemon, which counted as that of the next",
+    ),
+    (
+        21553,
+        "a deployment waited for ever for old replicas that the file let stay",
+    ),
+    (
+        26991,
+        "what ended for another definition was taken to wait as if it had failed",
+    ),
 ];
 
 #[test]

@@ -1,18 +1,22 @@
 //! The shape of each answer. Readers ignore fields they do not know; writers never take a field away within a protocol version.
 
+mod certificate;
 mod daemon;
 mod description;
 mod environment;
 mod log_line;
+mod money;
 mod plan;
 mod progress;
 mod release;
 mod status;
 
+pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
 pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport};
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
+pub use money::{MoneyKey, MoneyList, SpoolReport, SpoolRoute};
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{

@@ -78,6 +78,8 @@ pub enum Stage {
     Undo,
     /// Tell who wants to know.
     Notify,
+    /// Get a certificate.
+    Certificate,
     /// Remove what is not kept.
     Prune,
     /// A step this version does not know.
@@ -111,6 +113,7 @@ impl Stage {
             Stage::Shift => "shift",
             Stage::Undo => "undo",
             Stage::Notify => "notify",
+            Stage::Certificate => "certificate",
             Stage::Prune => "prune",
             Stage::Other => "step",
         }

@@ -10,7 +10,7 @@ use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
-use crate::model::{Port, ReplicaId, ServiceId, StackName};
+use crate::model::{Port, Quiesce, ReplicaId, ServiceId, StackName};
 use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
@@ -33,6 +33,7 @@ struct Found {
     since: Mono,
     port: Option<u16>,
     fingerprint: u64,
+    quiesce: Option<Quiesce>,
     shim_alive: bool,
 }
 
@@ -41,6 +42,16 @@ struct End {
     exit: Exit,
     lived: Option<Lived>,
     last_lines: Vec<String>,
+}
+
+impl End {
+    fn unknown(why: &str) -> Self {
+        Self {
+            exit: Exit::Unknown(why.to_owned()),
+            lived: None,
+            last_lines: Vec::new(),
+        }
+    }
 }
 
 impl Replica {
@@ -78,6 +89,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Scale { service, replicas, by } => self.scale(&service, replicas, by, now, reaction),
             Input::Restart { service, slot, by } => self.restart(&service, slot, by, now, reaction),
             Input::Stop { service, stopped, by } => self.stop(&service, stopped, by, now, reaction),
+            Input::Door {
+                stack,
+                service,
+                change,
+                by,
+            } => self.door(&stack, service, &change, by, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,
@@ -210,6 +227,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::EdgeConnected { serving } => self.edge_connected(serving, now, reaction),
             Input::EdgeServing { generation } => self.edge_serving(generation, reaction),
             Input::EdgeLost => self.edge_lost(now, reaction),
+            Input::EdgeRulesChanged => self.world.edge.rules += 1,
             Input::Adopted {
                 replica,
                 incarnation,
@@ -217,6 +235,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 since,
                 port,
                 fingerprint,
+                quiesce,
                 shim_alive,
             } => {
                 let found = Found {
@@ -224,6 +243,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     since,
                     port,
                     fingerprint,
+                    quiesce,
                     shim_alive,
                 };
                 self.adopted(&replica, incarnation, found, now, reaction);
@@ -280,12 +300,26 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
 
     /// Takes over a process that runs: as it was known by the daemon before, or as news if that one had no time to write it down.
     fn adopted(&mut self, id: &ReplicaId, incarnation: u64, found: Found, now: Now, reaction: &mut Reaction) {
-        let quiesce = self.world.definition(id).and_then(|service| service.quiesce.clone());
+        let current = self.world.definition(id).and_then(|service| service.quiesce.clone());
+        let before = self
+            .world
+            .replicas
+            .get(id)
+            .filter(|facts| facts.incarnation < incarnation);
+        if let Some(lost) = before
+            .filter(|facts| facts.phase == Phase::Starting)
+            .map(|facts| facts.incarnation)
+        {
+            // It was up by what was kept, and its end, unlike that of others, was not reported before: nobody knows of it but us.
+            let end = End::unknown("nothing of it was found when the daemon came back");
+            self.exited(id, lost, end, now, reaction);
+        }
         let facts = self.world.replicas.entry(id.clone()).or_default();
         if facts.incarnation < incarnation {
             facts.became(incarnation);
-            // Perhaps not of the definition it was started from, which nobody wrote down: better asked in vain than not at all.
-            facts.quiesce = quiesce.or(facts.quiesce.take());
+            // A shim of an earlier version does not tell. Perhaps it was started from another definition: better asked in vain than not
+            // at all.
+            facts.quiesce = found.quiesce.or(current).or(facts.quiesce.take());
         }
         if facts.incarnation > incarnation || facts.phase != Phase::Starting {
             // Old news: another life is known already, or the end of this one was reported while the host was looked at.
@@ -334,12 +368,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .map(|(id, replica)| (id.clone(), replica.incarnation))
             .collect();
         for (id, incarnation) in lost {
-            let why = "nothing of it was found when the daemon came back".to_owned();
-            let end = End {
-                exit: Exit::Unknown(why),
-                lived: None,
-                last_lines: Vec::new(),
-            };
+            let end = End::unknown("nothing of it was found when the daemon came back");
             self.exited(&id, incarnation, end, now, reaction);
         }
     }

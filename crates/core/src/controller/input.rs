@@ -3,8 +3,9 @@
 use tend_base::Mono;
 
 use crate::deployment::{Act, Outcome, Purpose};
+use crate::door::DoorChange;
 use crate::journal::Principal;
-use crate::model::{Release, ReplicaId, ServiceId, Stack, StackName};
+use crate::model::{Quiesce, Release, ReplicaId, ServiceId, ServiceName, Stack, StackName};
 use crate::observed::{Exit, Lived, StartFailure};
 use crate::plan::{ProbeKind, QuiesceTurn};
 
@@ -53,6 +54,17 @@ pub enum Input {
         by: Principal,
     },
 
+    /// Close the routes of a stack or service, let their requests wait, or end either.
+    Door {
+        /// Of which stack.
+        stack: StackName,
+        /// Only the routes to this one.
+        service: Option<ServiceName>,
+        /// What.
+        change: DoorChange,
+        /// Who asks.
+        by: Principal,
+    },
     /// Run another release.
     Deploy(Box<DeployWish>),
     /// What a person says to a deployment under way.
@@ -183,6 +195,8 @@ pub enum Input {
         port: Option<u16>,
         /// The definition it was started from.
         fingerprint: u64,
+        /// How it is emptied before it is stopped, as that definition had it; none also where what was found does not tell.
+        quiesce: Option<Quiesce>,
         /// Its shim is alive too.
         shim_alive: bool,
     },
@@ -252,6 +266,8 @@ pub enum Input {
     },
     /// The edge is gone.
     EdgeLost,
+    /// Something the edge is told of that stands in no stack is another, such as a certificate: it is told anew.
+    EdgeRulesChanged,
     /// Time passed.
     Tick,
 }

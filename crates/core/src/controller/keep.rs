@@ -19,6 +19,9 @@ use crate::world::World;
 #[serde(default)]
 struct Kept {
     incarnation: u64,
+    /// The definition this life was started from: of one that has ended nothing else tells, and a deployment asks whether it ran
+    /// the target.
+    fingerprint: u64,
     port: Option<u16>,
     restarts: u64,
     failures: u32,
@@ -50,6 +53,7 @@ impl From<&Replica> for Kept {
         };
         Self {
             incarnation: replica.incarnation,
+            fingerprint: replica.fingerprint,
             port: replica.port,
             restarts: replica.restarts,
             failures: replica.failures,
@@ -74,6 +78,7 @@ impl From<Kept> for Replica {
             // Until the host was looked at, what was up counts as being started: nothing is sent to it and no second one is started.
             phase: if kept.up { Phase::Starting } else { Phase::Absent },
             incarnation: kept.incarnation,
+            fingerprint: kept.fingerprint,
             port: kept.port,
             restarts: kept.restarts,
             failures: kept.failures,

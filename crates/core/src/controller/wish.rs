@@ -6,8 +6,9 @@ use serde_json::json;
 use tend_base::Now;
 
 use super::{Chapter, Controller, Reaction};
-use crate::journal::{Entry, Kind, Principal};
-use crate::model::{Port, Service, ServiceId, Stack, StackName};
+use crate::door::DoorChange;
+use crate::journal::{Entry, Kind, Principal, Subject};
+use crate::model::{Port, Service, ServiceId, ServiceName, Stack, StackName};
 use crate::observed::{Phase, Replica, StopReason};
 use crate::world::{Wanted, WorldChange};
 
@@ -54,6 +55,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         }
         // The file is what is wanted: what was scaled or stopped by hand before is as the file has it again.
         let adjustments = std::collections::BTreeMap::new();
+        // What is closed stays closed: `up` may well be what it was closed for.
+        let doors = self.world.stacks.get(&name).filter(|wanted| !wanted.removing);
+        let doors = doors.map(|wanted| wanted.doors.clone()).unwrap_or_default();
         self.world.stacks.insert(
             name.clone(),
             Wanted {
@@ -61,6 +65,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 revision,
                 adjustments,
                 removing: false,
+                doors,
             },
         );
         self.dirty.stacks.insert(name.clone());
@@ -117,6 +122,41 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction
             .entries
             .push(entry.with(json!({ "from": from, "to": replicas })));
+    }
+
+    pub(super) fn door(
+        &mut self,
+        stack: &StackName,
+        service: Option<ServiceName>,
+        change: &DoorChange,
+        by: Principal,
+        now: Now,
+        reaction: &mut Reaction,
+    ) {
+        let Some(wanted) = self.world.stacks.get_mut(stack) else {
+            return;
+        };
+        let before = wanted.doors.of(service.as_ref());
+        wanted.doors.change(service.as_ref(), change, now.wall, &by.to_string());
+        self.dirty.stacks.insert(stack.clone());
+        let (kind, data) = match change {
+            DoorChange::Close(what) => (
+                Kind::MaintenanceBegun,
+                json!({ "what": what, "before": before.maintenance }),
+            ),
+            DoorChange::Open => (Kind::MaintenanceEnded, json!({ "before": before.maintenance })),
+            DoorChange::Pause(what) => (Kind::PauseBegun, json!({ "what": what, "before": before.pause })),
+            DoorChange::Resume => (Kind::PauseEnded, json!({ "before": before.pause })),
+        };
+        let subject = match service {
+            Some(service) => Subject::from(ServiceId {
+                stack: stack.clone(),
+                service,
+            }),
+            None => Subject::from(stack.clone()),
+        };
+        self.change(stack, &by, change.to_string(), now);
+        reaction.entries.push(Entry::new(by, kind).on(subject).with(data));
     }
 
     pub(super) fn restart(

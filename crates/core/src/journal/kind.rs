@@ -140,6 +140,37 @@ kinds! {
     /// The edge sends a replica traffic again. Data: after_ms.
     EdgeReadmitted = "edge.readmitted",
 
+    /// A certificate was issued for hosts that had none, and the edge serves it. Data: names, authority, issuer, serial, not_after, reason, after_ms, seen (listeners at which a handshake showed it), unseen (why not, by listener).
+    CertificateIssued = "certificate.issued",
+    /// A certificate was issued in the place of another. Data: as of `certificate.issued`.
+    CertificateRenewed = "certificate.renewed",
+    /// No certificate was issued, or one that is given in files cannot be served; what was kept before is served on. Data: names, authority or files, error, hint, next_try, kept_until.
+    CertificateFailed = "certificate.failed",
+    /// A certificate that is given in files was read, and the edge is told. Data: names, files, issuer, serial, not_after.
+    CertificateRead = "certificate.read",
+    /// It was tried whether a certificate would be issued; nothing was kept. Data: names, authority, error.
+    CertificateRehearsed = "certificate.rehearsed",
+    /// A certificate expires soon and should have been replaced by now. Data: names, not_after, error of the last try.
+    CertificateExpiring = "certificate.expiring",
+    /// A certificate has expired, and clients refuse it. Data: names, not_after, error of the last try.
+    CertificateExpired = "certificate.expired",
+
+    /// Routes were closed; clients see a page. Data: what (until, message, allow), before.
+    MaintenanceBegun = "maintenance.begun",
+    /// Routes were opened again. Data: before.
+    MaintenanceEnded = "maintenance.ended",
+    /// Requests were made to wait. Data: what (wait_max_ms, requests_max), before.
+    PauseBegun = "pause.begun",
+    /// Requests were let go on. Data: before.
+    PauseEnded = "pause.ended",
+
+    /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
+    MoneyInDoubt = "money.in_doubt",
+    /// A person said what became of a request that was in doubt. Data: id, key, happened, status.
+    MoneyResolved = "money.resolved",
+    /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
+    MoneyUnavailable = "money.unavailable",
+
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",
     /// A one-off command ended, as its caller saw it; missing when that was killed. Data: command, purpose, pid of the caller, exit, after_ms.

@@ -1,7 +1,10 @@
 //! Names of stacks, services and replicas, valid by construction.
+//!
+//! Shared text: every decision copies names many times, and a copy is to cost no allocation.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +25,12 @@ pub enum NameError {
 /// The name of a stack. The rule is Compose's for project names: `[a-z0-9][a-z0-9_-]*`, at most 63 bytes here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct StackName(String);
+pub struct StackName(Arc<str>);
 
 /// The name of a service within its stack. The rule is Compose's: `[a-zA-Z0-9][a-zA-Z0-9._-]*`, at most 63 bytes here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServiceName(String);
+pub struct ServiceName(Arc<str>);
 
 fn is_name(text: &str, first: impl Fn(char) -> bool, rest: impl Fn(char) -> bool) -> bool {
     text.len() <= 63 && text.chars().next().is_some_and(&first) && text.chars().skip(1).all(rest)
@@ -38,7 +41,7 @@ impl FromStr for StackName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         if is_name(text, first, |c| first(c) || c == '-' || c == '_') {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Stack(text.to_owned()))
         }
@@ -53,7 +56,7 @@ impl FromStr for ServiceName {
             |c| c.is_ascii_alphanumeric(),
             |c| c.is_ascii_alphanumeric() || "._-".contains(c),
         ) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Service(text.to_owned()))
         }
@@ -77,7 +80,7 @@ macro_rules! text_name {
         }
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
         impl fmt::Display for $name {

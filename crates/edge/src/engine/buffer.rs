@@ -104,7 +104,7 @@ impl Outgoing {
         self.bytes.len() - self.at >= BUFFER_BYTES
     }
 
-    /// Writes until nothing is left. `written` is told of each piece, also when it ends in an error.
+    /// Writes until nothing is left, here or in a stream that encrypts. `written` is told of each piece, also when it ends in an error.
     pub(super) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -119,6 +119,7 @@ impl Outgoing {
             self.at += bytes;
             written(bytes);
         }
+        ready!(Pin::new(stream).poll_flush(cx))?;
         self.clear();
         Poll::Ready(Ok(()))
     }

@@ -1,10 +1,11 @@
 //! Carries one request to a replica, to the next one if it may, and the answer back.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tend_base::{Clock, SystemClock};
+use tend_base::SystemClock;
 use tend_http1::{Http1Error, Length, Limits, RequestHead, Scan, Version};
 use tend_routing::Failure;
 
@@ -51,11 +52,18 @@ impl From<Stop> for Miss {
 
 /// Answers the request whose head was read, or refused.
 pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(), Http1Error>) -> After {
-    let mut exchange = with_asked(client, &desk.request, |asked| Exchange::begin(&client.worker, asked));
+    let (mut exchange, admission) = with_asked(client, &desk.request, |asked| {
+        let mut exchange = Exchange::begin(&client.worker, asked);
+        let admission = match read {
+            Err(error) => Admission::Answer(Box::new(refusal(error))),
+            Ok(()) => exchange.admit(asked),
+        };
+        (exchange, admission)
+    });
     let mut upload = Upload::new(desk.request.length(), exchange.body_bytes_max());
-    let admission = match read {
-        Err(error) => Ok(Admission::Answer(Box::new(refusal(error)))),
-        Ok(()) => admit(client, desk, &mut exchange).await,
+    let admission = match admission {
+        Admission::Wait(wait) => Box::pin(admit(client, desk, &mut exchange, wait)).await,
+        decided => Ok(decided),
     };
     let refused = match admission {
         Err(Gone) => return After::Close,
@@ -106,13 +114,14 @@ pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(),
 /// The client has left.
 struct Gone;
 
-/// Asks the gates until they have decided.
-async fn admit(client: &mut Client, desk: &mut Desk, exchange: &mut Exchange) -> Result<Admission, Gone> {
+/// Waits for a gate and asks the others, until they have decided.
+async fn admit(
+    client: &mut Client,
+    desk: &mut Desk,
+    exchange: &mut Exchange,
+    mut wait: Pin<Box<dyn Future<Output = Option<Box<OwnAnswer>>>>>,
+) -> Result<Admission, Gone> {
     loop {
-        let mut wait = match with_asked(client, &desk.request, |asked| exchange.admit(asked)) {
-            Admission::Wait(wait) => wait,
-            decided => return Ok(decided),
-        };
         let waited = poll_fn(|cx| match wait.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
             Poll::Pending if has_left(cx, client, desk) => Poll::Ready(Err(Gone)),
@@ -120,6 +129,10 @@ async fn admit(client: &mut Client, desk: &mut Desk, exchange: &mut Exchange) ->
         });
         if let Some(answer) = waited.await? {
             return Ok(Admission::Answer(answer));
+        }
+        match with_asked(client, &desk.request, |asked| exchange.admit(asked)) {
+            Admission::Wait(next) => wait = next,
+            decided => return Ok(decided),
         }
     }
 }
@@ -227,6 +240,9 @@ async fn tries(
                     desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 match talk(client, desk, upload, &mut link, &patience).await {
+                    Ok(()) if exchange.asks_another(desk.response.status(), upload.is_taken()) => {
+                        failed(Failure::Status, upload, &link)
+                    }
                     Ok(()) => return Ok((link, attempt)),
                     Err(miss) => miss,
                 }
@@ -252,9 +268,9 @@ pub(super) async fn connected(worker: &Worker, exchange: &mut Exchange, attempt:
         exchange.connected(Duration::ZERO);
         return Ok(link);
     }
-    let began = SystemClock.now().mono;
+    let began = SystemClock.mono();
     let link = Box::pin(Link::connect(attempt.replica.address, exchange.patience().connect)).await?;
-    exchange.connected(SystemClock.now().mono.since(began));
+    exchange.connected(SystemClock.mono().since(began));
     Ok(link)
 }
 
@@ -318,7 +334,8 @@ fn failed(why: Failure, upload: &Upload, link: &Link) -> Miss {
         why,
         bytes_may_have_arrived: link.written() > 0,
         body_taken: upload.is_taken(),
-        reused: link.is_reused(),
+        // What was answered says something about the replica, on whichever connection.
+        reused: link.is_reused() && why != Failure::Status,
     })
 }
 
@@ -447,6 +464,7 @@ async fn respond(
     if desk.response.keeps()
         && upload.is_over()
         && !upload.is_broken()
+        && desk.to_replica.is_empty()
         && desk.from_replica.is_empty()
         && !attempt.replica.is_emptying()
     {

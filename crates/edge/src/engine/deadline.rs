@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::{Mono, SystemClock};
 
 use crate::limits::Patience;
 
@@ -44,7 +44,7 @@ impl Deadlines {
     pub(crate) fn new(patience: &Patience) -> Self {
         Self {
             cells: RefCell::default(),
-            looked: Cell::new(SystemClock.now().mono),
+            looked: Cell::new(SystemClock.mono()),
             every: patience.shortest().clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX),
         }
     }
@@ -103,7 +103,7 @@ impl Deadlines {
 
     /// Gives connections that wait for a request no more than this from now on.
     pub(crate) fn hasten(&self, wait: Duration) {
-        let latest = SystemClock.now().mono + wait;
+        let latest = SystemClock.mono() + wait;
         for cells in self.cells.borrow().iter().filter_map(Weak::upgrade) {
             if cells.is_idle.get() {
                 cells.at.set(cells.at.get().map(|at| at.min(latest)));
@@ -185,7 +185,7 @@ mod tests {
         let deadlines = deadlines();
         let (idle, busy) = (deadlines.add(), deadlines.add());
         let cx = Context::from_waker(Waker::noop());
-        let now = SystemClock.now().mono;
+        let now = SystemClock.mono();
         deadlines.note(now);
         idle.set_idle(&deadlines, Duration::from_secs(600));
         busy.set(&deadlines, Duration::from_secs(600));

@@ -91,6 +91,7 @@ impl Download {
                 continue;
             }
             if matches!(self.left, Left::Nothing) {
+                ready!(Pin::new(client).poll_flush(cx)).map_err(|_| Cut::Client)?;
                 return Poll::Ready(Ok(()));
             }
             let straight = self.straight(from_replica);
@@ -105,7 +106,12 @@ impl Download {
                 }
                 continue;
             }
-            self.waits_for_client = false;
+            // What a stream that encrypts holds back goes out before anything is waited for.
+            self.waits_for_client = match Pin::new(&mut *client).poll_flush(cx) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(())) => false,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Cut::Client)),
+            };
             match ready!(link.poll_fill(cx, from_replica)) {
                 Ok(0) if matches!(self.left, Left::UntilClose) => self.end(out, trailers),
                 Ok(read) if read > 0 => {}

@@ -185,6 +185,14 @@ impl Caller {
                 })
             })?;
         let status = desk.response.status();
+        if exchange.asks_another(status, false) {
+            return Err(Miss::Replica(Failed {
+                why: Failure::Status,
+                bytes_may_have_arrived: true,
+                body_taken: false,
+                reused: false,
+            }));
+        }
         exchange.answered(attempt, status);
         if status == 101 {
             // Nobody asked for it: that is no answer.

@@ -18,12 +18,6 @@ use tokio::net::TcpStream;
 use super::buffer::{Buffer, Outgoing};
 use crate::live::{Live, Replica};
 
-/// Idle connections kept to each replica by each thread.
-///
-/// The guides write `keepalive 32`; with more than 32 requests in flight nginx then closes and opens connections all the time, at 1.8
-/// times the CPU.
-const IDLE_MAX: usize = 128;
-
 /// The idle connections of one thread, by [`Replica::number`].
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -96,7 +90,7 @@ impl Pool {
     pub(super) fn give_back(&self, replica: &Replica, link: Link, now: Mono) {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(replica.number).or_default();
-        if kept.len() < IDLE_MAX {
+        if kept.len() < replica.keepalive() {
             kept.push(Idle { link, since: now });
         }
     }

@@ -28,7 +28,7 @@ mod upload;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use tend_base::{Clock, SystemClock};
+use tend_base::SystemClock;
 
 use crate::limits::Patience;
 use crate::worker::Worker;
@@ -63,13 +63,13 @@ fn watch(worker: &Rc<Worker>) {
     if shop.is_watched.replace(true) {
         return;
     }
-    shop.deadlines.note(SystemClock.now().mono);
+    shop.deadlines.note(SystemClock.mono());
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let shop = &worker.shop;
         loop {
             tokio::time::sleep(shop.deadlines.every()).await;
-            let now = SystemClock.now().mono;
+            let now = SystemClock.mono();
             let waiting = shop.deadlines.look(now);
             let linked = shop.pool.sweep(now, worker.patience.upstream_idle);
             let lying = shop.desks.trim();

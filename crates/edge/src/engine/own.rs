@@ -33,18 +33,16 @@ pub(super) async fn answer(
     desk: &mut Desk,
     exchange: &mut Exchange,
     upload: &mut Upload,
-    answer: Box<OwnAnswer>,
+    mut answer: Box<OwnAnswer>,
 ) -> After {
-    exchange.answered_by_edge(&answer);
+    exchange.answered_by_edge(&mut answer);
     let things = &mut **desk;
     upload.settle(&mut things.from_client);
     // Who waits to be told to go on may send the body or may not.
     let is_in_doubt = things.request.expects_continue() && !upload.is_over();
-    let keeps = !answer.close
-        && !client.worker.is_draining()
-        && things.request.keeps()
-        && upload.can_be_dropped()
-        && !is_in_doubt;
+    let is_certain = !answer.close;
+    let keeps =
+        is_certain && !client.worker.is_draining() && things.request.keeps() && upload.can_be_dropped() && !is_in_doubt;
     let connection = match (keeps, things.request.version()) {
         (false, _) => Some("close"),
         (true, Version::Http10) => Some("keep-alive"),
@@ -55,14 +53,7 @@ pub(super) async fn answer(
         OwnBody::File { bytes, .. } => *bytes,
     };
     let date = &client.worker.shop.date;
-    head::own(
-        &mut things.to_client.bytes,
-        &answer,
-        &exchange,
-        length,
-        connection,
-        date,
-    );
+    head::own(&mut things.to_client.bytes, &answer, exchange, length, connection, date);
     let mut rest = if things.request.method() == "HEAD" {
         Rest::Bytes(Bytes::new())
     } else {
@@ -99,7 +90,9 @@ pub(super) async fn answer(
         return After::Close;
     }
     if !keeps {
-        return After::Linger;
+        // Whoever has said all it had to say is not listened to any more.
+        let is_done = is_certain && upload.is_over() && desk.from_client.is_empty();
+        return if is_done { After::Close } else { After::Linger };
     }
     if upload.is_over() {
         return After::Next;
@@ -180,7 +173,7 @@ impl Rest {
                     _ => return Poll::Ready(Err(())),
                 },
                 Self::File { left, .. } if *left > 0 => {}
-                _ => return Poll::Ready(Ok(())),
+                _ => return Pin::new(client).poll_flush(cx).map_err(|_| ()),
             }
         }
     }

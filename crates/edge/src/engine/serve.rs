@@ -49,7 +49,7 @@ pub(super) enum After {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let _open = worker.opened();
+    let _open = (worker.opened(), accepted.place);
     let mut client = Client {
         deadline: worker.shop.deadlines.add(),
         worker,

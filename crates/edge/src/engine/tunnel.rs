@@ -76,7 +76,7 @@ impl Tunnel {
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_replica, to_replica) = replica.into_split();
         let (mut bytes_in, mut bytes_out) = (0, 0);
-        if to_client.write_all(&head).await.is_err() {
+        if write(&mut to_client, &head).await.is_err() {
             exchange.cut("upgrade_failed");
             return;
         }
@@ -119,7 +119,7 @@ async fn pass(
     let mut read = buffer.len();
     let end = loop {
         if read > 0 {
-            if taker.write_all(&buffer[..read]).await.is_err() {
+            if write(&mut taker, &buffer[..read]).await.is_err() {
                 return End::TakerGone;
             }
             *bytes += read as u64;
@@ -134,6 +134,12 @@ async fn pass(
     // Whoever has closed already need not be told.
     let _ = taker.shutdown().await;
     end
+}
+
+/// Writes all of it, also out of a stream that encrypts.
+async fn write(taker: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    taker.write_all(bytes).await?;
+    taker.flush().await
 }
 
 /// Takes what comes until it ends.

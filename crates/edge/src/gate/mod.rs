@@ -4,9 +4,16 @@
 //! the rules of the route ([`crate::live::LiveRoute`]) and what the request says; what it counts it keeps where all threads find it.
 
 mod access;
+mod bans;
+mod in_flight;
+mod maintenance;
 pub(crate) mod money;
+mod pause;
+mod rates;
 
 use std::pin::Pin;
+
+pub(crate) use pause::Pauses;
 
 use crate::answer::OwnAnswer;
 use crate::exchange::{Asked, Exchange};
@@ -20,14 +27,21 @@ pub(crate) enum Admission {
     /// The whole body is read, 413 where it is larger than this; then what [`money::carry`] gives is answered.
     Collect { bytes_max: u64 },
     /// Nothing yet: what this gives is answered, or, when it gives nothing, [`Exchange::admit`] is asked again.
-    #[expect(dead_code, reason = "made by limits that delay and by pauses, which follow")]
     Wait(Pin<Box<dyn Future<Output = Option<Box<OwnAnswer>>>>>),
 }
 
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 2] = [access::ask, money::ask];
+const GATES: [Gate; 7] = [
+    bans::ask,
+    access::ask,
+    maintenance::ask,
+    pause::ask,
+    rates::ask,
+    in_flight::ask,
+    money::ask,
+];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

@@ -3,34 +3,32 @@
 //! A replica that is the same in the next snapshot keeps its counters; one with another incarnation or address starts afresh.
 //! Shared by all threads: what is asked for each request is atomic, the record of failures is locked only while there is one.
 
+mod door;
+mod limits;
+mod money;
 mod route;
+mod service;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tend_base::Mono;
-use tend_core::model::{ReplicaId, ServiceId};
-use tend_routing::{
-    Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, RouteTable, Snapshot,
-    SnapshotError, Split, Standing, choose,
-};
+use tend_base::{Clock, Mono, SystemClock, fnv64};
+use tend_core::model::ReplicaId;
+use tend_routing::{Availability, Failure, Health, Match, RouteTable, Snapshot, SnapshotError};
 
+pub(crate) use door::Door;
+pub(crate) use limits::{Bounded, Rated, RouteLimits};
+pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
+pub(crate) use service::{LiveService, Sought};
 
+use crate::EdgeError;
+use crate::bans::Bans;
 use crate::latency::Latency;
 use crate::limits::Patience;
-use crate::message::{FromEdge, ReplicaStats};
-
-/// The failures in the order of their counters.
-pub(crate) const FAILURES: [Failure; 6] = [
-    Failure::ConnectRefused,
-    Failure::ConnectTimeout,
-    Failure::ConnectFailed,
-    Failure::Closed,
-    Failure::HeadTimeout,
-    Failure::Malformed,
-];
+use crate::message::{CircuitStats, FromEdge, LimitStats, ReplicaStats};
 
 /// What all threads serve.
 #[derive(Debug)]
@@ -42,30 +40,12 @@ pub(crate) struct Live {
     /// In the order of the snapshot's.
     pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
+    /// One for each listener.
+    doors: Vec<Door>,
+    /// Who is let in nowhere; what [`Snapshot::bans`] names, once [`Live::take_bans`] has read it.
+    pub(crate) bans: Option<Arc<Bans>>,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct LiveService {
-    pub(crate) id: ServiceId,
-    /// `mps/api`, as the log writes it.
-    pub(crate) name: Box<str>,
-    pub(crate) ejection: EjectionPolicy,
-    split: Option<Split>,
-    /// Goes on from snapshot to snapshot, or each would begin its share anew. Shared by the threads as `rotation` is: each with a
-    /// count of its own, the share would be off by as many requests as there are threads.
-    draws: AtomicU64,
-    replicas: Vec<Slot>,
-    rotation: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Slot {
-    replica: Arc<Replica>,
-    weight: u32,
-    ready: bool,
-    candidate: bool,
 }
 
 /// One life of one replica.
@@ -87,11 +67,21 @@ pub(crate) struct Replica {
     requests: AtomicU64,
     failed: AtomicU64,
     pub(crate) last_status: AtomicU16,
-    pub(crate) failures: [AtomicU64; FAILURES.len()],
+    pub(crate) failures: [AtomicU64; Failure::ALL.len()],
     pub(crate) latency: Latency,
     /// False while nothing is held against it, so that the common case takes no lock.
     troubled: AtomicBool,
     health: Mutex<Health>,
+    /// The hash of its name, which stays from life to life.
+    name_hash: u64,
+    /// When it came, or came back; 0 for one that was there from the beginning.
+    since: AtomicU64,
+    /// It was asked whether it is well, and is not.
+    unwell: AtomicBool,
+    /// So many times in a row it was left out for answering worse than the others.
+    pub(crate) outlier_row: AtomicU32,
+    /// Idle connections that each thread keeps to it.
+    keepalive: AtomicU32,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -111,10 +101,15 @@ impl Replica {
             requests: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             last_status: AtomicU16::new(0),
-            failures: [const { AtomicU64::new(0) }; FAILURES.len()],
+            failures: [const { AtomicU64::new(0) }; Failure::ALL.len()],
             latency: Latency::new(),
             troubled: AtomicBool::new(false),
             health: Mutex::new(Health::default()),
+            name_hash: fnv64(described.id.to_string().as_bytes()),
+            since: AtomicU64::new(0),
+            unwell: AtomicBool::new(false),
+            outlier_row: AtomicU32::new(0),
+            keepalive: AtomicU32::new(0),
         }
     }
 
@@ -128,7 +123,9 @@ impl Replica {
     }
 
     pub(crate) fn availability(&self, now: Mono) -> Availability {
-        if self.troubled.load(Ordering::Relaxed) {
+        if self.unwell.load(Ordering::Relaxed) {
+            Availability::Ejected
+        } else if self.troubled.load(Ordering::Relaxed) {
             self.lock().availability(now)
         } else {
             Availability::Serving
@@ -148,17 +145,51 @@ impl Replica {
         self.troubled.load(Ordering::Relaxed)
     }
 
-    /// Counts a request as in flight; false, and nothing counted, when the replica is being emptied.
+    /// Notes that it serves from now on, so that its share begins small where the service starts slowly.
+    pub(crate) fn comes(&self, now: Mono) {
+        self.since.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Notes whether it is well.
+    pub(crate) fn is_well(&self, well: bool) {
+        self.unwell.store(!well, Ordering::Relaxed);
+    }
+
+    /// Returns how many idle connections each thread keeps to it.
+    pub(crate) fn keepalive(&self) -> usize {
+        self.keepalive.load(Ordering::Relaxed) as usize
+    }
+
+    /// Returns the requests of clients it answered or failed to, and of these the failures.
+    pub(crate) fn requests_and_failures(&self) -> (u64, u64) {
+        // In this order, so that there are never more failures than requests.
+        let failed = self.failed.load(Ordering::Acquire);
+        (self.requests.load(Ordering::Relaxed), failed)
+    }
+
+    /// Counts a request as in flight; false, and nothing counted, when the replica is being emptied or has `max` in flight.
     ///
     /// A request that began with an older snapshot may still find the replica there. Invariant: after `InFlight` with 0 nothing is
     /// sent to it; hence the count first and the question second here, the other way round in [`Self::empty`].
-    pub(crate) fn enter(&self) -> bool {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let welcome = !self.emptying.load(Ordering::SeqCst);
+    pub(crate) fn enter(&self, max: u32) -> bool {
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let welcome = before < max && !self.emptying.load(Ordering::SeqCst);
         if !welcome {
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
         }
         welcome
+    }
+
+    fn has_in_flight_at_least(&self, max: u32) -> bool {
+        self.in_flight.load(Ordering::Relaxed) >= max
+    }
+
+    /// Returns how long it serves.
+    fn age(&self, now: Mono) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::MAX,
+            since => now.since(Mono(since)),
+        }
     }
 
     /// Counts a request as no longer in flight; returns what the daemon is to be told.
@@ -200,6 +231,12 @@ impl Replica {
         }
     }
 
+    /// Counts a try that failed.
+    pub(crate) fn failed_for(&self, why: Failure) {
+        let kind = Failure::ALL.iter().position(|kind| *kind == why);
+        self.failures[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a request of a client that it answered, or failed to.
     pub(crate) fn count(&self, failed: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -238,7 +275,7 @@ impl Replica {
             incarnation: self.incarnation,
             in_flight: self.in_flight.load(Ordering::Relaxed),
             answered: self.answered.load(Ordering::Relaxed),
-            failures: FAILURES
+            failures: Failure::ALL
                 .iter()
                 .zip(&self.failures)
                 .map(|(kind, count)| (kind.as_str().to_owned(), count.load(Ordering::Relaxed)))
@@ -252,36 +289,6 @@ impl Replica {
     }
 }
 
-impl LiveService {
-    /// Returns who may answer a request with these fields.
-    pub(crate) fn aim(&self, fields: &Fields<'_>) -> Aim {
-        match &self.split {
-            None => Aim::Any,
-            Some(split) => split.aim(fields, || self.draws.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    /// Returns the replica for the next try, leaving out those already tried; none when no ready replica is left that may answer.
-    pub(crate) fn choose(&self, aim: Aim, tried: &[Arc<Replica>], now: Mono) -> Option<&Arc<Replica>> {
-        let standing = |index: usize| {
-            let slot = &self.replicas[index];
-            let replica = &slot.replica;
-            let open = slot.ready && !replica.is_emptying() && !tried.iter().any(|tried| Arc::ptr_eq(tried, replica));
-            open.then(|| Standing {
-                load: Load {
-                    in_flight: replica.in_flight.load(Ordering::Relaxed),
-                    weight: slot.weight,
-                },
-                candidate: slot.candidate,
-                ejected: replica.availability(now) == Availability::Ejected,
-            })
-        };
-        let last_failure = |index: usize| self.replicas[index].replica.health(|health| health.last_failure());
-        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
-        choose(self.replicas.len(), standing, last_failure, aim, rotation).map(|index| &self.replicas[index].replica)
-    }
-}
-
 impl Live {
     /// Returns what serves nothing.
     pub(crate) fn nothing(patience: Patience) -> Self {
@@ -291,6 +298,8 @@ impl Live {
             table: RouteTable::default(),
             routes: Vec::new(),
             services: Vec::new(),
+            doors: Vec::new(),
+            bans: None,
             leaving: Vec::new(),
         }
     }
@@ -299,35 +308,21 @@ impl Live {
     pub(crate) fn after(before: &Self, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let patience = before.patience;
         let table = RouteTable::new(&snapshot)?;
-        let routes = snapshot
+        let mut routes: Vec<LiveRoute> = snapshot
             .routes
             .iter()
             .map(|route| LiveRoute::new(route, patience))
             .collect();
+        limits::equip(&mut routes, &snapshot.routes, &before.routes);
+        let doors = Door::all(&snapshot.listeners, &before.doors);
+        let now = SystemClock.now().mono;
+        let known = |described: &tend_routing::Replica| before.replicas().find(|known| known.is(described)).cloned();
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
-            .map(|service| LiveService {
-                id: service.id.clone(),
-                name: service.id.to_string().into(),
-                ejection: EjectionPolicy::from(&service.balance),
-                split: service.split.clone(),
-                draws: AtomicU64::new(before.draws_of(&service.id)),
-                rotation: AtomicU64::new(0),
-                replicas: service
-                    .replicas
-                    .iter()
-                    .map(|described| Slot {
-                        replica: before
-                            .replicas()
-                            .find(|known| known.is(described))
-                            .cloned()
-                            .unwrap_or_else(|| Arc::new(Replica::new(described))),
-                        weight: described.weight,
-                        ready: described.state == ReplicaState::Ready,
-                        candidate: described.candidate,
-                    })
-                    .collect(),
+            .map(|service| {
+                let was = before.services.iter().find(|before| before.id == service.id);
+                LiveService::new(service, was, known, now)
             })
             .collect();
         let stays = |replica: &Arc<Replica>| {
@@ -349,15 +344,10 @@ impl Live {
             table,
             routes,
             services,
+            doors,
+            bans: None,
             leaving,
         })
-    }
-
-    fn draws_of(&self, id: &ServiceId) -> u64 {
-        self.services
-            .iter()
-            .find(|service| service.id == *id)
-            .map_or(0, |service| service.draws.load(Ordering::Relaxed))
     }
 
     /// Says whether a service is split now.
@@ -412,6 +402,57 @@ impl Live {
             .flat_map(|service| service.replicas.iter())
             .filter(|slot| slot.ready)
             .map(|slot| &slot.replica)
+    }
+
+    /// Returns the rules of the listener at an address; none at a service's own loopback address.
+    pub(crate) fn door(&self, listener: SocketAddr) -> Option<&Door> {
+        self.doors.iter().find(|door| door.listener.address == listener)
+    }
+
+    /// Returns the counters of all limits.
+    pub(crate) fn limit_stats(&self) -> Vec<LimitStats> {
+        let doors = self.doors.iter().filter_map(Door::stats);
+        limits::stats(&self.routes).into_iter().chain(doors).collect()
+    }
+
+    /// Returns the counters of all circuits.
+    pub(crate) fn circuit_stats(&self) -> Vec<CircuitStats> {
+        self.services.iter().filter_map(LiveService::circuit_stats).collect()
+    }
+
+    /// Reads the bans the snapshot names, or takes them over from `before` where they are the same.
+    ///
+    /// # Errors
+    /// When the file cannot be read; nobody is banned then.
+    pub(crate) fn take_bans(&mut self, before: &Self) -> Result<(), EdgeError> {
+        let Some(file) = &self.snapshot.bans else {
+            return Ok(());
+        };
+        self.bans = match &before.bans {
+            Some(known) if known.path == file.path => Some(known.clone()),
+            _ => Some(Arc::new(Bans::read(&file.path)?)),
+        };
+        Ok(())
+    }
+
+    /// Returns the route of this name and its number.
+    pub(crate) fn route_named(&self, name: &str) -> Option<(usize, &LiveRoute)> {
+        self.routes.iter().enumerate().find(|(_, route)| &*route.name == name)
+    }
+
+    /// Returns what a request to a route finds that came by no connection.
+    pub(crate) fn found(&self, route: usize) -> Match {
+        let service = self.snapshot.routes[route].service.as_ref();
+        Match {
+            route: Some(route),
+            service: service.and_then(|id| self.services.iter().position(|service| service.id == *id)),
+        }
+    }
+
+    /// Says whether the service of a route has a replica that gets new requests.
+    pub(crate) fn has_ready_replica(&self, route: usize) -> bool {
+        let service = self.found(route).service;
+        service.is_some_and(|service| self.services[service].has_ready())
     }
 
     pub(crate) fn route(&self, number: Option<usize>) -> Option<&LiveRoute> {

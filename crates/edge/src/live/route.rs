@@ -1,10 +1,13 @@
 //! The rules of a route, made ready once for each snapshot so that a request only has to look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
-use tend_routing::Route;
+use tend_routing::{Maintenance, Pause, Route};
 
+use super::RouteLimits;
+use super::money::{LiveMoney, name_of};
 use crate::limits::Patience;
 
 /// The largest body of a request where the route says nothing, in bytes: the guides' `client_max_body_size 10m`.
@@ -13,6 +16,12 @@ const BODY_BYTES_MAX: u64 = 10 << 20;
 /// A route in service.
 #[derive(Debug)]
 pub(crate) struct LiveRoute {
+    /// What it is called wherever it has to be known again.
+    pub(crate) name: Arc<str>,
+    pub(crate) maintenance: Option<Maintenance>,
+    pub(crate) pause: Option<Pause>,
+    /// None where the route moves no money.
+    pub(crate) money: Option<Arc<LiveMoney>>,
     pub(crate) policy: RoutePolicy,
     /// What the route says of times over what the edge has.
     pub(crate) patience: Patience,
@@ -20,6 +29,8 @@ pub(crate) struct LiveRoute {
     pub(crate) body_bytes_max: u64,
     pub(crate) retry: Retry,
     pub(crate) head: HeadRules,
+    /// How often it may be asked, and how much of it may go on at once; put in once all routes are known.
+    pub(crate) limits: RouteLimits,
     /// Paths left out of the log and served during maintenance.
     pub(crate) quiet_paths: Vec<String>,
 }
@@ -49,6 +60,10 @@ impl LiveRoute {
         let mut quiet_paths = route.quiet_paths.clone();
         quiet_paths.extend(policy.health_paths.iter().cloned());
         Self {
+            name: name_of(route).into(),
+            maintenance: route.maintenance.clone(),
+            pause: route.pause,
+            money: LiveMoney::new(route),
             patience: Patience {
                 connect: or(times.connect, patience.connect),
                 answer: or(times.answer, patience.answer),
@@ -63,6 +78,7 @@ impl LiveRoute {
             },
             retry,
             head: HeadRules::new(&policy.headers),
+            limits: RouteLimits::default(),
             quiet_paths,
             policy,
         }

@@ -153,6 +153,7 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
         Ok::<_, io::Error>(State {
             incarnation: spec.incarnation.clone(),
             release: spec.release.clone(),
+            quiesce: spec.quiesce.clone(),
             shim_pid,
             replica: Evidence::of(pid)?,
             cgroup: spec.cgroup.clone(),

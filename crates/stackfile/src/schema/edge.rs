@@ -536,7 +536,7 @@ static UPSTREAM: Record = record(
         key(
             "keepalive",
             COUNT,
-            "idle connections kept to each server by each thread; default 32",
+            "idle connections kept to each server by each thread; default 128",
         ),
         key(
             "connections_max",

@@ -20,7 +20,7 @@ pub(crate) use form::{
 };
 pub use json::schema;
 pub(crate) use ours::CHAPTERS_TO_COME;
-pub use page::page;
+pub use page::pages;
 
 /// What a value may look like.
 #[derive(Debug)]

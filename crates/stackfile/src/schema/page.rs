@@ -3,18 +3,23 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::edge::EDGE;
 use super::{FILE, Reach, Record, Shape};
 
-/// Returns `docs/reference/stack-file.md`: every key of a stack file, what it takes and who acts upon it.
+/// Returns the pages of `docs/reference` with their names: every key of a stack file, what it takes and who acts upon it. The chapter
+/// `edge` has a page of its own.
 #[must_use]
-pub fn page() -> String {
-    let mut out = String::from(INTRODUCTION);
-    let mut seen = HashSet::new();
-    table("The file", &FILE, &mut seen, &mut out);
-    out
+pub fn pages() -> [(&'static str, String); 2] {
+    let mut file = String::from(INTRODUCTION);
+    let mut seen = HashSet::from([std::ptr::from_ref(&EDGE)]);
+    table("The file", &FILE, &mut seen, &mut file);
+    let mut edge = String::from(EDGE_INTRODUCTION);
+    table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
+    [("stack-file.md", file), ("stack-file-edge.md", edge)]
 }
 
 const INTRODUCTION: &str = include_str!("page.md.in");
+const EDGE_INTRODUCTION: &str = include_str!("edge_page.md.in");
 
 fn table(title: &str, record: &'static Record, seen: &mut HashSet<*const Record>, out: &mut String) {
     if !seen.insert(std::ptr::from_ref(record)) {

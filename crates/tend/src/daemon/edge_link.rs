@@ -6,6 +6,7 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::money;
 use super::hub::Hub;
 use super::readiness::Readiness;
 use super::shared::Shared;
@@ -199,6 +200,8 @@ async fn connected(
     // Both ways here have read its hello.
     let pid = performer.shared.edge_pid().unwrap_or_default();
     tokio::spawn(listen(Arc::clone(performer), link, pid));
+    // What an edge said while no daemon heard it.
+    money::record_doubts(&performer.shared).await;
 }
 
 /// Lets the edge end when no stack is left that could need it: a daemon asked to end should then leave nothing behind.
@@ -217,10 +220,15 @@ pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
 /// Hands the edge what it is to serve; it says by itself when it does.
 pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoints: Endpoints) -> Result<(), String> {
     let link = performer.edge.lock().await.clone().ok_or("the edge is not connected")?;
-    let token = performer.shared.candidate_token.clone();
+    let shared = Arc::clone(&performer.shared);
     let mut snapshot = performer
         .hub
-        .ask(move |controller, _| snapshot::compose(controller.world(), generation, &endpoints, &token))
+        .ask(move |controller, _| {
+            let world = controller.world();
+            let mut snapshot = snapshot::compose(world, generation, &endpoints, &shared.candidate_token);
+            shared.certificates.fill(world, &mut snapshot);
+            snapshot
+        })
         .await;
     let listeners = &performer.shared.listeners;
     // A service's inner address that someone else holds is left out: clients are served all the same. It is then given another.
@@ -339,6 +347,16 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                     data["counted"] = json!({ "requests": requests, "failed": failed });
                 }
                 record(&performer.shared, Kind::EdgeEjected, replica, incarnation, data);
+            }
+            FromEdge::MoneyInDoubt => money::record_doubts(&performer.shared).await,
+            FromEdge::MoneyUnavailable { why, hint } => {
+                let daemon = Principal::Daemon {
+                    pid: std::process::id(),
+                    build: performer.shared.build.clone(),
+                };
+                let data = json!({ "why": why, "hint": hint });
+                let entry = Entry::new(daemon, Kind::MoneyUnavailable).with(data);
+                performer.shared.store.record(vec![entry]);
             }
             FromEdge::Readmitted { replica, incarnation } => {
                 record(&performer.shared, Kind::EdgeReadmitted, replica, incarnation, json!({}));

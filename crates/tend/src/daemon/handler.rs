@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tend_api::messages::{
     Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
 };
-use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Handler, PlanBody, Reply, Target, Upgrade};
+use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Door, Handler, PlanBody, Reply, Target, Upgrade};
+use tend_base::{Clock, SystemClock};
 use tend_core::controller::Input;
+use tend_core::door::DoorChange;
 use tend_core::journal::{Principal, Via};
 use tend_core::model::{Release, Replicas, ServiceId, ServiceName, Stack, StackName, Workload};
 use tend_core::plan::{Plan, Step, Undo};
@@ -16,10 +19,22 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{environment, events, logs, status};
+use super::answer::{environment, events, logs, money, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, edge_link};
+use super::{Ending, Shared, certificates, edge_link};
+
+/// How long the edge may take to serve what was asked of its routes.
+const EDGE_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it does.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Why the door of a service is not changed.
+enum Behind {
+    NoService,
+    Stack,
+}
 
 /// Answers calls.
 pub(crate) struct Calls {
@@ -27,6 +42,8 @@ pub(crate) struct Calls {
     pub(crate) hub: Hub,
     /// What is built for deployments at the moment.
     pub(crate) builds: Arc<Builds>,
+    /// Renewals that people ask for.
+    pub(crate) certificate_asks: mpsc::Sender<certificates::Ask>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
 }
@@ -68,7 +85,11 @@ impl Calls {
                 let status = self
                     .hub
                     .ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
-                Ok(Reply::json(&status.await.ok_or_else(|| no_stack(&name))?))
+                let mut status = status.await.ok_or_else(|| no_stack(&name))?;
+                status
+                    .warnings
+                    .extend(money::warnings(&self.shared, name.as_str()).await);
+                Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
             Call::Plan(body) => self.plan(*body, by()).await,
@@ -117,6 +138,10 @@ impl Calls {
                 }
                 Ok(self.tell(target.stack))
             }
+            Call::Door(door) => self.door(door, by()).await,
+            Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
+            Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
+            Call::Spool => Ok(Reply::json(&money::spool(&self.shared).await?)),
             Call::Deploy(deploy) => self.deploys().deploy(deploy, by()).await,
             Call::FollowDeployment(stack) => self.deploys().follow(stack).await,
             Call::Decide(decide) => self.deploys().decide(decide, by()).await,
@@ -125,6 +150,14 @@ impl Calls {
             Call::Rollback(rollback) => self.deploys().rollback(rollback, by()).await,
             Call::RollbackCheck(query) => self.deploys().rollback_check(query).await,
             Call::Promote(promote) => self.deploys().promote(promote, by()).await,
+            Call::Certificates => Ok(Reply::json(
+                &certificates::list(&self.hub, &self.shared.certificates).await,
+            )),
+            Call::RenewCertificates(renew) => {
+                self.known(&renew.stack).await?;
+                let lines = certificates::ask(&self.hub, &self.certificate_asks, renew, by()).await?;
+                Ok(Reply::Lines(lines))
+            }
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
@@ -154,7 +187,9 @@ impl Calls {
             Call::Remove(name) => vec![name.clone()],
             Call::Restart(target) | Call::Stop(target) | Call::Start(target) => vec![target.stack.clone()],
             Call::Scale(scale) => vec![scale.service.stack.clone()],
+            Call::Door(door) => vec![door.stack.clone()],
             Call::Decide(decide) => vec![decide.stack.clone()],
+            Call::RenewCertificates(renew) => vec![renew.stack.clone()],
             Call::Rollback(rollback) => vec![rollback.stack.clone()],
             // Whoever has the code of one run in the other has to own both.
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
@@ -203,6 +238,66 @@ impl Calls {
                     None => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Closes or pauses routes, and answers once the edge serves them so.
+    async fn door(&self, door: Door, by: Principal) -> Result<Reply, ApiError> {
+        let Door { stack, service, change } = door;
+        self.known(&stack).await?;
+        let asked = (stack.clone(), service.clone(), change.clone());
+        let behind = self.hub.ask(move |controller, _| {
+            let (stack, service, change) = asked;
+            let wanted = controller.world().stacks.get(&stack)?;
+            let service = service?;
+            if !wanted.stack.services.contains_key(&service) && wanted.stack.edge.routes_to(&service).next().is_none() {
+                return Some(Behind::NoService);
+            }
+            let whole = &wanted.doors.stack;
+            let closed = match change {
+                DoorChange::Open => whole.maintenance.is_some(),
+                DoorChange::Resume => whole.pause.is_some(),
+                DoorChange::Close(_) | DoorChange::Pause(_) => false,
+            };
+            closed.then_some(Behind::Stack)
+        });
+        match behind.await {
+            Some(Behind::NoService) => return Err(no_stack(&stack).hint("`tend status` lists the services")),
+            Some(Behind::Stack) => {
+                return Err(ApiError::new(
+                    Class::Conflict,
+                    format!("that holds for all of {stack}, and cannot be ended for one service"),
+                )
+                .hint("end it for the whole stack, then begin it for the services that are to stay"));
+            }
+            None => {}
+        }
+        self.durable(Input::Door {
+            stack: stack.clone(),
+            service: service.clone(),
+            change: change.clone(),
+            by,
+        })
+        .await?;
+        let name = service.map_or_else(|| stack.to_string(), |service| format!("{stack}/{service}"));
+        let begun = SystemClock.now().mono;
+        loop {
+            let serves = self.hub.ask(|controller, _| {
+                let (edge, revisions) = (&controller.world().edge, controller.world().revisions());
+                edge.connected && edge.published_revision == revisions && edge.serving >= edge.generation
+            });
+            if serves.await {
+                let message = format!("{name}: {change}; the edge serves it so");
+                return Ok(Reply::json(&Accepted { message }));
+            }
+            if SystemClock.now().mono.since(begun) > EDGE_WAIT {
+                return Err(ApiError::new(
+                    Class::Unavailable,
+                    format!("{name}: {change}, and is written down; the edge does not serve it so yet"),
+                )
+                .hint("`tend info` says how the edge is; it takes this over as soon as it can"));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -3,9 +3,11 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program.
+//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! `way` leads to a listener of our own edge.
 
 mod answer;
+mod certificates;
 mod edge_counts;
 mod edge_link;
 mod errand;
@@ -22,6 +24,7 @@ mod replicas;
 mod shared;
 mod snapshot;
 mod steps;
+mod way;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -183,6 +186,12 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         }
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
+    if let Err(error) = shared.certificates.load(&world) {
+        // Everything else is served all the same; the entry says what is not.
+        let data = json!({ "error": error.with_causes(), "hint": error.hint() });
+        let entry = Entry::new(principal.clone(), Kind::CertificateFailed);
+        store.record(vec![entry.with(data)]);
+    }
     let adopting = world.replicas.values().any(|replica| replica.incarnation > 0);
     let chapters: Chapters = Arc::from([
         Box::new(Deploy) as Box<dyn tend_core::controller::Chapter>,
@@ -230,6 +239,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         shared: Arc::clone(&shared),
         hub: hub.clone(),
         builds: Arc::default(),
+        certificate_asks: certificates::start(Arc::clone(&shared), hub.clone()),
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tend_base::Mono;
 use tend_core::controller::Input;
-use tend_core::model::ReplicaId;
+use tend_core::model::{Quiesce, ReplicaId};
 use tend_core::observed::{Exit, Lived, StartFailure};
 use tend_linux::{Adoption, Command, ExitRecord, Outcome, OutputHold, Report, ShimConnection, ShimHandle};
 use tokio::signal::unix::Signal;
@@ -61,6 +61,16 @@ impl Life {
             port: parts.next()?.parse().ok().filter(|port| *port > 0),
         })
     }
+}
+
+/// Writes how a replica is emptied before it is stopped as the text its shim keeps.
+pub(crate) fn quiesce_text(quiesce: &Quiesce) -> String {
+    serde_json::json!(quiesce).to_string()
+}
+
+/// Reads what [`quiesce_text`] wrote; none where another version wrote what cannot be read, which is then not known.
+fn parse_quiesce(text: &str) -> Option<Quiesce> {
+    serde_json::from_str(text).ok()
 }
 
 /// The shims by replica.
@@ -216,21 +226,24 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
     // Earlier lives first, so that the last word is that of the latest.
     found.sort_by_key(|(life, ..)| (life.replica.clone(), life.incarnation));
     for (life, folder, adoption) in found {
-        let adopted = |pid: u32, since: Mono, shim_alive: bool| Input::Adopted {
+        let adopted = |pid: u32, since: Mono, quiesce: Option<Quiesce>, shim_alive: bool| Input::Adopted {
             replica: life.replica.clone(),
             incarnation: life.incarnation,
             pid,
             since,
             port: life.port,
             fingerprint: life.fingerprint,
+            quiesce,
             shim_alive,
         };
         match adoption {
             Adoption::Running(running) => {
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
+                let quiesce = running.quiesce.as_deref().and_then(parse_quiesce);
+                let since = running.evidence.started();
                 performer
                     .hub
-                    .input(adopted(pid, running.evidence.started(), running.shim.is_some()))
+                    .input(adopted(pid, since, quiesce, running.shim.is_some()))
                     .await;
                 match running.shim {
                     Some(connection) => {
@@ -253,7 +266,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                 // Also of a life so short that nobody had time to write it down.
                 if last.await.is_none_or(|last| life.incarnation >= last) {
                     let pid = u32::try_from(record.replica_pid).unwrap_or(0);
-                    performer.hub.input(adopted(pid, record.at, true)).await;
+                    performer.hub.input(adopted(pid, record.at, None, true)).await;
                     report_exit(performer, &life, record).await;
                 }
                 remove_when_written(performer, &folder).await;
@@ -549,5 +562,17 @@ mod tests {
             assert_eq!(Life::parse(&life.text()), Some(life));
         }
         assert_eq!(Life::parse("something else"), None);
+    }
+
+    #[test]
+    fn how_a_replica_is_emptied_is_read_as_it_is_written() {
+        let quiesce = Quiesce {
+            path: "/stop claiming".to_owned(),
+            in_flight_path: "/metrics".to_owned(),
+            in_flight_metric: Some("in_flight{queue=\"payouts\"}".to_owned()),
+            deadline: Duration::from_millis(1500),
+        };
+        assert_eq!(parse_quiesce(&quiesce_text(&quiesce)), Some(quiesce));
+        assert_eq!(parse_quiesce("something else"), None);
     }
 }

@@ -13,6 +13,7 @@ use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
+use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) replicas: Replicas,
     /// Asks the edge for a replica of a release that gets no requests of clients yet; another one in each life of the daemon.
     pub(crate) candidate_token: Secret,
+    /// The certificates that clients can be shown.
+    pub(crate) certificates: Shelf,
     edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
@@ -88,6 +91,7 @@ impl Shared {
             listeners: Listeners::new(cores as usize),
             replicas: Replicas::default(),
             candidate_token: random_token(),
+            certificates: Shelf::new(paths.state.join("certificates")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),

@@ -8,7 +8,9 @@ use tend_core::deployment::Exposure;
 use tend_core::model::{AccessLog, Allow, Listener, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream};
 use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
-use tend_routing::{ListenerTls, Replica, ReplicaState, Route, SHARE_PERMILLE_MAX, Service, Snapshot, Split};
+use tend_routing::{
+    ListenerTls, Maintenance, Pause, Replica, ReplicaState, Route, SHARE_PERMILLE_MAX, Service, Snapshot, Split,
+};
 
 /// Paths of probes, which would fill the access log with lines that tell nothing (E5).
 fn quiet_paths(world: &World, id: &ServiceId) -> Vec<String> {
@@ -67,6 +69,7 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
         let own: Vec<SocketAddr> = stack.edge.listeners.iter().map(|listener| listener.address).collect();
         listeners.extend(stack.edge.listeners.iter().cloned());
         for route in &stack.edge.routes {
+            let door = wanted.doors.of(route.service.as_ref());
             let service = route.service.as_ref().map(|service| ServiceId {
                 stack: name.clone(),
                 service: service.clone(),
@@ -82,8 +85,15 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                 path_prefix: route.path_prefix.clone(),
                 quiet_paths: service.as_ref().map_or_else(Vec::new, |id| quiet_paths(world, id)),
                 policy: policy(name, route),
-                maintenance: None,
-                pause: None,
+                maintenance: door.maintenance.map(|asked| Maintenance {
+                    until: asked.what.until,
+                    message: asked.what.message,
+                    allow: asked.what.allow,
+                }),
+                pause: door.pause.map(|asked| Pause {
+                    wait_max_ms: asked.what.wait_max_ms,
+                    requests_max: asked.what.requests_max,
+                }),
                 service,
             });
         }
@@ -196,6 +206,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use tend_core::deployment::{Deployment, Lane, Stage};
+    use tend_core::door::DoorChange;
     use tend_core::model::{AllowPlace, Release};
     use tend_core::world::Wanted;
 
@@ -268,6 +279,7 @@ mod tests {
             revision: 1,
             adjustments: Default::default(),
             removing: false,
+            doors: Default::default(),
         };
         world.stacks.insert(name.clone(), wanted);
         world.services.entry(id()).or_default().loopback_port = Some(21_001);
@@ -343,6 +355,7 @@ mod tests {
             revision: 1,
             adjustments: Default::default(),
             removing: false,
+            doors: Default::default(),
         };
         world.stacks.insert(STACK.parse().unwrap(), wanted);
         let snapshot = compose(&world, 1, &Endpoints::new(), &token());
@@ -383,6 +396,42 @@ mod tests {
             .split
             .unwrap();
         assert_eq!((split.share_permille, split.allow.len()), (SHARE_PERMILLE_MAX, 0));
+    }
+
+    #[test]
+    fn a_route_is_closed_as_its_service_or_its_stack_is() {
+        let mut world = world(None, false);
+        let route = json!({ "listeners": [], "host": null, "path_prefix": "/", "service": "api" });
+        let wanted = world.stacks.values_mut().next().unwrap();
+        wanted.stack.edge.routes.push(serde_json::from_value(route).unwrap());
+        let route = |world: &World| {
+            let mut snapshot = compose(world, 7, &Endpoints::new(), &token());
+            snapshot.routes.remove(0)
+        };
+        let before = world.revisions();
+        assert_eq!((route(&world).maintenance, route(&world).pause), (None, None));
+        let change = |world: &mut World, change: DoorChange| {
+            let wanted = world.stacks.values_mut().next().unwrap();
+            wanted.doors.change(None, &change, tend_base::Wall(1), "ana");
+        };
+        let closed = tend_core::door::Maintenance {
+            message: Some("Back soon.".to_owned()),
+            ..Default::default()
+        };
+        change(&mut world, DoorChange::Close(closed));
+        let pause = tend_core::door::Pause {
+            wait_max_ms: 1000,
+            requests_max: 5,
+        };
+        change(&mut world, DoorChange::Pause(pause));
+        let shut = route(&world);
+        assert_eq!(shut.maintenance.unwrap().message.as_deref(), Some("Back soon."));
+        assert_eq!(
+            shut.pause.map(|pause| (pause.wait_max_ms, pause.requests_max)),
+            Some((1000, 5))
+        );
+        // Without another number it would not be published.
+        assert_ne!(world.revisions(), before);
     }
 
     #[test]

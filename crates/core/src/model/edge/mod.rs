@@ -4,7 +4,7 @@
 //! divided; `tls` certificates; `prefix` address ranges. Every rule has a default, so that a stack file says only what it means.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,27 @@ impl Edge {
             .iter()
             .filter(move |route| route.service.as_ref() == Some(service))
     }
+
+    /// Returns the listeners at which a request of this very machine, without a certificate, comes through to a route's service; those
+    /// without TLS first. None where clients show certificates or this machine's addresses are kept out.
+    #[must_use]
+    pub fn open_to_this_machine(&self, route: &Route) -> Vec<&Listener> {
+        let policy = &route.policy;
+        let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let listed = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| prefix.contains(own));
+        if policy.client_certificate || listed(&policy.deny) || !(policy.allow.is_empty() || listed(&policy.allow)) {
+            return Vec::new();
+        }
+        let certificate_asked = self.tls.clients.as_ref().is_some_and(|clients| !clients.optional);
+        let at = |listener: &&Listener| {
+            (route.listeners.is_empty() || route.listeners.contains(&listener.address))
+                && listener.redirect_to_https.is_none()
+                && !(listener.tls && certificate_asked)
+        };
+        let mut listeners: Vec<&Listener> = self.listeners.iter().filter(at).collect();
+        listeners.sort_by_key(|listener| listener.tls);
+        listeners
+    }
 }
 
 impl Listener {
@@ -139,4 +160,76 @@ pub enum LogFormat {
     Json,
     /// The combined format of Apache and nginx.
     Combined,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn asked(listeners: Value, route: Value, clients: Value) -> Vec<u16> {
+        let mut edge: Edge = serde_json::from_value(json!({ "listeners": listeners, "routes": [] })).unwrap();
+        edge.tls.clients = serde_json::from_value(clients).unwrap();
+        let mut whole = json!({ "listeners": [], "host": null, "path_prefix": "/", "service": "api" });
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(route.as_object().unwrap().clone());
+        let route: Route = serde_json::from_value(whole).unwrap();
+        let found = edge.open_to_this_machine(&route);
+        found.into_iter().map(|listener| listener.address.port()).collect()
+    }
+
+    #[test]
+    fn this_machine_asks_where_it_is_let_through_and_without_tls_first() {
+        let both = || {
+            json!([
+                { "address": "0.0.0.0:443", "tls": true },
+                { "address": "0.0.0.0:80" },
+            ])
+        };
+        let redirected = json!([
+            { "address": "0.0.0.0:80", "redirect_to_https": 443 },
+            { "address": "0.0.0.0:443", "tls": true },
+        ]);
+        let demanded = json!({ "roots": "/roots.pem", "optional": false });
+        let optional = json!({ "roots": "/roots.pem", "optional": true });
+        for (listeners, route, clients, wanted) in [
+            (both(), json!({}), Value::Null, vec![80, 443]),
+            (both(), json!({ "listeners": ["0.0.0.0:443"] }), Value::Null, vec![443]),
+            (redirected, json!({}), Value::Null, vec![443]),
+            (both(), json!({}), demanded, vec![80]),
+            (both(), json!({}), optional, vec![80, 443]),
+            (
+                both(),
+                json!({ "policy": { "client_certificate": true } }),
+                Value::Null,
+                vec![],
+            ),
+            (
+                both(),
+                json!({ "policy": { "allow": ["10.0.0.0/8"] } }),
+                Value::Null,
+                vec![],
+            ),
+            (
+                both(),
+                json!({ "policy": { "allow": ["127.0.0.0/8"] } }),
+                Value::Null,
+                vec![80, 443],
+            ),
+            (
+                both(),
+                json!({ "policy": { "deny": ["127.0.0.1/32"] } }),
+                Value::Null,
+                vec![],
+            ),
+        ] {
+            assert_eq!(
+                asked(listeners.clone(), route.clone(), clients),
+                wanted,
+                "{listeners} {route}"
+            );
+        }
+    }
 }

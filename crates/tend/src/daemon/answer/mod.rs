@@ -6,5 +6,6 @@ pub(crate) mod environment;
 pub(crate) mod events;
 mod log_files;
 pub(crate) mod logs;
+pub(crate) mod money;
 pub(crate) mod progress;
 pub(crate) mod status;

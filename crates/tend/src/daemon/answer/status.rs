@@ -65,7 +65,10 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
                 service: route.service.clone(),
             })
             .collect(),
-        warnings: warnings(wanted),
+        warnings: warnings(wanted)
+            .into_iter()
+            .chain(wanted.doors.lines(name.as_str()))
+            .collect(),
         release: world.releases.get(name).and_then(|releases| releases.running),
         deployment: world.deployment(name).map(deploy::deployment),
         services,

@@ -25,6 +25,7 @@ use super::hub::Hub;
 use super::identity;
 use super::replicas::Life;
 use super::shared::Shared;
+use super::way::Way;
 
 /// A command to a shim that was just lost is tried again until its successor is there, for this long.
 const SHIM_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -183,7 +184,11 @@ impl Performer {
                 host,
                 path,
             } => {
-                let answered = probe::through_edge(address, host.as_deref(), &path).await;
+                let way = self
+                    .hub
+                    .ask(move |controller, _| Way::to_address(controller.world(), address))
+                    .await;
+                let answered = probe::through_edge(way, host.as_deref(), &path).await;
                 let result = answered.and_then(|replica| {
                     if replica.service_id() == service {
                         Ok(replica)

@@ -12,6 +12,8 @@ use tend_base::without_os_numbers;
 use tend_core::model::ReplicaId;
 use tokio::net::TcpStream;
 
+use crate::daemon::way::Way;
+
 /// The header by which the edge says which replica answered.
 const REPLICA_HEADER: &str = "x-tend-replica";
 
@@ -29,17 +31,10 @@ const WHOLE_BYTES_MAX: usize = 4 << 20;
 
 /// Asks `GET path`; any status from 200 to 399 is a success.
 pub(super) async fn http(port: u16, path: &str, timeout: Duration) -> Result<(), String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let way = Way::plain(SocketAddr::from(([127, 0, 0, 1], port)));
     let response = within(
         timeout,
-        request(
-            Method::GET,
-            address,
-            &format!("127.0.0.1:{port}"),
-            path,
-            None,
-            Body::Begin,
-        ),
+        request(Method::GET, way, &format!("127.0.0.1:{port}"), path, None, Body::Begin),
     )
     .await?;
     let status = response.status();
@@ -62,7 +57,7 @@ pub(super) async fn tcp(port: u16, timeout: Duration) -> Result<(), String> {
 
 /// A question asked through the edge.
 pub(super) struct Question<'a> {
-    pub(super) address: SocketAddr,
+    pub(super) way: Way,
     pub(super) host: &'a str,
     pub(super) path: &'a str,
     /// One header more.
@@ -82,13 +77,13 @@ pub(super) struct Answer {
 /// Asks a question and returns the whole answer, as much of its body as is read.
 pub(super) async fn ask(question: &Question<'_>) -> Result<Answer, String> {
     let Question {
-        address,
+        way,
         host,
         path,
         header,
         timeout,
     } = *question;
-    let response = within(timeout, request(Method::GET, address, host, path, header, Body::Begin)).await;
+    let response = within(timeout, request(Method::GET, way, host, path, header, Body::Begin)).await;
     let response = response.map_err(|why| match why.starts_with("GET ") {
         true => why,
         false => format!("GET {path}: {why}"),
@@ -103,16 +98,11 @@ pub(super) async fn ask(question: &Question<'_>) -> Result<Answer, String> {
 }
 
 /// Asks through the edge as a client would, and returns the replica that answered.
-pub(super) async fn through_edge(address: SocketAddr, host: Option<&str>, path: &str) -> Result<ReplicaId, String> {
-    let reached = if address.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], address.port()))
-    } else {
-        address
-    };
-    let host = host.map_or_else(|| reached.to_string(), str::to_owned);
+pub(super) async fn through_edge(way: Way, host: Option<&str>, path: &str) -> Result<ReplicaId, String> {
+    let host = host.map_or_else(|| way.address.to_string(), str::to_owned);
     let response = within(
         VERIFY_TIMEOUT,
-        request(Method::GET, reached, &host, path, None, Body::Begin),
+        request(Method::GET, way, &host, path, None, Body::Begin),
     )
     .await?;
     let replica = response
@@ -135,15 +125,13 @@ pub(super) enum Body {
 /// Makes a request without a body and reads the answer, as much of its body as is read.
 pub(super) async fn request(
     method: Method,
-    address: SocketAddr,
+    way: Way,
     host: &str,
     path: &str,
     header: Option<(&'static str, &str)>,
     wanted: Body,
 ) -> Result<Response<Vec<u8>>, String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("{address}: {error}"))?;
+    let stream = way.open(host).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ use tend_core::model::Quiesce;
 use tend_core::plan::QuiesceTurn;
 
 use super::probe::{Body, request, within};
+use crate::daemon::way::Way;
 
 /// How long each of the two answers may take. A replica that is slow to answer is asked again.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ async fn exchange(port: u16, method: Method, path: &str) -> Result<String, Strin
     let host = address.to_string();
     let answer = within(
         ANSWER_MAX,
-        request(method.clone(), address, &host, path, None, Body::Whole),
+        request(method.clone(), Way::plain(address), &host, path, None, Body::Whole),
     );
     let answer = answer.await.map_err(|why| {
         let said = why.starts_with(method.as_str());

@@ -53,6 +53,7 @@ pub(super) async fn start(
     let spec = Spec {
         incarnation: life.text(),
         release: launch.environment.get(tend_linux::RELEASE_VARIABLE).cloned(),
+        quiesce: launch.quiesce.as_ref().map(replicas::quiesce_text),
         argv: launch.command.iter().map(OsString::from).collect(),
         env: environment
             .into_iter()

@@ -68,6 +68,7 @@ fn launch(scene: &Scene, command: Vec<String>) -> Launch {
         },
         open_files_max: None,
         fingerprint: 0,
+        quiesce: None,
     }
 }
 

@@ -17,6 +17,7 @@ use super::{Scene, counted};
 use crate::daemon::now;
 use crate::daemon::steps::Performer;
 use crate::daemon::steps::probe::{self, Answer, Question};
+use crate::daemon::way::Way;
 
 /// How long the edge may take to know the replicas that are asked for.
 const EDGE_MAX: Duration = Duration::from_secs(10);
@@ -68,7 +69,7 @@ impl Asked {
 
     fn at<'a>(&'a self, place: &'a Place) -> Question<'a> {
         Question {
-            address: place.address,
+            way: place.way,
             host: &place.host,
             path: &self.path,
             header: place.token.as_deref().map(|token| (CANDIDATE_HEADER, token)),
@@ -115,18 +116,10 @@ pub(super) async fn of_candidates(performer: &Arc<Performer>, scene: &Scene, nam
         stack: scene.stack().clone(),
         service: name.clone(),
     };
-    let of = id.clone();
-    let port = performer.hub.ask(move |controller, _| {
-        let services = &controller.world().services;
-        services.get(&of).and_then(|facts| facts.loopback_port)
-    });
-    let port = port
-        .await
-        .ok_or_else(|| format!("{id} has no inner address to be asked at"))?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let inner = inner(performer, id.clone()).await?;
     let place = Place {
-        address,
-        host: address.to_string(),
+        way: Way::plain(inner),
+        host: inner.to_string(),
         token: Some(performer.shared.candidate_token.expose().to_owned()),
     };
     let mut answered = Answered::default();
@@ -149,15 +142,28 @@ pub(super) async fn as_a_client(performer: &Arc<Performer>, scene: &Scene, name:
     let mut answered = Answered::default();
     for route in routes(scene, name) {
         let questions = public_questions(&service.smoke, route);
-        for address in addresses(scene, route) {
-            let place = Place {
-                address: reached(address),
+        let edge = &scene.target.stack.edge;
+        let ways = edge.open_to_this_machine(route).into_iter().map(Way::to);
+        let mut places: Vec<Place> = ways
+            .map(|way| Place {
+                way,
                 host: route
                     .host
                     .clone()
-                    .map_or_else(|| reached(address).to_string(), |host| host.replace('*', "tend")),
+                    .map_or_else(|| way.address.to_string(), |host| host.replace('*', "tend")),
                 token: None,
-            };
+            })
+            .collect();
+        if places.is_empty() && !edge.listeners.is_empty() {
+            // Where only others are let in, the service's own address leads through the edge too.
+            let inner = inner(performer, id.clone()).await?;
+            places.push(Place {
+                way: Way::plain(inner),
+                host: inner.to_string(),
+                token: None,
+            });
+        }
+        for place in places {
             for asked in &questions {
                 answered.add(ask_all(performer, &id, &place, asked, Of::Any).await?);
             }
@@ -219,27 +225,22 @@ fn public_questions(smokes: &[Smoke], route: &Route) -> Vec<Asked> {
     }
 }
 
-fn addresses(scene: &Scene, route: &Route) -> Vec<SocketAddr> {
-    let listeners = scene.target.stack.edge.listeners.iter();
-    let all: Vec<SocketAddr> = listeners.map(|listener| listener.address).collect();
-    match route.listeners.is_empty() {
-        true => all,
-        false => route.listeners.clone(),
-    }
-}
-
-/// Returns the address at which this machine reaches a listener.
-fn reached(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], address.port()))
-    } else {
-        address
-    }
+/// Returns the address at which a service is reached from inside, through the edge.
+async fn inner(performer: &Performer, id: ServiceId) -> Result<SocketAddr, String> {
+    let of = id.clone();
+    let port = performer.hub.ask(move |controller, _| {
+        let services = &controller.world().services;
+        services.get(&of).and_then(|facts| facts.loopback_port)
+    });
+    let port = port
+        .await
+        .ok_or_else(|| format!("{id} has no inner address to be asked at"))?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// Where questions are asked.
 struct Place {
-    address: SocketAddr,
+    way: Way,
     host: String,
     /// Asks for a replica that is no client's yet.
     token: Option<String>,
@@ -318,7 +319,7 @@ async fn ask_all(
     if of == Of::Every {
         for (life, port) in lives.iter().filter(|(life, _)| !answered.through_edge.contains(*life)) {
             let own = Place {
-                address: SocketAddr::from(([127, 0, 0, 1], *port)),
+                way: Way::plain(SocketAddr::from(([127, 0, 0, 1], *port))),
                 host: place.host.clone(),
                 token: None,
             };

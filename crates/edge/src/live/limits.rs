@@ -1,0 +1,250 @@
+//! The limits of a route, made ready: rates with their zones, and bounds on what goes on at once.
+//!
+//! What was counted under one snapshot counts under the next: a zone is found again by its stack, name and key, a bound by its route.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tend_core::model::LimitKey;
+use tend_routing::{Fields, Leak, Leaked, Route, limit_key};
+
+use super::LiveRoute;
+use crate::message::{LimitKind, LimitStats};
+use crate::zone::{Counts, Going, Outcomes, Zone};
+
+/// The limits of one route.
+#[derive(Debug, Default)]
+pub(crate) struct RouteLimits {
+    rates: Vec<RouteRate>,
+    bounds: Vec<Bound>,
+}
+
+#[derive(Debug)]
+struct RouteRate {
+    /// The stack of the route's service; empty where the edge answers by itself.
+    stack: Box<str>,
+    name: Box<str>,
+    key: LimitKey,
+    leak: Leak,
+    shadow: bool,
+    message: Option<Box<str>>,
+    zone: Arc<Zone>,
+}
+
+#[derive(Debug)]
+struct Bound {
+    place: Place,
+    key: LimitKey,
+    max: u32,
+    upgraded: bool,
+    shadow: bool,
+    counts: Arc<Counts>,
+}
+
+/// What tells routes apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    listeners: Vec<SocketAddr>,
+    host: Option<String>,
+    path_prefix: String,
+}
+
+/// What the rates of a route say of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Rated {
+    /// Let through, after a wait of so many milliseconds.
+    Admitted {
+        /// 0: at once.
+        wait_ms: u64,
+    },
+    /// Refused. There is a chance after so many milliseconds.
+    Refused {
+        /// See above.
+        retry_ms: u64,
+        /// What the client is told instead of our own text.
+        message: Option<Box<str>>,
+    },
+}
+
+/// What the bounds of a route say of a request.
+#[derive(Debug)]
+pub(crate) enum Bounded {
+    /// Let through, and to be kept until the request ends.
+    Going(Vec<Going>),
+    /// Refused: this client, or the route, has as much as it may.
+    Refused {
+        /// All requests of the route count together: it is nobody's own fault.
+        whole_route: bool,
+    },
+}
+
+impl RouteLimits {
+    fn new<'a>(route: &Route, known: impl Iterator<Item = &'a LiveRoute> + Clone) -> Self {
+        let stack: Box<str> = route
+            .service
+            .as_ref()
+            .map_or("", |service| service.stack.as_str())
+            .into();
+        let known_rates = || known.clone().flat_map(|route| &route.limits.rates);
+        let known_bounds = || known.clone().flat_map(|route| &route.limits.bounds);
+        let place = Place {
+            listeners: route.listeners.clone(),
+            host: route.host.clone(),
+            path_prefix: route.path_prefix.clone(),
+        };
+        let rates = route.policy.limits.iter().map(|limit| {
+            let known = known_rates()
+                .find(|rate| *rate.name == *limit.name && rate.stack == stack && rate.key == limit.key)
+                .map(|rate| rate.zone.clone());
+            RouteRate {
+                stack: stack.clone(),
+                name: limit.name.as_str().into(),
+                key: limit.key.clone(),
+                leak: Leak::from(&limit.rate),
+                shadow: limit.shadow,
+                message: limit.message.as_deref().map(Into::into),
+                zone: known.unwrap_or_else(|| Arc::new(Zone::new())),
+            }
+        });
+        let bounds = route.policy.in_flight.iter().map(|bound| {
+            let known = known_bounds()
+                .find(|known| known.place == place && known.key == bound.key && known.upgraded == bound.upgraded)
+                .map(|known| known.counts.clone());
+            Bound {
+                place: place.clone(),
+                key: bound.key.clone(),
+                max: bound.max.get(),
+                upgraded: bound.upgraded,
+                shadow: bound.shadow,
+                counts: known.unwrap_or_else(|| Arc::new(Counts::new())),
+            }
+        });
+        Self {
+            rates: rates.collect(),
+            bounds: bounds.collect(),
+        }
+    }
+
+    /// Says that no rate has to be asked.
+    pub(crate) fn has_no_rates(&self) -> bool {
+        self.rates.is_empty()
+    }
+
+    /// Says that no bound has to be asked.
+    pub(crate) fn has_no_bounds(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
+    /// Decides by the rates. As with nginx a request counts at none of them when one refuses it, and waits for the slowest.
+    pub(crate) fn rate(&self, client: IpAddr, fields: &Fields<'_>, now_ms: u64) -> Rated {
+        let enforced = || self.rates.iter().filter(|rate| !rate.shadow);
+        let last = enforced().count().saturating_sub(1);
+        let mut wait_ms = 0;
+        // The last is asked and noted at once; the others are only noted when none has refused.
+        for (number, rate) in enforced().enumerate() {
+            let Some(key) = rate.key_of(client, fields) else {
+                continue;
+            };
+            match rate.zone.ask(&rate.leak, key, now_ms, number == last) {
+                Leaked::Refused { retry_ms } => {
+                    Outcomes::count(&rate.zone.outcomes.refused);
+                    return Rated::Refused {
+                        retry_ms,
+                        message: rate.message.clone(),
+                    };
+                }
+                Leaked::Admitted { wait_ms: more, .. } if number == last => rate.count(more, &mut wait_ms),
+                Leaked::Admitted { .. } => {}
+            }
+        }
+        for rate in enforced().take(last) {
+            // Another thread may have come between, so it is asked anew; what it let through meanwhile, this one cannot undo.
+            if let Some(key) = rate.key_of(client, fields)
+                && let Leaked::Admitted { wait_ms: more, .. } = rate.zone.ask(&rate.leak, key, now_ms, true)
+            {
+                rate.count(more, &mut wait_ms);
+            }
+        }
+        for rate in self.rates.iter().filter(|rate| rate.shadow) {
+            if let Some(key) = rate.key_of(client, fields) {
+                let outcomes = &rate.zone.outcomes;
+                Outcomes::count(match rate.zone.ask(&rate.leak, key, now_ms, true) {
+                    Leaked::Admitted { wait_ms: 0, .. } => &outcomes.admitted,
+                    _ => &outcomes.shadowed,
+                });
+            }
+        }
+        Rated::Admitted { wait_ms }
+    }
+
+    /// Decides by the bounds. `upgrade`: the request asks to change the protocol.
+    pub(crate) fn bound(&self, client: IpAddr, fields: &Fields<'_>, upgrade: bool) -> Bounded {
+        let mut going = Vec::with_capacity(self.bounds.len());
+        for bound in self.bounds.iter().filter(|bound| upgrade || !bound.upgraded) {
+            let Some(key) = limit_key(&bound.key, client, fields, &bound.counts.hasher) else {
+                continue;
+            };
+            match bound.counts.enter(key, bound.max, bound.shadow) {
+                Some(one) => going.push(one),
+                None => {
+                    return Bounded::Refused {
+                        whole_route: bound.key == LimitKey::Route,
+                    };
+                }
+            }
+        }
+        Bounded::Going(going)
+    }
+
+    fn stats(&self) -> impl Iterator<Item = LimitStats> {
+        let rates = self.rates.iter().map(|rate| LimitStats {
+            stack: rate.stack.to_string(),
+            ..LimitStats::of(LimitKind::Rate, &rate.name, &rate.key, &rate.zone.outcomes)
+        });
+        let bounds = self.bounds.iter().map(|bound| {
+            let kind = if bound.upgraded {
+                LimitKind::Upgraded
+            } else {
+                LimitKind::InFlight
+            };
+            let host = bound.place.host.as_deref().unwrap_or("");
+            let name = format!("{host}{}", bound.place.path_prefix);
+            LimitStats::of(kind, &name, &bound.key, &bound.counts.outcomes)
+        });
+        rates.chain(bounds)
+    }
+}
+
+impl RouteRate {
+    fn key_of(&self, client: IpAddr, fields: &Fields<'_>) -> Option<u64> {
+        limit_key(&self.key, client, fields, &self.zone.hasher)
+    }
+
+    fn count(&self, wait_ms: u64, longest_ms: &mut u64) {
+        let outcomes = &self.zone.outcomes;
+        Outcomes::count(if wait_ms == 0 {
+            &outcomes.admitted
+        } else {
+            &outcomes.delayed
+        });
+        *longest_ms = wait_ms.max(*longest_ms);
+    }
+}
+
+/// Gives each route its limits, with what was counted under the snapshot before.
+pub(crate) fn equip(routes: &mut [LiveRoute], described: &[Route], before: &[LiveRoute]) {
+    for (number, route) in described.iter().enumerate() {
+        let (done, rest) = routes.split_at_mut(number);
+        // Those of this snapshot first: limits of the same name count together from the beginning.
+        rest[0].limits = RouteLimits::new(route, done.iter().chain(before));
+    }
+}
+
+/// Returns the counters of all limits, one entry for each zone and bound.
+pub(crate) fn stats(routes: &[LiveRoute]) -> Vec<LimitStats> {
+    let mut all: Vec<LimitStats> = routes.iter().flat_map(|route| route.limits.stats()).collect();
+    let place = |one: &LimitStats| (one.kind, one.stack.clone(), one.name.clone(), one.key.clone());
+    all.sort_by_key(place);
+    all.dedup_by_key(|one| place(one));
+    all
+}
