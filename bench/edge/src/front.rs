@@ -141,8 +141,8 @@ fn snapshot(place: &Place<'_>, plain: u16, tls: u16) -> serde_json::Value {
         "format": tend_routing::FORMAT_VERSION,
         "generation": 1,
         "listeners": [
-            { "address": address(plain), "key": "plain" },
-            { "address": address(tls), "key": "tls" },
+            { "address": address(plain) },
+            { "address": address(tls), "tls": true },
         ],
         "tls": [{ "listener": address(tls), "version_min": "1.2" }],
         "certificates": [{

@@ -3,7 +3,9 @@
 //! `cargo run --release -p bench-edge` makes the whole comparison in about half an hour; `docs/design/0240-edge-bench.md` says what is
 //! compared and what it showed. It needs Debian's packages nginx-light, haproxy, wrk and nghttp2-client. Judges nothing: no time is an error.
 //!
-//! Map: `front` starts who is compared, `upstream` stands behind them, `load` runs the clients, `round` is one measurement, `kind` what is
+//! `--storm` is another program: reloads and replacements of the edge under load, alone, with an exit status of 1 when a client noticed.
+//!
+//! Map: `storm` is that; `front` starts who is compared, `upstream` stands behind them, `load` runs the clients, `round` is one measurement, `kind` what is
 //! compared and aimed at, `report` medians and tables, `machine` and `process` what the kernel knows and does.
 
 mod error;
@@ -14,6 +16,7 @@ mod machine;
 mod process;
 mod report;
 mod round;
+mod storm;
 mod upstream;
 
 use std::io::{Read, Write};
@@ -27,7 +30,7 @@ use clap::Parser;
 use error::{Error, Result};
 use front::{Front, FrontName, Place};
 use kind::Kind;
-use process::Folder;
+use process::{Folder, Running};
 use report::{Missing, Report};
 use round::{Idle, Round, Setting};
 use upstream::Upstream;
@@ -78,6 +81,24 @@ struct Arguments {
     /// The program `tend-edge`; beside this one when left out.
     #[arg(long)]
     edge: Option<PathBuf>,
+    /// No comparison: a storm of snapshots and replaced edges under requests and WebSockets. Exits 1 when a client noticed.
+    #[arg(long)]
+    storm: bool,
+    /// Snapshots a second of the storm, for `--storm-seconds`.
+    #[arg(long, default_value_t = 100)]
+    snapshots: u32,
+    /// Seconds of snapshots in the storm.
+    #[arg(long, default_value_t = 20)]
+    storm_seconds: u64,
+    /// Edges replaced in the storm.
+    #[arg(long, default_value_t = 20)]
+    replacements: u32,
+    /// Requests a second in the storm.
+    #[arg(long, default_value_t = 1000)]
+    storm_rate: u32,
+    /// Open WebSockets in the storm.
+    #[arg(long, default_value_t = 500)]
+    sockets: usize,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -85,23 +106,47 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match compare(&arguments) {
-        Ok(report) => {
-            let text = if arguments.json {
-                serde_json::to_string_pretty(&report).expect("invariant: figures and texts have a JSON form") + "\n"
-            } else {
-                report.to_string()
-            };
-            // A reader that has gone away has had enough.
-            drop(std::io::stdout().write_all(text.as_bytes()));
+    let done = if arguments.storm {
+        storm(&arguments)
+    } else {
+        compare(&arguments).map(|report| {
+            print(&report, arguments.json);
             ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            say(&format!("bench-edge: {error}{}", cause.unwrap_or_default()));
-            ExitCode::from(2)
-        }
-    }
+        })
+    };
+    done.unwrap_or_else(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        say(&format!("bench-edge: {error}{}", cause.unwrap_or_default()));
+        ExitCode::from(2)
+    })
+}
+
+fn print<T: serde::Serialize + std::fmt::Display>(found: &T, json: bool) {
+    let text = if json {
+        serde_json::to_string_pretty(found).expect("invariant: figures and texts have a JSON form") + "\n"
+    } else {
+        found.to_string()
+    };
+    // A reader that has gone away has had enough.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn storm(arguments: &Arguments) -> Result<ExitCode> {
+    open_files(arguments.sockets as u64 * 4 + 1000)?;
+    let size = storm::Size {
+        snapshots: arguments.snapshots,
+        seconds: arguments.storm_seconds,
+        replacements: arguments.replacements,
+        rate: arguments.storm_rate,
+        sockets: arguments.sockets,
+    };
+    let outcome = storm::run(&edge_program(arguments)?, size)?;
+    print(&outcome, arguments.json);
+    Ok(if outcome.is_kept() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn compare(arguments: &Arguments) -> Result<Report> {
@@ -116,13 +161,10 @@ fn compare(arguments: &Arguments) -> Result<Report> {
         base: arguments.base,
         upstreams: &upstream.ports,
     };
-    let (tend, _tend) = front::tend(&place, &edge)?;
-    let ([tuned, guide], _nginx) = front::nginx(&place)?;
-    let (haproxy, _haproxy) = front::haproxy(&place)?;
-    let fronts = [tend, tuned, guide, haproxy];
-
     let mut missing = Vec::new();
-    let idle = idle(arguments, &fronts, &upstream, &mut missing)?;
+    let idle = idle(arguments, &place, &edge, &upstream, &mut missing)?;
+    let fronts = Fronts::start(&place, &edge)?;
+    let fronts = &fronts.all;
     let log = folder.join("requests.log");
     let setting = Setting {
         load_core: arguments.load_core,
@@ -131,7 +173,7 @@ fn compare(arguments: &Arguments) -> Result<Report> {
         foreign_max: arguments.foreign_max,
         log: &log,
     };
-    let rounds = rounds(arguments, &fronts, &setting, &mut missing)?;
+    let rounds = rounds(arguments, fronts, &setting, &mut missing)?;
     let figures = report::figures(&rounds);
     Ok(Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -175,6 +217,16 @@ fn prepare(arguments: &Arguments) -> Result<PathBuf> {
     if cores < 2 {
         return Err(Error::Cores { cores });
     }
+    let edge = edge_program(arguments)?;
+    for port in arguments.base..arguments.base + 8 {
+        TcpListener::bind(("127.0.0.1", port)).map_err(|_| Error::PortTaken { port })?;
+    }
+    open_files(u64::from(arguments.idle) * 2 + 1000)?;
+    Ok(edge)
+}
+
+/// Returns the program of the edge.
+fn edge_program(arguments: &Arguments) -> Result<PathBuf> {
     let own = std::env::current_exe().map_err(|source| Error::Run {
         command: "bench-edge".to_owned(),
         source,
@@ -187,10 +239,6 @@ fn prepare(arguments: &Arguments) -> Result<PathBuf> {
             hint: "build it with `cargo build --release -p tend-edge`",
         });
     }
-    for port in arguments.base..arguments.base + 8 {
-        TcpListener::bind(("127.0.0.1", port)).map_err(|_| Error::PortTaken { port })?;
-    }
-    open_files(u64::from(arguments.idle) * 2 + 1000)?;
     Ok(edge)
 }
 
@@ -226,26 +274,48 @@ fn certificate(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// First of all, while no front has served anything: what a front keeps for later would hide what a connection costs.
-fn idle(arguments: &Arguments, fronts: &[Front], upstream: &Upstream, missing: &mut Vec<Missing>) -> Result<Vec<Idle>> {
-    let mut found = Vec::new();
-    if arguments.idle == 0 {
-        return Ok(found);
+/// All fronts, up for as long as this lives.
+struct Fronts {
+    all: [Front; 4],
+    _tend: front::Tend,
+    _peers: [Running; 2],
+}
+
+impl Fronts {
+    fn start(place: &Place<'_>, edge: &Path) -> Result<Self> {
+        let (tend, running) = front::tend(place, edge)?;
+        let ([tuned, guide], nginx) = front::nginx(place)?;
+        let (haproxy, other) = front::haproxy(place)?;
+        Ok(Self {
+            all: [tend, tuned, guide, haproxy],
+            _tend: running,
+            _peers: [nginx, other],
+        })
     }
-    for tls in [false, true] {
+}
+
+/// Each time with fronts that have just been started: what a front keeps for later would hide what a connection costs.
+fn idle(
+    arguments: &Arguments,
+    place: &Place<'_>,
+    edge: &Path,
+    upstream: &Upstream,
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<Idle>> {
+    let mut found = Vec::new();
+    for (tls, what) in [(false, "plain"), (true, "TLS")] {
+        if arguments.idle == 0 {
+            break;
+        }
+        let fronts = Fronts::start(place, edge)?;
         // Both of nginx's configurations are one process.
-        for front in fronts.iter().filter(|front| front.name != FrontName::Guide) {
-            say(&format!(
-                "{} idle {} connections, {}",
-                arguments.idle,
-                if tls { "TLS" } else { "plain" },
-                front.name
-            ));
+        for front in fronts.all.iter().filter(|front| front.name != FrontName::Guide) {
+            say(&format!("{} idle connections, {what}, {}", arguments.idle, front.name));
             match round::idle(front, tls, arguments.idle, upstream, arguments.load_core)? {
                 Some(idle) => found.push(idle),
                 None => missing.push(Missing {
                     front: front.name,
-                    what: format!("idle {} connections", if tls { "TLS" } else { "plain" }),
+                    what: format!("idle connections, {what}"),
                     why: "it does not serve them",
                 }),
             }

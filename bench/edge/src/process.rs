@@ -68,20 +68,26 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program on a core; what it says goes to `log`.
     pub(crate) fn start(core: usize, program: &Path, arguments: &[String], log: PathBuf) -> Result<Self> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string()]).arg(program).args(arguments);
+        Self::spawn(command, log)
+    }
+
+    /// Starts a program on whatever core.
+    pub(crate) fn anywhere(program: &Path, arguments: &[String], log: PathBuf) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::spawn(command, log)
+    }
+
+    fn spawn(mut command: Command, log: PathBuf) -> Result<Self> {
         let output = fs::File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
         let (stdout, stderr) = output.map_err(|source| file("write", &log, source))?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(|source| Error::Run {
-                command: program.display().to_string(),
-                source,
-            })?;
+        let started = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
+        let child = started.map_err(|source| Error::Run {
+            command: format!("{command:?}"),
+            source,
+        })?;
         Ok(Self { child, log })
     }
 

@@ -1,6 +1,8 @@
 //! One measurement of one front in one way, and of its idle connections.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -129,6 +131,49 @@ pub(crate) fn idle(
         return Ok(None);
     }
     let before = machine::memory(&front.pids);
+    let with = match tls {
+        false => one_by_one(front, connections)?,
+        true => crowd(front, kind, connections, upstream, core)?,
+    };
+    Ok(with.map(|with| Idle {
+        front: front.name,
+        tls,
+        connections,
+        before,
+        with,
+    }))
+}
+
+/// What follows the last answer is the front's own tidying up.
+fn settled(front: &Front) -> Memory {
+    std::thread::sleep(Duration::from_secs(1));
+    machine::memory(&front.pids)
+}
+
+/// Opens connections one after the other: what a front needs for many requests at once is not what an idle connection costs.
+fn one_by_one(front: &Front, connections: u32) -> Result<Option<Memory>> {
+    let open = || -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", front.plain))?;
+        stream.set_read_timeout(Some(IDLE_WITHIN))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = Vec::new();
+        // The upstream's answer ends so, and nothing else in it does.
+        while !answer.ends_with(b"]}") {
+            let mut piece = [0; 4096];
+            match stream.read(&mut piece)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                read => answer.extend_from_slice(&piece[..read]),
+            }
+        }
+        Ok(stream)
+    };
+    let opened: std::io::Result<Vec<TcpStream>> = (0..connections).map(|_| open()).collect();
+    // Held until the memory was looked at.
+    Ok(opened.ok().map(|_held| settled(front)))
+}
+
+/// Opens connections all at once with `h2load`, which speaks TLS; a front's peak is in the figure.
+fn crowd(front: &Front, kind: Kind, connections: u32, upstream: &Upstream, core: usize) -> Result<Option<Memory>> {
     let answered = upstream.answered();
     let (core, lasts) = (core.to_string(), (IDLE_WITHIN.as_secs() * 2).to_string());
     let mut client = Command::new("taskset")
@@ -158,9 +203,7 @@ pub(crate) fn idle(
     let mut with = None;
     while begun.elapsed() < IDLE_WITHIN {
         if upstream.answered() - answered >= u64::from(connections) {
-            // What follows the last answer is the front's own tidying up.
-            std::thread::sleep(Duration::from_secs(1));
-            with = Some(machine::memory(&front.pids));
+            with = Some(settled(front));
             break;
         }
         std::thread::sleep(LOOK);
@@ -168,11 +211,5 @@ pub(crate) fn idle(
     // By its pid, as everything here.
     let _ = client.kill();
     let _ = client.wait();
-    Ok(with.map(|with| Idle {
-        front: front.name,
-        tls,
-        connections,
-        before,
-        with,
-    }))
+    Ok(with)
 }
