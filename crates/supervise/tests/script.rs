@@ -483,6 +483,7 @@ impl Script {
             "edge-connected" => Input::EdgeConnected {
                 serving: rest.first().map_or(0, |text| text.parse().unwrap()),
             },
+            "edge-rules-changed" => Input::EdgeRulesChanged,
             "port-taken" => Input::PortsTaken {
                 ports: vec![rest[0].parse().unwrap()],
             },
