@@ -321,7 +321,9 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
     let Some(service) = context.world.definition(replica) else {
         return Ok(());
     };
-    if !matches!(why, StopReason::Restart | StopReason::Changed | StopReason::Scheduled) {
+    // One that is not wanted any more does not come back: then its service is meant to be the smaller by it, whatever it began to leave for.
+    let comes_back = context.world.is_wanted(replica);
+    if !comes_back || !matches!(why, StopReason::Restart | StopReason::Changed | StopReason::Scheduled) {
         return Ok(());
     }
     let id = replica.service_id();

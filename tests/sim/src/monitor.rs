@@ -189,7 +189,16 @@ impl Monitor {
                 self.remember(replica, None);
                 let known = self.known.entry(replica.clone()).or_default();
                 if known.incarnation != *incarnation || !known.over {
+                    let (same, unready) = (known.incarnation == *incarnation, known.unready);
                     known.lives(*incarnation, *since);
+                    let retries = world
+                        .definition(replica)
+                        .and_then(|service| service.readiness.as_ref())
+                        .map_or(u32::MAX, |probe| probe.retries.max(1));
+                    if same && unready >= retries {
+                        // That it did not serve was written down; that it failed a question or two was not.
+                        known.unready = unready;
+                    }
                 }
                 self.incarnation_last = self.incarnation_last.max(*incarnation);
             }
@@ -199,6 +208,9 @@ impl Monitor {
                 kind,
                 result,
             } => {
+                if *kind == ProbeKind::Readiness {
+                    self.remember(replica, None);
+                }
                 let Some(known) = self.known.get_mut(replica) else {
                     return;
                 };

@@ -29,7 +29,7 @@ fn seeds_differ_and_together_know_every_fault() {
 
 /// Seeds of the chapter `deploy` that once broke a rule, with what was wrong. A seed makes the same run only as long as scenarios
 /// are made in the same way; what it taught is told here and in the rules.
-const BROKEN_ONCE: [(u64, &str); 18] = [
+const BROKEN_ONCE: [(u64, &str); 20] = [
     (
         16,
         "a dependency counted only the slots that are wanted, not those beside",
@@ -80,6 +80,14 @@ const BROKEN_ONCE: [(u64, &str); 18] = [
     (
         26991,
         "what ended for another definition was taken to wait as if it had failed",
+    ),
+    (
+        47439,
+        "a replica that was not wanted any more counted as one that is restarted",
+    ),
+    (
+        52514,
+        "that a replica was not ready was forgotten when the daemon was killed, though it was written down",
     ),
 ];
 
