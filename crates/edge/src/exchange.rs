@@ -782,12 +782,13 @@ impl Exchange {
         }
         let (client, peer) = (self.client(), self.peer.ip().to_canonical());
         let peer_text = self.peer.to_string();
-        let told_by_a_hop = (client != peer).then(|| client.to_string());
+        // Whom a trusted hop named has no port that is known.
+        let named = self.hops.as_ref().map(|_| client.to_string());
         let record = Record {
             time: self.began.wall,
             request_id: self.notes.request_id(),
-            client: told_by_a_hop.as_deref().unwrap_or(&peer_text),
-            peer: told_by_a_hop.as_ref().map(|_| peer_text.as_str()),
+            client: named.as_deref().unwrap_or(&peer_text),
+            peer: (client != peer).then_some(peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: self.notes.method(),
             host: self.notes.host(),

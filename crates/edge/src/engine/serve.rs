@@ -191,6 +191,6 @@ mod tests {
         // Measured when it was written, with some room: what a request needs is on its desk. A field more is fine; a buffer or a
         // second future in it is not.
         let size = size_of_future(serve);
-        assert!(size <= 1600, "{size} bytes");
+        assert!(size <= 1800, "{size} bytes");
     }
 }
