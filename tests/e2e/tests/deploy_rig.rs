@@ -111,11 +111,12 @@ impl Shop {
 
     /// Returns what the journal says of the last deployment's end.
     pub(crate) fn last_end(&self) -> Value {
-        self.machine
-            .events("deploy.finished")
-            .pop()
-            .expect("a deployment ended")["data"]
-            .clone()
+        // What a command was told is on the way to the journal when it returns.
+        wait_until("the end of a deployment is in the journal", || {
+            !self.machine.events("deploy.finished").is_empty()
+        });
+        let last = self.machine.events("deploy.finished").pop();
+        last.expect("a deployment ended")["data"].clone()
     }
 
     /// Asserts that the release before serves alone, and that the journal says what became of the other.
