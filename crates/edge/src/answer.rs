@@ -13,6 +13,8 @@ pub(crate) enum ErrorCode {
     RequestTimeout,
     /// The client's address is not let in at this route.
     Forbidden,
+    /// The route is for clients with a certificate, and the client showed none.
+    NoCertificate,
     /// The request's body is larger than the route takes.
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
@@ -32,10 +34,11 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::RequestTimeout,
         Self::Forbidden,
+        Self::NoCertificate,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
         Self::NoRoute,
@@ -51,6 +54,7 @@ impl ErrorCode {
             Self::BadRequest => "bad_request",
             Self::RequestTimeout => "request_timeout",
             Self::Forbidden => "forbidden",
+            Self::NoCertificate => "no_certificate",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoRoute => "no_route",
@@ -66,7 +70,7 @@ impl ErrorCode {
         match self {
             Self::BadRequest => 400,
             Self::RequestTimeout => 408,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::NoCertificate => 403,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoRoute => 404,
@@ -82,6 +86,7 @@ impl ErrorCode {
             Self::BadRequest => "tend edge: this request is malformed and was not forwarded.\n",
             Self::RequestTimeout => "tend edge: the rest of the request did not come.\n",
             Self::Forbidden => "tend edge: this address is not let in here.\n",
+            Self::NoCertificate => "tend edge: only clients that show a certificate are let in here.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoRoute => "tend edge: no route for this host and path. `tend describe` lists the routes.\n",

@@ -16,10 +16,11 @@ use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
+use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
-use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
+use crate::message::{FromEdge, HandedSocket, Stats, TlsStats, ToEdge, Unbound};
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// How often it is said again what is counted of split services and draining replicas.
@@ -132,7 +133,12 @@ impl Control {
         }
         self.awaiting_sockets = false;
         let unbound = self.serve(live).await;
-        vec![(FromEdge::Serving { generation, unbound }, Vec::new())]
+        let serving = FromEdge::Serving {
+            generation,
+            unbound,
+            unreadable: self.live.tls.unreadable().to_vec(),
+        };
+        vec![(serving, Vec::new())]
     }
 
     /// Puts a snapshot into service on every thread; returns the addresses that could not be listened on.
@@ -250,19 +256,11 @@ impl Control {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             log_lines_dropped: self.sink.dropped(),
+            tls: TlsStats {
+                certificates: self.live.tls.certificates(),
+                ..shared.handshakes.stats()
+            },
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
         }
     }
-}
-
-/// Returns an error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

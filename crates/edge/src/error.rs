@@ -47,6 +47,22 @@ pub enum EdgeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of a certificate or its key could not be read.
+    #[error("could not read the certificate file `{path}`")]
+    ReadCertificate {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of a certificate or its key was read, and cannot be used.
+    #[error("cannot use the certificate file `{path}`: {why}")]
+    Certificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The access log could not be opened.
     #[error("could not open the access log `{path}`")]
     AccessLog {
@@ -82,7 +98,25 @@ impl EdgeError {
             Self::Listen { .. } => {
                 "see who holds the port with `ss -ltnp`, or give the listener another one; ports below 1024 need privilege"
             }
+            Self::ReadCertificate { .. } => {
+                "check that the file is there and that the user tend runs as may read it; the certificate before it is shown meanwhile"
+            }
+            Self::Certificate { .. } => {
+                "look at it with `openssl x509 -in FILE -noout -text`; the certificate before it is shown meanwhile"
+            }
             Self::Start { .. } => "the machine is out of memory, threads or file descriptors",
         }
     }
+}
+
+/// Returns an error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

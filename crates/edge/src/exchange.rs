@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock};
-use tend_core::model::Retry;
-use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Ticket, Try, Verdict, may_retry};
+use tend_core::model::{Listener, Retry};
+use tend_routing::{Aim, EjectionPolicy, Failure, Fields, Match, Snapshot, Ticket, Try, Verdict, may_retry};
 
 use crate::access_log::Record;
 use crate::answer::{ErrorCode, OwnAnswer};
@@ -19,6 +19,7 @@ use crate::gate::{self, Admission};
 use crate::limits::Patience;
 use crate::live::{FAILURES, HeadRules, Live, LiveRoute, LiveService, Replica};
 use crate::message::FromEdge;
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
 
 /// From this status on an answer counts as a failure of the replica.
@@ -30,6 +31,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) peer: SocketAddr,
     /// The client speaks TLS.
     pub(crate) secure: bool,
+    /// What the client showed in the handshake.
+    pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
     pub(crate) listener: SocketAddr,
     pub(crate) method: &'a str,
     /// As the client wrote it, port and all.
@@ -56,6 +59,7 @@ pub(crate) struct Exchange {
     began: Now,
     peer: SocketAddr,
     secure: bool,
+    client_certificate: Option<Rc<ClientCertificate>>,
     listener: SocketAddr,
     method: Box<str>,
     host: Box<str>,
@@ -112,6 +116,7 @@ impl Exchange {
             began: SystemClock.now(),
             peer: asked.peer,
             secure: asked.secure,
+            client_certificate: asked.client_certificate.clone(),
             listener: asked.listener,
             method: asked.method.into(),
             host: asked.host.into(),
@@ -156,6 +161,22 @@ impl Exchange {
     /// Says whether the client speaks TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Returns the certificate that the client showed and that was verified.
+    pub(crate) fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.client_certificate.as_deref()
+    }
+
+    /// Returns the snapshot that the request began with.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.live.snapshot
+    }
+
+    /// Returns the listener that the client connected to; none at a service's own loopback address.
+    pub(crate) fn listener(&self) -> Option<&Listener> {
+        let mut listeners = self.live.snapshot.listeners.iter();
+        listeners.find(|listener| listener.address == self.listener)
     }
 
     /// Returns how long each side is waited for.

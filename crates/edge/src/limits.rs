@@ -18,6 +18,8 @@ pub struct Patience {
     pub connect: Duration,
     /// For the head of a response once the request is sent; nginx's `proxy_read_timeout`.
     pub answer: Duration,
+    /// For a handshake of TLS, from connecting to its end; nginx's `client_header_timeout` covers it too.
+    pub handshake: Duration,
     /// For the head of a request, from its first byte or from connecting.
     pub head: Duration,
     /// For the next piece of a request's body.
@@ -40,6 +42,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(1),
             answer: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(60),
             idle: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -23,6 +23,8 @@ use crate::engine::{self, Pool};
 use crate::limits::Patience;
 use crate::live::Live;
 use crate::message::FromEdge;
+use crate::stream::Stream;
+use crate::tls::{self, ClientCertificate, Handshakes};
 
 /// Accepting waits so long after the process ran out of descriptors, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -44,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) requests: AtomicU64,
+    pub(crate) handshakes: Handshakes,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
 }
 
@@ -54,6 +57,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            handshakes: Handshakes::default(),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -138,6 +142,7 @@ impl WorkerHandle {
     pub(crate) fn start(
         number: usize,
         shared: Arc<Shared>,
+        nothing: Arc<Live>,
         patience: Patience,
         sink: LogSink,
         done: mpsc::Sender<usize>,
@@ -167,7 +172,7 @@ impl WorkerHandle {
                             shared,
                             pool: Pool::default(),
                             patience,
-                            live: RefCell::new(Arc::new(Live::nothing(patience))),
+                            live: RefCell::new(nothing),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
@@ -236,14 +241,21 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
                 worker.shared.accepted.fetch_add(1, Ordering::Relaxed);
                 // Without it a response in two writes waits for the client's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(engine::serve(
-                    worker.clone(),
-                    Accepted {
-                        stream,
-                        peer,
-                        listener: address,
-                    },
-                ));
+                let open = worker.opened();
+                let tls = worker.live.borrow().tls.listener(address);
+                if let Some(config) = tls {
+                    let greeting = tls::greet(worker.clone(), open, stream, peer, address, config);
+                    tokio::task::spawn_local(greeting);
+                    continue;
+                }
+                let accepted = Accepted {
+                    stream: Stream::Plain(stream),
+                    client_certificate: None,
+                    open,
+                    peer,
+                    listener: address,
+                };
+                tokio::task::spawn_local(engine::serve(worker.clone(), accepted));
             }
             // The client was gone before it was accepted, or there are no descriptors left.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -253,7 +265,11 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
 
 /// A connection as it comes in.
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
+    /// What the client showed, where it was asked to.
+    pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
+    /// Kept as long as the connection is open.
+    pub(crate) open: OpenGuard,
     /// Who connected.
     pub(crate) peer: SocketAddr,
     /// The address as the snapshot names it, which may be a wildcard address.

@@ -1,6 +1,7 @@
 //! The edge as a whole: real sockets, real upstream servers, the real control socket.
 
 mod balance;
+mod certificates;
 mod fixture;
 mod frames;
 mod http;
@@ -9,6 +10,8 @@ mod patience;
 mod process;
 mod routing;
 mod split;
+mod tls;
+mod tls_client;
 mod websocket;
 
 #[test]

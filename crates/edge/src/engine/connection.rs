@@ -13,11 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tend_base::{Clock, Mono, SystemClock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::forward::{Client, forward};
 use crate::limits::{BUFFER_BYTES_MAX, Patience, REQUEST_HEAD_BYTES_MAX};
+use crate::stream::Stream;
 use crate::worker::{Accepted, Worker};
 
 /// What a connection is doing.
@@ -98,12 +98,14 @@ impl ConnectionClock {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let _open = worker.opened();
+    let _open = accepted.open;
     let clock = Arc::new(ConnectionClock::new());
     let client = Client {
         worker: worker.clone(),
         peer: accepted.peer,
         listener: accepted.listener,
+        secure: accepted.stream.is_secure(),
+        client_certificate: accepted.client_certificate,
         clock: clock.clone(),
     };
     let service = service_fn(|request| {
@@ -166,7 +168,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 
 /// The stream under hyper: tells the clock what happens on it.
 struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     clock: Arc<ConnectionClock>,
 }
 

@@ -19,6 +19,7 @@ use super::upstream::{Lease, Miss};
 use crate::answer::{ErrorCode, OwnAnswer, OwnBody};
 use crate::exchange::{Asked, Attempt, Exchange, Failed};
 use crate::gate::Admission;
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
 
 /// What a connection's requests have in common.
@@ -27,6 +28,8 @@ pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: SocketAddr,
     pub(super) listener: SocketAddr,
+    pub(super) secure: bool,
+    pub(super) client_certificate: Option<Rc<ClientCertificate>>,
     pub(super) clock: Arc<ConnectionClock>,
 }
 
@@ -41,7 +44,8 @@ pub(super) async fn forward(
     let checked = headers::check(&parts, &client.clock.take_raw_head()).map(str::to_owned);
     let asked = Asked {
         peer: client.peer,
-        secure: false,
+        secure: client.secure,
+        client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: parts.method.as_str(),
         host: checked.as_deref().unwrap_or(""),

@@ -8,6 +8,7 @@ use tend_routing::CANDIDATE_HEADER;
 use crate::answer::ErrorCode;
 use crate::exchange::Exchange;
 use crate::live::Replica;
+use crate::tls::{CLIENT_FIELDS, SUBJECT_FIELD, VERIFY_FIELD};
 
 pub(super) const X_TEND_REPLICA: HeaderName = HeaderName::from_static("x-tend-replica");
 pub(super) const X_TEND_INCARNATION: HeaderName = HeaderName::from_static("x-tend-incarnation");
@@ -32,7 +33,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What a replica believes of the edge and so must not come from a client, and what it is not to see.
-const TRUSTED: [&str; 10] = [
+const TRUSTED: [&str; 12] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -43,6 +44,8 @@ const TRUSTED: [&str; 10] = [
     "x-tend-replica",
     "x-tend-incarnation",
     CANDIDATE_HEADER,
+    CLIENT_FIELDS[0],
+    CLIENT_FIELDS[1],
 ];
 
 /// What a client believes of the edge and so must not come from a replica.
@@ -186,6 +189,10 @@ pub(super) fn to_upstream(
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));
     headers.insert(X_REQUEST_ID, request_id.clone());
+    if let Some(certificate) = exchange.client_certificate() {
+        headers.insert(VERIFY_FIELD, HeaderValue::from_static("SUCCESS"));
+        headers.insert(SUBJECT_FIELD, value_of(&certificate.subject));
+    }
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -4,6 +4,9 @@
 //! the rules of the route ([`crate::live::LiveRoute`]) and what the request says; what it counts it keeps where all threads find it.
 
 mod access;
+mod certificate;
+mod challenges;
+mod https;
 
 use std::pin::Pin;
 
@@ -24,7 +27,7 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 1] = [access::ask];
+const GATES: [Gate; 4] = [challenges::ask, https::ask, access::ask, certificate::ask];
 
 /// Asks the gates that were not asked yet.
 pub(crate) fn admit(exchange: &mut Exchange, asked: &Asked<'_>) -> Admission {

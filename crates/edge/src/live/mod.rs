@@ -21,6 +21,7 @@ pub(crate) use route::{HeadRules, LiveRoute};
 use crate::latency::Latency;
 use crate::limits::Patience;
 use crate::message::{FromEdge, ReplicaStats};
+use crate::tls::{LiveTls, TicketKeys};
 
 /// The failures in the order of their counters.
 pub(crate) const FAILURES: [Failure; 6] = [
@@ -42,6 +43,7 @@ pub(crate) struct Live {
     /// In the order of the snapshot's.
     pub(crate) routes: Vec<LiveRoute>,
     pub(crate) services: Vec<LiveService>,
+    pub(crate) tls: LiveTls,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -284,8 +286,9 @@ impl LiveService {
 
 impl Live {
     /// Returns what serves nothing.
-    pub(crate) fn nothing(patience: Patience) -> Self {
+    pub(crate) fn nothing(patience: Patience, tickets: Arc<TicketKeys>) -> Self {
         Self {
+            tls: LiveTls::nothing(tickets),
             patience,
             snapshot: Snapshot::empty(),
             table: RouteTable::default(),
@@ -345,6 +348,7 @@ impl Live {
             .collect();
         Ok(Self {
             patience,
+            tls: LiveTls::after(&before.tls, &snapshot),
             snapshot,
             table,
             routes,
