@@ -96,6 +96,18 @@ pub(crate) struct Failed {
     pub(crate) reused: bool,
 }
 
+impl Failed {
+    /// Returns the failure of a try of which nothing was sent.
+    pub(crate) fn before_sending(why: Failure, body_taken: bool) -> Self {
+        Self {
+            why,
+            bytes_may_have_arrived: false,
+            body_taken,
+            reused: false,
+        }
+    }
+}
+
 impl Exchange {
     /// Begins a request, finding its route.
     pub(crate) fn begin(worker: &Rc<Worker>, asked: &Asked<'_>) -> Self {

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use crate::EdgeError;
 use crate::access_log::{FLUSH_AFTER, LogBuffer, LogSink, Record};
 use crate::answer::ErrorCode;
+use crate::engine::h2::Upstreams;
 use crate::engine::{self, Pool};
 use crate::limits::Patience;
 use crate::live::Live;
@@ -72,6 +73,7 @@ impl Shared {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    pub(crate) upstreams: Upstreams,
     pub(crate) patience: Patience,
     live: RefCell<Arc<Live>>,
     log: LogBuffer,
@@ -171,6 +173,7 @@ impl WorkerHandle {
                         let worker = Rc::new(Worker {
                             shared,
                             pool: Pool::default(),
+                            upstreams: Upstreams::default(),
                             patience,
                             live: RefCell::new(nothing),
                             log: LogBuffer::new(sink),
@@ -203,6 +206,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
         match command {
             Command::Serve(live, seen) => {
                 worker.pool.keep_only(&live);
+                worker.upstreams.keep_only(&live);
                 *worker.live.borrow_mut() = live;
                 let _ = seen.send(());
             }

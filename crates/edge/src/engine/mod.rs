@@ -8,10 +8,13 @@
 //! Smuggling: hyper parses strictly (no obs-fold, no bare CR, no signed or differing lengths), and the head is always written anew
 //! from what was parsed. `Content-Length` beside `Transfer-Encoding` is refused with 400; only behind another request in one
 //! packet, where hyper hides it, is the former dropped and the connection closed after the response (RFC 9112, 6.3 allows both).
+//!
+//! HTTP/2 is the business of [`h2`], which owes and is owed the same.
 
 mod body;
 mod connection;
 mod forward;
+pub(crate) mod h2;
 mod headers;
 mod tunnel;
 mod upstream;

@@ -15,11 +15,13 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use rustix::net::RecvFlags;
 use tend_base::{Clock, Mono, SystemClock};
+use tend_core::model::Protocol;
 use tend_routing::Failure;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;
+use super::h2::bridge;
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
 use crate::limits::{BUFFER_BYTES_MAX, Patience, RESPONSE_HEAD_BYTES_MAX};
@@ -132,14 +134,17 @@ impl Lease {
             return Ok((lease(link, true), Duration::ZERO));
         }
         let began = SystemClock.now().mono;
-        let stream = tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
-            .await
-            .map_err(|_| Failure::ConnectTimeout)?
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::ConnectFailed,
-            })?;
+        let stream = match replica.protocol {
+            Protocol::Http2 => bridge(worker, replica, patience).await?,
+            Protocol::Http1 => tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
+                .await
+                .map_err(|_| Failure::ConnectTimeout)?
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
+                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                    _ => Failure::ConnectFailed,
+                })?,
+        };
         let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
         let written = Arc::new(AtomicU64::new(0));

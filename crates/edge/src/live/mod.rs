@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tend_base::Mono;
-use tend_core::model::{ReplicaId, ServiceId};
+use tend_core::model::{Protocol, ReplicaId, ServiceId};
 use tend_routing::{
     Aim, Availability, EjectionPolicy, Failure, Fields, Health, Load, ReplicaState, RouteTable, Snapshot,
     SnapshotError, Split, Standing, choose,
@@ -80,6 +80,8 @@ pub(crate) struct Replica {
     pub(crate) name: Box<str>,
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
+    /// What is spoken with it.
+    pub(crate) protocol: Protocol,
     in_flight: AtomicU32,
     /// Set once every thread serves a snapshot in which it is draining or absent.
     emptying: AtomicBool,
@@ -99,13 +101,14 @@ pub(crate) struct Replica {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Replica {
-    fn new(described: &tend_routing::Replica) -> Self {
+    fn new(described: &tend_routing::Replica, protocol: Protocol) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             id: described.id.clone(),
             name: described.id.to_string().into(),
             incarnation: described.incarnation,
             address: described.address,
+            protocol,
             in_flight: AtomicU32::new(0),
             emptying: AtomicBool::new(false),
             reported_empty: AtomicBool::new(false),
@@ -120,8 +123,9 @@ impl Replica {
         }
     }
 
-    fn is(&self, described: &tend_routing::Replica) -> bool {
-        self.id == described.id && self.incarnation == described.incarnation && self.address == described.address
+    fn is(&self, described: &tend_routing::Replica, protocol: Protocol) -> bool {
+        let same = self.address == described.address && self.protocol == protocol;
+        self.id == described.id && self.incarnation == described.incarnation && same
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
@@ -323,9 +327,9 @@ impl Live {
                     .map(|described| Slot {
                         replica: before
                             .replicas()
-                            .find(|known| known.is(described))
+                            .find(|known| known.is(described, service.balance.protocol))
                             .cloned()
-                            .unwrap_or_else(|| Arc::new(Replica::new(described))),
+                            .unwrap_or_else(|| Arc::new(Replica::new(described, service.balance.protocol))),
                         weight: described.weight,
                         ready: described.state == ReplicaState::Ready,
                         candidate: described.candidate,

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::client::ClientCertificate;
 use super::counts::Failure;
-use super::live::{ACME, ListenerConfig};
+use super::live::{ACME, HTTP2, ListenerConfig};
 use super::stream::{Socket, TlsStream, write_out};
 use crate::engine;
 use crate::stream::Stream;
@@ -63,7 +63,11 @@ pub(crate) async fn greet(
         listener,
     };
     // On a task of its own: a connection that idles does not keep room for a handshake.
-    tokio::task::spawn_local(engine::serve(worker, accepted));
+    if protocol.as_deref() == Some(HTTP2) {
+        tokio::task::spawn_local(engine::h2::serve(worker, accepted));
+    } else {
+        tokio::task::spawn_local(engine::serve(worker, accepted));
+    }
 }
 
 /// A handshake that came to nothing.

@@ -25,6 +25,8 @@ use crate::message::{CertificateStats, Unreadable};
 
 /// The protocol of TLS-ALPN-01 (RFC 8737).
 pub(super) const ACME: &[u8] = b"acme-tls/1";
+/// The protocol of HTTP/2 (RFC 9113).
+pub(super) const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 /// TLS of a snapshot.
@@ -106,7 +108,7 @@ impl LiveTls {
                 some => some,
             },
         };
-        Some(self.config(shown.clone(), versions, authorities.as_deref(), &[HTTP1]))
+        Some(self.config(shown.clone(), versions, authorities.as_deref(), &[HTTP2, HTTP1]))
     }
 
     fn config(
