@@ -56,6 +56,10 @@ pub(super) async fn pour(
         match piece {
             None => return taker.send_data(Bytes::new(), true).map_err(|_| Cut::Taker),
             Some(Piece::Trailers(trailers)) => return taker.send_trailers(trailers).map_err(|_| Cut::Taker),
+            // What only says that the body ends here.
+            Some(Piece::Data(bytes)) if bytes.is_empty() && source.is_end() => {
+                return taker.send_data(bytes, true).map_err(|_| Cut::Taker);
+            }
             Some(Piece::Data(bytes)) => {
                 let length = bytes.len() as u64;
                 let last = source.is_end();
