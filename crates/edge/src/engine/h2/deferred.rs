@@ -28,11 +28,10 @@ pub(super) struct Deferred<S> {
     wait: Rc<Wait>,
 }
 
-/// Since when a write waits for the other side, and how much was written in all.
+/// Since when a write waits for the other side.
 #[derive(Debug, Default)]
 pub(super) struct Wait {
     since: Cell<Option<Mono>>,
-    bytes: Cell<u64>,
 }
 
 impl Wait {
@@ -63,7 +62,6 @@ impl<S: AsyncWrite + Unpin> Deferred<S> {
                 Poll::Ready(Ok(bytes)) => {
                     self.written += bytes;
                     self.wait.since.set(None);
-                    self.wait.bytes.set(self.wait.bytes.get() + bytes as u64);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return self.waiting(),
