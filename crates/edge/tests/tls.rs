@@ -582,6 +582,31 @@ fn what_is_not_tls_is_told_so_and_counted() {
 }
 
 #[test]
+fn an_upgraded_connection_passes_over_tls() {
+    let mut secure = Secure::start();
+    let echo = Upstream::start(|_, stream| {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        stream.write_all(head).unwrap();
+        let mut bytes = [0; 1000];
+        while let Ok(read @ 1..) = stream.read(&mut bytes) {
+            stream.write_all(&bytes[..read]).unwrap();
+        }
+        crate::fixture::Keep::Close
+    });
+    secure.plan.snapshot.services[0].replicas[0].address = echo.address;
+    secure.publish();
+    let mut client = secure.manner().connect(secure.listen, "any.test").unwrap();
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(crate::fixture::read_response(&mut client.0, false).unwrap().status, 101);
+    for turn in 0..3u8 {
+        client.0.write_all(&[turn; 700]).unwrap();
+        let mut back = [9; 700];
+        client.0.read_exact(&mut back).unwrap();
+        assert_eq!(back, [turn; 700]);
+    }
+}
+
+#[test]
 fn a_draining_edge_finishes_what_is_open_over_tls() {
     let mut secure = Secure::start();
     let mut open = secure.manner().connect(secure.listen, "any.test").unwrap();
