@@ -71,31 +71,26 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 impl Client {
     /// Answers one request after the other; returns what the connection has become, where it goes on.
     async fn requests(&mut self) -> Option<Box<tunnel::Tunnel>> {
-        let client = self;
         // From connecting to the first head a client has as long as for a head.
-        let patience = client.worker.patience;
-        client.deadline.set(&client.worker.shop.deadlines, patience.head);
+        let patience = self.worker.patience;
+        self.deadline.set(&self.worker.shop.deadlines, patience.head);
         loop {
-            let Some(mut desk) = client.first_bytes().await else {
-                return None;
-            };
+            let mut desk = self.first_bytes().await?;
             loop {
-                let Some(read) = client.head(&mut desk).await else {
-                    return None;
-                };
-                client.deadline.clear();
-                match carry(client, &mut desk, read).await {
+                let read = self.head(&mut desk).await?;
+                self.deadline.clear();
+                match carry(self, &mut desk, read).await {
                     After::Next => {}
                     After::Close => {
-                        client.worker.shop.desks.give(desk);
+                        self.worker.shop.desks.give(desk);
                         return None;
                     }
                     After::Linger => {
-                        client.linger(&mut desk).await;
+                        self.linger(&mut desk).await;
                         return None;
                     }
                     After::Tunnel(tunnel) => {
-                        client.worker.shop.desks.give(desk);
+                        self.worker.shop.desks.give(desk);
                         return Some(tunnel);
                     }
                 }
@@ -103,13 +98,13 @@ impl Client {
                     break;
                 }
             }
-            client.worker.shop.desks.give(desk);
-            let idle = if client.worker.is_draining() {
+            self.worker.shop.desks.give(desk);
+            let idle = if self.worker.is_draining() {
                 patience.drain_idle
             } else {
                 patience.idle
             };
-            client.deadline.set_idle(&client.worker.shop.deadlines, idle);
+            self.deadline.set_idle(&self.worker.shop.deadlines, idle);
         }
     }
 
