@@ -3,6 +3,7 @@
 mod attached;
 mod fake;
 mod fake_certificates;
+mod fake_money;
 mod folder;
 mod generated;
 mod transcripts;

@@ -24,6 +24,7 @@ use crate::limits::Patience;
 use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
 use crate::metrics::{Counted, RouteCounters};
+use crate::notes::Notes;
 use crate::refusal::{Form, dress, refusal};
 use crate::tls::ClientCertificate;
 use crate::trace::Trace;
@@ -106,65 +107,6 @@ pub(crate) struct Exchange {
     paused: Mono,
     /// What it began with may be over by now.
     outdated: bool,
-}
-
-/// What is remembered of a request, in vectors that the next one of the thread uses again.
-#[derive(Debug, Default)]
-pub(crate) struct Notes {
-    /// Method, host, target and request id.
-    text: String,
-    ends: [usize; 3],
-    tried: Vec<Arc<Replica>>,
-}
-
-/// More are not kept for requests to come.
-const NOTES_KEPT_MAX: usize = 256;
-
-impl Notes {
-    fn of(worker: &Worker, asked: &Asked<'_>) -> Self {
-        let mut notes = worker.notes.borrow_mut().pop().unwrap_or_default();
-        let text = &mut notes.text;
-        for (end, part) in notes.ends.iter_mut().zip([asked.method, asked.host, asked.target]) {
-            text.push_str(part);
-            *end = text.len();
-        }
-        match asked.request_id {
-            Some(given) => text.push_str(given),
-            None => {
-                let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
-                let digit = |place: u32| char::from_digit((number >> (place * 4) & 15) as u32, 16).unwrap_or('0');
-                text.extend((0..32).rev().map(digit));
-            }
-        }
-        notes
-    }
-
-    fn method(&self) -> &str {
-        &self.text[..self.ends[0]]
-    }
-
-    fn host(&self) -> &str {
-        &self.text[self.ends[0]..self.ends[1]]
-    }
-
-    fn target(&self) -> &str {
-        &self.text[self.ends[1]..self.ends[2]]
-    }
-
-    fn request_id(&self) -> &str {
-        &self.text[self.ends[2]..]
-    }
-
-    /// Gives the vectors back to the thread.
-    fn give_back(mut self, worker: &Worker) {
-        self.text.clear();
-        self.tried.clear();
-        let mut kept = worker.notes.borrow_mut();
-        // A target may be long, and a crowd leaves no room behind.
-        if kept.len() < NOTES_KEPT_MAX && self.text.capacity() <= 1024 {
-            kept.push(self);
-        }
-    }
 }
 
 /// A request being with a replica; in flight until it is dropped.
@@ -814,12 +756,13 @@ impl Exchange {
         }
         let (client, peer) = (self.client(), self.peer.ip().to_canonical());
         let peer_text = self.peer.to_string();
-        let told_by_a_hop = (client != peer).then(|| client.to_string());
+        // Whom a trusted hop named has no port that is known.
+        let named = self.hops.as_ref().map(|_| client.to_string());
         let record = Record {
             time: self.began.wall,
             request_id: self.notes.request_id(),
-            client: told_by_a_hop.as_deref().unwrap_or(&peer_text),
-            peer: told_by_a_hop.as_ref().map(|_| peer_text.as_str()),
+            client: named.as_deref().unwrap_or(&peer_text),
+            peer: (client != peer).then_some(peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: self.notes.method(),
             host: self.notes.host(),

@@ -32,6 +32,7 @@ mod live;
 mod message;
 mod metrics;
 mod minder;
+mod notes;
 mod refusal;
 mod replay;
 mod role;

@@ -105,6 +105,7 @@ fn of_guide(text: &str) -> Vec<&str> {
     blocks.map(|block| block.split("```").next().unwrap_or(block)).collect()
 }
 
+#[expect(clippy::print_stderr, reason = "a test that did not run says so by name")]
 #[test]
 fn the_configurations_of_the_guides_are_carried_over() {
     let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/guides");

@@ -97,13 +97,16 @@ pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(),
             exchange.answered(&mut attempt, desk.response.status());
             upload.settle(&mut desk.from_client);
             if desk.response.status() != 101 {
-                let mut shape = shape_of(&exchange, desk);
-                let Some(answer) = shape.replace.take() else {
-                    return respond(client, desk, &mut exchange, &mut upload, (link, &attempt), shape).await;
-                };
-                // What the replica says is not read: its connection ends.
-                drop((link, attempt));
-                return own::answer(client, desk, &mut exchange, &mut upload, answer).await;
+                match begin(client, desk, &exchange, &upload, &attempt) {
+                    Ok(begun) => {
+                        return respond(client, desk, &mut exchange, &mut upload, (link, &attempt), begun).await;
+                    }
+                    // What the replica says is not read: its connection ends.
+                    Err(answer) => {
+                        drop((link, attempt));
+                        return own::answer(client, desk, &mut exchange, &mut upload, answer).await;
+                    }
+                }
             }
             if desk.request.upgrade().is_some() {
                 let framing = Framing {
@@ -422,17 +425,30 @@ pub(super) fn poll_head(
     }
 }
 
-/// Gives the client the response whose head is in `desk.response`.
-async fn respond(
-    client: &mut Client,
-    desk: &mut Desk,
-    exchange: &mut Exchange,
-    upload: &mut Upload,
-    (mut link, attempt): (Link, &Attempt),
-    mut shape: Shape,
-) -> After {
-    let old = desk.request.version() == Version::Http10;
+/// A response whose head is written.
+struct Begun {
+    download: Download,
+    /// Nothing but the end of the connection tells the client where it ends.
+    ends_by_close: bool,
+    /// The connection goes on after it.
+    keeps: bool,
+}
+
+/// Writes the head of the response that is in `desk.response`; the answer is in place of it. What a response is shaped by is not held
+/// while its body passes.
+fn begin(
+    client: &Client,
+    desk: &mut Things,
+    exchange: &Exchange,
+    upload: &Upload,
+    attempt: &Attempt,
+) -> Result<Begun, Box<OwnAnswer>> {
+    let mut shape = shape_of(exchange, desk);
+    if let Some(answer) = shape.replace.take() {
+        return Err(answer);
+    }
     let encoder = shape.encoder.take();
+    let old = desk.request.version() == Version::Http10;
     let length = match desk.response.length() {
         Length::None => Length::None,
         _ if encoder.is_some() && old => Length::UntilClose,
@@ -443,7 +459,8 @@ async fn respond(
     };
     // An answer that comes before the end of the request leaves the rest of that in the way of the next one.
     let is_whole = upload.is_over() && !upload.is_broken();
-    let keeps = is_whole && length != Length::UntilClose && desk.request.keeps() && !client.worker.is_draining();
+    let ends_by_close = length == Length::UntilClose;
+    let keeps = is_whole && !ends_by_close && desk.request.keeps() && !client.worker.is_draining();
     let connection = match (keeps, old) {
         (false, _) => Some("close"),
         (true, true) => Some("keep-alive"),
@@ -455,7 +472,27 @@ async fn respond(
         shape: &shape,
     };
     write_head(client, desk, exchange, attempt, &framing);
-    let mut download = Download::new(desk.response.length(), length == Length::Chunked, encoder);
+    Ok(Begun {
+        download: Download::new(desk.response.length(), length == Length::Chunked, encoder),
+        ends_by_close,
+        keeps,
+    })
+}
+
+/// Gives the client the response that was begun.
+async fn respond(
+    client: &mut Client,
+    desk: &mut Desk,
+    exchange: &mut Exchange,
+    upload: &mut Upload,
+    (mut link, attempt): (Link, &Attempt),
+    begun: Begun,
+) -> After {
+    let Begun {
+        mut download,
+        ends_by_close,
+        keeps,
+    } = begun;
     let outcome = pass(
         client,
         desk,
@@ -474,7 +511,7 @@ async fn respond(
         }
         Err(Cut::Replica) => {
             exchange.cut_by(&attempt.replica);
-            if length == Length::UntilClose {
+            if ends_by_close {
                 // Nothing else tells this client that it did not get all of it.
                 client.stream.cut();
             }

@@ -31,6 +31,8 @@ pub(super) struct Download {
 struct Coded {
     encoder: Box<Encoder>,
     out: Vec<u8>,
+    /// What the encoder gave.
+    bytes: u64,
     /// The replica had nothing more for one turn of the event loop; at the second, what is held back goes out.
     is_paused: bool,
 }
@@ -70,15 +72,16 @@ impl Download {
                 Box::new(Coded {
                     encoder,
                     out: Vec::new(),
+                    bytes: 0,
                     is_paused: false,
                 })
             }),
         }
     }
 
-    /// Returns how much data came so far.
+    /// Returns how much data there was for the client so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.coded.as_ref().map_or(self.bytes, |coded| coded.bytes)
     }
 
     /// Says whether the client is to take some before anything can go on.
@@ -201,6 +204,7 @@ impl Download {
             && !coded.out.is_empty()
         {
             put(&mut out.bytes, &coded.out, self.in_chunks);
+            coded.bytes += coded.out.len() as u64;
             coded.out.clear();
         }
     }
