@@ -29,6 +29,8 @@ pub(crate) enum ErrorCode {
     InFlightLimited,
     /// As much goes on at the route as may.
     RouteBusy,
+    /// The route is for clients with a certificate, and the client showed none.
+    NoCertificate,
     /// The request's body is larger than the route takes.
     BodyTooLarge,
     /// CONNECT, which is for forward proxies.
@@ -80,7 +82,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -92,6 +94,7 @@ impl ErrorCode {
         Self::RateLimited,
         Self::InFlightLimited,
         Self::RouteBusy,
+        Self::NoCertificate,
         Self::BodyTooLarge,
         Self::MethodNotAllowed,
         Self::NoFile,
@@ -131,6 +134,7 @@ impl ErrorCode {
             Self::RateLimited => "rate_limited",
             Self::InFlightLimited => "in_flight_limited",
             Self::RouteBusy => "route_busy",
+            Self::NoCertificate => "no_certificate",
             Self::BodyTooLarge => "body_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoFile => "no_file",
@@ -166,7 +170,7 @@ impl ErrorCode {
             Self::MethodUnknown => 501,
             Self::VersionUnsupported => 505,
             Self::RequestTimeout => 408,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::NoCertificate => 403,
             Self::Banned => 403,
             Self::RateLimited => 429,
             Self::InFlightLimited => 429,
@@ -216,6 +220,7 @@ impl ErrorCode {
             Self::RateLimited => "tend edge: too many requests. Try again later.\n",
             Self::InFlightLimited => "tend edge: too many requests at once. Try again when some are answered.\n",
             Self::RouteBusy => "tend edge: as much is going on here as may at once. Try again later.\n",
+            Self::NoCertificate => "tend edge: only clients that show a certificate are let in here.\n",
             Self::BodyTooLarge => "tend edge: the request is larger than is taken here.\n",
             Self::MethodNotAllowed => "tend edge: this method is not forwarded.\n",
             Self::NoFile => "tend edge: there is no such file.\n",

@@ -17,7 +17,37 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::engine;
-use crate::worker::{Accepted, Worker};
+use crate::stream::Stream;
+use crate::tls::{self, ClientCertificate};
+use crate::worker::{Accepted, OpenGuard, Worker};
+use crate::zone::Going;
+
+/// A connection that is let in, of which nothing was read but the PROXY header.
+pub(crate) struct Arrived {
+    pub(crate) socket: TcpStream,
+    open: OpenGuard,
+    peer: SocketAddr,
+    listener: SocketAddr,
+    place: Option<Rc<Going>>,
+}
+
+impl Arrived {
+    /// Returns it as engines get it, once it is known what is spoken.
+    pub(crate) fn speaking(
+        self,
+        stream: impl FnOnce(TcpStream) -> Stream,
+        client_certificate: Option<Rc<ClientCertificate>>,
+    ) -> Accepted {
+        Accepted {
+            stream: stream(self.socket),
+            client_certificate,
+            open: self.open,
+            peer: self.peer,
+            listener: self.listener,
+            place: self.place,
+        }
+    }
+}
 
 /// Serves a connection that was just accepted, or closes it.
 pub(crate) fn receive(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: SocketAddr) {
@@ -41,16 +71,28 @@ pub(crate) fn receive(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, 
                 if !is_banned(&worker, peer)
                     && let Some(accepted) = count(&worker, stream, peer, listener)
                 {
-                    Box::pin(engine::serve(worker.clone(), accepted)).await;
+                    begin(&worker, accepted);
                 }
             });
         }
         _ => {
             if let Some(accepted) = count(worker, stream, peer, listener) {
-                tokio::task::spawn_local(engine::serve(worker.clone(), accepted));
+                begin(worker, accepted);
             }
         }
     }
+}
+
+/// Has the connection served by whoever speaks what is spoken there.
+fn begin(worker: &Rc<Worker>, accepted: Arrived) {
+    let tls = worker.live().tls.listener(accepted.listener);
+    match tls {
+        Some(config) => tokio::task::spawn_local(tls::greet(worker.clone(), accepted, config)),
+        None => {
+            let accepted = accepted.speaking(Stream::Plain, None);
+            tokio::task::spawn_local(engine::serve(worker.clone(), accepted))
+        }
+    };
 }
 
 fn is_banned(worker: &Worker, peer: SocketAddr) -> bool {
@@ -63,14 +105,15 @@ fn is_banned(worker: &Worker, peer: SocketAddr) -> bool {
 }
 
 /// Counts the connection among those of its client; none when there are as many as there may be.
-fn count(worker: &Worker, stream: TcpStream, peer: SocketAddr, listener: SocketAddr) -> Option<Accepted> {
+fn count(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: SocketAddr) -> Option<Arrived> {
     let live = worker.live();
     let place = match live.door(listener) {
         Some(door) => door.enter(peer).ok()?,
         None => None,
     };
-    Some(Accepted {
-        stream,
+    Some(Arrived {
+        socket: stream,
+        open: worker.opened(),
         peer,
         listener,
         place,

@@ -20,7 +20,7 @@ use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
-use crate::message::{FromEdge, HandedSocket, Stats, ToEdge, Unbound};
+use crate::message::{FromEdge, HandedSocket, Stats, TlsStats, ToEdge, Unbound};
 use crate::metrics::Scrape;
 use crate::minder::Minder;
 use crate::worker::{Command, Shared, WorkerHandle};
@@ -140,7 +140,12 @@ impl Control {
         }
         self.awaiting_sockets = false;
         let unbound = self.serve(live).await;
-        vec![(FromEdge::Serving { generation, unbound }, Vec::new())]
+        let serving = FromEdge::Serving {
+            generation,
+            unbound,
+            unreadable: self.live.tls.unreadable().to_vec(),
+        };
+        vec![(serving, Vec::new())]
     }
 
     /// Puts a snapshot into service on every thread; returns the addresses that could not be listened on.
@@ -285,6 +290,10 @@ impl Control {
                 .collect(),
             paused: shared.pauses.waiting(),
             log_lines_dropped: self.sink.dropped(),
+            tls: TlsStats {
+                certificates: self.live.tls.certificates(),
+                ..shared.handshakes.stats()
+            },
             replicas: self.live.replicas().map(|replica| replica.stats(now)).collect(),
             limits: self.live.limit_stats(),
             circuits: self.live.circuit_stats(),

@@ -47,6 +47,22 @@ pub enum EdgeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of a certificate or its key could not be read.
+    #[error("could not read the certificate file `{path}`")]
+    ReadCertificate {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of a certificate or its key was read, and cannot be used.
+    #[error("cannot use the certificate file `{path}`: {why}")]
+    Certificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The access log could not be opened.
     #[error("could not open the access log `{path}`")]
     AccessLog {
@@ -92,6 +108,12 @@ impl EdgeError {
             }
             Self::Bans { .. } => {
                 "the edge goes on with the bans it has; the daemon writes the file anew with the next change"
+            }
+            Self::ReadCertificate { .. } => {
+                "check that the file is there and that the user tend runs as may read it; the certificate before it is shown meanwhile"
+            }
+            Self::Certificate { .. } => {
+                "look at it with `openssl x509 -in FILE -noout -text`; the certificate before it is shown meanwhile"
             }
             Self::Start { .. } => "the machine is out of memory, threads or file descriptors",
         }

@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tend_base::{Clock, Mono, Now, SystemClock, Wall};
-use tend_core::model::Retry;
+use tend_core::model::{Listener, Retry};
 use tend_routing::{
-    Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Ticket, Try, Verdict, hash_key, may_retry,
+    Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Snapshot, Ticket, Try, Verdict, hash_key, may_retry,
 };
 
 use crate::access_log::{Record, Told};
@@ -26,6 +26,7 @@ use crate::message::FromEdge;
 use crate::metrics::{Counted, RouteCounters};
 use crate::notes::Notes;
 use crate::refusal::{Form, dress, refusal};
+use crate::tls::ClientCertificate;
 use crate::trace::Trace;
 use crate::worker::{Shared, Worker};
 use crate::zone::Going;
@@ -42,6 +43,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) peer: SocketAddr,
     /// The client speaks TLS.
     pub(crate) secure: bool,
+    /// What the client showed in the handshake.
+    pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
     pub(crate) listener: SocketAddr,
     pub(crate) method: &'a str,
     /// As the client wrote it, port and all.
@@ -78,6 +81,7 @@ pub(crate) struct Exchange {
     secure: bool,
     /// What it counts as, at the bounds of its route, until it ends.
     going: Vec<Going>,
+    client_certificate: Option<Rc<ClientCertificate>>,
     listener: SocketAddr,
     notes: Notes,
     /// The hash of what its service hashes, where it has it.
@@ -124,6 +128,18 @@ pub(crate) struct Failed {
     pub(crate) reused: bool,
 }
 
+impl Failed {
+    /// Returns the failure of a try of which nothing was sent.
+    pub(crate) fn before_sending(why: Failure, body_taken: bool) -> Self {
+        Self {
+            why,
+            bytes_may_have_arrived: false,
+            body_taken,
+            reused: false,
+        }
+    }
+}
+
 impl Exchange {
     /// Begins a request, finding its route.
     pub(crate) fn begin(worker: &Rc<Worker>, asked: &Asked<'_>) -> Self {
@@ -154,6 +170,7 @@ impl Exchange {
             peer: asked.peer,
             hops,
             secure,
+            client_certificate: asked.client_certificate.clone(),
             going: Vec::new(),
             listener: asked.listener,
             notes: Notes::of(worker, asked),
@@ -337,6 +354,21 @@ impl Exchange {
     /// Says whether the client speaks TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Returns the certificate that the client showed and that was verified.
+    pub(crate) fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.client_certificate.as_deref()
+    }
+
+    /// Returns the snapshot that the request began with.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.live.snapshot
+    }
+
+    /// Returns the rules of the listener that the client connected to; none at a service's own loopback address.
+    pub(crate) fn door(&self) -> Option<&Listener> {
+        self.live.door(self.listener).map(|door| &door.listener)
     }
 
     /// Returns how long each side is waited for.

@@ -1,7 +1,8 @@
 //! The data plane: accepts connections and forwards requests to replicas.
 //!
 //! Map: [`edge_main`] is the process; `control` does what the daemon says over `control_socket` (`frame`, `message`); `live` is the
-//! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival`, hands connections to `engine`, which asks
+//! snapshot in service; each `worker` is a thread that accepts (`listeners`) and, past `arrival` and, where a listener wants it, the
+//! handshake of `tls`, hands a `stream` to `engine`, which asks
 //! `exchange` where each request goes, once the `gate`s let it pass; what limits count is in `zone`, who is let in nowhere in `bans`;
 //! `minder` looks after servers beside the requests; `content` and `encode` are what is done to answers on their way;
 //! `access_log`, `metrics`, `trace`, `latency`, `answer` and `refusal` are what the names say.
@@ -35,6 +36,8 @@ mod notes;
 mod refusal;
 mod replay;
 mod role;
+mod stream;
+mod tls;
 mod trace;
 mod vault;
 mod worker;
@@ -45,6 +48,7 @@ pub use control_socket::ControlClient;
 pub use error::EdgeError;
 pub use limits::Patience;
 pub use message::{
-    CircuitStats, FromEdge, HandedSocket, LimitKind, LimitStats, PROTOCOL_VERSION, ReplicaStats, Stats, ToEdge, Unbound,
+    CertificateStats, CircuitStats, FromEdge, HandedSocket, LimitKind, LimitStats, PROTOCOL_VERSION, ReplicaStats,
+    Stats, TlsStats, ToEdge, Unbound, Unreadable,
 };
 pub use role::{EdgeConfig, edge_main};

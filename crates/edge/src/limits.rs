@@ -8,6 +8,9 @@ pub(crate) const REQUEST_HEAD_BYTES_MAX: usize = 32 << 10;
 /// Bytes of a response's head: more counts as malformed.
 pub(crate) const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes read ahead or waiting to be written on one side of one request of HTTP/2; also what one read takes at most.
+pub(crate) const BUFFER_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of a request's target: more is 414. nginx allows 8 KiB.
 pub(crate) const REQUEST_TARGET_BYTES_MAX: usize = 16 << 10;
 
@@ -18,6 +21,8 @@ pub struct Patience {
     pub connect: Duration,
     /// For the head of a response once the request is sent; nginx's `proxy_read_timeout`.
     pub answer: Duration,
+    /// For a handshake of TLS, from connecting to its end; nginx's `client_header_timeout` covers it too.
+    pub handshake: Duration,
     /// For the head of a request, from its first byte or from connecting.
     pub head: Duration,
     /// For the next piece of a request's body.
@@ -40,6 +45,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(1),
             answer: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(60),
             idle: Duration::from_secs(60),
@@ -56,6 +62,7 @@ impl Patience {
     pub(crate) fn shortest(&self) -> Duration {
         let Self {
             connect: _,
+            handshake: _,
             answer,
             head,
             body,

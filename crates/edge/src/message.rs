@@ -4,9 +4,11 @@
 //! answered by `refused` and otherwise ignored, so an older edge can be asked something new.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tend_base::Wall;
 use tend_core::model::{LimitKey, ReplicaId, ServiceId};
 use tend_routing::Failure;
 
@@ -93,6 +95,9 @@ pub enum FromEdge {
         generation: u64,
         /// Addresses of the snapshot that could not be listened on.
         unbound: Vec<Unbound>,
+        /// Certificates of the snapshot that could not be read. The others are shown.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unreadable: Vec<Unreadable>,
     },
     /// What was asked was not done.
     Refused {
@@ -188,6 +193,20 @@ pub struct Unbound {
     pub why: String,
 }
 
+/// A file of certificates that could not be read or used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// The names it is for; none for a file of authorities whose clients are let in.
+    pub names: Vec<String>,
+    /// The file the snapshot names; `why` says which file it is about.
+    pub path: PathBuf,
+    /// The reason, for a person.
+    pub why: String,
+    /// What was in use before for one of the names still is. Without it clients that ask for the names are shown another certificate;
+    /// a listener that demands certificates lets nobody in without its authorities.
+    pub last_good: bool,
+}
+
 /// The counters since the edge started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -204,6 +223,9 @@ pub struct Stats {
     /// Requests that wait for the end of a pause now.
     #[serde(default)]
     pub paused: u64,
+    /// What became of handshakes, and what is shown in them.
+    #[serde(default)]
+    pub tls: TlsStats,
     /// Access log lines dropped because the disk was behind or failed.
     pub log_lines_dropped: u64,
     /// The replicas of the snapshot, and those that left it with something in flight.
@@ -289,6 +311,36 @@ impl LimitStats {
             shadowed: told(&outcomes.shadowed),
         }
     }
+}
+
+/// What became of handshakes of TLS, and what is shown in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsStats {
+    /// Handshakes done in version 1.2.
+    pub v12: u64,
+    /// Handshakes done in version 1.3.
+    pub v13: u64,
+    /// Of these: by a ticket of an earlier connection.
+    pub resumed: u64,
+    /// Handshakes that came to nothing, by the reason: `closed` (the client left), `timeout`, `plain_http`, `not_tls`, `version`,
+    /// `parameters`, `no_certificate` (of ours), `client_certificate` (none, or not trusted), `refused` (by the client).
+    pub failures: Vec<(String, u64)>,
+    /// The certificates that are shown, in the order of the snapshot.
+    pub certificates: Vec<CertificateStats>,
+}
+
+/// A certificate that is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStats {
+    /// The names it is shown for.
+    pub names: Vec<String>,
+    /// Its file.
+    pub chain: PathBuf,
+    /// The end of its validity.
+    pub expires: Wall,
+    /// Until then; 0 afterwards.
+    pub seconds_left: u64,
 }
 
 /// The counters of one life of one replica.

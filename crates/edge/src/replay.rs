@@ -130,6 +130,7 @@ async fn deliver(worker: &Rc<Worker>, name: &str, delivery: Delivery) -> Outcome
             .parse()
             .map_or_else(|_| nowhere(), |address| SocketAddr::new(address, 0)),
         secure: false,
+        client_certificate: None,
         listener: callback.listener.parse().unwrap_or_else(|_| nowhere()),
         method: &callback.method,
         host: &callback.host,

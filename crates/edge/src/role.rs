@@ -21,6 +21,7 @@ use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::message::FromEdge;
 use crate::minder::Minder;
+use crate::tls::{TicketKeys, keep_turning};
 use crate::worker::{Command, Shared, WorkerHandle};
 
 /// Events kept for a peer that is behind; the oldest are dropped.
@@ -73,9 +74,20 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let (sink, log_thread) = LogSink::open(config.state_folder.join("access.log"), config.log_rotation)?;
     let shared = Arc::new(Shared::new(events.clone(), config.state_folder.join("money")));
     let threads = config.threads.max(1);
+    let tickets = TicketKeys::shared(&config.control_socket.with_file_name("edge-ticket-keys"));
     let (done, mut when_done) = mpsc::channel(threads);
     let workers: Result<Vec<WorkerHandle>, EdgeError> = (0..threads)
-        .map(|number| WorkerHandle::start(number, shared.clone(), config.patience, sink.clone(), done.clone()))
+        .map(|number| {
+            let nothing = Arc::new(Live::nothing(config.patience, tickets.clone()));
+            WorkerHandle::start(
+                number,
+                shared.clone(),
+                nothing,
+                config.patience,
+                sink.clone(),
+                done.clone(),
+            )
+        })
         .collect();
     let (drain, mut when_draining) = oneshot::channel();
     let snapshot_path = config.state_folder.join("snapshot.json");
@@ -83,13 +95,13 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     let live = std::fs::read(&snapshot_path)
         .ok()
         .and_then(|bytes| Snapshot::parse(&bytes).ok())
-        .and_then(|snapshot| Live::after(&Live::nothing(config.patience), snapshot).ok())
+        .and_then(|snapshot| Live::after(&Live::nothing(config.patience, tickets.clone()), snapshot).ok())
         .map(|mut live| {
             // Without its bans it is still better served than not at all; the daemon will send another.
-            let _ = live.take_bans(&Live::nothing(config.patience));
+            let _ = live.take_bans(&Live::nothing(config.patience, tickets.clone()));
             live
         });
-    let nothing = Arc::new(Live::nothing(config.patience));
+    let nothing = Arc::new(Live::nothing(config.patience, tickets.clone()));
     let mut control = Control {
         build: config.build.clone(),
         workers: workers?,
@@ -112,6 +124,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(started("signal handler"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(started("signal handler"))?;
+    tokio::task::spawn_local(keep_turning(tickets));
     let control_socket = ControlSocket::listen(&config.control_socket)?;
     let control = Rc::new(Mutex::new(control));
     let mut handover = std::pin::pin!(tokio::time::sleep(config.handover_wait));

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -25,6 +25,7 @@ use crate::answer::ErrorCode;
 use crate::arrival;
 use crate::encode::Seats;
 use crate::engine::Shop;
+use crate::engine::h2::Upstreams;
 use crate::gate::Pauses;
 use crate::limits::Patience;
 use crate::live::Live;
@@ -32,6 +33,8 @@ use crate::message::FromEdge;
 use crate::metrics::RouteCounters;
 use crate::notes::Notes;
 use crate::replay;
+use crate::stream::Stream;
+use crate::tls::{ClientCertificate, Handshakes};
 use crate::vault::Vault;
 use crate::zone::Going;
 
@@ -61,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) proxy_headers_bad: AtomicU64,
     /// Of requests that no route matched.
     pub(crate) unrouted: RouteCounters,
+    pub(crate) handshakes: Handshakes,
     pub(crate) errors: [AtomicU64; ErrorCode::ALL.len()],
     /// Asked only by requests on routes that move money.
     pub(crate) vault: Vault,
@@ -81,6 +85,7 @@ impl Shared {
             banned: AtomicU64::new(0),
             proxy_headers_bad: AtomicU64::new(0),
             unrouted: RouteCounters::new("none", None),
+            handshakes: Handshakes::default(),
             errors: [const { AtomicU64::new(0) }; ErrorCode::ALL.len()],
         }
     }
@@ -96,6 +101,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// What the engine keeps between requests.
     pub(crate) shop: Shop,
+    pub(crate) upstreams: Upstreams,
     pub(crate) patience: Patience,
     /// For the encoders of responses.
     pub(crate) seats: Seats,
@@ -105,6 +111,8 @@ pub(crate) struct Worker {
     log: LogBuffer,
     seed: Cell<u64>,
     draining: Cell<bool>,
+    /// Wakes connections of HTTP/2 when draining begins.
+    pub(crate) drain: Notify,
     /// Wakes who waits for another snapshot.
     pub(crate) swapped: Notify,
     open: watch::Sender<u64>,
@@ -170,6 +178,7 @@ impl WorkerHandle {
     pub(crate) fn start(
         number: usize,
         shared: Arc<Shared>,
+        nothing: Arc<Live>,
         patience: Patience,
         sink: LogSink,
         done: mpsc::Sender<usize>,
@@ -198,13 +207,15 @@ impl WorkerHandle {
                         let worker = Rc::new(Worker {
                             shared,
                             shop: Shop::new(&patience),
+                            upstreams: Upstreams::default(),
                             patience,
                             seats: Seats::default(),
-                            live: RefCell::new(Arc::new(Live::nothing(patience))),
+                            live: RefCell::new(nothing),
                             notes: RefCell::default(),
                             log: LogBuffer::new(sink),
                             seed: Cell::new(seed),
                             draining: Cell::new(false),
+                            drain: Notify::new(),
                             swapped: Notify::new(),
                             open: watch::Sender::new(0),
                         });
@@ -238,6 +249,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
         match command {
             Command::Serve(live, seen) => {
                 worker.shop.pool.keep_only(&live);
+                worker.upstreams.keep_only(&live);
                 *worker.live.borrow_mut() = live;
                 worker.swapped.notify_waiters();
                 let _ = seen.send(());
@@ -255,6 +267,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
             Command::Drain => {
                 accepting.drain().for_each(|(_, tasks)| stop(&tasks));
                 worker.draining.set(true);
+                worker.drain.notify_waiters();
                 worker.shop.deadlines.hasten(worker.patience.drain_idle);
                 let mut open = worker.open.subscribe();
                 // The sender lives in the worker, which is alive here.
@@ -287,7 +300,11 @@ async fn accept(worker: Rc<Worker>, address: SocketAddr, listener: TcpListener) 
 
 /// A connection as it comes in.
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
+    /// What the client showed, where it was asked to.
+    pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
+    /// Kept as long as the connection is open.
+    pub(crate) open: OpenGuard,
     /// Who connected: to us, or to the proxy before us that says so.
     pub(crate) peer: SocketAddr,
     /// The address as the snapshot names it, which may be a wildcard address.

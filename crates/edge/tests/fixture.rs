@@ -138,6 +138,7 @@ impl Edge {
         let served = FromEdge::Serving {
             generation: snapshot.generation,
             unbound: Vec::new(),
+            unreadable: Vec::new(),
         };
         assert_eq!(answer, served);
     }
@@ -340,7 +341,7 @@ pub(crate) fn respond(stream: &mut TcpStream, status: u16, body: &str) -> Keep {
     }
 }
 
-fn read_line(stream: &mut TcpStream) -> Option<String> {
+fn read_line(stream: &mut impl Read) -> Option<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
@@ -358,7 +359,7 @@ fn read_line(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn read_head(stream: &mut TcpStream) -> Option<Vec<String>> {
+fn read_head(stream: &mut impl Read) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     loop {
         let line = read_line(stream)?;
@@ -369,7 +370,7 @@ fn read_head(stream: &mut TcpStream) -> Option<Vec<String>> {
     }
 }
 
-fn read_body(stream: &mut TcpStream, lines: &[String], until_end: bool) -> Option<Vec<u8>> {
+fn read_body(stream: &mut impl Read, lines: &[String], until_end: bool) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     if header(lines, "transfer-encoding").is_some() {
         loop {
@@ -418,6 +419,19 @@ impl Response {
     }
 }
 
+/// Reads a response; none when the connection ended before its head. `head_only` is for answers to HEAD.
+pub(crate) fn read_response(stream: &mut impl Read, head_only: bool) -> Option<Response> {
+    let lines = read_head(stream)?;
+    let status: u16 = lines[0].split(' ').nth(1)?.parse().ok()?;
+    let bodiless = head_only || status < 200 || status == 204 || status == 304;
+    let body = if bodiless {
+        Vec::new()
+    } else {
+        read_body(stream, &lines, true)?
+    };
+    Some(Response { status, lines, body })
+}
+
 /// One connection to the edge.
 pub(crate) struct Client(pub(crate) TcpStream);
 
@@ -435,15 +449,7 @@ impl Client {
 
     /// Reads a response; none when the connection ended before its head. `head_only` is for answers to HEAD.
     pub(crate) fn try_read(&mut self, head_only: bool) -> Option<Response> {
-        let lines = read_head(&mut self.0)?;
-        let status: u16 = lines[0].split(' ').nth(1)?.parse().ok()?;
-        let bodiless = head_only || status < 200 || status == 204 || status == 304;
-        let body = if bodiless {
-            Vec::new()
-        } else {
-            read_body(&mut self.0, &lines, true)?
-        };
-        Some(Response { status, lines, body })
+        read_response(&mut self.0, head_only)
     }
 
     pub(crate) fn read(&mut self) -> Response {

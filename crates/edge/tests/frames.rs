@@ -9,6 +9,9 @@ const FIRST: &str = include_str!("samples/from-edge-1.jsonl");
 /// What they have sent since: the counts of a replica.
 const COUNTS: &str = include_str!("samples/from-edge-1-counts.jsonl");
 
+/// What they have sent since there is TLS.
+const TLS: &str = include_str!("samples/from-edge-1-tls.jsonl");
+
 fn read(line: &str) -> FromEdge {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
@@ -22,7 +25,7 @@ fn written(frame: &FromEdge) -> Value {
 
 #[test]
 fn every_recorded_frame_is_read_and_loses_nothing() {
-    for line in FIRST.lines().chain(COUNTS.lines()) {
+    for line in FIRST.lines().chain(COUNTS.lines()).chain(TLS.lines()) {
         let (now, then) = (written(&read(line)), serde_json::from_str::<Value>(line).unwrap());
         for (field, value) in then.as_object().unwrap() {
             assert_eq!(&now[field], value, "{field} of {line}");
@@ -59,4 +62,10 @@ fn counts_are_written_as_recorded() {
             ..
         }
     ));
+}
+
+#[test]
+fn an_edge_of_before_there_was_tls_leaves_nothing_unread() {
+    let before = FIRST.lines().find(|line| line.contains("\"serving\"")).unwrap();
+    assert!(matches!(read(before), FromEdge::Serving { unreadable, .. } if unreadable.is_empty()));
 }

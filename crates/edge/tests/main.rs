@@ -1,6 +1,7 @@
 //! The edge as a whole: real sockets, real upstream servers, the real control socket.
 
 mod balance;
+mod certificates;
 mod clients;
 mod conformance;
 mod content;
@@ -8,6 +9,9 @@ mod engine;
 mod files;
 mod fixture;
 mod frames;
+mod h2;
+mod h2_attacks;
+mod h2_peers;
 mod hostility;
 mod http;
 mod lifecycle;
@@ -22,6 +26,8 @@ mod patience;
 mod process;
 mod routing;
 mod split;
+mod tls;
+mod tls_client;
 mod websocket;
 
 #[test]

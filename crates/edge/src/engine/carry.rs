@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -182,7 +183,8 @@ fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked
     let fields = head::asked_fields(request);
     ask(&Asked {
         peer: client.peer,
-        secure: false,
+        secure: client.stream.is_secure(),
+        client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: request.method(),
         host: request.host(),
@@ -272,13 +274,17 @@ async fn tries(
 }
 
 /// Returns a connection to the replica, kept or new.
-pub(super) async fn connected(worker: &Worker, exchange: &mut Exchange, attempt: &Attempt) -> Result<Link, Failure> {
+pub(super) async fn connected(
+    worker: &Rc<Worker>,
+    exchange: &mut Exchange,
+    attempt: &Attempt,
+) -> Result<Link, Failure> {
     if let Some(link) = worker.shop.pool.take(&attempt.replica, !exchange.is_idempotent()) {
         exchange.connected(Duration::ZERO);
         return Ok(link);
     }
     let began = SystemClock.mono();
-    let link = Box::pin(Link::connect(attempt.replica.address, exchange.patience().connect)).await?;
+    let link = Box::pin(Link::connect(worker, &attempt.replica, exchange.patience())).await?;
     exchange.connected(SystemClock.mono().since(began));
     Ok(link)
 }
@@ -507,7 +513,7 @@ async fn respond(
             exchange.cut_by(&attempt.replica);
             if ends_by_close {
                 // Nothing else tells this client that it did not get all of it.
-                let _ = rustix::net::sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO));
+                client.stream.cut();
             }
             return After::Close;
         }

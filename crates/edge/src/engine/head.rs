@@ -13,9 +13,10 @@ use crate::content::Shape;
 use crate::exchange::Exchange;
 use crate::gate::money::DELIVERY_ID;
 use crate::live::{HeadRules, Replica};
+use crate::tls::{CLIENT_FIELDS, SUBJECT_FIELD, VERIFY_FIELD};
 
 /// What a replica believes of the edge and so must not come from a client, and what it is not to see.
-const TRUSTED: [&str; 12] = [
+pub(super) const TRUSTED: [&str; 14] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -28,10 +29,12 @@ const TRUSTED: [&str; 12] = [
     "x-tend-incarnation",
     DELIVERY_ID,
     CANDIDATE_HEADER,
+    CLIENT_FIELDS[0],
+    CLIENT_FIELDS[1],
 ];
 
 /// What a client believes of the edge and so must not come from a replica.
-const ATTESTED: [&str; 4] = ["x-tend-replica", "x-tend-incarnation", "x-tend-error", "x-tend-outcome"];
+pub(super) const ATTESTED: [&str; 4] = ["x-tend-replica", "x-tend-incarnation", "x-tend-error", "x-tend-outcome"];
 
 const X_REQUEST_ID: &str = "x-request-id";
 
@@ -115,6 +118,10 @@ fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8]
     add("x-forwarded-host", head.host().as_bytes());
     add("x-request-id", exchange.request_id().as_bytes());
     add("traceparent", &exchange.trace().parent());
+    if let Some(certificate) = exchange.client_certificate() {
+        add(VERIFY_FIELD, b"SUCCESS");
+        add(SUBJECT_FIELD, certificate.subject.as_bytes());
+    }
 }
 
 /// Returns the fields of a replica's answer that go on.

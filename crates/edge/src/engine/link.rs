@@ -6,17 +6,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
 use tend_base::Mono;
+use tend_core::model::Protocol;
 use tend_routing::Failure;
 use tokio::net::TcpStream;
 
 use super::buffer::{Buffer, Outgoing};
+use super::h2;
+use crate::limits::Patience;
 use crate::live::{Live, Replica};
+use crate::worker::Worker;
 
 /// The idle connections of one thread, by [`Replica::number`].
 #[derive(Default)]
@@ -108,15 +112,18 @@ impl Pool {
 
 impl Link {
     /// Connects to a replica.
-    pub(super) async fn connect(address: SocketAddr, time_max: Duration) -> Result<Self, Failure> {
-        let stream = tokio::time::timeout(time_max, TcpStream::connect(address))
-            .await
-            .map_err(|_| Failure::ConnectTimeout)?
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::ConnectFailed,
-            })?;
+    pub(super) async fn connect(worker: &Rc<Worker>, replica: &Replica, patience: Patience) -> Result<Self, Failure> {
+        let stream = match replica.protocol {
+            Protocol::Http1 => tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
+                .await
+                .map_err(|_| Failure::ConnectTimeout)?
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
+                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                    _ => Failure::ConnectFailed,
+                })?,
+            Protocol::Http2 => h2::bridge(worker, replica, &patience).await?,
+        };
         // Without it what is sent in two writes waits for the replica's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         Ok(Self {

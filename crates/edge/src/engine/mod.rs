@@ -11,12 +11,15 @@
 //! each request; `next` before each try, then `answered` or `failed`; the `Attempt` kept until the last byte; `passed`.
 //!
 //! Smuggling: `tend-http1` refuses what could be read in two ways, and every head and every chunk is written anew from what was read.
+//!
+//! HTTP/2 is the business of [`h2`], which owes and is owed the same.
 
 mod buffer;
 mod carry;
 mod deadline;
 mod desk;
 mod download;
+pub(crate) mod h2;
 mod head;
 mod held;
 mod link;

@@ -12,13 +12,14 @@ use std::task::Poll;
 
 use tend_http1::{Http1Error, Limits, Scan};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 use super::carry::carry;
 use super::deadline::Deadline;
 use super::desk::Desk;
 use super::{tunnel, watch};
 use crate::limits::{REQUEST_HEAD_BYTES_MAX, REQUEST_TARGET_BYTES_MAX};
+use crate::stream::Stream;
+use crate::tls::ClientCertificate;
 use crate::worker::{Accepted, Worker};
 
 const LIMITS: Limits = Limits {
@@ -29,10 +30,11 @@ const LIMITS: Limits = Limits {
 /// A client's connection and what its requests have in common.
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) deadline: Deadline,
     pub(super) peer: SocketAddr,
     pub(super) listener: SocketAddr,
+    pub(super) client_certificate: Option<Rc<ClientCertificate>>,
 }
 
 /// What becomes of a connection after a request.
@@ -47,54 +49,68 @@ pub(super) enum After {
     Tunnel(Box<tunnel::Tunnel>),
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
-    let _open = (worker.opened(), accepted.place);
+/// Serves a connection until it ends. Not an `async fn`: what it is given would keep room beside what is made of it.
+pub(crate) fn serve(worker: Rc<Worker>, accepted: Accepted) -> impl Future<Output = ()> {
+    let open = (accepted.open, accepted.place);
     let mut client = Client {
         deadline: worker.shop.deadlines.add(),
         worker,
         stream: accepted.stream,
         peer: accepted.peer,
         listener: accepted.listener,
+        client_certificate: accepted.client_certificate,
     };
     watch(&client.worker);
-    // From connecting to the first head a client has as long as for a head.
-    let patience = client.worker.patience;
-    client.deadline.set(&client.worker.shop.deadlines, patience.head);
-    loop {
-        let Some(mut desk) = client.first_bytes().await else {
-            return;
-        };
-        loop {
-            let Some(read) = client.head(&mut desk).await else {
-                return;
-            };
-            client.deadline.clear();
-            match carry(&mut client, &mut desk, read).await {
-                After::Next => {}
-                After::Close => return client.worker.shop.desks.give(desk),
-                After::Linger => return client.linger(&mut desk).await,
-                // Boxed, so that connections that are none have no room for it.
-                After::Tunnel(tunnel) => {
-                    client.worker.shop.desks.give(desk);
-                    return Box::pin(tunnel.run(client.stream)).await;
-                }
-            }
-            if desk.from_client.is_empty() {
-                break;
-            }
+    async move {
+        match client.requests().await {
+            // Boxed, so that connections that are none have no room for it.
+            Some(tunnel) => Box::pin(tunnel.run(client.stream)).await,
+            None => client.stream.farewell(),
         }
-        client.worker.shop.desks.give(desk);
-        let idle = if client.worker.is_draining() {
-            patience.drain_idle
-        } else {
-            patience.idle
-        };
-        client.deadline.set_idle(&client.worker.shop.deadlines, idle);
+        drop(open);
     }
 }
 
 impl Client {
+    /// Answers one request after the other; returns what the connection has become, where it goes on.
+    async fn requests(&mut self) -> Option<Box<tunnel::Tunnel>> {
+        // From connecting to the first head a client has as long as for a head.
+        let patience = self.worker.patience;
+        self.deadline.set(&self.worker.shop.deadlines, patience.head);
+        loop {
+            let mut desk = self.first_bytes().await?;
+            loop {
+                let read = self.head(&mut desk).await?;
+                self.deadline.clear();
+                match carry(self, &mut desk, read).await {
+                    After::Next => {}
+                    After::Close => {
+                        self.worker.shop.desks.give(desk);
+                        return None;
+                    }
+                    After::Linger => {
+                        self.linger(&mut desk).await;
+                        return None;
+                    }
+                    After::Tunnel(tunnel) => {
+                        self.worker.shop.desks.give(desk);
+                        return Some(tunnel);
+                    }
+                }
+                if desk.from_client.is_empty() {
+                    break;
+                }
+            }
+            self.worker.shop.desks.give(desk);
+            let idle = if self.worker.is_draining() {
+                patience.drain_idle
+            } else {
+                patience.idle
+            };
+            self.deadline.set_idle(&self.worker.shop.deadlines, idle);
+        }
+    }
+
     /// Waits for the first bytes of a request; none when the connection ended. Nothing but the connection itself is held meanwhile.
     async fn first_bytes(&mut self) -> Option<Desk> {
         poll_fn(|cx| {

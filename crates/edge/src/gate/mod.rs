@@ -5,8 +5,11 @@
 
 mod access;
 mod bans;
+mod certificate;
+mod challenges;
 mod cors;
 mod files;
+mod https;
 mod in_flight;
 mod maintenance;
 pub(crate) mod money;
@@ -36,9 +39,12 @@ pub(crate) enum Admission {
 /// A gate, and whether it lets the request pass.
 type Gate = fn(&mut Exchange, &Asked<'_>) -> Option<Admission>;
 
-const GATES: [Gate; 10] = [
+const GATES: [Gate; 13] = [
     bans::ask,
+    challenges::ask,
+    https::ask,
     access::ask,
+    certificate::ask,
     maintenance::ask,
     pause::ask,
     rates::ask,

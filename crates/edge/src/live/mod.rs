@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tend_base::{Clock, Mono, SystemClock, fnv64};
-use tend_core::model::ReplicaId;
+use tend_core::model::{Protocol, ReplicaId};
 use tend_routing::{Availability, Failure, Health, Match, RouteTable, Snapshot, SnapshotError};
 
 pub(crate) use door::Door;
@@ -30,6 +30,7 @@ use crate::latency::Latency;
 use crate::limits::Patience;
 use crate::message::{CircuitStats, FromEdge, LimitStats, ReplicaStats};
 use crate::metrics::{Counters, ReplicaCounters, Standing as Stands};
+use crate::tls::{LiveTls, TicketKeys};
 
 /// What all threads serve.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(crate) struct Live {
     pub(crate) bans: Option<Arc<Bans>>,
     /// Of the routes.
     pub(crate) counters: Counters,
+    pub(crate) tls: LiveTls,
     /// No longer in the snapshot, with something still in flight when it came.
     pub(crate) leaving: Vec<Arc<Replica>>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Replica {
     pub(crate) name: Box<str>,
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
+    /// What is spoken with it.
+    pub(crate) protocol: Protocol,
     in_flight: AtomicU32,
     /// Set once every thread serves a snapshot in which it is draining or absent.
     emptying: AtomicBool,
@@ -91,13 +95,14 @@ pub(crate) struct Replica {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Replica {
-    fn new(described: &tend_routing::Replica) -> Self {
+    fn new(described: &tend_routing::Replica, protocol: Protocol) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             id: described.id.clone(),
             name: described.id.to_string().into(),
             incarnation: described.incarnation,
             address: described.address,
+            protocol,
             in_flight: AtomicU32::new(0),
             emptying: AtomicBool::new(false),
             reported_empty: AtomicBool::new(false),
@@ -118,8 +123,9 @@ impl Replica {
         }
     }
 
-    fn is(&self, described: &tend_routing::Replica) -> bool {
-        self.id == described.id && self.incarnation == described.incarnation && self.address == described.address
+    fn is(&self, described: &tend_routing::Replica, protocol: Protocol) -> bool {
+        let same = self.address == described.address && self.protocol == protocol;
+        self.id == described.id && self.incarnation == described.incarnation && same
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
@@ -303,8 +309,9 @@ impl Replica {
 
 impl Live {
     /// Returns what serves nothing.
-    pub(crate) fn nothing(patience: Patience) -> Self {
+    pub(crate) fn nothing(patience: Patience, tickets: Arc<TicketKeys>) -> Self {
         Self {
+            tls: LiveTls::nothing(tickets),
             patience,
             snapshot: Snapshot::empty(),
             table: RouteTable::default(),
@@ -334,7 +341,9 @@ impl Live {
         limits::equip(&mut routes, &snapshot.routes, &before.routes);
         let doors = Door::all(&snapshot.listeners, &before.doors);
         let now = SystemClock.now().mono;
-        let known = |described: &tend_routing::Replica| before.replicas().find(|known| known.is(described)).cloned();
+        let known = |described: &tend_routing::Replica, protocol| {
+            before.replicas().find(|known| known.is(described, protocol)).cloned()
+        };
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
@@ -361,6 +370,7 @@ impl Live {
             .collect();
         Ok(Self {
             patience,
+            tls: LiveTls::after(&before.tls, &snapshot),
             snapshot,
             table,
             routes,

@@ -291,10 +291,23 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
             return lost(&performer, &link).await;
         };
         match message {
-            FromEdge::Serving { generation, unbound } => {
+            FromEdge::Serving {
+                generation,
+                unbound,
+                unreadable,
+            } => {
                 for unbound in unbound {
                     let what = format!("{} is not listened on: {}", unbound.address, unbound.why);
                     refused(&performer.shared, &what);
+                }
+                for certificate in unreadable {
+                    let meanwhile = if certificate.last_good {
+                        "the one before stays in use"
+                    } else {
+                        "nothing stands in for it"
+                    };
+                    let names = certificate.names.join(", ");
+                    refused(&performer.shared, &format!("{names}: {}; {meanwhile}", certificate.why));
                 }
                 performer.hub.input(Input::EdgeServing { generation }).await;
             }

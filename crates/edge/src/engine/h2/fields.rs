@@ -1,0 +1,300 @@
+//! What is done to the fields of heads and trailers on their way: hop-by-hop ones taken out, what the edge knows put in; and which
+//! heads of HTTP/2 are not let through. Knows no connection.
+
+use std::cell::RefCell;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Uri};
+use tend_base::{Clock, SystemClock};
+
+use super::super::head::{ATTESTED, TRUSTED};
+use crate::answer::ErrorCode;
+use crate::content::Shape;
+use crate::exchange::Exchange;
+use crate::live::Replica;
+use crate::tls::{SUBJECT_FIELD, VERIFY_FIELD};
+
+const X_TEND_REPLICA: HeaderName = HeaderName::from_static("x-tend-replica");
+const X_TEND_INCARNATION: HeaderName = HeaderName::from_static("x-tend-incarnation");
+pub(super) const X_TEND_ERROR: HeaderName = HeaderName::from_static("x-tend-error");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Meant for the next hop only (RFC 9110, 7.6.1), beside what `Connection` names. `Expect` is answered by the edge itself.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::EXPECT,
+];
+
+/// The one thing HTTP/2 knows in `TE`.
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// Never taken out because `Connection` names it: a client could otherwise strip what the edge or the framing depends on.
+fn stays_though_named(name: &HeaderName) -> bool {
+    *name == header::HOST || *name == header::CONTENT_LENGTH || *name == X_REQUEST_ID
+}
+
+/// Says where a request of HTTP/2 wants to go, or why it is not forwarded. `h2` has refused what RFC 9113, 8.2 and 8.3 forbid.
+pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
+    if parts.method == Method::CONNECT {
+        return Err(ErrorCode::MethodNotAllowed);
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let written = match (hosts.next(), hosts.next()) {
+        (None, None) => None,
+        (Some(host), None) => Some(host.to_str().map_err(|_| ErrorCode::BadRequest)?),
+        _ => return Err(ErrorCode::BadRequest),
+    };
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let host = match (authority, written) {
+        // Two that differ could be routed by one and served by the other (RFC 9113, 8.3.1).
+        (Some(authority), Some(written)) if !authority.eq_ignore_ascii_case(written) => {
+            return Err(ErrorCode::BadRequest);
+        }
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => return Err(ErrorCode::BadRequest),
+    };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&b);
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(allowed) {
+        return Err(ErrorCode::BadRequest);
+    }
+    let asterisk = parts.method == Method::OPTIONS && parts.uri.path() == "*";
+    if !parts.uri.path().starts_with('/') && !asterisk {
+        return Err(ErrorCode::BadRequest);
+    }
+    Ok(host)
+}
+
+/// Says whether the client takes trailers, as clients of gRPC have to say.
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get(header::TE).is_some_and(|value| *value == TRAILERS)
+}
+
+/// Makes the head that goes to a replica one of HTTP/1: cookies, which HTTP/2 may write apart, are one field (RFC 9113, 8.2.3).
+pub(super) fn for_plain(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let mut joined = [first.as_bytes(), b"; ", second.as_bytes()].concat();
+        for cookie in cookies {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(cookie.as_bytes());
+        }
+        // Each part was a value; so is what they make.
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            headers.insert(header::COOKIE, joined);
+        }
+    }
+}
+
+/// Makes the head that goes to a replica one of HTTP/2; the host goes in `:authority`.
+pub(super) fn for_linked(headers: &mut HeaderMap, trailers: bool) {
+    headers.remove(header::HOST);
+    if trailers {
+        headers.insert(header::TE, TRAILERS);
+    }
+}
+
+/// Returns the target of a request as replicas of HTTP/1 get it: path and query, or `*`.
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) => Uri::from(target.clone()),
+        None => Uri::from_static("/"),
+    }
+}
+
+/// Says when an answer was made, where the replica did not: HTTP wants that of whoever has a clock (RFC 9110, 6.6.1).
+pub(super) fn date(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::DATE) {
+        headers.insert(header::DATE, today());
+    }
+}
+
+/// Returns the date; written anew once a second.
+fn today() -> HeaderValue {
+    thread_local! {
+        static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
+    }
+    let seconds = SystemClock.now().wall.0 / 1000;
+    LAST.with(|last| {
+        let mut last = last.borrow_mut();
+        if last.0 != seconds {
+            *last = (
+                seconds,
+                value_of(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))),
+            );
+        }
+        last.1.clone()
+    })
+}
+
+/// Takes out what is meant for the next hop only.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| !stays_though_named(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Takes out what has one of these names, or reads the same in CGI-like environments, as `X_Forwarded_For` does.
+fn remove_alike(headers: &mut HeaderMap, names: &[&str]) {
+    let alike: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            names.iter().any(|ours| {
+                ours.len() == name.as_str().len()
+                    && ours
+                        .bytes()
+                        .zip(name.as_str().bytes())
+                        .all(|(ours, theirs)| ours == theirs || (ours == b'-' && theirs == b'_'))
+            })
+        })
+        .cloned()
+        .collect();
+    for name in alike {
+        headers.remove(name);
+    }
+}
+
+/// Takes out of a request's trailer fields what replicas believe of the edge.
+pub(super) fn clean_request_trailers(trailers: &mut HeaderMap) {
+    remove_alike(trailers, &TRUSTED);
+}
+
+/// Takes out of a response's trailer fields what clients believe of the edge.
+pub(super) fn clean_response_trailers(trailers: &mut HeaderMap) {
+    remove_alike(trailers, &ATTESTED);
+}
+
+/// Makes a client's headers those of the request to a replica.
+pub(super) fn to_upstream(headers: &mut HeaderMap, host: &str, exchange: &Exchange) {
+    remove_hop_by_hop(headers);
+    remove_alike(headers, &TRUSTED);
+    let address = value_of(&exchange.client().to_string());
+    let hops = exchange.forwarded_for();
+    headers.insert(
+        X_FORWARDED_FOR,
+        hops.map_or_else(|| address.clone(), |hops| value_of(&hops)),
+    );
+    headers.insert(X_REAL_IP, address);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.scheme()));
+    headers.insert(X_FORWARDED_HOST, value_of(host));
+    headers.insert(header::HOST, value_of(host));
+    headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+    if exchange.hides_codings() {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+    if !exchange.trace().is_clients {
+        headers.remove("tracestate");
+    }
+    if let Ok(parent) = HeaderValue::from_bytes(&exchange.trace().parent()) {
+        headers.insert("traceparent", parent);
+    }
+    if let Some(certificate) = exchange.client_certificate() {
+        headers.insert(VERIFY_FIELD, HeaderValue::from_static("SUCCESS"));
+        headers.insert(SUBJECT_FIELD, value_of(&certificate.subject));
+    }
+}
+
+/// Returns the fields of a request as they go to a replica when it is held whole: without those that frame it.
+pub(super) fn to_be_held(mut headers: HeaderMap, host: &str, exchange: &Exchange) -> Vec<(String, Vec<u8>)> {
+    to_upstream(&mut headers, host, exchange);
+    for_plain(&mut headers);
+    for framing in [header::CONTENT_LENGTH, header::TRAILER] {
+        headers.remove(framing);
+    }
+    let fields = headers.iter();
+    fields
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+/// Makes a replica's headers those of the response to a client.
+pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, exchange: &Exchange, shape: &Shape) {
+    remove_hop_by_hop(headers);
+    remove_alike(headers, &ATTESTED);
+    for name in &shape.remove {
+        headers.remove(*name);
+    }
+    for (name, value) in &shape.set {
+        set(headers, name, value);
+    }
+    if shape.encoder.is_some() {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    apply(headers, exchange);
+    headers.insert(X_TEND_REPLICA, value_of(&replica.name));
+    headers.insert(X_TEND_INCARNATION, HeaderValue::from(replica.incarnation));
+    if !headers.contains_key(X_REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+    }
+}
+
+/// Does to the head of a response what its route says.
+pub(super) fn apply(headers: &mut HeaderMap, exchange: &Exchange) {
+    let Some(route) = exchange.route() else {
+        return;
+    };
+    let rules = &route.head;
+    for name in &rules.remove {
+        headers.remove(&**name);
+    }
+    for (name, value) in &rules.unless {
+        if !headers.contains_key(&**name) {
+            set(headers, name, value);
+        }
+    }
+    for (name, value) in &rules.set {
+        set(headers, name, value);
+    }
+    for (name, value) in rules.set_secure.iter().filter(|_| exchange.is_secure()) {
+        set(headers, name, value);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+        headers.insert(name, value_of(value));
+    }
+}
+
+/// Returns the client's request id where it is harmless.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let harmless = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        !bytes.is_empty()
+            && bytes.len() <= 128
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
+    };
+    headers.get(X_REQUEST_ID).filter(harmless)?.to_str().ok()
+}
+
+/// Returns a value for a text that was checked to be one.
+pub(super) fn value_of(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,448 @@
+//! Carries one request of HTTP/2 to a replica, to the next one if it may, and the answer back.
+
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use tend_base::{Clock, SystemClock};
+use tend_core::model::Protocol;
+use tend_routing::Failure;
+
+use super::body::{RequestBody, Source};
+use super::coded::Encoded;
+use super::fields;
+use super::front::Client;
+use super::link::{self, Head, Target};
+use super::plain;
+use super::pour::{Cut, Pieces, pour};
+use crate::answer::{ErrorCode, OwnAnswer};
+use crate::call::BufferedRequest;
+use crate::content::{ResponseView, Shape};
+use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::gate::{Admission, money};
+use crate::limits::Patience;
+
+/// Why a try got no answer.
+pub(super) enum Miss {
+    /// The client did not send what it announced: nobody else is to blame.
+    Client(ErrorCode),
+    /// The replica failed.
+    Replica(Failed),
+}
+
+/// Who kept us waiting.
+pub(super) enum Late {
+    Client,
+    Replica,
+}
+
+/// Waits for the head of an answer while a body is sent: that may take as long as it takes while it moves; when it does not, it is one
+/// side's fault.
+pub(super) async fn wait_for<T>(
+    mut answer: Pin<&mut impl Future<Output = T>>,
+    body: &RequestBody,
+    patience: &Patience,
+) -> Result<T, Late> {
+    let began = SystemClock.now().mono;
+    let look = patience.body.min(patience.answer);
+    let mut wait = look;
+    loop {
+        if let Ok(answer) = tokio::time::timeout(wait, answer.as_mut()).await {
+            return Ok(answer);
+        }
+        let moved = body.moved().map_or(began, |moved| moved.max(began));
+        let quiet = SystemClock.now().mono.since(moved);
+        let clients_turn = body.is_awaited();
+        let limit = if clients_turn { patience.body } else { patience.answer };
+        if quiet < limit {
+            wait = (limit - quiet).min(look);
+        } else if clients_turn {
+            return Err(Late::Client);
+        } else {
+            return Err(Late::Replica);
+        }
+    }
+}
+
+/// An answer of a replica whose body is still to come.
+pub(super) type Answered = (http::response::Parts, Source);
+
+/// The client has reset the request, or is gone.
+struct Gone;
+
+/// Answers one request.
+pub(super) async fn answer(client: Rc<Client>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    // Boxed: it is most of the future, and only the box is moved.
+    let outcome = Box::pin(carry(&client, request, &mut respond)).await;
+    client.ended(outcome.is_err());
+}
+
+async fn carry(
+    client: &Rc<Client>,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Gone> {
+    let (mut parts, stream) = request.into_parts();
+    let head_only = parts.method == Method::HEAD;
+    let (mut exchange, admission, host) = admitted(client, &parts, respond).await?;
+    let bytes_max = match admission {
+        Admission::Collect { bytes_max } => bytes_max.min(exchange.body_bytes_max()),
+        _ => exchange.body_bytes_max(),
+    };
+    let admission = match admission {
+        Admission::Answer(_) => admission,
+        _ if announced(&parts.headers).is_some_and(|announced| announced > bytes_max) => {
+            refusal(ErrorCode::BodyTooLarge)
+        }
+        _ => admission,
+    };
+    if let Admission::Answer(own) = admission {
+        return give_own(exchange, *own, &parts.headers, head_only, respond).await;
+    }
+    let body = RequestBody::received(stream, bytes_max);
+    if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
+        let mut go_on = Response::new(());
+        *go_on.status_mut() = StatusCode::CONTINUE;
+        // A client that is gone is noticed below.
+        let _ = respond.send_informational(go_on);
+    }
+    if let Admission::Collect { .. } = admission {
+        return held(exchange, parts, &host, body, respond).await;
+    }
+    if let Cow::Owned(target) = exchange.target() {
+        let Ok(uri) = target.parse() else {
+            let own = OwnAnswer::refusal(ErrorCode::BadRequest);
+            return give_own(exchange, own, &parts.headers, head_only, respond).await;
+        };
+        parts.uri = uri;
+    }
+    let trailers = fields::takes_trailers(&parts.headers);
+    fields::to_upstream(&mut parts.headers, &host, &exchange);
+    let to = Destination { host, trailers };
+    let fetched = unless_reset(respond, fetch(client, &mut exchange, &mut parts, &to, &body)).await?;
+    let (mut head, mut source, attempt) = match fetched {
+        Ok(fetched) => fetched,
+        Err(code) => {
+            exchange.passed(body.bytes(), 0);
+            return give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await;
+        }
+    };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked it to change the protocol: that is no answer.
+        exchange.cut_by(&attempt.replica);
+        let own = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
+        return give_own(exchange, own, &parts.headers, head_only, respond).await;
+    }
+    let mut shape = shape_of(&exchange, &head, head_only);
+    if let Some(own) = shape.replace.take() {
+        // What the replica says is not read: its connection or stream ends.
+        drop((source, attempt));
+        exchange.passed(body.bytes(), 0);
+        return give_own(exchange, *own, &parts.headers, head_only, respond).await;
+    }
+    fields::to_client(&mut head.headers, &attempt.replica, &exchange, &shape);
+    let passed = match shape.encoder.take() {
+        None => give(head, &mut source, &mut exchange, respond).await,
+        Some(encoder) => {
+            let mut encoded = Encoded::new(&mut source, encoder);
+            give(head, &mut encoded, &mut exchange, respond).await
+        }
+    };
+    exchange.passed(body.bytes(), 0);
+    match passed {
+        Ok(()) => {
+            // A replica that is about to stop is not kept waiting for a connection that nobody will use.
+            source.complete(!attempt.replica.is_emptying());
+            Ok(())
+        }
+        Err(Cut::Source) if body.failed().is_none() => {
+            exchange.cut_by(&attempt.replica);
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            Ok(())
+        }
+        Err(cut) => gone(&mut exchange, cut, respond),
+    }
+}
+
+/// Reads the whole request, has it answered, and gives the client the answer.
+async fn held(
+    exchange: Exchange,
+    parts: Parts,
+    host: &str,
+    mut body: RequestBody,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Gone> {
+    let head_only = parts.method == Method::HEAD;
+    let patience = exchange.patience().body;
+    let collected = unless_reset(respond, body.collect(patience)).await;
+    let (exchange, own) = match collected? {
+        Err(code) => (exchange, OwnAnswer::refusal(code)),
+        Ok(bytes) => {
+            let request = BufferedRequest {
+                method: parts.method.as_str().to_owned(),
+                target: target(&parts).to_owned(),
+                fields: fields::to_be_held(parts.headers.clone(), host, &exchange),
+                body: bytes,
+            };
+            money::carry(exchange, request).await
+        }
+    };
+    let mut exchange = exchange;
+    exchange.passed(body.bytes(), 0);
+    give_own(exchange, own, &parts.headers, head_only, respond).await
+}
+
+fn refusal(code: ErrorCode) -> Admission {
+    Admission::Answer(Box::new(OwnAnswer::refusal(code)))
+}
+
+/// Returns path and query.
+fn target(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("*", |target| target.as_str())
+}
+
+/// Returns the length of the body that the head tells.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Looks at a value and says whether it has seen enough.
+type See<'a> = dyn FnMut(&[u8]) -> bool + 'a;
+
+/// Returns the fields of a head as rules ask for them: by name, in lower case.
+fn asked_fields(headers: &HeaderMap) -> impl Fn(&str, &mut See<'_>) -> bool {
+    |name, see| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| see(value.as_bytes()))
+    }
+}
+
+/// Says what is done to a replica's answer.
+fn shape_of(exchange: &Exchange, head: &http::response::Parts, head_only: bool) -> Shape {
+    exchange.shape(&ResponseView {
+        status: head.status.as_u16(),
+        head_only,
+        length: announced(&head.headers),
+        fields: &asked_fields(&head.headers),
+    })
+}
+
+/// Notes that the client, not the replica, ended it.
+fn gone(exchange: &mut Exchange, cut: Cut, respond: &mut SendResponse<Bytes>) -> Result<(), Gone> {
+    exchange.cut(if cut == Cut::Stalled {
+        "client_stalled"
+    } else {
+        "client_cut"
+    });
+    respond.send_reset(Reason::CANCEL);
+    Err(Gone)
+}
+
+/// Where a request goes, beside the replica.
+struct Destination {
+    host: String,
+    /// The client takes trailers.
+    trailers: bool,
+}
+
+/// Runs `work` unless the client resets the request.
+async fn unless_reset<T>(respond: &mut SendResponse<Bytes>, work: impl Future<Output = T>) -> Result<T, Gone> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        respond.poll_reset(cx).map(|_| Err(Gone))
+    })
+    .await
+}
+
+/// Begins the exchange and asks the gates until they have decided; what comes last is the host.
+async fn admitted(
+    client: &Rc<Client>,
+    parts: &Parts,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(Exchange, Admission, String), Gone> {
+    let checked = fields::check(parts);
+    let asked = Asked {
+        peer: client.peer,
+        secure: client.secure,
+        client_certificate: client.client_certificate.clone(),
+        listener: client.listener,
+        method: parts.method.as_str(),
+        host: checked.unwrap_or_default(),
+        path: parts.uri.path(),
+        target: target(parts),
+        request_id: fields::request_id(&parts.headers),
+        fields: &asked_fields(&parts.headers),
+    };
+    let mut exchange = Exchange::begin(&client.worker, &asked);
+    let host = asked.host.to_owned();
+    if let Err(code) = checked {
+        return Ok((exchange, refusal(code), host));
+    }
+    let admission = loop {
+        match exchange.admit(&asked) {
+            Admission::Wait(wait) => {
+                if let Some(answer) = unless_reset(respond, wait).await? {
+                    break Admission::Answer(answer);
+                }
+            }
+            decided => break decided,
+        }
+    };
+    Ok((exchange, admission, host))
+}
+
+/// Asks one replica after the other, as far as that is allowed.
+async fn fetch(
+    client: &Rc<Client>,
+    exchange: &mut Exchange,
+    parts: &mut Parts,
+    to: &Destination,
+    body: &RequestBody,
+) -> Result<(http::response::Parts, Source, Attempt), ErrorCode> {
+    loop {
+        let mut attempt = exchange.next()?;
+        match try_once(client, exchange, &attempt, parts, to, body).await {
+            Ok((head, _)) if exchange.asks_another(head.status.as_u16(), body.is_taken()) => {
+                let failed = Failed {
+                    why: Failure::Status,
+                    bytes_may_have_arrived: true,
+                    body_taken: body.is_taken(),
+                    reused: false,
+                };
+                exchange.failed(attempt, failed)?;
+            }
+            Ok((head, source)) => {
+                exchange.answered(&mut attempt, head.status.as_u16());
+                return Ok((head, source, attempt));
+            }
+            Err(Miss::Client(code)) => return Err(code),
+            Err(Miss::Replica(failed)) => {
+                if failed.reused {
+                    client.worker.upstreams.plain.forget(&attempt.replica);
+                }
+                exchange.failed(attempt, failed)?;
+            }
+        }
+    }
+}
+
+async fn try_once(
+    client: &Rc<Client>,
+    exchange: &mut Exchange,
+    attempt: &Attempt,
+    parts: &Parts,
+    to: &Destination,
+    body: &RequestBody,
+) -> Result<Answered, Miss> {
+    let patience: Patience = exchange.patience();
+    let certain = !exchange.is_idempotent();
+    let replica = &attempt.replica;
+    let mut headers = parts.headers.clone();
+    match replica.protocol {
+        Protocol::Http1 => {
+            fields::for_plain(&mut headers);
+            let (mut lease, took) = plain::Lease::get(&client.worker, replica, certain, &patience)
+                .await
+                .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
+            exchange.connected(took);
+            if !body.is_end() && !headers.contains_key(header::CONTENT_LENGTH) {
+                // Said explicitly, because hyper sends no body of unknown length with a GET otherwise.
+                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            let mut request = Request::new(body.clone());
+            *request.method_mut() = parts.method.clone();
+            *request.uri_mut() = fields::origin_form(&parts.uri);
+            *request.headers_mut() = headers;
+            let (head, incoming) = lease.send(request, body, &patience).await?.into_parts();
+            Ok((head, Source::Plain { incoming, lease }))
+        }
+        Protocol::Http2 => {
+            fields::for_linked(&mut headers, to.trailers);
+            let target = Target::of(replica);
+            let (guard, took) = link::get(&client.worker, target, certain, &patience)
+                .await
+                .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
+            exchange.connected(took);
+            let head = Head {
+                method: &parts.method,
+                host: &to.host,
+                uri: &parts.uri,
+                headers,
+            };
+            link::send(guard, head, body, &patience).await
+        }
+    }
+}
+
+/// Gives the client an answer, head and body.
+async fn give(
+    mut head: http::response::Parts,
+    source: &mut impl Pieces,
+    exchange: &mut Exchange,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Cut> {
+    fields::date(&mut head.headers);
+    head.version = Version::HTTP_2;
+    let last = source.is_end();
+    let response = Response::from_parts(head, ());
+    let mut taker = respond.send_response(response, last).map_err(|_| Cut::Taker)?;
+    if last {
+        return Ok(());
+    }
+    let stall = exchange.patience().stall;
+    pour(source, &mut taker, stall, |bytes| exchange.passed(0, bytes)).await
+}
+
+/// Gives the client an answer of the edge.
+async fn give_own(
+    mut exchange: Exchange,
+    mut own: OwnAnswer,
+    asked: &HeaderMap,
+    head_only: bool,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Gone> {
+    exchange.answered_by_edge(&mut own, &asked_fields(asked));
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(own.status).unwrap_or_default();
+    let (mut head, ()) = response.into_parts();
+    for (name, value) in &own.fields {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            head.headers.append(name, fields::value_of(value));
+        }
+    }
+    fields::apply(&mut head.headers, &exchange);
+    if let Some(code) = own.code {
+        head.headers
+            .insert(fields::X_TEND_ERROR, HeaderValue::from_static(code.as_str()));
+    }
+    head.headers
+        .insert(fields::X_REQUEST_ID, fields::value_of(exchange.request_id()));
+    let mut source = Source::own(own.body);
+    if let Some(length) = source.length().filter(|_| own.status != 204 && own.status != 304) {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if head_only {
+        source = Source::Own(Bytes::new());
+    }
+    match give(head, &mut source, &mut exchange, respond).await {
+        Ok(()) => Ok(()),
+        // A file that became shorter than was announced.
+        Err(Cut::Source) => {
+            exchange.cut("file_cut");
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            Ok(())
+        }
+        Err(cut) => gone(&mut exchange, cut, respond),
+    }
+}

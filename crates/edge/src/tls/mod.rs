@@ -1,0 +1,25 @@
+//! TLS towards clients: which certificate is shown, who is asked for one, and how a connection begins.
+//!
+//! Map: `live` is what a snapshot says, made ready; `certificate` reads files, `x509` the two facts nobody else hands out;
+//! `shown` chooses by the name a client asks for; `ticket` lets clients come back cheaply; `handshake` begins a connection and
+//! hands it on as a [`TlsStream`]; `counts` what became of it. Knows no HTTP but the protocol's name.
+//!
+//! Invariant: a ticket is good only where the same is asked of clients as where it was given out
+//! (test `a_ticket_of_a_listener_that_asks_no_certificate_opens_no_other`).
+
+mod certificate;
+mod client;
+mod counts;
+mod handshake;
+mod live;
+mod shown;
+mod stream;
+mod ticket;
+mod x509;
+
+pub(crate) use client::{CLIENT_FIELDS, ClientCertificate, SUBJECT_FIELD, VERIFY_FIELD};
+pub(crate) use counts::Handshakes;
+pub(crate) use handshake::greet;
+pub(crate) use live::LiveTls;
+pub(crate) use stream::TlsStream;
+pub(crate) use ticket::{TicketKeys, keep_turning};
