@@ -21,7 +21,7 @@ use crate::answer::{ErrorCode, OwnAnswer};
 use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission, money::Errand};
 use crate::limits::Patience;
-use crate::live::{Live, LiveRoute, LiveService, Replica, Sought};
+use crate::live::{Door, Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
 use crate::metrics::{Counted, RouteCounters};
 use crate::notes::Notes;
@@ -154,7 +154,7 @@ impl Exchange {
         let hops = door.map(|door| Box::new(Hops::walk(asked.peer.ip(), &door.listener.trusted, asked.fields)));
         let secure = match &hops {
             None => asked.secure,
-            Some(_) => forwarded_scheme(asked.fields).unwrap_or(asked.secure),
+            Some(_) => Door::forwarded_scheme(asked.fields).unwrap_or(asked.secure),
         };
         let mut exchange = Self {
             worker: worker.clone(),
@@ -695,21 +695,6 @@ impl Exchange {
         self.service()
             .map_or_else(EjectionPolicy::default, |service| service.ejection)
     }
-}
-
-/// Returns what a trusted hop says the client speaks: whether TLS.
-fn forwarded_scheme(fields: &Fields<'_>) -> Option<bool> {
-    let mut secure = None;
-    fields("x-forwarded-proto", &mut |list| {
-        // The last is the nearest hop's.
-        secure = match list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii) {
-            Some(b"https") => Some(true),
-            Some(b"http") => Some(false),
-            _ => None,
-        };
-        false
-    });
-    secure
 }
 
 impl Drop for Exchange {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tend_core::model::{LimitKey, Listener};
-use tend_routing::{limit_key, trusts};
+use tend_routing::{Fields, limit_key, trusts};
 
 use crate::message::{LimitKind, LimitStats};
 use crate::zone::{Counts, Going};
@@ -19,6 +19,21 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    /// Returns what a trusted hop says the client speaks: whether TLS.
+    pub(crate) fn forwarded_scheme(fields: &Fields<'_>) -> Option<bool> {
+        let mut secure = None;
+        fields("x-forwarded-proto", &mut |list| {
+            // The last is the nearest hop's.
+            secure = match list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii) {
+                Some(b"https") => Some(true),
+                Some(b"http") => Some(false),
+                _ => None,
+            };
+            false
+        });
+        secure
+    }
+
     /// Returns the doors of a snapshot, with what is open at them.
     pub(super) fn all(listeners: &[Listener], before: &[Self]) -> Vec<Self> {
         let door = |listener: &Listener| {
