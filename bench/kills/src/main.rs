@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
-use tend_base::{Clock, SystemClock};
+use tend_base::{Clock, SystemClock, with_causes};
 
 use error::{Error, Result};
 use load::Load;
@@ -233,16 +233,4 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 fn say(text: &str) {
     // What comes along is for a person who watches; nobody may.
     drop(writeln!(std::io::stderr(), "{text}"));
-}
-
-/// Returns an error's text and those of its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -220,14 +220,7 @@ impl AcmeError {
     /// Returns the error and all its causes as one sentence.
     #[must_use]
     pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        tend_base::without_os_numbers(&text)
+        tend_base::without_os_numbers(&tend_base::with_causes(self))
     }
 
     /// Returns what a person can do about it.

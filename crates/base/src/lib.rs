@@ -1,10 +1,11 @@
 //! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes, the hash of kept values and
-//! the wording of the system's errors.
+//! the wording of errors.
 //!
 //! Everything above stands on this crate; it stands on nothing of ours.
 
 mod atomic_file;
 mod backoff;
+mod causes;
 mod clock;
 mod fnv;
 mod os_number;
@@ -13,6 +14,7 @@ mod secret;
 
 pub use atomic_file::write_atomically;
 pub use backoff::Backoff;
+pub use causes::with_causes;
 pub use clock::{Clock, Mono, Now, SystemClock, Wall};
 pub use fnv::{Fnv64, fnv32, fnv64};
 pub use os_number::without_os_numbers;

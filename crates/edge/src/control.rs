@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tend_base::{Clock, SystemClock, write_atomically};
+use tend_base::{Clock, SystemClock, with_causes, write_atomically};
 use tend_routing::{Snapshot, SnapshotError};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::access_log::LogSink;
 use crate::answer::ErrorCode;
-use crate::error::chain;
 use crate::frame::DESCRIPTORS_MAX;
 use crate::listeners::Listeners;
 use crate::live::Live;
@@ -123,10 +122,10 @@ impl Control {
             .and_then(|snapshot| Live::after(&self.live, snapshot));
         let mut live = match live {
             Ok(live) => live,
-            Err(error) => return self.refused("snapshot", chain(&error), error.hint()),
+            Err(error) => return self.refused("snapshot", with_causes(&error), error.hint()),
         };
         if let Err(error) = live.take_bans(&self.live) {
-            return self.refused("snapshot", chain(&error), error.hint());
+            return self.refused("snapshot", with_causes(&error), error.hint());
         }
         let (served, generation) = (self.live.snapshot.generation, live.snapshot.generation);
         if generation < served {
@@ -205,7 +204,7 @@ impl Control {
             if let Err(error) = self.listeners.bind(*address, self.workers.len()) {
                 unbound.push(Unbound {
                     address: *address,
-                    why: chain(&error),
+                    why: with_causes(&error),
                 });
             }
         }

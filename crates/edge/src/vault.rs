@@ -64,7 +64,7 @@ impl Vault {
             }
             Err(error) => {
                 let _ = self.events.send(FromEdge::MoneyUnavailable {
-                    why: crate::error::chain(&error),
+                    why: tend_base::with_causes(&error),
                     hint: error.hint().to_owned(),
                 });
                 *state = State::Failed {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
-use tend_base::{Clock, Mono, Now, Wall};
+use tend_base::{Clock, Mono, Now, Wall, with_causes};
 use tend_core::journal::{Entry, Finding, Hash, Kind, Principal, Statement, StatementKind};
 
 use crate::lease::Lease;
@@ -368,7 +368,7 @@ impl Writer {
         let overflow = entries.split_off(entries.len().min(room));
         self.retained.extend(entries.into_iter().map(|entry| (entry, at)));
         let mut lost = None;
-        Lost::count(&mut lost, &overflow, at.wall, &describe(error));
+        Lost::count(&mut lost, &overflow, at.wall, &with_causes(error));
         if let Some(lost) = lost {
             self.count_lost(lost);
         }
@@ -507,16 +507,4 @@ fn gap(lost: &Lost, principal: Principal) -> Entry {
         "last_at": lost.last_at,
         "reason": lost.reason,
     }))
-}
-
-/// Writes an error with its causes in one line.
-fn describe(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

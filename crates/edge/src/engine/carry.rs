@@ -180,7 +180,7 @@ fn own_box(code: ErrorCode) -> Box<OwnAnswer> {
 
 /// Calls `ask` with what is known of the request.
 fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
-    let fields = head::asked_fields(request);
+    let fields = head::asked_fields(request.fields());
     ask(&Asked {
         peer: client.peer,
         secure: client.stream.is_secure(),
@@ -239,12 +239,7 @@ async fn tries(
         let patience = exchange.patience();
         let link = connected(&client.worker, exchange, &attempt).await;
         let miss = match link {
-            Err(why) => Miss::Replica(Failed {
-                why,
-                bytes_may_have_arrived: false,
-                body_taken: upload.is_taken(),
-                reused: false,
-            }),
+            Err(why) => Miss::Replica(Failed::before_sending(why, upload.is_taken())),
             Ok(mut link) => {
                 prepare(desk, exchange, upload);
                 if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
@@ -542,19 +537,12 @@ async fn respond(
 fn shape_of(exchange: &Exchange, desk: &Things) -> Shape {
     let response = &desk.response;
     let announced = response.announced();
-    let fields = |name: &str, see: &mut dyn FnMut(&[u8]) -> bool| {
-        let mut values = response
-            .fields()
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
-        values.any(|field| see(field.value))
-    };
     exchange.shape(&ResponseView {
         status: response.status(),
         head_only: desk.request.method() == "HEAD",
         // As it is written: an answer to HEAD has one and no body.
         length: announced.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()),
-        fields: &fields,
+        fields: &head::asked_fields(response.fields()),
     })
 }
 

@@ -164,14 +164,9 @@ impl Caller {
         request: &BufferedRequest,
     ) -> Result<BufferedAnswer, Miss> {
         let patience = exchange.patience();
-        let mut link = connected(&self.worker, exchange, attempt).await.map_err(|why| {
-            Miss::Replica(Failed {
-                why,
-                bytes_may_have_arrived: false,
-                body_taken: false,
-                reused: false,
-            })
-        })?;
+        let mut link = connected(&self.worker, exchange, attempt)
+            .await
+            .map_err(|why| Miss::Replica(Failed::before_sending(why, false)))?;
         let joined = lay_out(desk, request);
         self.send(desk, request, joined, &mut link, &patience)
             .await

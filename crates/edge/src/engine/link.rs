@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -110,22 +111,28 @@ impl Pool {
     }
 }
 
+/// Connects to a replica's address, whatever is spoken there.
+pub(super) async fn connect(address: SocketAddr, wait: Duration) -> Result<TcpStream, Failure> {
+    let stream = tokio::time::timeout(wait, TcpStream::connect(address))
+        .await
+        .map_err(|_| Failure::ConnectTimeout)?
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
+            io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+            _ => Failure::ConnectFailed,
+        })?;
+    // Without it what is sent in two writes waits for the replica's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
 impl Link {
     /// Connects to a replica.
     pub(super) async fn connect(worker: &Rc<Worker>, replica: &Replica, patience: Patience) -> Result<Self, Failure> {
         let stream = match replica.protocol {
-            Protocol::Http1 => tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
-                .await
-                .map_err(|_| Failure::ConnectTimeout)?
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                    _ => Failure::ConnectFailed,
-                })?,
+            Protocol::Http1 => connect(replica.address, patience.connect).await?,
             Protocol::Http2 => h2::bridge(worker, replica, &patience).await?,
         };
-        // Without it what is sent in two writes waits for the replica's delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
         Ok(Self {
             stream,
             written: 0,

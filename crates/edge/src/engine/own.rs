@@ -36,7 +36,7 @@ pub(super) async fn answer(
     mut answer: Box<OwnAnswer>,
 ) -> After {
     let things = &mut **desk;
-    exchange.answered_by_edge(&mut answer, &head::asked_fields(&things.request));
+    exchange.answered_by_edge(&mut answer, &head::asked_fields(things.request.fields()));
     upload.settle(&mut things.from_client);
     // Who waits to be told to go on may send the body or may not.
     let is_in_doubt = things.request.expects_continue() && !upload.is_over();

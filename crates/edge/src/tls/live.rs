@@ -12,7 +12,7 @@ use rustls::crypto::{CryptoProvider, ring as provider};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
-use tend_base::{Clock, SystemClock};
+use tend_base::{Clock, SystemClock, with_causes};
 use tend_core::model::{ClientCertificates, TlsVersion};
 use tend_routing::{Certificate, ListenerTls, Snapshot};
 
@@ -20,7 +20,6 @@ use super::certificate::{Loaded, certificates};
 use super::shown::Shown;
 use super::ticket::{TicketKeys, Ticketer};
 use crate::EdgeError;
-use crate::error::chain;
 use crate::message::{CertificateStats, Unreadable};
 
 /// The protocol of TLS-ALPN-01 (RFC 8737).
@@ -157,7 +156,7 @@ impl LiveTls {
                     self.unreadable.push(Unreadable {
                         names: described.names.clone(),
                         path: described.chain.clone(),
-                        why: chain(&error),
+                        why: with_causes(&error),
                         last_good: last_good.is_some(),
                     });
                 }
@@ -179,7 +178,7 @@ impl LiveTls {
                     self.unreadable.push(Unreadable {
                         names: Vec::new(),
                         path: asked.roots.clone(),
-                        why: chain(&error),
+                        why: with_causes(&error),
                         last_good: known.is_some(),
                     });
                 }

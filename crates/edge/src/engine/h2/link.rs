@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
@@ -21,7 +20,6 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use rustix::net::RecvFlags;
 use tend_base::{Clock, Mono, SystemClock};
 use tend_routing::Failure;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::STREAM_WINDOW;
@@ -211,15 +209,7 @@ pub(super) async fn get(
 }
 
 async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failure> {
-    let stream = tokio::time::timeout(wait, TcpStream::connect(address))
-        .await
-        .map_err(|_| Failure::ConnectTimeout)?
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-            io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-            _ => Failure::ConnectFailed,
-        })?;
-    let _ = stream.set_nodelay(true);
+    let stream = super::super::link::connect(address, wait).await?;
     let socket = stream
         .as_fd()
         .try_clone_to_owned()

@@ -127,15 +127,7 @@ impl Lease {
             return Ok((lease(link, true), Duration::ZERO));
         }
         let began = SystemClock.now().mono;
-        let stream = tokio::time::timeout(patience.connect, TcpStream::connect(replica.address))
-            .await
-            .map_err(|_| Failure::ConnectTimeout)?
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
-                io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                _ => Failure::ConnectFailed,
-            })?;
-        let _ = stream.set_nodelay(true);
+        let stream = super::super::link::connect(replica.address, patience.connect).await?;
         let socket = stream
             .as_fd()
             .try_clone_to_owned()

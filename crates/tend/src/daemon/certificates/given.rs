@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
-use tend_base::{fnv64, without_os_numbers, write_atomically};
+use tend_base::{fnv64, with_causes, without_os_numbers, write_atomically};
 use tend_certificate::Certificate;
 use tend_core::model::CertificateFiles;
 
@@ -133,17 +133,6 @@ fn read(path: &Path) -> Result<Vec<u8>, NotTaken> {
         why: without_os_numbers(&format!("could not read `{}`: {error}", path.display())),
         hint: "the daemon's user must be able to read it; is the path right?".to_owned(),
     })
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
