@@ -9,13 +9,15 @@ use tend_core::controller::{DeployWish, Input, Word};
 use tend_core::deployment::{Act, Deployment, Ending, Exposure, Phase, Purpose, Stage};
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::model::{
-    FailureAction, MigrationClass, Order, Port, Release, Service, ServiceId, Stack, StackName, Update, Workload,
+    FailureAction, MigrationClass, Order, Port, Release, ReplicaId, Service, ServiceId, Stack, StackName, Update,
+    Workload,
 };
 use tend_core::observed::{Endpoints, Exit, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
 
 use crate::invariants::{Context, Violation};
+use crate::monitor;
 use crate::random::Random;
 use crate::run::{Event, Simulation};
 
@@ -357,11 +359,6 @@ fn release(number: u64, stack: &Stack, by: &Principal) -> Release {
 pub(crate) fn step(step: &Step, context: &Context<'_>) -> Rule {
     match step {
         Step::Publish { endpoints, .. } => no_client_meets_a_replica_that_did_not_prove_itself(endpoints, context),
-        Step::Signal {
-            replica,
-            why: StopReason::Changed,
-            ..
-        } => serving_replicas_never_fall_below_the_floor(replica, context),
         _ => Ok(()),
     }
 }
@@ -405,59 +402,52 @@ fn no_client_meets_a_replica_that_did_not_prove_itself(endpoints: &Endpoints, co
     Ok(())
 }
 
-/// When a deployment takes out a replica that serves, as many others serve as its floor says.
-fn serving_replicas_never_fall_below_the_floor(leaving: &tend_core::model::ReplicaId, context: &Context<'_>) -> Rule {
-    let world = context.world;
-    let service = leaving.service_id();
-    let (Some(lane), Some(facts)) = (world.lane(&service), world.replicas.get(leaving)) else {
-        return Ok(());
-    };
-    let Some(deployment) = world.deployment(&service.stack) else {
-        return Ok(());
-    };
-    let stopped = world.replicas_wanted(&service) == 0;
-    if stopped || deployment.phase != Phase::Rolling || facts.ready_since.is_none() || !world.serves(leaving, facts) {
-        return Ok(());
-    }
-    let known = |id: &tend_core::model::ReplicaId| context.monitor.known.get(id).cloned().unwrap_or_default();
-    let since = known(leaving).leaving.map(|(_, since)| since);
-    let before = lane.since.is_none_or(|turn| since.is_none_or(|since| since <= turn));
-    if before || known(leaving).uncertain {
-        // It was leaving before the deployment came to it.
-        return Ok(());
-    }
-    let others = world.replicas_of(&service).filter(|(id, replica)| {
-        // One that failed by itself since this one began to leave is not the deployment's doing.
-        let served = replica.is_ready()
-            || known(id)
-                .ended
-                .is_some_and(|ended| since.is_some_and(|since| ended >= since));
-        *id != leaving && world.is_wanted(id) && world.serves(id, replica) && (served || replica.completed)
-    });
-    let others = others.count();
-    let unready = world
-        .replicas_of(&service)
-        .filter(|(id, replica)| *id != leaving && replica.is_up() && replica.ready_since.is_none())
-        .count();
-    if others + unready < lane.floor as usize {
-        let what = format!("{leaving} goes while {others} serve, and the floor is {}", lane.floor);
-        return Err(Violation::new("serving_replicas_never_fall_below_the_floor", what));
+/// Checks what was written: how a deployment takes replicas out, and that one that is committed has its evidence.
+pub(crate) fn entries(entries: &[Entry], world: &World) -> Rule {
+    let committed = json!(Phase::Finishing(Ending::Committed));
+    for entry in entries {
+        match entry.kind {
+            Kind::ReplicaStopping if monitor::reason_of(entry) == Some(StopReason::Changed) => {
+                if let Some(leaving) = monitor::replica_of(entry) {
+                    serving_replicas_never_fall_below_the_floor(&leaving, world)?;
+                }
+            }
+            Kind::DeployPhase if entry.data["phase"] == committed => {
+                let Some(stack) = &entry.subject.stack else { continue };
+                let Some(deployment) = world.deployment(stack) else {
+                    continue;
+                };
+                what_is_committed_was_seen(world, stack, deployment)?;
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
 
-/// Checks what was written about deployments: one that is committed has its evidence.
-pub(crate) fn entries(entries: &[Entry], world: &World) -> Rule {
-    let committed = json!(Phase::Finishing(Ending::Committed));
-    for entry in entries {
-        if entry.kind != Kind::DeployPhase || entry.data["phase"] != committed {
-            continue;
-        }
-        let Some(stack) = &entry.subject.stack else { continue };
-        let Some(deployment) = world.deployment(stack) else {
-            continue;
-        };
-        what_is_committed_was_seen(world, stack, deployment)?;
+/// When a deployment begins to take out a replica that serves, as many others serve as its floor says.
+///
+/// It is asked at the beginning and not when the replica is told to go: one that drains serves nobody new, so that keeping it when
+/// others fail in the meantime would not help.
+fn serving_replicas_never_fall_below_the_floor(leaving: &ReplicaId, world: &World) -> Rule {
+    let service = leaving.service_id();
+    let (Some(lane), Some(facts)) = (world.lane(&service), world.replicas.get(leaving)) else {
+        return Ok(());
+    };
+    let rolls = world
+        .deployment(&service.stack)
+        .is_some_and(|deployment| deployment.phase == Phase::Rolling);
+    let stopped = world.replicas_wanted(&service) == 0;
+    if stopped || !rolls || facts.ready_since.is_none() || !world.serves(leaving, facts) {
+        return Ok(());
+    }
+    let others = world.replicas_of(&service).filter(|(id, replica)| {
+        *id != leaving && world.is_wanted(id) && world.serves(id, replica) && (replica.is_ready() || replica.completed)
+    });
+    let others = others.count();
+    if others < lane.floor as usize {
+        let what = format!("{leaving} goes while {others} serve, and the floor is {}", lane.floor);
+        return Err(Violation::new("serving_replicas_never_fall_below_the_floor", what));
     }
     Ok(())
 }

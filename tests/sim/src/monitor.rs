@@ -479,7 +479,7 @@ pub(crate) fn is_on_purpose(reason: StopReason) -> bool {
 }
 
 /// Returns the replica an entry is about.
-fn replica_of(entry: &Entry) -> Option<ReplicaId> {
+pub(crate) fn replica_of(entry: &Entry) -> Option<ReplicaId> {
     let subject = &entry.subject;
     Some(ReplicaId {
         stack: subject.stack.clone()?,
@@ -488,7 +488,8 @@ fn replica_of(entry: &Entry) -> Option<ReplicaId> {
     })
 }
 
-fn reason_of(entry: &Entry) -> Option<StopReason> {
+/// Returns why the replica an entry is about has to go.
+pub(crate) fn reason_of(entry: &Entry) -> Option<StopReason> {
     use StopReason::{Changed, NotLive, OverMemory, Restart, Scheduled, Unwanted};
     let text = entry.data["reason"].as_str()?;
     [Unwanted, Restart, Changed, Scheduled, NotLive, OverMemory]

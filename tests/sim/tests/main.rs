@@ -89,6 +89,10 @@ const BROKEN_ONCE: [(u64, &str); 20] = [
         52514,
         "that a replica was not ready was forgotten when the daemon was killed, though it was written down",
     ),
+    (
+        97153,
+        "(the rule was wrong) others failed while a replica drained, and it was held against its stop",
+    ),
 ];
 
 #[test]
