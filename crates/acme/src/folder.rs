@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tend_base::{Secret, Wall, fnv64, write_atomically};
+use tend_base::{Exposed, Secret, Wall, fnv64, write_atomically};
 use tend_certificate::{Certificate, CertificateError, History, Names};
 
 use crate::AcmeError;
@@ -92,7 +92,7 @@ pub(crate) struct KeptOrder {
     /// Where the authority has it.
     pub(crate) url: String,
     /// The key the certificate will be for, PEM.
-    pub(crate) key: Secret,
+    pub(crate) key: Exposed,
     /// When the try began that made it.
     pub(crate) made_at: Wall,
 }
@@ -118,7 +118,7 @@ pub(crate) struct KeptAccount {
     /// The directory of the authority.
     pub(crate) authority: String,
     /// Its key, PEM. It is written before the authority hears of it.
-    pub(crate) key: Secret,
+    pub(crate) key: Exposed,
     /// What the authority calls it; none until it said so.
     #[serde(default)]
     pub(crate) id: Option<String>,

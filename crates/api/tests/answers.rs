@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tend_api::messages::*;
 use tend_api::{Answer, ApiError, Class, ENDPOINTS};
-use tend_base::{Now, Secret, Wall};
+use tend_base::{Exposed, Now, Secret, Wall};
 use tend_core::journal::{Entry, Event, EventId, GENESIS, Kind, Principal, Subject, chain};
 use tend_core::model::{
     Condition, Dependency, DependencyCondition, Logs, Port, Probe, ProbeAction, Process, ReplicaId, Replicas,
@@ -192,6 +192,7 @@ fn service() -> Service {
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -478,7 +479,7 @@ fn every_answer_is_read_as_it_is_written() {
     check(
         "EnvironmentReport",
         &EnvironmentReport {
-            environment: [("API_KEY".to_owned(), Secret::new("hunter2".to_owned()))].into(),
+            environment: [("API_KEY".to_owned(), Exposed(Secret::new("hunter2".to_owned())))].into(),
             directory: "/srv/mps".into(),
             uid: 1000,
             gid: 1000,
@@ -574,7 +575,7 @@ fn neither_a_description_nor_a_formatted_environment_shows_a_value() {
     let description = serde_json::to_string(&Definition::from(&service())).unwrap();
     assert!(description.contains("API_KEY") && !description.contains("hunter2"));
     let environment = EnvironmentReport {
-        environment: [("API_KEY".to_owned(), Secret::new("hunter2".to_owned()))].into(),
+        environment: [("API_KEY".to_owned(), Exposed(Secret::new("hunter2".to_owned())))].into(),
         directory: "/".into(),
         uid: 0,
         gid: 0,

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use serde::Serialize;
 use tend_api::messages::*;
 use tend_api::{ApiError, Call, Caller, Class, DecideWord, Handler, Purpose, Reply, lines, serve};
-use tend_base::{Mono, Now, Secret, Wall};
+use tend_base::{Exposed, Mono, Now, Secret, Wall};
 use tend_core::journal::{Change, CrashCard, Entry, Event, EventId, GENESIS, Kind, Principal, Subject, Via, chain};
 use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
@@ -304,7 +304,7 @@ impl Handler for Answers {
                     ("GREETING", "hello"),
                     ("PURPOSE", if query.purpose == Purpose::Run { "run" } else { "exec" }),
                 ]
-                .map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())))
+                .map(|(name, value)| (name.to_owned(), Exposed(Secret::new(value.to_owned()))))
                 .into(),
                 directory: self.stacks.clone(),
                 // A service `nobody` runs as that user, any other as the one who tests.

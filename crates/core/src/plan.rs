@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::Act;
-use crate::model::{Logs, Port, ProbeAction, Quiesce, ReplicaId, Resources, ServiceId, StackName};
+use crate::model::{Grant, Logs, Port, ProbeAction, Quiesce, ReplicaId, Resources, ServiceId, StackName};
 use crate::observed::{Endpoints, StopReason};
 
 /// Everything needed to start one replica; the environment may hold secrets, so it is never printed.
@@ -40,6 +40,9 @@ pub struct Launch {
     /// How it is emptied before it is stopped; kept beside the process, so that a daemon which finds it knows.
     #[serde(default)]
     pub quiesce: Option<Quiesce>,
+    /// The secrets it is given: their names and versions. The values are looked up when it is started.
+    #[serde(default)]
+    pub secrets: Vec<Grant>,
 }
 
 impl fmt::Debug for Launch {

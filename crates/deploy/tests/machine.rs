@@ -71,6 +71,7 @@ pub(crate) fn service(name: &str, version: u32) -> Service {
         strategy: Default::default(),
         smoke: Vec::new(),
         quiesce: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tend_base::Secret;
+use tend_base::{Exposed, Secret};
 use tend_core::model::{Allow, AllowPlace};
 use tend_edge::FromEdge;
 use tend_routing::{ReplicaState, Split};
@@ -32,7 +32,7 @@ fn split(old: SocketAddr, new: SocketAddr, share_permille: u32) -> (Edge, Socket
                 value: "1".to_owned(),
             },
         ],
-        token: Secret::new(TOKEN.to_owned()),
+        token: Exposed(Secret::new(TOKEN.to_owned())),
     });
     edge.serve(&plan.next());
     (edge, listen, plan)
@@ -345,7 +345,7 @@ fn a_replica_that_is_gone_or_too_slow_fails_what_it_was_given() {
     service.split = Some(Split {
         share_permille: 999,
         allow: Vec::new(),
-        token: Secret::new(TOKEN.to_owned()),
+        token: Exposed(Secret::new(TOKEN.to_owned())),
     });
     edge.serve(&plan.next());
     let mut client = Client::connect(listen);

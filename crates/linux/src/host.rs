@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::fifo;
 use crate::process::{ProcStat, pidfd};
+use crate::secrets::Secrets;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
     EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, evidence_from_pairs,
@@ -282,6 +283,7 @@ pub fn spawn_shim(
     binary: &Path,
     folder: &Path,
     spec: &Spec,
+    secrets: &Secrets,
     listen: Option<BorrowedFd<'_>>,
 ) -> Result<ShimHandle, Error> {
     use std::os::unix::fs::DirBuilderExt as _;
@@ -308,7 +310,7 @@ pub fn spawn_shim(
         let path = folder.join(name);
         fifo::make(&path, spec.user.as_ref()).map_err(|source| Error::OpenFifo { path, source })?;
     }
-    launch(binary, folder, false, listen)
+    launch(binary, folder, Some(secrets), listen)
 }
 
 /// Starts a shim for a replica whose shim was killed.
@@ -316,10 +318,16 @@ pub fn spawn_shim(
 /// # Errors
 /// When the program cannot be run.
 pub fn spawn_takeover(binary: &Path, folder: &Path) -> Result<ShimHandle, Error> {
-    launch(binary, folder, true, None)
+    launch(binary, folder, None, None)
 }
 
-fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedFd<'_>>) -> Result<ShimHandle, Error> {
+/// Starts a shim; one without secrets to give, not even none, takes over.
+fn launch(
+    binary: &Path,
+    folder: &Path,
+    secrets: Option<&Secrets>,
+    listen: Option<BorrowedFd<'_>>,
+) -> Result<ShimHandle, Error> {
     let failed = |source: io::Error| Error::SpawnShim {
         binary: binary.to_path_buf(),
         source,
@@ -334,7 +342,12 @@ fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedF
     .map_err(|errno| failed(errno.into()))?;
     let mut program = Program::new(binary);
     program.arg("shim");
-    if takeover {
+    match secrets {
+        // In the socket before there is a shim: it need not wait.
+        Some(secrets) if secrets.count() > 0 => secrets.send(ours.as_fd())?,
+        _ => {}
+    }
+    if secrets.is_none() {
         program.arg("--takeover");
     }
     // The socket pair and the listening socket travel as standard input and output: that needs no code between fork and

@@ -6,6 +6,7 @@
 //! - `shim` runs in a process of its own, one for each replica; `host` is the daemon's side of it.
 //! - `spec`, `state`, `wire`, `replica_log` are the formats between the two (docs/reference/format-shim-protocol.md and
 //!   format-replica-log.md).
+//! - `secrets` is what a replica is given beside its spec: it is never in a file.
 //! - `attest` is what really runs as a replica, said by its shim or looked at from here.
 //! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs.
 //!
@@ -24,6 +25,7 @@ mod listen;
 mod process;
 mod reaper;
 mod replica_log;
+mod secrets;
 mod shim;
 mod spec;
 mod state;
@@ -47,6 +49,7 @@ pub use listen::{PortHolder, free_port, listen_group, port_holder, replica_ports
 pub use process::{ProcStat, all_processes, cpu_time, memory_pss, memory_rss, pidfd_open, pidfd_send_signal};
 pub use reaper::{become_subreaper, reap_orphans};
 pub use replica_log::{LogFile, StreamKind, TimeIndex, log_files};
+pub use secrets::Secrets;
 pub use shim::shim_main;
 pub use spec::{Credentials, LogSettings, Spec, WhenBehind};
 pub use state::{Attempt, Evidence, ExitRecord, Outcome, OutputCounters, StartFailure};

@@ -1,7 +1,8 @@
 //! What a shim is told to run: the value, and the file `spec` in which the daemon hands it over.
 //!
 //! Owns the format `tend-shim-spec`. Knows nothing of stacks or services: everything is resolved before it comes here.
-//! The file holds the replica's environment and so its secrets: it has mode 0600 and the shim removes it once read.
+//! The file holds the replica's environment, and who writes secrets into a stack file has them there: it has mode 0600 and the shim
+//! removes it once read. What comes from the store of secrets is never in it (`secrets`).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -37,6 +38,8 @@ pub struct Spec {
     pub open_files_max: Option<u64>,
     /// Descriptor, 3 or above, at which the replica finds the listening socket given to `spawn_shim`.
     pub listen_descriptor: Option<i32>,
+    /// How many secrets come beside it, on the shim's first connection; they are never in this file.
+    pub secrets: usize,
     /// What happens to its output.
     pub logs: LogSettings,
 }
@@ -110,6 +113,9 @@ impl Spec {
         if let Some(descriptor) = self.listen_descriptor {
             pairs.push_number("listen_descriptor", descriptor);
         }
+        if self.secrets > 0 {
+            pairs.push_number("secrets", self.secrets);
+        }
         self.logs.to_pairs(&mut pairs);
         encode_record(WORD, VERSION, &pairs)
     }
@@ -153,6 +159,7 @@ impl Spec {
             cgroup: path(&pairs, "cgroup"),
             open_files_max: pairs.number("open_files_max"),
             listen_descriptor: pairs.number("listen_descriptor"),
+            secrets: pairs.number("secrets").unwrap_or(0),
             logs: LogSettings::from_pairs(&pairs)?,
         })
     }
@@ -207,6 +214,7 @@ impl fmt::Debug for Spec {
             .field("cgroup", &self.cgroup)
             .field("open_files_max", &self.open_files_max)
             .field("listen_descriptor", &self.listen_descriptor)
+            .field("secrets", &self.secrets)
             .field("logs", &self.logs)
             .finish()
     }
@@ -242,6 +250,7 @@ mod tests {
             cgroup: Some("/sys/fs/cgroup/tend/mps.api.1".into()),
             open_files_max: Some(65_536),
             listen_descriptor: Some(3),
+            secrets: 2,
             logs: LogSettings {
                 directory: "/var/log/tend/mps/api/1".into(),
                 file_bytes_max: 10 << 20,

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use zeroize::Zeroize as _;
+
 /// Keys with their values, in order; a key may stand several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pairs(Vec<(String, Vec<u8>)>);
@@ -20,6 +22,11 @@ impl Pairs {
         // Writing to a String does not fail.
         let _ = write!(text, "{value}");
         self.0.push((key.to_owned(), text.into_bytes()));
+    }
+
+    /// Overwrites all values, for pairs that hold secrets.
+    pub(crate) fn wipe(&mut self) {
+        self.0.iter_mut().for_each(|(_, value)| value.zeroize());
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 use tend_linux::{
-    Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, ShimConnection, ShimHandle, Spec, Tree,
-    WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal, spawn_shim, spawn_takeover,
+    Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, Secrets, ShimConnection, ShimHandle,
+    Spec, Tree, WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal, spawn_shim, spawn_takeover,
 };
 
 /// Longer than anything takes on a busy machine, short enough that a hang is found.
@@ -65,6 +65,7 @@ impl Rig {
             cgroup: None,
             open_files_max: None,
             listen_descriptor: None,
+            secrets: 0,
             logs: LogSettings {
                 directory: self.logs(),
                 file_bytes_max: 10 << 20,
@@ -79,7 +80,11 @@ impl Rig {
     }
 
     pub(crate) fn spawn_with(&self, spec: &Spec, listen: Option<BorrowedFd<'_>>) -> ShimHandle {
-        let shim = spawn_shim(probe(), &self.folder(), spec, listen).unwrap();
+        self.spawn_given(spec, &Secrets::default(), listen)
+    }
+
+    pub(crate) fn spawn_given(&self, spec: &Spec, secrets: &Secrets, listen: Option<BorrowedFd<'_>>) -> ShimHandle {
+        let shim = spawn_shim(probe(), &self.folder(), spec, secrets, listen).unwrap();
         self.shims.borrow_mut().push(shim.pid);
         shim
     }

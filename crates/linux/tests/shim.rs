@@ -1,6 +1,7 @@
 //! A shim's life: start, output, stop, exit, and what is found of it later.
 
-use tend_linux::{Adoption, Attempt, Command, Exit, Outcome, Scope, adopt};
+use tend_base::Secret;
+use tend_linux::{Adoption, Attempt, Command, Exit, Outcome, Scope, Secrets, adopt};
 
 use crate::rig::{Rig, exit, exited, hello, is_alive, obey, until};
 
@@ -128,6 +129,46 @@ fn a_replica_gets_the_environment_of_its_spec_and_nothing_of_the_daemons() {
         !rig.folder().join("spec").exists(),
         "the spec holds secrets and must not stay"
     );
+}
+
+#[test]
+fn secrets_reach_the_replica_and_no_file_of_its_folder() {
+    let rig = Rig::new();
+    let mut spec = rig.shell("read line <&5; echo \"$DB_PASSWORD $line\" | tr a-z A-Z; cat <&7; ls -l /proc/self/fd | grep -c memfd; read wait");
+    let secret = |value: &str| Secret::new(value.to_owned());
+    let secrets = Secrets {
+        env: vec![("DB_PASSWORD".into(), secret("hunter2"))],
+        descriptors: vec![(7, secret("seven\n")), (5, secret("pl4nted\nrest"))],
+    };
+    spec.secrets = secrets.count();
+    let shim = rig.spawn_given(&spec, &secrets, None);
+    assert_eq!(exit(&shim.connection), Exit::Exited(1), "standard input is empty");
+    // 5 and 7 and nothing else: what the shim held is closed.
+    assert_eq!(rig.stdout(), "HUNTER2 PL4NTED\nseven\n2\n");
+    for entry in std::fs::read_dir(rig.folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            assert!(
+                !text.contains("hunter2") && !text.contains("pl4nted"),
+                "{}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_replica_whose_secrets_did_not_come_is_not_started() {
+    let rig = Rig::new();
+    let mut spec = rig.shell("echo never");
+    spec.secrets = 1;
+    let shim = rig.spawn(&spec);
+    match exited(&shim.connection).outcome {
+        Outcome::NotStarted(failure) => assert!(failure.to_string().contains("secrets"), "{failure}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.stdout(), "");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! count: who asks brings the fields of the request, and a number that grows by one with each draw.
 
 use serde::{Deserialize, Serialize};
-use tend_base::Secret;
+use tend_base::Exposed;
 use tend_core::model::{Allow, AllowPlace, ServiceId};
 
 use crate::SnapshotError;
@@ -26,7 +26,7 @@ pub struct Split {
     #[serde(default)]
     pub allow: Vec<Allow>,
     /// What [`CANDIDATE_HEADER`] has to say; not empty.
-    pub token: Secret,
+    pub token: Exposed,
 }
 
 /// The fields of a request: calls the function with each value of the header named, until it says true; returns whether it did.

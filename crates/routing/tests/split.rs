@@ -1,6 +1,6 @@
 //! Which requests a new release gets: by cases in a file, and the draw by counting.
 
-use tend_base::Secret;
+use tend_base::{Exposed, Secret};
 use tend_core::model::{Allow, AllowPlace};
 use tend_routing::{Aim, SHARE_PERMILLE_MAX, Split};
 
@@ -10,7 +10,7 @@ fn split(share_permille: u32) -> Split {
     Split {
         share_permille,
         allow: Vec::new(),
-        token: Secret::new("s3cret".to_owned()),
+        token: Exposed(Secret::new("s3cret".to_owned())),
     }
 }
 

@@ -58,6 +58,7 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
         open_files_max: process.open_files_max,
         fingerprint: service.fingerprint(),
         quiesce: service.quiesce.clone(),
+        secrets: service.secrets.clone(),
     })
 }
 

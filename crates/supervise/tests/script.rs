@@ -779,5 +779,6 @@ fn plain(name: &str) -> Service {
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce: None,
+        secrets: Vec::new(),
     }
 }

@@ -292,6 +292,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce,
+        secrets: Vec::new(),
     }
 }
 

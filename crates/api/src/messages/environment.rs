@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tend_base::Secret;
+use tend_base::Exposed;
 
 /// What a process of a service is given. Formatting it shows no value of the environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentReport {
     /// Whole environment, references resolved.
-    pub environment: BTreeMap<String, Secret>,
+    pub environment: BTreeMap<String, Exposed>,
     /// Absolute working folder.
     pub directory: PathBuf,
     /// Numeric user.

@@ -95,6 +95,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
+            Input::Secrets { stack, current, by } => self.secrets(&stack, &current, &by, now),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,

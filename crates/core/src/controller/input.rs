@@ -65,6 +65,15 @@ pub enum Input {
         /// Who asks.
         by: Principal,
     },
+    /// Other versions of a stack's secrets are current: every definition of it is given those, that of earlier releases too.
+    Secrets {
+        /// Of which stack.
+        stack: StackName,
+        /// The current version of each secret.
+        current: std::collections::BTreeMap<String, u64>,
+        /// Who made them so.
+        by: Principal,
+    },
     /// Run another release.
     Deploy(Box<DeployWish>),
     /// What a person says to a deployment under way.

@@ -159,6 +159,57 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         reaction.entries.push(Entry::new(by, kind).on(subject).with(data));
     }
 
+    /// Gives every definition of a stack the versions of its secrets that are current. Whoever runs with another is replaced by
+    /// supervision, as after any change of a definition.
+    ///
+    /// Invariant: going back to an earlier release never brings a retired secret back, because the kept releases follow too (test
+    /// `an_earlier_release_is_given_the_secrets_of_now`).
+    pub(super) fn secrets(
+        &mut self,
+        name: &StackName,
+        current: &std::collections::BTreeMap<String, u64>,
+        by: &Principal,
+        now: Now,
+    ) {
+        let Some(wanted) = self.world.stacks.get_mut(name) else {
+            return;
+        };
+        let before = wanted.stack.clone();
+        if wanted.stack.give_secrets(current) {
+            self.dirty.stacks.insert(name.clone());
+        }
+        let kept = self.world.releases.get_mut(name);
+        for (number, release) in kept.into_iter().flat_map(|releases| &mut releases.kept) {
+            if release.stack.give_secrets(current) {
+                self.dirty.release.insert((name.clone(), *number));
+            }
+        }
+        let others: Vec<ServiceName> = before
+            .services
+            .values()
+            .filter(|service| {
+                let after = self.world.stacks[name].stack.services.get(&service.name);
+                after.is_some_and(|after| after.secrets != service.secrets)
+            })
+            .map(|service| service.name.clone())
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        for (id, replica) in &mut self.world.replicas {
+            if id.stack == *name && others.contains(&id.service) {
+                replica.begin_anew();
+                self.dirty.replicas.insert(id.clone());
+            }
+        }
+        let names = before.secret_versions();
+        let rotated = names
+            .iter()
+            .filter(|(name, version)| current.get(*name).is_some_and(|now| now != *version));
+        let rotated: Vec<&str> = rotated.map(|(name, _)| name.as_str()).collect();
+        self.change(name, by, format!("secret rotated: {}", rotated.join(", ")), now);
+    }
+
     pub(super) fn restart(
         &mut self,
         id: &ServiceId,

@@ -171,6 +171,21 @@ kinds! {
     /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
     MoneyUnavailable = "money.unavailable",
 
+    /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`).
+    SecretStored = "secret.stored",
+    /// A value of a secret was shown to a person. Data: name, version.
+    SecretRevealed = "secret.revealed",
+    /// Another version of a secret is the one that replicas are given. Data: name, from, to, services (that hold it).
+    SecretRotated = "secret.rotated",
+    /// A version of a secret is given to nobody any more. Data: name, version.
+    SecretRetired = "secret.retired",
+    /// The values of retired versions of a secret were wiped. Data: name, versions.
+    SecretDestroyed = "secret.destroyed",
+    /// A key kept off this machine opens all secrets from now on. Data: public (its public half).
+    SecretKeyAdded = "secret.key_added",
+    /// The secrets cannot be used as they are. Data: error, hint.
+    SecretsUnavailable = "secret.unavailable",
+
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",
     /// A one-off command ended, as its caller saw it; missing when that was killed. Data: command, purpose, pid of the caller, exit, after_ms.

@@ -2,7 +2,7 @@
 
 use tend_base::Fnv64;
 
-use super::{Logs, Port, Process, Resources, Service, WhenBehind, Workload};
+use super::{Delivery, Grant, Logs, Port, Process, Resources, Service, WhenBehind, Workload};
 
 impl Service {
     /// Returns a number that changes when a replica would have to be started anew for the definition to take effect.
@@ -64,6 +64,20 @@ impl Service {
             Port::Variable(name) => hash.texts([name]),
             Port::Descriptor(number) => hash.texts(["descriptor", &number.to_string()]),
             Port::Fixed(port) => hash.texts(["fixed", &port.to_string()]),
+        }
+        // A definition without secrets has the number it had before there were any: what runs stays as it is.
+        for grant in &self.secrets {
+            let Grant {
+                secret,
+                version,
+                delivery,
+            } = grant;
+            match delivery {
+                Delivery::File(name) => hash.texts([secret, "file", name]),
+                Delivery::Environment(variable) => hash.texts([secret, "environment", variable]),
+                Delivery::Descriptor(number) => hash.texts([secret, "descriptor", &number.to_string()]),
+            }
+            hash.number(*version);
         }
         hash.0.value()
     }

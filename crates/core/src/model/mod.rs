@@ -5,6 +5,7 @@
 
 mod edge;
 mod fingerprint;
+mod grant;
 mod name;
 mod probe;
 mod release;
@@ -18,6 +19,7 @@ pub use edge::{
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
     Spool, Timeouts, Tls, TlsVersion, Upstream,
 };
+pub use grant::{Delivery, Grant};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};

@@ -13,7 +13,10 @@ use std::ptr;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use tend_base::Secret;
+use zeroize::Zeroize as _;
 
+use crate::secrets::Secrets;
 use crate::spec::Spec;
 use crate::state::{Attempt, STATE_FILE, StartFailure};
 
@@ -33,8 +36,8 @@ struct Prepared {
     candidates: Vec<CString>,
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
-    /// Owns what `argv` and `envp` point to.
-    _texts: Vec<CString>,
+    /// Owns what `argv` and `envp` point to; overwritten when it goes.
+    texts: Vec<CString>,
     /// `LISTEN_PID=` followed by room for the number, which is known only after the fork; `envp` points to it.
     listen_pid: Vec<u8>,
     directory: CString,
@@ -43,6 +46,8 @@ struct Prepared {
     open_files_max: Option<u64>,
     /// The socket and where it goes.
     listen: Option<(OwnedFd, RawFd)>,
+    /// Open files that hold secrets, and where they go.
+    secrets: Vec<(OwnedFd, RawFd)>,
     standard: [RawFd; 3],
     umask: libc::mode_t,
 }
@@ -51,6 +56,15 @@ struct Prepared {
 struct Group {
     folder: OwnedFd,
     procs: File,
+}
+
+/// The environment may hold secrets, and the shim outlives the start by as long as its replica runs.
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        for text in std::mem::take(&mut self.texts) {
+            text.into_bytes().zeroize();
+        }
+    }
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -62,14 +76,15 @@ const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 pub(super) fn start(
     spec: &Spec,
     descriptors: &Descriptors<'_>,
+    secrets: &Secrets,
     umask: u32,
     record: impl FnOnce() -> std::io::Result<()>,
 ) -> Result<i32, StartFailure> {
-    let mut prepared = prepare(spec, descriptors, umask)?;
+    let mut prepared = prepare(spec, descriptors, secrets, umask)?;
     let no_pipe = |errno: Errno| failed(Attempt::Fork, "", errno.raw_os_error());
     let (reader, low_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
-    // Out of the way of the number at which the replica expects its socket.
-    let lowest = spec.listen_descriptor.map_or(3, |target| target.max(2) + 1);
+    // Out of the way of the numbers at which the replica expects its socket and its secrets.
+    let lowest = free_from(spec, secrets);
     let writer = rustix::io::fcntl_dupfd_cloexec(&low_writer, lowest).map_err(no_pipe)?;
     drop(low_writer);
     let pid = fork(&mut prepared)?;
@@ -139,7 +154,34 @@ fn fork(prepared: &mut Prepared) -> Result<libc::pid_t, StartFailure> {
     Ok(pid)
 }
 
-fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Prepared, StartFailure> {
+/// Returns the lowest number above all at which the replica expects something.
+fn free_from(spec: &Spec, secrets: &Secrets) -> RawFd {
+    let of_secrets = secrets.descriptors.iter().map(|(number, _)| *number);
+    of_secrets.chain(spec.listen_descriptor).fold(2, RawFd::max) + 1
+}
+
+/// Returns an open file, at `lowest` or above, that holds a secret and is read from its beginning. It is memory and has no name.
+fn secret_file(value: &Secret, lowest: RawFd) -> std::io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags};
+    let mut file = File::from(rustix::fs::memfd_create(
+        "secret",
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )?);
+    file.write_all(value.expose().as_bytes())?;
+    std::io::Seek::rewind(&mut file)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
+    Ok(rustix::io::fcntl_dupfd_cloexec(&file, lowest)?)
+}
+
+fn prepare(
+    spec: &Spec,
+    descriptors: &Descriptors<'_>,
+    secrets: &Secrets,
+    umask: u32,
+) -> Result<Prepared, StartFailure> {
     let no_nul = |bytes: &[u8]| {
         CString::new(bytes).map_err(|_| failed(Attempt::Prepare, "an argument or variable holds a NUL byte", 0))
     };
@@ -151,10 +193,35 @@ fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Pre
         let both = [name.as_bytes(), b"=", value.as_bytes()].concat();
         texts.push(no_nul(&both)?);
     }
+    for (name, value) in &secrets.env {
+        // The text keeps this very memory, which is overwritten when the replica runs.
+        let mut both = Vec::with_capacity(name.len() + value.expose().len() + 2);
+        both.extend_from_slice(name.as_bytes());
+        both.push(b'=');
+        both.extend_from_slice(value.expose().as_bytes());
+        texts.push(CString::new(both).map_err(|error| {
+            error.into_vec().zeroize();
+            failed(Attempt::Prepare, "a secret holds a NUL byte", 0)
+        })?);
+    }
+    let lowest = free_from(spec, secrets);
+    let secret_files = secrets
+        .descriptors
+        .iter()
+        .map(|(number, value)| match secret_file(value, lowest) {
+            Ok(file) if *number >= 3 => Ok((file, *number)),
+            Ok(_) => Err(failed(Attempt::Descriptors, "a secret at a number below 3", 0)),
+            Err(error) => Err(failed(
+                Attempt::Descriptors,
+                "a secret",
+                error.raw_os_error().unwrap_or(0),
+            )),
+        });
+    let secret_files = secret_files.collect::<Result<Vec<_>, _>>()?;
     let listen = match (descriptors.listen, spec.listen_descriptor) {
         (Some(socket), Some(target)) if target >= 3 => {
             texts.push(CString::from(c"LISTEN_FDS=1"));
-            let moved = rustix::io::fcntl_dupfd_cloexec(socket, target + 1)
+            let moved = rustix::io::fcntl_dupfd_cloexec(socket, lowest)
                 .map_err(|errno| failed(Attempt::Descriptors, "its socket", errno.raw_os_error()))?;
             Some((moved, target))
         }
@@ -188,13 +255,14 @@ fn prepare(spec: &Spec, descriptors: &Descriptors<'_>, umask: u32) -> Result<Pre
         candidates: candidates(spec)?,
         argv,
         envp,
-        _texts: texts,
+        texts,
         listen_pid,
         directory: no_nul(spec.directory.as_os_str().as_bytes())?,
         cgroup,
         user: spec.user.as_ref().map(|user| (user.uid, user.gid, user.groups.clone())),
         open_files_max: spec.open_files_max,
         listen,
+        secrets: secret_files,
         standard: [
             descriptors.null.as_raw_fd(),
             descriptors.stdout.as_raw_fd(),
@@ -265,6 +333,12 @@ fn become_replica(prepared: &mut Prepared) -> (Attempt, i32) {
             return (Attempt::Descriptors, last_errno());
         }
         write_pid(&mut prepared.listen_pid[LISTEN_PID.len()..]);
+    }
+    for (file, target) in &prepared.secrets {
+        // SAFETY: plain system call on numbers; every source is above every target, and the new descriptor stays open across exec.
+        if unsafe { libc::dup2(file.as_raw_fd(), *target) } < 0 {
+            return (Attempt::Descriptors, last_errno());
+        }
     }
     if let Some(files) = prepared.open_files_max {
         let limit = libc::rlimit {

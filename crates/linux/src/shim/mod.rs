@@ -21,6 +21,7 @@ use rustix::net::SocketType;
 use tend_base::{Clock as _, SystemClock};
 
 use crate::cgroup;
+use crate::secrets::Secrets;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
     Attempt, EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, replace_file,
@@ -61,6 +62,10 @@ fn run(folder: PathBuf, takeover: bool) -> i32 {
     let Ok(inherited) = Inherited::take() else {
         return CODE_FOLDER;
     };
+    let secrets = match (&inherited.control, takeover) {
+        (Some(control), false) => Secrets::receive(control),
+        _ => None,
+    };
     // Everything in the folder is used by relative name, for which a socket's path has room.
     if rustix::process::chdir(&folder).is_err() {
         return CODE_FOLDER;
@@ -76,7 +81,13 @@ fn run(folder: PathBuf, takeover: bool) -> i32 {
     let begun = if takeover {
         take_over(&mut watch)
     } else {
-        start(&mut watch, inherited.null, inherited.listen, umask)
+        start(
+            &mut watch,
+            inherited.null,
+            inherited.listen,
+            secrets.unwrap_or_default(),
+            umask,
+        )
     };
     if let Err(outcome) = begun {
         watch.end(outcome);
@@ -126,7 +137,13 @@ fn lock() -> Result<OwnedFd, Errno> {
 }
 
 /// Starts what `spec` says and leaves it to `watch`.
-fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) -> Result<(), Outcome> {
+fn start(
+    watch: &mut Watch,
+    null: OwnedFd,
+    listen: Option<OwnedFd>,
+    secrets: Secrets,
+    umask: u32,
+) -> Result<(), Outcome> {
     let not_started = |failure| Outcome::NotStarted(failure);
     let prepare =
         |what: &str, error: io::Error| child::failed(Attempt::Prepare, what, error.raw_os_error().unwrap_or(0));
@@ -137,6 +154,14 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
         Spec::decode(&text).map_err(|why| not_started(child::failed(Attempt::Prepare, &format!("spec: {why}"), 0)))?;
     drop(text);
     watch.incarnation.clone_from(&spec.incarnation);
+    if secrets.count() != spec.secrets {
+        // Without them it would run with an empty password, or none.
+        return Err(not_started(child::failed(
+            Attempt::Prepare,
+            "its secrets, which did not all come",
+            0,
+        )));
+    }
     let fifos = [fifo::STDOUT, fifo::STDERR].map(|name| {
         fifo::make(Path::new(name), spec.user.as_ref())?;
         // Two open files each: the replica's blocks, the shim's does not.
@@ -169,6 +194,7 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
             stderr: replica_stderr.as_fd(),
             listen: listen.as_ref().map(AsFd::as_fd),
         },
+        &secrets,
         umask,
         || {
             let mut state = state_of(own_pid())?;
@@ -178,6 +204,7 @@ fn start(watch: &mut Watch, null: OwnedFd, listen: Option<OwnedFd>, umask: u32) 
         },
     )
     .map_err(not_started)?;
+    drop(secrets);
     let state = state_of(pid).map_err(|error| not_started(prepare("/proc", error)))?;
     // Without the executable the state on disk still names the process by pid, start time and boot.
     let _ = replace_file(Path::new(STATE_FILE), &state.encode());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tend_api::messages::{Accepted, EnvironmentReport};
 use tend_api::{ApiError, Caller, Class, EnvironmentQuery, Purpose, Reply, RunEnding, RunReport};
-use tend_base::Secret;
+use tend_base::{Exposed, Secret};
 use tend_core::journal::{Entry, Kind, Subject};
 use tend_core::model::{ReplicaId, ServiceId};
 use tend_core::plan::Launch;
@@ -66,9 +66,9 @@ pub(crate) async fn environment(
     }
     let who = identity::who(shared, &launch, id.stack.as_str())
         .map_err(|failure| ApiError::new(Class::Config, failure.why).hint(failure.hint.unwrap_or_default()))?;
-    let environment: BTreeMap<String, Secret> = identity::environment(shared, &launch, id.stack.as_str(), &who)
+    let environment: BTreeMap<String, Exposed> = identity::environment(shared, &launch, id.stack.as_str(), &who)
         .into_iter()
-        .map(|(name, value)| (name, Secret::new(value)))
+        .map(|(name, value)| (name, Exposed(Secret::new(value))))
         .collect();
     let entry = Entry::new(principal(caller), Kind::RunStarted).on(Subject::from(id.service_id()));
     // The caller's process: by it the two events of one run are found together.

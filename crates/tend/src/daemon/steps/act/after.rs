@@ -69,6 +69,7 @@ fn launch(scene: &Scene, command: Vec<String>) -> Launch {
         open_files_max: None,
         fingerprint: 0,
         quiesce: None,
+        secrets: Vec::new(),
     }
 }
 
