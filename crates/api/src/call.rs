@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tend_base::Wall;
 use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
-use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
+use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName, is_secret_name};
 use tend_core::observed::Exit;
 
 use crate::certificates::{RenewCertificates, RenewCertificatesBody};
@@ -18,6 +18,7 @@ use crate::deploys::{
 };
 use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
+use crate::secrets::{AddRecoveryKey, ChangeSecrets, ChangeSecretsBody, RevealSecret, RevealSecretBody, RotateSecret};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
 /// One request.
@@ -75,6 +76,16 @@ pub enum Call {
     Certificates,
     /// Get certificates now.
     RenewCertificates(RenewCertificates),
+    /// The secrets of a stack, without their values.
+    Secrets(StackName),
+    /// Store, make, retire or destroy secrets.
+    ChangeSecrets(ChangeSecrets),
+    /// The value of a secret.
+    RevealSecret(RevealSecret),
+    /// Make the staged version of a secret the current one.
+    RotateSecret(RotateSecret),
+    /// Have all secrets open with another key too.
+    AddRecoveryKey(AddRecoveryKey),
     /// The journal.
     Events(EventsQuery),
     /// Output.
@@ -337,6 +348,11 @@ impl Call {
             Call::Promote(_) => CallName::Promote,
             Call::Certificates => CallName::Certificates,
             Call::RenewCertificates(_) => CallName::RenewCertificates,
+            Call::Secrets(_) => CallName::Secrets,
+            Call::ChangeSecrets(_) => CallName::ChangeSecrets,
+            Call::RevealSecret(_) => CallName::RevealSecret,
+            Call::RotateSecret(_) => CallName::RotateSecret,
+            Call::AddRecoveryKey(_) => CallName::AddRecoveryKey,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
             Call::Environment(_) => CallName::Environment,
@@ -355,9 +371,28 @@ impl Call {
             Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Spool | Call::Shutdown => {
                 (path(&[]), Vec::new())
             }
-            Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
-                (path(&[stack.as_str()]), Vec::new())
+            Call::StackStatus(stack)
+            | Call::Remove(stack)
+            | Call::FollowDeployment(stack)
+            | Call::Releases(stack)
+            | Call::Secrets(stack) => (path(&[stack.as_str()]), Vec::new()),
+            Call::ChangeSecrets(ChangeSecrets {
+                stack,
+                owner_uid,
+                change,
+            }) => {
+                let body = ChangeSecretsBody {
+                    owner_uid: *owner_uid,
+                    change: change.clone(),
+                };
+                (path(&[stack.as_str()]), json(&body))
             }
+            Call::RevealSecret(RevealSecret { stack, name, version }) => {
+                let body = RevealSecretBody { version: *version };
+                (path(&[stack.as_str(), name]), json(&body))
+            }
+            Call::RotateSecret(RotateSecret { stack, name }) => (path(&[stack.as_str(), name]), Vec::new()),
+            Call::AddRecoveryKey(add) => (path(&[]), json(add)),
             Call::Door(Door { stack, service, change }) => {
                 let body = DoorBody {
                     service: service.clone(),
@@ -553,6 +588,39 @@ impl Call {
                     dry_run: body.dry_run,
                 })
             }
+            CallName::Secrets => Call::Secrets(named(&names, 0)?),
+            CallName::ChangeSecrets => {
+                let ChangeSecretsBody { owner_uid, change } = from_json(body)?;
+                Call::ChangeSecrets(ChangeSecrets {
+                    stack: named(&names, 0)?,
+                    owner_uid,
+                    change,
+                })
+            }
+            CallName::RevealSecret => {
+                let body = if body.is_empty() {
+                    RevealSecretBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::RevealSecret(RevealSecret {
+                    stack: named(&names, 0)?,
+                    name: secret_name(names[1])?,
+                    version: body.version,
+                })
+            }
+            CallName::RotateSecret => Call::RotateSecret(RotateSecret {
+                stack: named(&names, 0)?,
+                name: secret_name(names[1])?,
+            }),
+            CallName::AddRecoveryKey => {
+                let add = if body.is_empty() {
+                    AddRecoveryKey::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::AddRecoveryKey(add)
+            }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
             CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
             CallName::Environment => Call::Environment(of_a_service(from_json(body)?)?),
@@ -565,6 +633,13 @@ impl Call {
             }
             CallName::Upgrade => Call::Upgrade(from_json(body)?),
         })
+    }
+}
+
+fn secret_name(text: &str) -> Result<String, ApiError> {
+    match is_secret_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(ApiError::new(Class::Usage, format!("`{text}` cannot be the name of a secret"))),
     }
 }
 

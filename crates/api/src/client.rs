@@ -167,6 +167,46 @@ impl Client {
         self.json(&Call::Resolve(resolve)).await
     }
 
+    /// Returns the secrets of a stack, without their values.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns them or is root.
+    pub async fn secrets(&self, stack: &StackName) -> Result<SecretList> {
+        self.json(&Call::Secrets(stack.clone())).await
+    }
+
+    /// Stores, makes, imports, retires or destroys secrets.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns them or is root.
+    pub async fn change_secrets(&self, change: ChangeSecrets) -> Result<SecretChanged> {
+        self.json(&Call::ChangeSecrets(change)).await
+    }
+
+    /// Returns the value of a secret.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns it or is root.
+    pub async fn reveal_secret(&self, reveal: RevealSecret) -> Result<SecretValue> {
+        self.json(&Call::RevealSecret(reveal)).await
+    }
+
+    /// Makes the staged version of a secret the current one.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns it or is root.
+    pub async fn rotate_secret(&self, rotate: RotateSecret) -> Result<LineReader<ProgressLine>> {
+        self.lines(&Call::RotateSecret(rotate)).await
+    }
+
+    /// Has all secrets open with another key too.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn add_recovery_key(&self, add: AddRecoveryKey) -> Result<RecoveryKeyReport> {
+        self.json(&Call::AddRecoveryKey(add)).await
+    }
+
     /// Builds a release of what the file says and runs it.
     ///
     /// # Errors

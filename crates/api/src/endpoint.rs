@@ -57,6 +57,16 @@ pub enum CallName {
     Resolve,
     /// Callbacks that wait.
     Spool,
+    /// Secrets without their values.
+    Secrets,
+    /// Change secrets.
+    ChangeSecrets,
+    /// The value of a secret.
+    RevealSecret,
+    /// Rotate a secret.
+    RotateSecret,
+    /// Another key for all secrets.
+    AddRecoveryKey,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -87,7 +97,7 @@ pub struct Endpoint {
     pub name: CallName,
     /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// Path with `{stack}`, `{service}` and `{release}` standing for names and numbers.
+    /// Path with `{stack}`, `{service}`, `{release}` and `{secret}` standing for names and numbers.
     pub path: &'static str,
     /// Query parameters it knows, separated by spaces.
     pub query: &'static str,
@@ -143,7 +153,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 32] = [
+pub const ENDPOINTS: [Endpoint; 37] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -350,6 +360,50 @@ pub const ENDPOINTS: [Endpoint; 32] = [
         Access::Change,
         "Gets certificates of a stack now, all or the one for a host; with `dry_run` only tries out whether they would be got. \
          The last line says how it ended. The work goes on when the caller leaves.",
+    ),
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::Secrets,
+            "/v1/stacks/{stack}/secrets",
+            "",
+            Answer::Json("SecretList"),
+            "The secrets of a stack: names, versions, ages, and which replicas hold which version. Never a value.",
+        )
+    },
+    post(
+        CallName::ChangeSecrets,
+        "/v1/stacks/{stack}/secrets",
+        Some("ChangeSecrets"),
+        Answer::Json("SecretChanged"),
+        Access::Secrets,
+        "Stores, makes, imports, retires or destroys secrets of a stack, which need not be up. They belong to the stack's owner; before \
+         there is one, to who stored the first.",
+    ),
+    post(
+        CallName::RevealSecret,
+        "/v1/stacks/{stack}/secrets/{secret}/reveal",
+        Some("RevealSecret"),
+        Answer::Json("SecretValue"),
+        Access::Secrets,
+        "The value of a secret. Who asked is kept in the journal.",
+    ),
+    post(
+        CallName::RotateSecret,
+        "/v1/stacks/{stack}/secrets/{secret}/rotate",
+        None,
+        Answer::Lines("ProgressLine"),
+        Access::Secrets,
+        "Makes the staged version of a secret the current one, a new one where tend makes its values, and replaces every replica that \
+         holds another, above its service's floor. The last line says how it ended. The work goes on when the caller leaves.",
+    ),
+    post(
+        CallName::AddRecoveryKey,
+        "/v1/secrets/recovery-key",
+        Some("AddRecoveryKey"),
+        Answer::Json("RecoveryKeyReport"),
+        Access::Daemon,
+        "Makes a key to be kept off this machine, or takes the public half of one; all secrets open with it from then on.",
     ),
     get(
         CallName::Events,

@@ -20,6 +20,7 @@ pub mod messages;
 mod paths;
 mod query;
 mod reply;
+mod secrets;
 mod server;
 
 pub use access::{Access, Caller};
@@ -37,4 +38,7 @@ pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};
 pub use paths::Paths;
 pub use reply::{ApiError, Reply};
+pub use secrets::{
+    AddRecoveryKey, ChangeSecrets, RevealSecret, RotateSecret, SecretChange, SecretFormat, SecretNotes,
+};
 pub use server::{BODY_BYTES_MAX, Handler, PROTOCOL_HEADER, PROTOCOL_VERSION, serve};

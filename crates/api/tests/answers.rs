@@ -521,6 +521,51 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "SecretList",
+        &SecretList {
+            stack: "mps".parse().unwrap(),
+            items: vec![SecretReport {
+                name: "db_password".to_owned(),
+                class: "restart-only".to_owned(),
+                generated: false,
+                due_at: Some(AT),
+                overdue: true,
+                granted_to: vec!["mps/api".to_owned()],
+                versions: vec![SecretVersion {
+                    version: 3,
+                    state: "current".to_owned(),
+                    made_at: AT,
+                    made_by: "ana".to_owned(),
+                    since: AT,
+                    held_by: vec!["mps/api/1".to_owned()],
+                }],
+            }],
+            recovery_keys: 1,
+        },
+    );
+    check(
+        "SecretChanged",
+        &SecretChanged {
+            messages: vec!["db_password: version 4 is staged".to_owned()],
+            next_step: Some("`tend secret rotate db_password` makes it current".to_owned()),
+        },
+    );
+    check(
+        "SecretValue",
+        &SecretValue {
+            name: "db_password".to_owned(),
+            version: 3,
+            value: Exposed(Secret::new("hunter2".to_owned())),
+        },
+    );
+    check(
+        "RecoveryKeyReport",
+        &RecoveryKeyReport {
+            public: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned(),
+            key: Some(Exposed(Secret::new("AGE-SECRET-KEY-1…".to_owned()))),
+        },
+    );
+    check(
         "ApiError",
         &ApiError::new(Class::NotFound, "there is no stack `mpz`")
             .hint("did you mean `mps`?")

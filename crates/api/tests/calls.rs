@@ -186,6 +186,69 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         ("money-spool", Call::Spool),
+        ("secrets", Call::Secrets(mps())),
+        (
+            "secrets-set",
+            change_secrets(SecretChange::Set {
+                name: "db_password".to_owned(),
+                value: Exposed(Secret::new("pl4nted".to_owned())),
+                notes: SecretNotes {
+                    class: Some("restart-only".to_owned()),
+                    due_days: Some(30),
+                },
+            }),
+        ),
+        (
+            "secrets-generate",
+            change_secrets(SecretChange::Generate {
+                name: "jwt_key".to_owned(),
+                bytes: 32,
+                format: SecretFormat::Base64,
+                notes: SecretNotes::default(),
+            }),
+        ),
+        (
+            "secrets-import",
+            change_secrets(SecretChange::Import {
+                values: [("API_KEY".to_owned(), Exposed(Secret::new("pl4nted".to_owned())))].into(),
+                current: true,
+            }),
+        ),
+        (
+            "secrets-retire",
+            change_secrets(SecretChange::Retire {
+                name: "db_password".to_owned(),
+                version: None,
+            }),
+        ),
+        (
+            "secrets-destroy",
+            change_secrets(SecretChange::Destroy {
+                name: "db_password".to_owned(),
+                version: Some(2),
+            }),
+        ),
+        (
+            "secret-reveal",
+            Call::RevealSecret(RevealSecret {
+                stack: mps(),
+                name: "db_password".to_owned(),
+                version: Some(2),
+            }),
+        ),
+        (
+            "secret-rotate",
+            Call::RotateSecret(RotateSecret {
+                stack: mps(),
+                name: "db_password".to_owned(),
+            }),
+        ),
+        (
+            "recovery-key",
+            Call::AddRecoveryKey(AddRecoveryKey {
+                public: Some("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()),
+            }),
+        ),
         (
             "deploy",
             Call::Deploy(Deploy {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Exposed, Secret, Wall};
+use tend_core::model::is_secret_name;
 
 use crate::{Recipe, SecretsError};
 
@@ -20,9 +21,6 @@ pub const DUE_DAYS: u32 = 90;
 
 /// Longest value. The kernel takes variables of at most 128 KiB each.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
-
-/// Longest name.
-const NAME_BYTES_MAX: usize = 64;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -141,16 +139,9 @@ pub struct Stored {
     pub unchanged: bool,
 }
 
-/// Checks a name: letters, digits, `_`, `-` and `.`, beginning with a letter or digit.
-///
-/// # Errors
-/// When it is no name. It becomes the name of a file and part of an address, so it is narrow.
-pub fn check_name(name: &str) -> Result<(), SecretsError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let good = name.len() <= NAME_BYTES_MAX
-        && name.bytes().all(plain)
-        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
-    good.then_some(())
+fn check_name(name: &str) -> Result<(), SecretsError> {
+    is_secret_name(name)
+        .then_some(())
         .ok_or_else(|| SecretsError::Name { name: name.to_owned() })
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use tend_base::Secret;
 use tend_core::model::{ServiceName, Stack};
 
 use crate::canonical::{canonicalise, write_directories};
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub document: Document,
     /// The whole environment of each service, its files read; for a process it is in the stack too. Holds secrets: not for printing.
     pub environments: Environments,
+    /// Values of the secrets of processes that are in files and variables, by the name the store has for them.
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// Variables by service.
@@ -84,6 +87,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
         input,
         findings: Findings::default(),
         environments: Environments::new(),
+        secrets: BTreeMap::new(),
     };
     let outcome = session.run(&directory);
     let failed = session.findings.failed();
@@ -96,6 +100,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
                 notes: diagnostics,
                 document: Document(tree),
                 environments: session.environments,
+                secrets: session.secrets,
             })
         }
         _ => Err(Report(diagnostics)),
@@ -107,6 +112,7 @@ pub(crate) struct Session<'a> {
     pub(crate) input: &'a Input<'a>,
     pub(crate) findings: Findings,
     pub(crate) environments: Environments,
+    pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
 /// What the variables of a set of files stand for and where its paths start from.

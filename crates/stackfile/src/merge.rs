@@ -185,9 +185,9 @@ fn identity(list: &str, item: &Node) -> Option<String> {
             text("protocol")
         )),
         "volumes" | "devices" if item.as_map().is_some() => Some(text("target").to_owned()),
-        "secrets" | "configs" => Some(match text("target") {
-            "" => text("source").to_owned(),
-            target => target.to_owned(),
+        "secrets" | "configs" => Some(match [text("target"), text("environment"), text("fd")] {
+            ["", "", ""] => text("source").to_owned(),
+            [target, environment, fd] => format!("{target}{environment}{fd}"),
         }),
         "env_file" => Some(text("path").to_owned()),
         "dns" | "dns_opt" | "dns_search" | "expose" | "links" | "profiles" | "tmpfs" | "cap_add" | "cap_drop"

@@ -9,6 +9,7 @@ mod money;
 mod plan;
 mod progress;
 mod release;
+mod secret;
 mod status;
 
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
@@ -23,6 +24,7 @@ pub use release::{
     ArtifactReport, AttemptReport, DeploymentReport, MigrationReport, ReleaseList, ReleaseReport, ReleaseRole,
     ReleaseSummary, RollbackReport,
 };
+pub use secret::{RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretValue, SecretVersion};
 pub use status::{
     ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackList, StackStatus,
     StackSummary, WorkloadKind,

@@ -30,6 +30,15 @@ pub enum Delivery {
     Descriptor(i32),
 }
 
+/// Returns whether a text can be the name of a secret: letters, digits, `_`, `-` and `.`, beginning with a letter or digit, at most 64.
+///
+/// It becomes the name of a file and part of an address, so it is narrow.
+#[must_use]
+pub fn is_secret_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    text.len() <= 64 && text.bytes().all(plain) && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+}
+
 impl Stack {
     /// Returns the names of all secrets that its processes are given.
     #[must_use]

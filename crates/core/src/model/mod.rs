@@ -19,7 +19,7 @@ pub use edge::{
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
     Spool, Timeouts, Tls, TlsVersion, Upstream,
 };
-pub use grant::{Delivery, Grant};
+pub use grant::{Delivery, Grant, is_secret_name};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};

@@ -6,6 +6,7 @@
 mod advice;
 mod deploy_advice;
 mod edge;
+mod grants;
 mod policy;
 mod probe;
 mod process;
@@ -45,7 +46,8 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
                     routed: routed.contains(&entry.key),
                     job: jobs.contains(&entry.key),
                 };
-                if let Some(service) = service::lower(session, entry, name.clone(), role, setting) {
+                if let Some(mut service) = service::lower(session, entry, name.clone(), role, setting) {
+                    service.secrets = grants::lower(session, tree, entry, &service, setting);
                     services.insert(name, service);
                 }
             }

@@ -126,6 +126,7 @@ pub(super) fn lower(
         strategy,
         smoke,
         quiesce,
+        secrets: Vec::new(),
     })
 }
 
@@ -151,7 +152,7 @@ fn warn_of_reach(entry: &Entry, is_process: bool, findings: &mut Findings) {
                             "a process uses the network of the machine; others are reached as ${service.NAME.url}"
                                 .to_owned()
                         }
-                        "secrets" | "configs" => "a process gets such values by `environment` or `env_file`".to_owned(),
+                        "configs" => "a process gets such values by `environment` or `env_file`".to_owned(),
                         _ => "delete it, or run the service as a container with `image:`".to_owned(),
                     });
             }

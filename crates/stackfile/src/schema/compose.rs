@@ -1,7 +1,7 @@
 //! The keys that are Compose's, from the Compose specification and its JSON schema (compose-spec, mid-2026).
 
 use super::resources::{
-    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
+    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, SECRET_GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
     SERVICE_MODEL, SERVICE_NETWORK, VOLUME,
 };
 use super::{Form, Record, Shape, container, key, ours, remark};
@@ -53,7 +53,11 @@ pub(crate) static FILE: Record = Record {
             Shape::Names(&Shape::Either(&[Shape::Keys(&VOLUME), Shape::Nothing])),
             "volumes of containers",
         ),
-        container("secrets", Shape::Names(&Shape::Keys(&SECRET)), "secrets of containers"),
+        key(
+            "secrets",
+            Shape::Names(&Shape::Keys(&SECRET)),
+            "secrets, and where each is: in tend's store (`external`), a file or a variable",
+        ),
         container(
             "configs",
             Shape::Names(&Shape::Keys(&CONFIG)),
@@ -226,7 +230,7 @@ pub(crate) static SERVICE: Record = Record {
         ),
         container("volumes_from", TEXTS, "services whose volumes it sees"),
         container("tmpfs", TEXT_OR_TEXTS, "folders in memory"),
-        container("secrets", GRANTS, "secrets it sees"),
+        key("secrets", SECRET_GRANTS, "secrets it is given"),
         container("configs", GRANTS, "configuration files it sees"),
         container(
             "models",

@@ -1,14 +1,16 @@
 //! The keys of what containers share: networks, volumes, secrets, configs and models, and how a service names them.
 
 use super::compose::{NAMES_OR_LIST, TEXT, TEXTS, VALUE};
-use super::{Form, Record, Shape, key, remark};
+use super::{Form, Record, Shape, container, key, ours, remark};
 
 const BOOL: Shape = Shape::One(Form::Bool);
 const COUNT: Shape = Shape::One(Form::Count);
 const INTEGER: Shape = Shape::One(Form::Integer);
 const BYTES: Shape = Shape::One(Form::Bytes);
 const EXTERNAL: Shape = Shape::Either(&[BOOL, Shape::Keys(&EXTERNAL_NAME)]);
-/// `secrets` and `configs` of a service.
+/// `secrets` of a service.
+pub(super) const SECRET_GRANTS: Shape = Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&SECRET_GRANT)]));
+/// `configs` of a service, and `secrets` of a build.
 pub(super) const GRANTS: Shape = Shape::List(&Shape::Either(&[TEXT, Shape::Keys(&GRANT)]));
 
 static EXTERNAL_NAME: Record = Record {
@@ -204,6 +206,21 @@ static GRANT: Record = Record {
         key("uid", TEXT, "its owner"),
         key("gid", TEXT, "its group"),
         key("mode", TEXT, "its permissions"),
+    ],
+};
+
+static SECRET_GRANT: Record = Record {
+    name: "secret",
+    required: &["source"],
+    more: &[],
+    keys: &[
+        key("source", TEXT, "which"),
+        key("target", TEXT, "name of its file, in the folder that `TEND_SECRETS` names; for a container its path"),
+        ours("environment", TEXT, "instead of a file: the variable it is given in"),
+        ours("fd", COUNT, "instead of a file: the open file it is given as, 3 or above"),
+        container("uid", TEXT, "its owner"),
+        container("gid", TEXT, "its group"),
+        container("mode", TEXT, "its permissions"),
     ],
 };
 
