@@ -105,7 +105,7 @@ impl KeptOrder {
             authority: authority.to_owned(),
             account: account.to_owned(),
             url: url.to_owned(),
-            key,
+            key: Exposed(key),
             made_at,
         }
     }
@@ -132,7 +132,7 @@ impl KeptAccount {
         Self {
             format: FORMAT,
             authority: authority.to_owned(),
-            key,
+            key: Exposed(key),
             id: None,
             email: None,
         }

@@ -18,7 +18,7 @@ use crate::deploys::{
 };
 use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
-use crate::secrets::{AddRecoveryKey, ChangeSecrets, ChangeSecretsBody, RevealSecret, RevealSecretBody, RotateSecret};
+use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
 /// One request.
@@ -376,17 +376,7 @@ impl Call {
             | Call::FollowDeployment(stack)
             | Call::Releases(stack)
             | Call::Secrets(stack) => (path(&[stack.as_str()]), Vec::new()),
-            Call::ChangeSecrets(ChangeSecrets {
-                stack,
-                owner_uid,
-                change,
-            }) => {
-                let body = ChangeSecretsBody {
-                    owner_uid: *owner_uid,
-                    change: change.clone(),
-                };
-                (path(&[stack.as_str()]), json(&body))
-            }
+            Call::ChangeSecrets(ChangeSecrets { stack, change }) => (path(&[stack.as_str()]), json(change)),
             Call::RevealSecret(RevealSecret { stack, name, version }) => {
                 let body = RevealSecretBody { version: *version };
                 (path(&[stack.as_str(), name]), json(&body))
@@ -589,14 +579,10 @@ impl Call {
                 })
             }
             CallName::Secrets => Call::Secrets(named(&names, 0)?),
-            CallName::ChangeSecrets => {
-                let ChangeSecretsBody { owner_uid, change } = from_json(body)?;
-                Call::ChangeSecrets(ChangeSecrets {
-                    stack: named(&names, 0)?,
-                    owner_uid,
-                    change,
-                })
-            }
+            CallName::ChangeSecrets => Call::ChangeSecrets(ChangeSecrets {
+                stack: named(&names, 0)?,
+                change: from_json(body)?,
+            }),
             CallName::RevealSecret => {
                 let body = if body.is_empty() {
                     RevealSecretBody::default()
@@ -639,7 +625,10 @@ impl Call {
 fn secret_name(text: &str) -> Result<String, ApiError> {
     match is_secret_name(text) {
         true => Ok(text.to_owned()),
-        false => Err(ApiError::new(Class::Usage, format!("`{text}` cannot be the name of a secret"))),
+        false => Err(ApiError::new(
+            Class::Usage,
+            format!("`{text}` cannot be the name of a secret"),
+        )),
     }
 }
 

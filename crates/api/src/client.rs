@@ -20,13 +20,14 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, ReleaseList, ReleaseReport,
-    RollbackReport, ServiceDescription, StackList, StackStatus, VersionReport,
+    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, RecoveryKeyReport, ReleaseList,
+    ReleaseReport, RollbackReport, SecretChanged, SecretList, SecretValue, ServiceDescription, StackList, StackStatus,
+    VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, Door, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result, Rollback, RollbackQuery,
-    RunReport, Scale, Target, Upgrade,
+    AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, Call, ChangeSecrets, Decide, Deploy, Door, EnvironmentQuery,
+    Error, EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result,
+    RevealSecret, Rollback, RollbackQuery, RotateSecret, RunReport, Scale, Target, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.

@@ -374,7 +374,7 @@ pub const ENDPOINTS: [Endpoint; 37] = [
     post(
         CallName::ChangeSecrets,
         "/v1/stacks/{stack}/secrets",
-        Some("ChangeSecrets"),
+        Some("SecretChange"),
         Answer::Json("SecretChanged"),
         Access::Secrets,
         "Stores, makes, imports, retires or destroys secrets of a stack, which need not be up. They belong to the stack's owner; before \

@@ -38,7 +38,5 @@ pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};
 pub use paths::Paths;
 pub use reply::{ApiError, Reply};
-pub use secrets::{
-    AddRecoveryKey, ChangeSecrets, RevealSecret, RotateSecret, SecretChange, SecretFormat, SecretNotes,
-};
+pub use secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RotateSecret, SecretChange, SecretFormat, SecretNotes};
 pub use server::{BODY_BYTES_MAX, Handler, PROTOCOL_HEADER, PROTOCOL_VERSION, serve};

@@ -11,22 +11,11 @@ use tend_core::model::StackName;
 pub struct ChangeSecrets {
     /// Which stack.
     pub stack: StackName,
-    /// Whose they are when the stack has none yet: the owner of its file. Only root may name somebody else; absent means the caller.
-    pub owner_uid: Option<u32>,
     /// What.
     pub change: SecretChange,
 }
 
-/// Body of [`crate::Call::ChangeSecrets`]; the stack stands in the path.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct ChangeSecretsBody {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) owner_uid: Option<u32>,
-    #[serde(flatten)]
-    pub(crate) change: SecretChange,
-}
-
-/// A change of secrets.
+/// A change of secrets: the body of [`crate::Call::ChangeSecrets`], whose stack stands in the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretChange {

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, Decide, DecideWord, Deploy, Door, ENDPOINTS, EnvironmentQuery, EventsQuery, Happened,
-    LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve, Rollback,
-    RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
+    AddRecoveryKey, Apply, Call, CallName, ChangeSecrets, Decide, DecideWord, Deploy, Door, ENDPOINTS,
+    EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
+    ReleaseQuery, RenewCertificates, Resolve, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunEnding,
+    RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, Upgrade,
 };
-use tend_base::Wall;
+use tend_base::{Exposed, Secret, Wall};
 use tend_core::door::{DoorChange, Maintenance, Pause};
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
-use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackSource};
+use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackName, StackSource};
 use tend_core::observed::Exit;
 
 use crate::samples;
@@ -45,6 +46,14 @@ fn decide(word: DecideWord, why: &str) -> Decide {
         word,
         why: why.to_owned(),
     }
+}
+
+fn mps() -> StackName {
+    "mps".parse().unwrap()
+}
+
+fn change_secrets(change: SecretChange) -> Call {
+    Call::ChangeSecrets(ChangeSecrets { stack: mps(), change })
 }
 
 fn service() -> ServiceId {

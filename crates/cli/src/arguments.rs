@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Reject(commands::reject::Reject),
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
+    Secret(commands::secret::Secret),
     Cert(commands::cert::Cert),
     Render(commands::render::Render),
     Import(commands::import::Import),

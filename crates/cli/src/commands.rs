@@ -42,6 +42,7 @@ pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod schema;
+pub(crate) mod secret;
 pub(crate) mod shutdown;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -77,6 +78,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Reject(command) => command.run(context).await,
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
+        Command::Secret(command) => command.run(context).await,
         Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),

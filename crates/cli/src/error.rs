@@ -69,6 +69,17 @@ pub(crate) enum Error {
     /// A replica was named where a whole service is meant.
     #[error("`{0}` is one replica, and this is about a whole service")]
     SlotNotAllowed(String),
+    /// The value of a secret could not be read.
+    #[error("could not read the value from {place}")]
+    SecretValue {
+        /// From where.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Two different values were typed.
+    #[error("the two values differ; nothing was stored")]
+    SecretsDiffer,
     /// The program could not be started.
     #[error("could not start `{program}`")]
     Program {
@@ -147,16 +158,18 @@ impl Error {
             | Error::TwoStacks { .. }
             | Error::SlotNotAllowed(_)
             | Error::NoUnitFolder
+            | Error::SecretsDiffer
             | Error::NoTerminal => Class::Usage,
             Error::NotRoot | Error::Identity { .. } => Class::Denied,
             Error::Nginx { .. } => Class::Config,
-            Error::Program { source, .. } | Error::Read { source, .. } | Error::Write { source, .. } => {
-                match source.kind() {
-                    io::ErrorKind::NotFound => Class::NotFound,
-                    io::ErrorKind::PermissionDenied => Class::Denied,
-                    _ => Class::Unavailable,
-                }
-            }
+            Error::Program { source, .. }
+            | Error::Read { source, .. }
+            | Error::SecretValue { source, .. }
+            | Error::Write { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Class::NotFound,
+                io::ErrorKind::PermissionDenied => Class::Denied,
+                _ => Class::Unavailable,
+            },
             Error::Output(_) | Error::CutShort | Error::OwnPath(_) | Error::Begin(_) => Class::Unavailable,
         }
     }
@@ -189,7 +202,12 @@ impl Error {
             Error::Program { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "it is looked for in the PATH of the service, and relative to the service's folder".to_owned()
             }
+            Error::SecretValue { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                "a value is text; encode other bytes first, as with `base64`".to_owned()
+            }
+            Error::SecretsDiffer => "type it again".to_owned(),
             Error::Output(_)
+            | Error::SecretValue { .. }
             | Error::StackPath { .. }
             | Error::StackFile(_)
             | Error::TwoStacks { .. }

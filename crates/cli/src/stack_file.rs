@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use tend_api::{ChangeSecrets, Client, SecretChange};
+use tend_base::Exposed;
+use tend_core::model::StackName;
 use tend_stackfile::{Diagnostic, Files, Input, Loaded, Location, Owner, Report, Severity};
 
 use crate::context::Context;
@@ -113,6 +116,40 @@ impl Files for Disk {
             gid: metadata.gid(),
         })
     }
+}
+
+/// Returns the name of the stack whose file is in the working folder; none where there is no file, or it is wrong.
+pub(crate) fn name_here(context: &Context<'_>) -> Option<StackName> {
+    let disk = Disk::default();
+    let paths = tend_stackfile::find(&disk, &context.surroundings.directory);
+    let loaded = (!paths.is_empty()).then(|| {
+        tend_stackfile::load(&Input {
+            files: &disk,
+            paths,
+            environment: context.surroundings.environment.clone(),
+            profiles: Vec::new(),
+            name: None,
+        })
+    });
+    Some(loaded?.ok()?.stack.name)
+}
+
+/// Stores the secrets that the stack file has in files and variables: they are current from then on.
+pub(crate) async fn store_secrets(client: &Client, loaded: &Loaded) -> Result<()> {
+    if loaded.secrets.is_empty() {
+        return Ok(());
+    }
+    let values = loaded
+        .secrets
+        .iter()
+        .map(|(name, value)| (name.clone(), Exposed(value.clone())));
+    let change = SecretChange::Import {
+        values: values.collect(),
+        current: true,
+    };
+    let stack = loaded.stack.name.clone();
+    client.change_secrets(ChangeSecrets { stack, change }).await?;
+    Ok(())
 }
 
 impl StackFileArguments {

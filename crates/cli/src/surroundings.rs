@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use anstream::ColorChoice;
@@ -30,6 +30,10 @@ pub struct Surroundings {
     pub stdout: Box<dyn Write>,
     /// Standard error.
     pub stderr: Box<dyn Write>,
+    /// Standard input.
+    pub stdin: Box<dyn Read>,
+    /// Standard input is a terminal at which a person can be asked.
+    pub stdin_is_terminal: bool,
     /// What they are connected to.
     pub terminal: Terminal,
     /// Environment variables; those that are no UTF-8 are left out.
@@ -68,6 +72,8 @@ impl Surroundings {
             },
             stdout: Box::new(io::BufWriter::with_capacity(64 << 10, io::stdout())),
             stderr: Box::new(io::stderr()),
+            stdin: Box::new(io::stdin()),
+            stdin_is_terminal: io::stdin().is_terminal(),
             environment,
             directory: std::env::current_dir()?,
             is_root: rustix::process::geteuid().is_root(),

@@ -9,6 +9,7 @@ use tend_core::model::{NameError, ServiceId, ServiceName, StackName};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::stack_file;
 
 /// A service or replica as it is written: `SERVICE`, `SERVICE/SLOT`, `STACK/SERVICE` or `STACK/SERVICE/SLOT`.
 ///
@@ -57,6 +58,14 @@ impl StackOption {
     /// Returns whether one was named.
     pub(crate) fn is_given(&self) -> bool {
         self.stack.is_some()
+    }
+
+    /// Returns the stack, which need not be up: the one named, that of the file in this folder, or the only one that is up.
+    pub(crate) async fn before_it_is_up(&self, context: &Context<'_>, client: &Client) -> Result<StackName> {
+        match self.stack.clone().or_else(|| stack_file::name_here(context)) {
+            Some(stack) => Ok(stack),
+            None => the_stack(client, &context.surroundings.directory).await,
+        }
     }
 
     /// Returns what the command is about: all of the stack where nothing is named.

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::fake_certificates::certificates;
 use crate::fake_money::keys;
+use crate::fake_secrets;
 use crate::folder::Folder;
 
 /// When everything happens.
@@ -159,7 +160,7 @@ impl Handler for Answers {
                 ApiError::new(Class::Conflict, format!("`{target}` is being deployed"))
                     .hint("wait for it: `tend status`"),
             ),
-            Call::Restart(_) | Call::Stop(_) | Call::Start(_) | Call::Scale(_) => sent(vec![
+            Call::RotateSecret(_) | Call::Restart(_) | Call::Stop(_) | Call::Start(_) | Call::Scale(_) => sent(vec![
                 step(
                     Stage::Ready,
                     "mps/api/1",
@@ -172,6 +173,10 @@ impl Handler for Answers {
             Call::Door(door) => Reply::json(&Accepted {
                 message: format!("{}: {}; the edge serves it so", door.stack, door.change),
             }),
+            Call::Secrets(stack) => fake_secrets::list(stack),
+            Call::ChangeSecrets(change) => fake_secrets::change(&change),
+            Call::RevealSecret(reveal) => fake_secrets::reveal(&reveal),
+            Call::AddRecoveryKey(add) => fake_secrets::recovery_key(&add),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),

@@ -117,6 +117,8 @@ impl Typist {
         let mut surroundings = Surroundings {
             stdout: Box::new(stdout.clone()),
             stderr: Box::new(stderr.clone()),
+            stdin: Box::new("pl4nted\n".as_bytes()),
+            stdin_is_terminal: false,
             terminal: Terminal {
                 colour: self.terminal,
                 colour_of_errors: self.terminal,

@@ -7,13 +7,31 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::Findings;
+use crate::error::{Findings, Report};
 use crate::interpolate::{Fault, fill};
 use crate::load::Session;
 use crate::source::{Place, SourceId};
 
 /// One entry; a bare name that is not set outside either has no value.
 pub(crate) type Variable = (String, Option<String>);
+
+/// Returns the variables of a file written as `.env` is, by itself: nothing comes from outside.
+///
+/// # Errors
+/// Everything that is wrong with it; no value is part of it.
+pub fn variables(path: &Path, text: String) -> Result<BTreeMap<String, String>, Report> {
+    let mut findings = Findings::default();
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let source = findings.sources.add(path.to_owned(), text, folder.into(), true);
+    let found = parse(source, &BTreeMap::new(), &mut findings);
+    if findings.failed() {
+        return Err(Report(findings.into_diagnostics()));
+    }
+    Ok(found
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
+}
 
 /// Reads a file whose values count only where nothing outside set them.
 pub(crate) fn read_defaults(

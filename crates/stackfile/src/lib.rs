@@ -28,6 +28,7 @@ mod stack_name;
 mod words;
 mod yaml;
 
+pub use dotenv::variables;
 pub use error::{Diagnostic, Location, Report, Severity};
 pub use input::{FILE_NAMES, Files, Input, Owner, find};
 pub use load::{Document, Environments, Loaded, load};

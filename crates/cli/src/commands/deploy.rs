@@ -8,7 +8,7 @@ use crate::commands::deployment::{DeploymentOptions, decide, follow_deployment};
 use crate::commands::plan;
 use crate::context::Context;
 use crate::error::Result;
-use crate::stack_file::StackFileArguments;
+use crate::stack_file::{StackFileArguments, store_secrets};
 
 /// Run a new release of a stack, and go back by itself when it fails
 ///
@@ -57,12 +57,14 @@ impl Deploy {
             let reader = client.follow_deployment(&stack).await?;
             return follow_deployment(context, reader, self.json.json, &stack).await;
         }
-        let stack = self.file.load(context)?.stack;
+        let loaded = self.file.load(context)?;
         if self.plan {
-            return plan::show(context, stack, true, self.json).await;
+            return plan::show(context, loaded.stack, true, self.json).await;
         }
-        let name = stack.name.clone();
         let client = context.client().await?;
+        store_secrets(&client, &loaded).await?;
+        let stack = loaded.stack;
+        let name = stack.name.clone();
         let reader = client
             .deploy(Asked {
                 stack: Box::new(stack),

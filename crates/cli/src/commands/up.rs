@@ -7,7 +7,7 @@ use crate::arguments::JsonOption;
 use crate::commands::follow_to_the_end;
 use crate::context::Context;
 use crate::error::Result;
-use crate::stack_file::StackFileArguments;
+use crate::stack_file::{StackFileArguments, store_secrets};
 
 /// Bring a stack up, or to what its file says now
 ///
@@ -33,9 +33,11 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let stack = self.file.load(context)?.stack;
-        let name = stack.name.clone();
+        let loaded = self.file.load(context)?;
         let client = context.client_of_a_started_daemon().await?;
+        store_secrets(&client, &loaded).await?;
+        let stack = loaded.stack;
+        let name = stack.name.clone();
         let reader = client
             .apply(Apply {
                 stack,

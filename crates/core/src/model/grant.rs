@@ -36,7 +36,9 @@ pub enum Delivery {
 #[must_use]
 pub fn is_secret_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    text.len() <= 64 && text.bytes().all(plain) && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+    text.len() <= 64
+        && text.bytes().all(plain)
+        && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
 impl Stack {
@@ -65,6 +67,16 @@ impl Stack {
             }
         }
         changed
+    }
+
+    /// Returns the definition as its file has it: no version of a secret was looked up.
+    #[must_use]
+    pub fn as_in_file(&self) -> Self {
+        let mut stack = self.clone();
+        for grant in stack.services.values_mut().flat_map(|service| &mut service.secrets) {
+            grant.version = 0;
+        }
+        stack
     }
 
     fn granting(&self) -> impl Iterator<Item = &Service> {

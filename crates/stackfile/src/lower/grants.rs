@@ -47,26 +47,38 @@ pub(super) fn lower(
         match &delivery {
             Delivery::Environment(variable) if process.environment.contains_key(variable) => {
                 findings
-                    .error(item.place, format!("`{variable}` of `{}` is set twice: `environment` has it too", entry.key))
+                    .error(
+                        item.place,
+                        format!("`{variable}` of `{}` is set twice: `environment` has it too", entry.key),
+                    )
                     .help("delete one of the two");
             }
             Delivery::Environment(variable)
                 if variable.starts_with("TEND_") || service.port == Port::Variable(variable.clone()) =>
             {
                 findings
-                    .error(item.place, format!("`{variable}` is set by tend, and cannot hold a secret"))
+                    .error(
+                        item.place,
+                        format!("`{variable}` is set by tend, and cannot hold a secret"),
+                    )
                     .help("choose another variable");
             }
             Delivery::Descriptor(number) if service.port == Port::Descriptor(*number) => {
                 findings
-                    .error(item.place, format!("the open file {number} of `{}` is its listening socket", entry.key))
+                    .error(
+                        item.place,
+                        format!("the open file {number} of `{}` is its listening socket", entry.key),
+                    )
                     .help("choose another number");
             }
             _ => {}
         }
         if !taken.insert(delivery.clone()) {
             findings
-                .error(item.place, format!("`{}` is given two secrets in the same place", entry.key))
+                .error(
+                    item.place,
+                    format!("`{}` is given two secrets in the same place", entry.key),
+                )
                 .help("give each a `target`, `environment` or `fd` of its own");
         }
         grants.push(Grant {
@@ -81,8 +93,12 @@ pub(super) fn lower(
 /// Returns the name under which the store has a secret, having read it where it is not the store's own.
 fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setting) -> Option<String> {
     let text = |key: &str| defined.get(key).and_then(Node::as_text);
-    let external = defined.get("external").filter(|external| external.as_bool() != Some(false));
-    let outside = external.and_then(|external| external.get("name")).and_then(Node::as_text);
+    let external = defined
+        .get("external")
+        .filter(|external| external.as_bool() != Some(false));
+    let outside = external
+        .and_then(|external| external.get("name"))
+        .and_then(Node::as_text);
     let name = outside.or_else(|| text("name")).unwrap_or(source).to_owned();
     if !is_secret_name(&name) {
         session
@@ -99,7 +115,10 @@ fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setti
             None => {
                 session
                     .findings
-                    .error(defined.place, format!("the variable `{variable}` of secret `{source}` is not set"))
+                    .error(
+                        defined.place,
+                        format!("the variable `{variable}` of secret `{source}` is not set"),
+                    )
                     .help("set it where tend is run, or keep the secret in tend's store: `external: true`");
                 return None;
             }
@@ -109,7 +128,10 @@ fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setti
             if defined.get("driver").is_some() {
                 session
                     .findings
-                    .error(defined.place, format!("secret `{source}` is of a driver, and a process has none"))
+                    .error(
+                        defined.place,
+                        format!("secret `{source}` is of a driver, and a process has none"),
+                    )
                     .help("keep it in tend's store: `external: true`");
             }
             return None;
@@ -144,15 +166,26 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
     for key in ["uid", "gid", "mode"] {
         if let Some(value) = item.get(key) {
             findings
-                .warning(value.place, format!("`{key}` of a secret has no effect on `{service}`, which is a process"))
+                .warning(
+                    value.place,
+                    format!("`{key}` of a secret has no effect on `{service}`, which is a process"),
+                )
                 .help("its file has mode 0400 and belongs to the user it runs as");
         }
     }
     let variable = text("environment");
     let fd = text("fd");
-    if [text("target").is_some(), variable.is_some(), fd.is_some()].iter().filter(|said| **said).count() > 1 {
+    if [text("target").is_some(), variable.is_some(), fd.is_some()]
+        .iter()
+        .filter(|said| **said)
+        .count()
+        > 1
+    {
         findings
-            .error(item.place, format!("secret `{source}` of `{service}` is given in several ways at once"))
+            .error(
+                item.place,
+                format!("secret `{source}` of `{service}` is given in several ways at once"),
+            )
             .help("keep one of `target`, `environment` and `fd`; to give it in two ways, name it twice");
         return None;
     }
@@ -160,7 +193,10 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
         let good = !variable.is_empty() && !variable.contains(['=', '\0']);
         if !good {
             findings
-                .error(item.place, format!("secret `{source}` of `{service}` has a variable whose name is none"))
+                .error(
+                    item.place,
+                    format!("secret `{source}` of `{service}` has a variable whose name is none"),
+                )
                 .help("a name has no `=` and is not empty");
         }
         return good.then(|| Delivery::Environment(variable.to_owned()));
@@ -170,7 +206,10 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
         let number = fd.parse::<i32>().ok().filter(|number| (3..256).contains(number));
         if number.is_none() {
             findings
-                .error(item.place, format!("secret `{source}` of `{service}` cannot be the open file {fd}"))
+                .error(
+                    item.place,
+                    format!("secret `{source}` of `{service}` cannot be the open file {fd}"),
+                )
                 .help("write a number from 3 to 255");
         }
         return number.map(Delivery::Descriptor);
@@ -179,7 +218,10 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
     let name = target.strip_prefix(FOLDER).unwrap_or(target);
     if !is_secret_name(name) {
         findings
-            .error(item.place, format!("a process cannot find secret `{source}` at `{target}`"))
+            .error(
+                item.place,
+                format!("a process cannot find secret `{source}` at `{target}`"),
+            )
             .help("write the name of a file; it is in the folder that the variable TEND_SECRETS names");
         return None;
     }

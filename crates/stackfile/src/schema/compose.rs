@@ -1,8 +1,8 @@
 //! The keys that are Compose's, from the Compose specification and its JSON schema (compose-spec, mid-2026).
 
 use super::resources::{
-    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, SECRET_GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
-    SERVICE_MODEL, SERVICE_NETWORK, VOLUME,
+    BLKIO, CONFIG, CREDENTIALS, DEVELOP, DEVICE, GENERIC, GPU, GRANTS, HOOK, MODEL, MOUNT, NETWORK, SECRET,
+    SECRET_GRANTS, SERVICE_MODEL, SERVICE_NETWORK, VOLUME,
 };
 use super::{Form, Record, Shape, container, key, ours, remark};
 

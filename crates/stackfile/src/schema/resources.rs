@@ -215,9 +215,17 @@ static SECRET_GRANT: Record = Record {
     more: &[],
     keys: &[
         key("source", TEXT, "which"),
-        key("target", TEXT, "name of its file, in the folder that `TEND_SECRETS` names; for a container its path"),
+        key(
+            "target",
+            TEXT,
+            "name of its file, in the folder that `TEND_SECRETS` names; for a container its path",
+        ),
         ours("environment", TEXT, "instead of a file: the variable it is given in"),
-        ours("fd", COUNT, "instead of a file: the open file it is given as, 3 or above"),
+        ours(
+            "fd",
+            COUNT,
+            "instead of a file: the open file it is given as, 3 or above",
+        ),
         container("uid", TEXT, "its owner"),
         container("gid", TEXT, "its group"),
         container("mode", TEXT, "its permissions"),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{environment, events, logs, money, status};
+use super::answer::{environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
 use super::{Ending, Shared, certificates, edge_link};
@@ -89,6 +89,9 @@ impl Calls {
                 status
                     .warnings
                     .extend(money::warnings(&self.shared, name.as_str()).await);
+                status
+                    .warnings
+                    .extend(super::secrets::warnings(&self.shared, name.as_str()).await);
                 Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -158,6 +161,17 @@ impl Calls {
                 let lines = certificates::ask(&self.hub, &self.certificate_asks, renew, by()).await?;
                 Ok(Reply::Lines(lines))
             }
+            Call::Secrets(stack) => secrets::list(&self.shared, &self.hub, stack, &by()).await,
+            Call::ChangeSecrets(change) => secrets::change(&self.shared, &self.hub, change, by()).await,
+            Call::RevealSecret(reveal) => secrets::reveal(&self.shared, reveal, by()).await,
+            Call::RotateSecret(rotate) => {
+                let stack = rotate.stack.clone();
+                match secrets::rotate(&self.shared, &self.hub, rotate, by()).await? {
+                    true => Ok(self.tell(stack)),
+                    false => Ok(secrets::finished()),
+                }
+            }
+            Call::AddRecoveryKey(add) => secrets::add_key(&self.shared, add, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
@@ -195,6 +209,10 @@ impl Calls {
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
             Call::Environment(query) => vec![query.target.stack.clone()],
             Call::RunFinished(report) => vec![report.query.target.stack.clone()],
+            Call::Secrets(stack) => vec![stack.clone()],
+            Call::ChangeSecrets(change) => vec![change.stack.clone()],
+            Call::RevealSecret(reveal) => vec![reveal.stack.clone()],
+            Call::RotateSecret(rotate) => vec![rotate.stack.clone()],
             _ => Vec::new(),
         };
         let denied = |what: &str| {
@@ -384,13 +402,19 @@ impl Calls {
     }
 
     async fn plan(&self, body: PlanBody, by: Principal) -> Result<Reply, ApiError> {
-        let PlanBody { stack, deploy } = body;
+        let PlanBody { mut stack, deploy } = body;
         if deploy || self.running(&stack.name).await.is_some() {
             return deploy::plan(&self.deploys(), stack, by).await;
         }
+        let mut warnings = Vec::new();
+        match super::secrets::resolve(&self.shared, &stack, &by).await {
+            Ok(current) => {
+                stack.give_secrets(&current);
+            }
+            Err(missing) => warnings.push(missing.message),
+        }
         let report = self.hub.ask(move |controller, now| {
             let name = stack.name.clone();
-            let mut warnings = Vec::new();
             for service in stack.containers() {
                 let Workload::Container { image } = &service.workload else {
                     continue;
@@ -440,6 +464,8 @@ impl Calls {
             // What runs is what the file says, built: the file itself would run it in place.
             stack = running.stack;
         }
+        let current = super::secrets::resolve(&self.shared, &stack, &principal(caller)).await?;
+        stack.give_secrets(&current);
         // Before anything is accepted: every address must be ours to listen on.
         let addresses = stack
             .edge

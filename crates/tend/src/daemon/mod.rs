@@ -3,7 +3,7 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
@@ -21,6 +21,7 @@ mod program;
 mod readiness;
 mod record;
 mod replicas;
+mod secrets;
 mod shared;
 mod snapshot;
 mod steps;
@@ -230,6 +231,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     replicas::adopt_all(performer).await;
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;
+    secrets::reconcile(&shared, &hub, &principal).await;
     hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::answer::logs;
 use super::identity;
 use super::readiness::Readiness;
+use super::secrets;
 use super::shared::Shared;
 use super::steps::Performer;
 
@@ -220,7 +221,7 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
         match Life::parse(&name) {
             Some(life) => found.push((life, folder, adoption)),
             // Nothing ever ran here, or it cannot be told what: there is nothing to take over.
-            None => remove(&folder),
+            None => remove(shared, &folder),
         }
     }
     // Earlier lives first, so that the last word is that of the latest.
@@ -271,9 +272,10 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
                 }
                 remove_when_written(performer, &folder).await;
             }
-            Adoption::Foreign(_) => remove(&folder),
+            Adoption::Foreign(_) => remove(shared, &folder),
         }
     }
+    secrets::sweep(shared, &shared.paths.run.join("r"));
     remove_empty_groups(shared);
 }
 
@@ -438,7 +440,7 @@ async fn lost(performer: &Arc<Performer>, life: &Life, folder: &Path) {
         Ok(Adoption::Foreign(why)) => {
             performer.hub.input(input(Exit::Unknown(why), Vec::new())).await;
             forget(&performer.shared, life);
-            remove(folder);
+            remove(&performer.shared, folder);
         }
         Err(error) => {
             performer
@@ -499,11 +501,12 @@ async fn remove_when_written(performer: &Arc<Performer>, folder: &Path) {
             let _ = written.send(result.is_ok());
         });
     if when_written.await == Ok(true) {
-        remove(folder);
+        remove(&performer.shared, folder);
     }
 }
 
-fn remove(folder: &Path) {
+fn remove(shared: &Shared, folder: &Path) {
+    secrets::forget(shared, folder);
     // What cannot be removed is looked at again when the daemon next starts.
     let _ = std::fs::remove_dir_all(folder);
 }

@@ -17,6 +17,7 @@ use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
+use super::secrets::Secrets;
 
 /// A daemon has at least so many ports to give, wherever it begins.
 const PORTS_MIN: u16 = 1000;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) candidate_token: Secret,
     /// The certificates that clients can be shown.
     pub(crate) certificates: Shelf,
+    /// The store of secrets.
+    pub(crate) secrets: Secrets,
     edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
@@ -92,6 +95,7 @@ impl Shared {
             replicas: Replicas::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
+            secrets: Secrets::new(&paths.state, &paths.run),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),

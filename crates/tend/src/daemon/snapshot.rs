@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use tend_base::Secret;
+use tend_base::{Exposed, Secret};
 use tend_core::deployment::Exposure;
 use tend_core::model::{AccessLog, Allow, Listener, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream};
 use tend_core::observed::{Endpoint, Endpoints};
@@ -53,7 +53,7 @@ fn split(world: &World, id: &ServiceId, endpoints: &[Endpoint], candidate_token:
     Some(Split {
         share_permille,
         allow,
-        token: candidate_token.clone(),
+        token: Exposed(candidate_token.clone()),
     })
 }
 

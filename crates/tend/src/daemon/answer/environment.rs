@@ -15,6 +15,7 @@ use tend_core::world::World;
 use crate::daemon::handler::{no_service, no_stack, principal};
 use crate::daemon::hub::Hub;
 use crate::daemon::identity;
+use crate::daemon::secrets;
 use crate::daemon::shared::Shared;
 
 /// Returns how a replica is started as its definition stands now; none when it is no process of a known service.
@@ -66,7 +67,15 @@ pub(crate) async fn environment(
     }
     let who = identity::who(shared, &launch, id.stack.as_str())
         .map_err(|failure| ApiError::new(Class::Config, failure.why).hint(failure.hint.unwrap_or_default()))?;
-    let environment: BTreeMap<String, Exposed> = identity::environment(shared, &launch, id.stack.as_str(), &who)
+    let environment = identity::environment(shared, &launch, id.stack.as_str(), &who);
+    let (own, stack) = (launch.clone(), id.stack.to_string());
+    let environment = secrets::blocking(shared, move |shared| {
+        secrets::environment(shared, &own, &stack, environment).map_err(|why| {
+            ApiError::new(Class::Unavailable, why).hint("`tend secret list` says what there is of the secrets")
+        })
+    });
+    let environment: BTreeMap<String, Exposed> = environment
+        .await?
         .into_iter()
         .map(|(name, value)| (name, Exposed(Secret::new(value))))
         .collect();

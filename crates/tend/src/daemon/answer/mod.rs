@@ -8,4 +8,5 @@ mod log_files;
 pub(crate) mod logs;
 pub(crate) mod money;
 pub(crate) mod progress;
+pub(crate) mod secrets;
 pub(crate) mod status;

@@ -24,6 +24,7 @@ use super::edge_link::EdgeLink;
 use super::hub::Hub;
 use super::identity;
 use super::replicas::Life;
+use super::secrets;
 use super::shared::Shared;
 use super::way::Way;
 
@@ -243,10 +244,12 @@ impl Performer {
     async fn run(&self, launch: &Launch, stack: &str, timeout: Duration) -> Result<(), String> {
         let who = identity::who(&self.shared, launch, stack).map_err(|failure| failure.why)?;
         let environment = identity::environment(&self.shared, launch, stack, &who);
+        let (own, name) = (launch.clone(), stack.to_owned());
         let command = launch.command.clone();
         let directory = launch.directory.clone();
         let shared = Arc::clone(&self.shared);
         let run = move || -> Result<(), String> {
+            let environment = secrets::environment(&shared, &own, &name, environment)?;
             let mut program = identity::program(&command, &directory, &environment, who.as_ref());
             program
                 .stdin(Stdio::null())

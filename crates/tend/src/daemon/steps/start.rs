@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use tend_base::without_os_numbers;
 use tend_core::model::{Port, ReplicaId, WhenBehind};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
-use tend_linux::{LogSettings, Spec};
+use tend_linux::{Credentials, LogSettings, Spec};
 use tokio::sync::oneshot;
 
 use super::super::answer::logs;
 use super::super::identity;
 use super::super::replicas::{self, Life};
+use super::super::secrets::{self, Given};
 use super::Performer;
 
 /// A shim that has not said by then whether its replica runs is taken for broken.
@@ -50,6 +52,8 @@ pub(super) async fn start(
             logs.display()
         ))
     })?;
+    let folder = replicas::folder_of(shared, &life);
+    let given = given(performer, &launch, stack, &who, &folder).await?;
     let spec = Spec {
         incarnation: life.text(),
         release: launch.environment.get(tend_linux::RELEASE_VARIABLE).cloned(),
@@ -67,6 +71,7 @@ pub(super) async fn start(
             Port::Descriptor(number) => Some(number),
             _ => None,
         },
+        secrets: given.secrets.count(),
         logs: LogSettings {
             directory: logs,
             file_bytes_max: launch.logs.file_bytes_max,
@@ -77,14 +82,15 @@ pub(super) async fn start(
             },
         },
     };
-    let folder = replicas::folder_of(shared, &life);
-    let shim =
-        tend_linux::spawn_shim(&shared.program, &folder, &spec, socket.as_ref().map(AsFd::as_fd)).map_err(|error| {
-            StartFailure {
-                hint: error.hint(),
-                ..passing(error.to_string())
-            }
-        })?;
+    let socket = socket.as_ref().map(AsFd::as_fd);
+    let shim = tend_linux::spawn_shim(&shared.program, &folder, &spec, &given.secrets, socket).map_err(|error| {
+        secrets::forget(shared, &folder);
+        StartFailure {
+            hint: error.hint(),
+            ..passing(error.to_string())
+        }
+    })?;
+    drop(given);
     let (started, starting) = oneshot::channel();
     replicas::watch_new(performer, life, folder, shim, Some(started));
     match tokio::time::timeout(START_MAX, starting).await {
@@ -96,6 +102,24 @@ pub(super) async fn start(
             "its shim did not say in time whether the replica runs".to_owned(),
         )),
     }
+}
+
+/// Looks up the secrets of a replica, on a thread of its own; one that has none does not wait for it.
+async fn given(
+    performer: &Arc<Performer>,
+    launch: &Launch,
+    stack: &str,
+    who: &Option<Credentials>,
+    folder: &Path,
+) -> Result<Given, StartFailure> {
+    if launch.secrets.is_empty() {
+        return Ok(Given::default());
+    }
+    let (performer, grants, stack) = (Arc::clone(performer), launch.secrets.clone(), stack.to_owned());
+    let (who, folder) = (who.clone(), folder.to_owned());
+    let work = move || secrets::give(&performer.shared, &stack, &grants, who.as_ref(), &folder);
+    let given = tokio::task::spawn_blocking(work).await;
+    given.unwrap_or_else(|error| Err(passing(format!("a bug ended it early: {error}"))))
 }
 
 /// A failure that may pass by itself.

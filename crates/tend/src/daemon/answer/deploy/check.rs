@@ -1,6 +1,6 @@
 //! Whether an earlier release can be run again: gathers what is known, and has `tend-migration` judge it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tend_api::ApiError;
@@ -12,6 +12,7 @@ use tend_migration::{Applied, Verdict};
 use super::{Known, processes, show};
 use crate::daemon::Shared;
 use crate::daemon::answer::events;
+use crate::daemon::secrets;
 
 /// Acts that are looked through for the last migration; each deployment has about ten.
 const ACTS_MAX: usize = 200;
@@ -35,8 +36,39 @@ fn held_by(event: &Event) -> Option<BTreeSet<String>> {
     done.then(|| serde_json::from_value(event.data["evidence"]["held"].clone()).unwrap_or_default())
 }
 
+/// What is known of the versions of a stack's secrets.
+#[derive(Default)]
+pub(super) struct Versions {
+    /// The one that is given to replicas.
+    current: BTreeMap<String, u64>,
+    /// The highest that may not be used any more.
+    retired: BTreeMap<String, u64>,
+}
+
+/// Returns what is known of the versions of a stack's secrets; nothing for releases that have none.
+pub(super) async fn versions(shared: &Arc<Shared>, stack: &StackName, target: &Release) -> Result<Versions, ApiError> {
+    if target.secrets.is_empty() {
+        return Ok(Versions::default());
+    }
+    let stack = stack.to_string();
+    secrets::blocking(shared, move |shared| {
+        let book = shared.secrets.book(&stack).map_err(|error| secrets::refused(&error))?;
+        Ok(book.map_or_else(Versions::default, |book| Versions {
+            current: book.current_versions(),
+            retired: book.retired_versions(),
+        }))
+    })
+    .await
+}
+
 /// Returns whether `target` can be run in the place of what runs, with all that was looked at.
-pub(super) fn report(known: &Known, stack: &StackName, target: &Release, held: &BTreeSet<String>) -> RollbackReport {
+pub(super) fn report(
+    known: &Known,
+    stack: &StackName,
+    target: &Release,
+    held: &BTreeSet<String>,
+    secrets: &Versions,
+) -> RollbackReport {
     let mut reasons = Vec::new();
     let mut notes = Vec::new();
     for (service, artifact) in &target.artifacts {
@@ -74,8 +106,21 @@ pub(super) fn report(known: &Known, stack: &StackName, target: &Release, held: &
         let names = running.schema.migrations.iter().map(|migration| migration.name.clone());
         let applied: BTreeSet<String> = names.filter(|name| !held.contains(name)).collect();
         let count = applied.len();
-        // No secret has been retired: tend keeps none yet.
-        match tend_migration::rollback(running, target, &Applied::Only(applied), &Default::default()) {
+        // The code goes back, the secrets do not: what runs now is what runs with the versions that are current.
+        let running = Release {
+            secrets: secrets.current.clone(),
+            ..running.clone()
+        };
+        let verdict = tend_migration::rollback(&running, target, &Applied::Only(applied), &secrets.retired);
+        for (name, version) in &target.secrets {
+            if let Some(now) = secrets.current.get(name).filter(|now| *now != version) {
+                notes.push(format!(
+                    "secret {name} stays at version {now}; release {} was made with {version}",
+                    target.number
+                ));
+            }
+        }
+        match verdict {
             Verdict::Safe if count > 0 => notes.push(format!(
                 "release {} can live with the {count} migrations that the database has",
                 target.number

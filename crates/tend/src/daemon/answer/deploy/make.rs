@@ -34,6 +34,7 @@ pub(super) async fn release(
     deploys: &Deploys,
     deploy: &Deploy,
     known: &Known,
+    secrets: &BTreeMap<String, u64>,
     build: &Arc<Build>,
 ) -> Result<Release, Finished> {
     let mut built = BTreeMap::new();
@@ -50,7 +51,8 @@ pub(super) async fn release(
             }
         };
     }
-    let stack = resolved(&deploy.stack, &built);
+    let mut stack = resolved(&deploy.stack, &built);
+    stack.give_secrets(secrets);
     let artifacts = built.into_iter().map(|(name, built)| (name, built.artifact)).collect();
     let schema = schema_of(&stack).await.map_err(|reason| Finished {
         reason,
@@ -74,7 +76,7 @@ pub(super) async fn in_place(stack: &Stack, number: u64, by: &Principal) -> Rele
     let schema = schema_of(stack).await.unwrap_or_default();
     Release {
         number,
-        ..made(stack.clone(), stack.clone(), BTreeMap::new(), schema, by)
+        ..made(stack.as_in_file(), stack.clone(), BTreeMap::new(), schema, by)
     }
 }
 
@@ -84,9 +86,11 @@ pub(super) fn promoted(
     from: &StackName,
     taken: &Release,
     file: Stack,
+    secrets: &BTreeMap<String, u64>,
     by: &Principal,
 ) -> Result<Release, ApiError> {
     let mut stack = file.clone();
+    stack.give_secrets(secrets);
     let mut artifacts = BTreeMap::new();
     let mut missing = Vec::new();
     for name in to_build(&file) {
@@ -143,10 +147,10 @@ fn made(
     Release {
         number: 0,
         configuration: configuration(&file),
+        secrets: stack.secret_versions(),
         file,
         stack,
         artifacts,
-        secrets: BTreeMap::new(),
         schema,
         made_at: now().wall,
         made_by: by.clone(),

@@ -30,6 +30,7 @@ pub(crate) use show::deployment;
 use crate::daemon::Shared;
 use crate::daemon::handler::no_stack;
 use crate::daemon::hub::Hub;
+use crate::daemon::secrets;
 use build::Build;
 
 /// What the calls about deployments work with.
@@ -80,10 +81,11 @@ impl Deploys {
             confirm: deploy.confirm_ms.map(Duration::from_millis),
             reason: deploy.reason.clone(),
         };
+        let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
         let (deploys, under_way) = (self.clone(), Arc::clone(&build));
         tokio::spawn(async move {
-            let made = make::release(&deploys, &deploy, &known, &under_way).await;
+            let made = make::release(&deploys, &deploy, &known, &current, &under_way).await;
             let end = match made {
                 Err(refused) => build::End::Finished(refused),
                 Ok(release) => deploys.begin(&stack, &known, release, &wish, &under_way).await,
@@ -125,7 +127,8 @@ impl Deploys {
             confirm: confirm_ms.map(Duration::from_millis),
             reason: reason.clone(),
         };
-        let release = make::promoted(&known, &from, &taken, file, &by)?;
+        let current = secrets::resolve(&self.shared, &file, &by).await?;
+        let release = make::promoted(&known, &from, &taken, file, &current, &by)?;
         let build = self.builds.begin(&to, by, reason)?;
         let end = self.begin(&to, &known, release, &wish, &build).await;
         self.builds.end(&to, &build, end);
@@ -143,7 +146,8 @@ impl Deploys {
         let known = self.known(&stack).await?;
         let target = target(&known, &stack, to)?;
         let held = check::held_migrations(&self.shared, &stack).await?;
-        let report = check::report(&known, &stack, &target, &held);
+        let secrets = check::versions(&self.shared, &stack, &target).await?;
+        let report = check::report(&known, &stack, &target, &held, &secrets);
         if !report.safe {
             return Ok(tell::only(Finished {
                 reason: report.reasons.join("; "),
@@ -176,7 +180,14 @@ impl Deploys {
         let world = self.of(&query.stack).await?;
         let target = target(&world, &query.stack, query.to)?;
         let held = check::held_migrations(&self.shared, &query.stack).await?;
-        Ok(Reply::json(&check::report(&world, &query.stack, &target, &held)))
+        let secrets = check::versions(&self.shared, &query.stack, &target).await?;
+        Ok(Reply::json(&check::report(
+            &world,
+            &query.stack,
+            &target,
+            &held,
+            &secrets,
+        )))
     }
 
     /// Says a person's word to the deployment under way.

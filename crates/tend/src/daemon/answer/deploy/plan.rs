@@ -13,7 +13,7 @@ use tend_release::{Built, Owner, Request, Source};
 
 use super::{Deploys, make, processes, show};
 use crate::daemon::handler::planned;
-use crate::daemon::identity;
+use crate::daemon::{identity, secrets};
 
 /// Returns the steps of a deploy of what a file says, each with its undo.
 pub(crate) async fn plan(deploys: &Deploys, file: Stack, by: Principal) -> Result<Reply, ApiError> {
@@ -21,6 +21,12 @@ pub(crate) async fn plan(deploys: &Deploys, file: Stack, by: Principal) -> Resul
     let mut steps = Vec::new();
     let mut warnings = Vec::new();
     let mut stack = file.clone();
+    match secrets::resolve(&deploys.shared, &file, &by).await {
+        Ok(current) => {
+            stack.give_secrets(&current);
+        }
+        Err(missing) => warnings.push(missing.message),
+    }
     let mut artifacts = BTreeMap::new();
     for name in make::to_build(&file) {
         let (source, built) = look(deploys, &file, &name).await?;

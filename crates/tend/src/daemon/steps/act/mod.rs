@@ -129,6 +129,7 @@ fn counted(count: usize, thing: &str) -> String {
 fn identified(performer: &Performer, launch: &Launch, stack: &StackName) -> Result<Identified, String> {
     let who = identity::who(&performer.shared, launch, stack.as_str()).map_err(|failure| failure.why)?;
     let environment = identity::environment(&performer.shared, launch, stack.as_str(), &who);
+    let environment = crate::daemon::secrets::environment(&performer.shared, launch, stack.as_str(), environment)?;
     Ok(Identified { who, environment })
 }
 

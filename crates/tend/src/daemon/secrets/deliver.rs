@@ -1,0 +1,222 @@
+//! How the values of secrets reach a replica: variables and open files go to its shim in memory, files are put on tmpfs.
+//!
+//! Knows nothing of who may have what: a definition names secret and version, and only a current version is given.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use tend_base::{Secret, without_os_numbers};
+use tend_core::model::{Delivery, Grant};
+use tend_core::observed::StartFailure;
+use tend_core::plan::Launch;
+use tend_linux::Credentials;
+
+use super::super::shared::Shared;
+
+/// Tells a replica the folder of its secret files.
+const FOLDER_VARIABLE: &str = "TEND_SECRETS";
+
+/// In the folder of a life: which secrets it was given, names and versions only.
+const GIVEN_FILE: &str = "secrets";
+
+/// File systems that are memory, as statfs(2) names them: tmpfs and ramfs.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// What a replica is given.
+#[derive(Default)]
+pub(crate) struct Given {
+    /// For its shim.
+    pub(crate) secrets: tend_linux::Secrets,
+    /// Name and version of each.
+    pub(crate) versions: BTreeMap<String, u64>,
+    files: Vec<(String, Secret)>,
+}
+
+impl Given {
+    /// Writes down in the folder of a life which secrets it was given: what it holds is what was given, whatever its definition says
+    /// later.
+    pub(crate) fn record(&self, life: &Path) -> io::Result<()> {
+        if self.versions.is_empty() {
+            return Ok(());
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(life)?;
+        let text = serde_json::json!(self.versions).to_string();
+        tend_base::write_atomically(&life.join(GIVEN_FILE), text.as_bytes(), 0o600)
+    }
+}
+
+/// Returns the secrets that a life was given: name and version.
+pub(crate) fn given_to(life: &Path) -> BTreeMap<String, u64> {
+    let text = std::fs::read(life.join(GIVEN_FILE)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Looks up what a replica is to be given, and puts its files where it will find them. `life` is the folder of its life.
+///
+/// Reads files, so it is not for a thread that others wait for.
+pub(crate) fn give(
+    shared: &Shared,
+    stack: &str,
+    grants: &[Grant],
+    who: Option<&Credentials>,
+    life: &Path,
+) -> Result<Given, StartFailure> {
+    let mut given = look_up(shared, stack, grants)?;
+    let folder = folder_of(shared, life);
+    if !given.files.is_empty() {
+        put(shared, &folder, &given.files, who)?;
+        let path = Secret::new(folder.display().to_string());
+        given.secrets.env.push((FOLDER_VARIABLE.into(), path));
+    }
+    given.record(life).map_err(|error| {
+        passing(
+            format!(
+                "which secrets it is given could not be written to `{}`: {error}",
+                life.display()
+            ),
+            "free some space there".to_owned(),
+        )
+    })?;
+    Ok(given)
+}
+
+/// Returns the environment of a command of a service with the secrets that are variables in it. One that needs none is not kept from
+/// running by a store that cannot be opened.
+pub(crate) fn environment(
+    shared: &Shared,
+    launch: &Launch,
+    stack: &str,
+    mut environment: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, String> {
+    let in_variables = |grant: &&Grant| matches!(grant.delivery, Delivery::Environment(_));
+    let grants: Vec<Grant> = launch.secrets.iter().filter(in_variables).cloned().collect();
+    let given = look_up(shared, stack, &grants).map_err(|failure| failure.why)?;
+    for (name, value) in &given.secrets.env {
+        environment.insert(name.to_string_lossy().into_owned(), value.expose().to_owned());
+    }
+    Ok(environment)
+}
+
+fn look_up(shared: &Shared, stack: &str, grants: &[Grant]) -> Result<Given, StartFailure> {
+    let mut given = Given::default();
+    if grants.is_empty() {
+        return Ok(given);
+    }
+    let unusable = |error: &tend_secrets::SecretsError| passing(error.with_causes(), error.hint());
+    let book = shared.secrets.book(stack).map_err(|error| unusable(&error))?;
+    let book = book.ok_or_else(|| {
+        passing(
+            format!("the secrets of {stack} are gone from the store"),
+            "put them back from a backup, or store them again with `tend secret set`".to_owned(),
+        )
+    })?;
+    for grant in grants {
+        let value = book
+            .given(&grant.secret, grant.version)
+            .map_err(|error| unusable(&error))?
+            .clone();
+        given.versions.insert(grant.secret.clone(), grant.version);
+        match &grant.delivery {
+            Delivery::File(name) => given.files.push((name.clone(), value)),
+            Delivery::Environment(variable) => given.secrets.env.push((variable.into(), value)),
+            Delivery::Descriptor(number) => given.secrets.descriptors.push((*number, value)),
+        }
+    }
+    Ok(given)
+}
+
+/// Returns the folder with the secret files of a life.
+fn folder_of(shared: &Shared, life: &Path) -> PathBuf {
+    shared.secrets.files.join(life.file_name().unwrap_or_default())
+}
+
+fn put(
+    shared: &Shared,
+    folder: &Path,
+    files: &[(String, Secret)],
+    who: Option<&Credentials>,
+) -> Result<(), StartFailure> {
+    let all = &shared.secrets.files;
+    let cannot = |error: io::Error| {
+        passing(
+            format!(
+                "its secrets could not be put into `{}`: {}",
+                folder.display(),
+                without_os_numbers(&error.to_string())
+            ),
+            "look at the owner, the mode and the free space of that folder".to_owned(),
+        )
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(all)
+        .map_err(cannot)?;
+    // A replica passes through to its own folder and sees no other's name.
+    std::fs::set_permissions(all, std::fs::Permissions::from_mode(0o711)).map_err(cannot)?;
+    if !shared.secrets.on_disk && !in_memory(all).map_err(cannot)? {
+        return Err(StartFailure {
+            permanent: true,
+            ..passing(
+                format!("its secrets would be written to a disk: `{}` is not on tmpfs", all.display()),
+                "start the daemon with TEND_SECRETS_RUN naming a folder on tmpfs, such as one below /dev/shm or /run; or with \
+                 TEND_SECRETS_ON_DISK=allow; or give the secrets with `environment:` or `fd:`"
+                    .to_owned(),
+            )
+        });
+    }
+    // Left by a life of this number that never ran.
+    let _ = std::fs::remove_dir_all(folder);
+    DirBuilder::new().mode(0o700).create(folder).map_err(cannot)?;
+    for (name, value) in files {
+        let path = folder.join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o400)
+            .open(&path)
+            .map_err(cannot)?;
+        file.write_all(value.expose().as_bytes()).map_err(cannot)?;
+        if let Some(who) = who {
+            chown(&path, Some(who.uid), Some(who.gid)).map_err(cannot)?;
+        }
+    }
+    if let Some(who) = who {
+        chown(folder, Some(who.uid), Some(who.gid)).map_err(cannot)?;
+    }
+    Ok(())
+}
+
+fn in_memory(folder: &Path) -> io::Result<bool> {
+    let kind = u64::try_from(rustix::fs::statfs(folder)?.f_type).unwrap_or(0);
+    Ok(IN_MEMORY.contains(&(kind & 0xffff_ffff)))
+}
+
+/// Removes the secret files of a life that is over.
+pub(crate) fn forget(shared: &Shared, life: &Path) {
+    // What cannot be removed is looked at again when the daemon next starts.
+    let _ = std::fs::remove_dir_all(folder_of(shared, life));
+}
+
+/// Removes the secret files of lives that are not there any more.
+pub(crate) fn sweep(shared: &Shared, lives: &Path) {
+    let entries = std::fs::read_dir(&shared.secrets.files).into_iter().flatten().flatten();
+    for entry in entries {
+        if !lives.join(entry.file_name()).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// A failure that may pass by itself, or when somebody does what the hint says.
+fn passing(why: String, hint: String) -> StartFailure {
+    StartFailure {
+        why,
+        hint: Some(hint),
+        permanent: false,
+        port_taken: false,
+    }
+}
