@@ -2,6 +2,7 @@
 
 mod controller;
 mod kept;
+mod secrets;
 mod world;
 
 /// A file under tests/ that no module names is compiled by nobody.

@@ -13,6 +13,7 @@ mod money;
 mod ports;
 mod readme;
 mod rig;
+mod secrets;
 mod supervision;
 
 /// Every file beside this one is compiled.

@@ -1,0 +1,189 @@
+//! Which version of a secret a definition names, and what another one means.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tend_base::{Mono, Now, Wall};
+use tend_core::controller::{Chapter, Controller, DocumentKind, Input};
+use tend_core::deployment::Releases;
+use tend_core::journal::Principal;
+use tend_core::model::{
+    Condition, Delivery, DeployPolicy, Edge, Grant, Logs, Port, Process, Release, Replicas, Resources, RestartPolicy,
+    Service, Stack, StackSource, Stop, Strategy, Update, WhenBehind, Workload, is_secret_name,
+};
+use tend_core::world::{Wanted, World};
+
+fn grant(version: u64, delivery: Delivery) -> Grant {
+    Grant {
+        secret: "db_password".to_owned(),
+        version,
+        delivery,
+    }
+}
+
+fn service(secrets: Vec<Grant>) -> Service {
+    Service {
+        name: "api".parse().unwrap(),
+        workload: Workload::Process(Process {
+            command: vec!["./api".to_owned()],
+            directory: "/srv".into(),
+            environment: BTreeMap::new(),
+            user: None,
+            prepare: None,
+            open_files_max: None,
+            artifact: Vec::new(),
+            artifact_digest: None,
+        }),
+        replicas: Replicas::Count(2),
+        depends_on: Vec::new(),
+        restart: RestartPolicy {
+            condition: Condition::Always,
+            delay: Duration::from_millis(100),
+            delay_max: Duration::from_secs(30),
+            max_attempts: 10,
+            window: Duration::from_secs(1),
+        },
+        restart_schedule: None,
+        liveness: None,
+        readiness: None,
+        start_period: Duration::from_secs(1),
+        resources: Resources::default(),
+        stop: Stop {
+            signal: 15,
+            grace_period: Duration::from_secs(10),
+            drain: Stop::DRAIN,
+        },
+        logs: Logs {
+            file_bytes_max: 1 << 20,
+            files_max: 2,
+            when_behind: WhenBehind::Drop,
+        },
+        port: Port::None,
+        update: Update::default(),
+        rollback: Update::default(),
+        strategy: Strategy::default(),
+        smoke: Vec::new(),
+        quiesce: None,
+        secrets,
+    }
+}
+
+fn stack(version: u64) -> Stack {
+    Stack {
+        name: "mps".parse().unwrap(),
+        source: StackSource {
+            files: Vec::new(),
+            directory: "/srv".into(),
+            owner_uid: 0,
+            owner_gid: 0,
+        },
+        services: [("api".parse().unwrap(), service(vec![grant(version, Delivery::Environment("DB".to_owned()))]))].into(),
+        edge: Edge::default(),
+        deploy: DeployPolicy::default(),
+    }
+}
+
+fn daemon() -> Principal {
+    Principal::Daemon {
+        pid: 1,
+        build: "test".to_owned(),
+    }
+}
+
+#[test]
+fn another_version_is_another_definition_and_so_is_another_way() {
+    let of = |version, delivery| service(vec![grant(version, delivery)]).fingerprint();
+    let file = || Delivery::File("db".to_owned());
+    let all = [
+        service(Vec::new()).fingerprint(),
+        of(1, file()),
+        of(2, file()),
+        of(1, Delivery::Environment("db".to_owned())),
+        of(1, Delivery::Descriptor(5)),
+        of(1, Delivery::Descriptor(6)),
+    ];
+    for (index, one) in all.iter().enumerate() {
+        assert!(!all[..index].contains(one), "{index}");
+    }
+    assert_eq!(of(1, file()), all[1]);
+}
+
+#[test]
+fn an_earlier_release_is_given_the_secrets_of_now() {
+    let name: tend_core::model::StackName = "mps".parse().unwrap();
+    let release = |number, version| Release {
+        number,
+        file: stack(0),
+        stack: stack(version),
+        artifacts: BTreeMap::new(),
+        configuration: String::new(),
+        secrets: stack(version).secret_versions(),
+        schema: Default::default(),
+        made_at: Wall(0),
+        made_by: daemon(),
+        promoted_from: None,
+    };
+    let releases = Releases {
+        running: Some(2),
+        back: Some(1),
+        kept: [(1, release(1, 1)), (2, release(2, 2))].into(),
+        ..Releases::default()
+    };
+    let wanted = Wanted {
+        stack: stack(2),
+        revision: 1,
+        adjustments: BTreeMap::new(),
+        removing: false,
+        doors: Default::default(),
+    };
+    let world = World {
+        stacks: [(name.clone(), wanted)].into(),
+        releases: [(name.clone(), releases)].into(),
+        ..World::default()
+    };
+    let chapters: Arc<[Box<dyn Chapter>]> = Arc::from(Vec::new());
+    let mut controller = Controller::new(world, chapters, daemon());
+    let now = Now {
+        mono: Mono(1),
+        wall: Wall(1),
+    };
+    let tell = |controller: &mut Controller<Arc<[Box<dyn Chapter>]>>| {
+        let input = Input::Secrets {
+            stack: name.clone(),
+            current: [("db_password".to_owned(), 3), ("other".to_owned(), 9)].into(),
+            by: daemon(),
+        };
+        controller.handle(input, now).documents
+    };
+    let kept = tell(&mut controller);
+    let world = controller.world();
+    let three: BTreeMap<String, u64> = [("db_password".to_owned(), 3)].into();
+    assert_eq!(world.stacks[&name].stack.secret_versions(), three);
+    for release in world.releases[&name].kept.values() {
+        assert_eq!(release.stack.secret_versions(), three, "release {}", release.number);
+    }
+    // What it was made with stays on record.
+    assert_eq!(world.release(&name, 1).unwrap().secrets["db_password"], 1);
+    let kinds: Vec<DocumentKind> = kept.iter().map(|document| document.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == DocumentKind::Release).count(), 2);
+    assert!(kinds.contains(&DocumentKind::Stack));
+    // The same once more changes nothing.
+    assert_eq!(tell(&mut controller), []);
+}
+
+#[test]
+fn a_definition_as_in_its_file_names_no_version() {
+    assert_eq!(stack(7).as_in_file(), stack(0));
+    assert_eq!(stack(7).secrets_named(), ["db_password"].into());
+}
+
+#[test]
+fn names_of_secrets_are_narrow() {
+    for name in ["db_password", "API-KEY.2", "7"] {
+        assert!(is_secret_name(name), "{name}");
+    }
+    for name in ["", "..", ".a", "a/b", "a b", "é"] {
+        assert!(!is_secret_name(name), "{name}");
+    }
+}
