@@ -325,6 +325,7 @@ pub(crate) mod tests {
             strategy: Strategy::default(),
             smoke: Vec::new(),
             quiesce: None,
+            config: None,
         }
     }
 

@@ -216,6 +216,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         services,
         edge,
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 
@@ -303,6 +304,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce,
+        config: None,
     }
 }
 
