@@ -3,6 +3,7 @@
 //! Documents may be older than what runs: the daemon does not wait for the disk before each step. So a world that was
 //! restored is only a memory, and nothing is decided from it before the host was looked at ([`super::Input::Surveyed`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,25 @@ use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::{Quiesce, ServiceId, Stop};
+use crate::model::{Quiesce, ReplicaId, ServiceId, StackName, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
+
+/// What has to be kept again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) stacks: BTreeSet<StackName>,
+    /// The releases of a stack; the records among them, which never change, are named one by one.
+    pub(super) releases: BTreeSet<StackName>,
+    pub(super) release: BTreeSet<(StackName, u64)>,
+    pub(super) configurations: BTreeSet<StackName>,
+    /// Whole revisions, to be kept or, without a value, to be forgotten.
+    pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
+    pub(super) services: BTreeSet<ServiceId>,
+    pub(super) replicas: BTreeSet<ReplicaId>,
+    pub(super) edge: bool,
+    pub(super) machine: bool,
+}
 
 /// What is kept of a replica. Every field has a default, so that another version's document can be read.
 #[derive(Debug, Default, Serialize, Deserialize)]

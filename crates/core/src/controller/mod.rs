@@ -157,7 +157,7 @@ pub struct Controller<C> {
     daemon: Principal,
     in_flight: BTreeSet<StepKey>,
     clock: Option<(Mono, Wall)>,
-    dirty: fold::Dirty,
+    dirty: keep::Dirty,
 }
 
 impl<C: Clone> Clone for Controller<C> {
@@ -183,7 +183,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             daemon,
             in_flight: BTreeSet::new(),
             clock: None,
-            dirty: fold::Dirty::default(),
+            dirty: keep::Dirty::default(),
         }
     }
 
