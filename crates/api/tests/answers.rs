@@ -193,6 +193,7 @@ fn service() -> Service {
         smoke: Vec::new(),
         quiesce: None,
         secrets: Vec::new(),
+        config: None,
     }
 }
 

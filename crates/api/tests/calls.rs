@@ -28,6 +28,7 @@ fn stack() -> Stack {
         services: BTreeMap::new(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 

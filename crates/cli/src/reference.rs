@@ -18,28 +18,34 @@ const OF_RELEASES: [&str; 9] = [
 /// The commands about what clients meet, which have a page of their own too.
 const OF_THE_EDGE: [&str; 6] = ["cert", "import", "maintenance", "pause", "resume", "money"];
 
+/// The commands about secrets, likewise.
+const OF_SECRETS: [&str; 1] = ["secret"];
+
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";
 
 /// Returns the reference pages with their names, as they stand in `docs/reference`.
 #[must_use]
-pub fn reference_pages() -> [(&'static str, String); 3] {
+pub fn reference_pages() -> [(&'static str, String); 4] {
     let mut tend = command().term_width(100);
     tend.build();
     let mut page = format!(
         "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md), those about the edge \
-         in [cli-edge.md](cli-edge.md).\n\n"
+         in [cli-edge.md](cli-edge.md), those about secrets in [cli-secrets.md](cli-secrets.md).\n\n"
     );
     let mut of_releases =
         format!("# The command line: releases\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     let mut of_the_edge =
         format!("# The command line: the edge\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
+    let mut of_secrets = format!("# The command line: secrets\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     section(&mut page, "tend", &mut tend.clone());
     for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let to = if OF_RELEASES.contains(&command.get_name()) {
             &mut of_releases
         } else if OF_THE_EDGE.contains(&command.get_name()) {
             &mut of_the_edge
+        } else if OF_SECRETS.contains(&command.get_name()) {
+            &mut of_secrets
         } else {
             &mut page
         };
@@ -53,6 +59,7 @@ pub fn reference_pages() -> [(&'static str, String); 3] {
         ("cli.md", page),
         ("cli-releases.md", of_releases),
         ("cli-edge.md", of_the_edge),
+        ("cli-secrets.md", of_secrets),
     ]
 }
 

@@ -9,12 +9,12 @@ use tend_core::controller::{Chapter, Controller, DocumentKind, Input};
 use tend_core::deployment::Releases;
 use tend_core::journal::Principal;
 use tend_core::model::{
-    Condition, Delivery, DeployPolicy, Edge, Grant, Logs, Port, Process, Release, Replicas, Resources, RestartPolicy,
-    Service, Stack, StackSource, Stop, Strategy, Update, WhenBehind, Workload, is_secret_name,
+    Condition, DeployPolicy, Edge, Grant, Logs, Port, Process, Release, Replicas, Resources, RestartPolicy,
+    SecretDelivery, Service, Stack, StackSource, Stop, Strategy, Update, WhenBehind, Workload, is_secret_name,
 };
 use tend_core::world::{Wanted, World};
 
-fn grant(version: u64, delivery: Delivery) -> Grant {
+fn grant(version: u64, delivery: SecretDelivery) -> Grant {
     Grant {
         secret: "db_password".to_owned(),
         version,
@@ -66,6 +66,7 @@ fn service(secrets: Vec<Grant>) -> Service {
         smoke: Vec::new(),
         quiesce: None,
         secrets,
+        config: None,
     }
 }
 
@@ -78,7 +79,11 @@ fn stack(version: u64) -> Stack {
             owner_uid: 0,
             owner_gid: 0,
         },
-        services: [("api".parse().unwrap(), service(vec![grant(version, Delivery::Environment("DB".to_owned()))]))].into(),
+        services: [(
+            "api".parse().unwrap(),
+            service(vec![grant(version, SecretDelivery::Environment("DB".to_owned()))]),
+        )]
+        .into(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
     }
@@ -94,14 +99,14 @@ fn daemon() -> Principal {
 #[test]
 fn another_version_is_another_definition_and_so_is_another_way() {
     let of = |version, delivery| service(vec![grant(version, delivery)]).fingerprint();
-    let file = || Delivery::File("db".to_owned());
+    let file = || SecretDelivery::File("db".to_owned());
     let all = [
         service(Vec::new()).fingerprint(),
         of(1, file()),
         of(2, file()),
-        of(1, Delivery::Environment("db".to_owned())),
-        of(1, Delivery::Descriptor(5)),
-        of(1, Delivery::Descriptor(6)),
+        of(1, SecretDelivery::Environment("db".to_owned())),
+        of(1, SecretDelivery::Descriptor(5)),
+        of(1, SecretDelivery::Descriptor(6)),
     ];
     for (index, one) in all.iter().enumerate() {
         assert!(!all[..index].contains(one), "{index}");

@@ -72,6 +72,7 @@ pub(crate) fn service(name: &str, version: u32) -> Service {
         smoke: Vec::new(),
         quiesce: None,
         secrets: Vec::new(),
+        config: None,
     }
 }
 
@@ -109,6 +110,7 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
             .collect(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 

@@ -81,6 +81,7 @@ impl Script {
                 services: BTreeMap::new(),
                 edge: Edge::default(),
                 deploy: DeployPolicy::default(),
+                config: None,
             },
             controller: controller(world, 1),
             now: Now {
@@ -780,5 +781,6 @@ fn plain(name: &str) -> Service {
         smoke: Vec::new(),
         quiesce: None,
         secrets: Vec::new(),
+        config: None,
     }
 }

@@ -39,7 +39,11 @@ fn typed(machine: &Machine, memory: &InMemory, arguments: &[&str], value: &str) 
     child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     said
 }
 
@@ -103,7 +107,12 @@ fn nowhere(machine: &Machine, value: &str) {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(&value.as_bytes()[skip..]).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&value.as_bytes()[skip..])
+            .unwrap();
         let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         text[..text.len() - 6].to_owned()
     };
@@ -115,7 +124,10 @@ fn nowhere(machine: &Machine, value: &str) {
     };
     let (state, run) = (machine.folder.join("state"), machine.folder.join("run"));
     let all: Vec<PathBuf> = files(&state).into_iter().chain(files(&run)).collect();
-    assert!(all.iter().any(|path| path.ends_with("stacks/vault.age")), "the store itself is among them");
+    assert!(
+        all.iter().any(|path| path.ends_with("stacks/vault.age")),
+        "the store itself is among them"
+    );
     for path in all {
         // The programs of the daemon are large and are nobody's state.
         if !path.starts_with(state.join("bin")) {
@@ -144,7 +156,12 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     assert!(!refused.status.success() && said.contains("db_password"), "{said}");
     assert!(said.contains("tend secret set db_password"), "{said}");
 
-    let said = typed(&machine, &memory, &["secret", "set", "db_password", "-s", "vault"], &format!("{PLANTED}\n"));
+    let said = typed(
+        &machine,
+        &memory,
+        &["secret", "set", "db_password", "-s", "vault"],
+        &format!("{PLANTED}\n"),
+    );
     assert!(said.contains("version 1 is current"), "{said}");
     machine.tend(&["up", &folder]).ok();
     let lines = || machine.tend(&["logs", "vault/keeper", "-n", "50"]).ok();
@@ -153,24 +170,43 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     let said = lines();
     assert_eq!(said.matches(&digest(PLANTED)).count(), 6, "{said}");
     for slot in 1..=2 {
-        let own: Vec<&str> = said.lines().filter(|line| line.contains(&format!("keeper/{slot}"))).collect();
+        let own: Vec<&str> = said
+            .lines()
+            .filter(|line| line.contains(&format!("keeper/{slot}")))
+            .collect();
         let user = own.iter().find_map(|line| line.split("user ").nth(1)).unwrap();
-        assert!(own.iter().any(|line| line.ends_with(&format!("file 400 {}", user.trim()))), "{own:?}");
+        assert!(
+            own.iter()
+                .any(|line| line.ends_with(&format!("file 400 {}", user.trim()))),
+            "{own:?}"
+        );
     }
     nowhere(&machine, PLANTED);
 
     // A new value waits; when it is rotated to, every replica holds it and the old one is given to nobody.
-    let said = typed(&machine, &memory, &["secret", "set", "db_password", "-s", "vault"], NEXT);
+    let said = typed(
+        &machine,
+        &memory,
+        &["secret", "set", "db_password", "-s", "vault"],
+        NEXT,
+    );
     assert!(said.contains("version 2 is staged"), "{said}");
     let holders = |version: usize| {
         let list = machine.json(&["secret", "list", "-s", "vault"]);
         let versions = list["items"][0]["versions"].as_array().unwrap().clone();
         let of = versions.iter().find(|one| one["version"] == version).unwrap().clone();
-        (of["state"].as_str().unwrap().to_owned(), of["held_by"].as_array().unwrap().len())
+        (
+            of["state"].as_str().unwrap().to_owned(),
+            of["held_by"].as_array().unwrap().len(),
+        )
     };
     assert_eq!(holders(1), ("current".to_owned(), 2));
     let denied = machine.tend(&["secret", "retire", "db_password", "-s", "vault"]);
-    assert!(denied.code != 0 && denied.said().contains("in use by vault/keeper/1"), "{}", denied.said());
+    assert!(
+        denied.code != 0 && denied.said().contains("in use by vault/keeper/1"),
+        "{}",
+        denied.said()
+    );
     machine.tend(&["secret", "rotate", "db_password", "-s", "vault"]).ok();
     assert_eq!(holders(2), ("current".to_owned(), 2));
     assert_eq!(holders(1), ("retired".to_owned(), 0));
@@ -181,12 +217,24 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     wait_until("the files of two lives are left", || files(&memory.0).len() == 2);
 
     // It is shown to its owner, and that is written down.
-    let shown = machine.tend(&["secret", "get", "db_password", "--reveal", "-s", "vault"]).ok();
+    let shown = machine
+        .tend(&["secret", "get", "db_password", "--reveal", "-s", "vault"])
+        .ok();
     assert_eq!(shown.trim(), NEXT);
     assert_eq!(machine.events("secret.revealed").len(), 1);
     let rotated = machine.events("secret.rotated");
-    assert_eq!((&rotated[0]["data"]["from"], &rotated[0]["data"]["to"]), (&1.into(), &2.into()));
-    let run = machine.tend(&["run", "vault/keeper", "--", "sh", "-c", "printf %s \"$DB_PASSWORD\" | sha256sum"]);
+    assert_eq!(
+        (&rotated[0]["data"]["from"], &rotated[0]["data"]["to"]),
+        (&1.into(), &2.into())
+    );
+    let run = machine.tend(&[
+        "run",
+        "vault/keeper",
+        "--",
+        "sh",
+        "-c",
+        "printf %s \"$DB_PASSWORD\" | sha256sum",
+    ]);
     assert!(run.ok().contains(&digest(NEXT)));
 
     machine.tend(&["down", "vault"]).ok();
@@ -199,9 +247,19 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     let machine = Machine::new("secrets-killed");
     let memory = InMemory::of(&machine);
     let folder = machine.stack("vault", STACK);
-    typed(&machine, &memory, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
+    typed(
+        &machine,
+        &memory,
+        &["secret", "set", "db_password", "-s", "vault"],
+        PLANTED,
+    );
     typed(&machine, &memory, &["up", &folder], "");
-    typed(&machine, &memory, &["secret", "set", "db_password", "-s", "vault"], NEXT);
+    typed(
+        &machine,
+        &memory,
+        &["secret", "set", "db_password", "-s", "vault"],
+        NEXT,
+    );
     let mut rotation = machine
         .command("tend", &["secret", "rotate", "db_password", "-s", "vault"])
         .stdout(Stdio::null())
@@ -210,14 +268,19 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
         .unwrap();
     let store = machine.folder.join("state/secrets/stacks/vault.age");
     let before = std::fs::read(&store).unwrap();
-    wait_until("the store has the new version as current", || std::fs::read(&store).unwrap() != before);
+    wait_until("the store has the new version as current", || {
+        std::fs::read(&store).unwrap() != before
+    });
     kill(machine.daemon());
     rotation.wait().unwrap();
     // The next one, started by the next command, goes on with it.
     typed(&machine, &memory, &["up", &folder], "");
     let list = machine.json(&["secret", "list", "-s", "vault"]);
     let versions = &list["items"][0]["versions"];
-    assert_eq!((&versions[0]["state"], &versions[1]["state"]), (&"current".into(), &"retired".into()));
+    assert_eq!(
+        (&versions[0]["state"], &versions[1]["state"]),
+        (&"current".into(), &"retired".into())
+    );
     assert_eq!(versions[0]["held_by"].as_array().unwrap().len(), 2, "{list}");
     machine.tend(&["down", "vault"]).ok();
 }
@@ -231,13 +294,24 @@ fn secrets_belong_to_who_stored_them() {
     }
     let machine = Machine::new("secrets-owner");
     let memory = InMemory::of(&machine);
-    typed(&machine, &memory, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
+    typed(
+        &machine,
+        &memory,
+        &["secret", "set", "db_password", "-s", "vault"],
+        PLANTED,
+    );
     // Another user reaches the daemon's socket as everybody does, and sees nothing of it.
     let mut command = std::process::Command::new("setpriv");
-    command.args(["--reuid", "61000", "--regid", "61000", "--clear-groups"]).arg(machine.folder.join("tend"));
+    command
+        .args(["--reuid", "61000", "--regid", "61000", "--clear-groups"])
+        .arg(machine.folder.join("tend"));
     let arguments = ["secret", "get", "db_password", "--reveal", "-s", "vault"];
     let output = machine.in_its_environment(command).args(arguments).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(!output.status.success() && said.contains("belong to user 0"), "{said}");
     assert!(!said.contains(PLANTED));
 }

@@ -2,7 +2,7 @@
 
 use tend_base::Fnv64;
 
-use super::{Delivery, Grant, Logs, Port, Process, Resources, Service, WhenBehind, Workload};
+use super::{Grant, Logs, Port, Process, Resources, SecretDelivery, Service, WhenBehind, Workload};
 
 impl Service {
     /// Returns a number that changes when a replica would have to be started anew for the definition to take effect.
@@ -73,9 +73,9 @@ impl Service {
                 delivery,
             } = grant;
             match delivery {
-                Delivery::File(name) => hash.texts([secret, "file", name]),
-                Delivery::Environment(variable) => hash.texts([secret, "environment", variable]),
-                Delivery::Descriptor(number) => hash.texts([secret, "descriptor", &number.to_string()]),
+                SecretDelivery::File(name) => hash.texts([secret, "file", name]),
+                SecretDelivery::Environment(variable) => hash.texts([secret, "environment", variable]),
+                SecretDelivery::Descriptor(number) => hash.texts([secret, "descriptor", &number.to_string()]),
             }
             hash.number(*version);
         }

@@ -15,13 +15,13 @@ pub struct Grant {
     #[serde(default)]
     pub version: u64,
     /// In which way.
-    pub delivery: Delivery,
+    pub delivery: SecretDelivery,
 }
 
 /// The way in which a replica is given a secret. There is no other: an argument is seen by everybody on the machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Delivery {
+pub enum SecretDelivery {
     /// As a file of this name, in the folder that `TEND_SECRETS` names.
     File(String),
     /// In this variable of its environment.

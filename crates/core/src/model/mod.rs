@@ -3,6 +3,7 @@
 //! A [`Stack`] is fully resolved: variables replaced, files merged, defaults filled in. It knows nothing of the file format it was
 //! written in, and it is the same whether the replicas are processes or containers.
 
+mod config;
 mod edge;
 mod fingerprint;
 mod grant;
@@ -13,13 +14,14 @@ mod service;
 mod stack;
 mod update;
 
+pub use config::{ConfigSources, ConfigTable, Delivery, DeliveryForm, FileFormat};
 pub use edge::{
     AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
     Edge, ErrorPage, Files, HashKey, InFlight, Limit, LimitKey, Listener, LogFormat, Method, Money, Outlier, Prefix,
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
     Spool, Timeouts, Tls, TlsVersion, Upstream,
 };
-pub use grant::{Delivery, Grant, is_secret_name};
+pub use grant::{Grant, SecretDelivery, is_secret_name};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};

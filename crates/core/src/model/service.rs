@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
+use super::{Delivery, Grant, Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
 
 /// One service of a stack, fully resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct Service {
     /// The secrets its replicas are given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<Grant>,
+    /// How its replicas are given the stack's configuration; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Delivery>,
 }
 
 impl Service {

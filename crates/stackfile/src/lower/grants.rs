@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use tend_base::Secret;
-use tend_core::model::{Delivery, Grant, Port, Service, Workload, is_secret_name};
+use tend_core::model::{Grant, Port, SecretDelivery, Service, Workload, is_secret_name};
 
 use crate::error::Findings;
 use crate::load::{Session, Setting};
@@ -45,7 +45,7 @@ pub(super) fn lower(
         };
         let findings = &mut session.findings;
         match &delivery {
-            Delivery::Environment(variable) if process.environment.contains_key(variable) => {
+            SecretDelivery::Environment(variable) if process.environment.contains_key(variable) => {
                 findings
                     .error(
                         item.place,
@@ -53,7 +53,7 @@ pub(super) fn lower(
                     )
                     .help("delete one of the two");
             }
-            Delivery::Environment(variable)
+            SecretDelivery::Environment(variable)
                 if variable.starts_with("TEND_") || service.port == Port::Variable(variable.clone()) =>
             {
                 findings
@@ -63,7 +63,7 @@ pub(super) fn lower(
                     )
                     .help("choose another variable");
             }
-            Delivery::Descriptor(number) if service.port == Port::Descriptor(*number) => {
+            SecretDelivery::Descriptor(number) if service.port == Port::Descriptor(*number) => {
                 findings
                     .error(
                         item.place,
@@ -161,7 +161,7 @@ fn read(session: &mut Session<'_>, source: &str, defined: &Node, path: &std::pat
 }
 
 /// Returns the way in which a process is given a secret; nothing when it is none, which was noted then.
-fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -> Option<Delivery> {
+fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -> Option<SecretDelivery> {
     let text = |key: &str| item.get(key).and_then(Node::as_text);
     for key in ["uid", "gid", "mode"] {
         if let Some(value) = item.get(key) {
@@ -199,7 +199,7 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
                 )
                 .help("a name has no `=` and is not empty");
         }
-        return good.then(|| Delivery::Environment(variable.to_owned()));
+        return good.then(|| SecretDelivery::Environment(variable.to_owned()));
     }
     if let Some(fd) = fd {
         // The limit of open files of a process is rarely below this.
@@ -212,7 +212,7 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
                 )
                 .help("write a number from 3 to 255");
         }
-        return number.map(Delivery::Descriptor);
+        return number.map(SecretDelivery::Descriptor);
     }
     let target = text("target").unwrap_or(source);
     let name = target.strip_prefix(FOLDER).unwrap_or(target);
@@ -225,5 +225,5 @@ fn delivery(item: &Node, source: &str, service: &str, findings: &mut Findings) -
             .help("write the name of a file; it is in the folder that the variable TEND_SECRETS names");
         return None;
     }
-    Some(Delivery::File(name.to_owned()))
+    Some(SecretDelivery::File(name.to_owned()))
 }

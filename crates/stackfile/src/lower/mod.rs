@@ -4,6 +4,7 @@
 //! noted here is what only the whole shows: keys that contradict each other, and what cannot work as written.
 
 mod advice;
+mod config;
 mod deploy_advice;
 mod edge;
 mod grants;
@@ -45,6 +46,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
                 let role = Role {
                     routed: routed.contains(&entry.key),
                     job: jobs.contains(&entry.key),
+                    configured: tree.get("config").is_some(),
                 };
                 if let Some(mut service) = service::lower(session, entry, name.clone(), role, setting) {
                     service.secrets = grants::lower(session, tree, entry, &service, setting);
@@ -58,6 +60,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     }
     let edge = edge::lower(tree, &services, &mut session.findings);
     let deploy = policy::lower(tree, &name, &mut session.findings);
+    let config = config::sources(tree, setting, &mut session.findings);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -92,6 +95,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         services,
         edge,
         deploy,
+        config,
     })
 }
 
@@ -102,6 +106,8 @@ struct Role {
     routed: bool,
     /// Another service waits for its successful end.
     job: bool,
+    /// The stack has a configuration.
+    configured: bool,
 }
 
 /// Returns whether a service runs as a process.

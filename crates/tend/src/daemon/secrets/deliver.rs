@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use tend_base::{Secret, without_os_numbers};
-use tend_core::model::{Delivery, Grant};
+use tend_core::model::{Grant, SecretDelivery};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
 use tend_linux::Credentials;
@@ -91,7 +91,7 @@ pub(crate) fn environment(
     stack: &str,
     mut environment: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, String> {
-    let in_variables = |grant: &&Grant| matches!(grant.delivery, Delivery::Environment(_));
+    let in_variables = |grant: &&Grant| matches!(grant.delivery, SecretDelivery::Environment(_));
     let grants: Vec<Grant> = launch.secrets.iter().filter(in_variables).cloned().collect();
     let given = look_up(shared, stack, &grants).map_err(|failure| failure.why)?;
     for (name, value) in &given.secrets.env {
@@ -120,9 +120,9 @@ fn look_up(shared: &Shared, stack: &str, grants: &[Grant]) -> Result<Given, Star
             .clone();
         given.versions.insert(grant.secret.clone(), grant.version);
         match &grant.delivery {
-            Delivery::File(name) => given.files.push((name.clone(), value)),
-            Delivery::Environment(variable) => given.secrets.env.push((variable.into(), value)),
-            Delivery::Descriptor(number) => given.secrets.descriptors.push((*number, value)),
+            SecretDelivery::File(name) => given.files.push((name.clone(), value)),
+            SecretDelivery::Environment(variable) => given.secrets.env.push((variable.into(), value)),
+            SecretDelivery::Descriptor(number) => given.secrets.descriptors.push((*number, value)),
         }
     }
     Ok(given)
