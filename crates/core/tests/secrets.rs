@@ -86,6 +86,7 @@ fn stack(version: u64) -> Stack {
         .into(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: Default::default(),
     }
 }
 
