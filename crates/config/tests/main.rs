@@ -1,0 +1,1 @@
+//! Tests of configuration as a whole: each module below proves one promise.
