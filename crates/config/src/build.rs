@@ -19,7 +19,7 @@ use crate::report::{Findings, Location, Noted, Report};
 use crate::schema::{Form, Key, Schema};
 use crate::set::{Entry, Said, Set, Whence};
 use crate::source::{Place, Shows};
-use crate::value::{Held, SecretRef, SecretVersion, Value};
+use crate::value::{Held, SecretRef, SecretVersion};
 use crate::yaml;
 
 impl Set {
@@ -655,13 +655,5 @@ fn contains_secret(node: &Node) -> bool {
         Tree::Scalar(scalar) => scalar.text.contains(SECRET),
         Tree::List(items) => items.iter().any(contains_secret),
         Tree::Map(entries) => entries.iter().any(|entry| contains_secret(&entry.value)),
-    }
-}
-
-/// Returns the value of a key that is no secret.
-pub(crate) fn plain(entry: &Entry) -> Option<&Value> {
-    match &entry.held {
-        Held::Value(value) => Some(value),
-        Held::Secret(_) => None,
     }
 }

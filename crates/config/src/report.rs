@@ -213,11 +213,6 @@ impl Findings {
         self.note(Severity::Error, None, Some(location), message.into())
     }
 
-    /// Notes a warning that stands in no text.
-    pub(crate) fn warning_elsewhere(&mut self, location: Location, message: impl Into<String>) -> Noted<'_> {
-        self.note(Severity::Warning, None, Some(location), message.into())
-    }
-
     fn note(&mut self, severity: Severity, place: Option<Place>, location: Option<Location>, message: String) -> Noted<'_> {
         let counter = match severity {
             Severity::Error => &mut self.errors,
