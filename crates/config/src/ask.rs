@@ -29,13 +29,22 @@ impl Selection {
     /// Returns the patterns that give nothing, each with what to write instead.
     #[must_use]
     pub fn strangers(&self, schema: &Schema) -> Vec<(String, String)> {
-        let stranger = |pattern: &&String| schema.keys.values().all(|key| !Self(vec![(*pattern).clone()]).covers(&key.name, key.secret));
+        let stranger = |pattern: &&String| {
+            schema
+                .keys
+                .values()
+                .all(|key| !Self(vec![(*pattern).clone()]).covers(&key.name, key.secret))
+        };
         self.0
             .iter()
             .filter(stranger)
             .map(|pattern| {
                 let group = pattern.strip_suffix(".*").unwrap_or(pattern);
-                let only_secrets = pattern.ends_with('*') && schema.keys.values().any(|key| key.secret && key.name.starts_with(group));
+                let only_secrets = pattern.ends_with('*')
+                    && schema
+                        .keys
+                        .values()
+                        .any(|key| key.secret && key.name.starts_with(group));
                 let help = if only_secrets {
                     "secrets are given by their own names: write each key".to_owned()
                 } else {
@@ -123,7 +132,8 @@ pub fn plan(diff: &Diff, schema: &Schema, takers: &[Taker]) -> BTreeMap<String, 
             };
             for change in &diff.0 {
                 let is_secret = |held: Option<&Held>| matches!(held, Some(Held::Secret(_)));
-                let secret = is_secret(change.before.as_ref()) || is_secret(change.after.as_ref().map(|entry| &entry.held));
+                let secret =
+                    is_secret(change.before.as_ref()) || is_secret(change.after.as_ref().map(|entry| &entry.held));
                 if !taker.keys.covers(&change.key, secret) {
                     continue;
                 }
@@ -174,7 +184,12 @@ mod tests {
 
     #[test]
     fn secrets_are_given_by_their_own_name_only() {
-        let keys = Selection(vec!["features.*".into(), "app.port".into(), "jwt.secret".into(), "redis*".into()]);
+        let keys = Selection(vec![
+            "features.*".into(),
+            "app.port".into(),
+            "jwt.secret".into(),
+            "redis*".into(),
+        ]);
         for (key, secret, given) in [
             ("features.qr.ttl", false, true),
             ("features.qr.key", true, false),

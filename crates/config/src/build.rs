@@ -36,6 +36,7 @@ impl Set {
             stored: BTreeMap::new(),
             variables: BTreeMap::new(),
             outside: BTreeMap::new(),
+            unread: false,
         };
         builder.environment();
         builder.collect();
@@ -87,6 +88,8 @@ struct Builder<'a> {
     variables: BTreeMap<String, String>,
     /// Values of secrets that stand outside of the store, highest last, by key.
     outside: BTreeMap<String, (Secret, Whence)>,
+    /// Whether a file could not be read: what it would have said is not missing.
+    unread: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -100,7 +103,9 @@ impl<'a> Builder<'a> {
                     Location::Elsewhere("deploy.environment of the stack".to_owned()),
                     format!("the environment `{name}` is not known"),
                 )
-                .help(help.unwrap_or_else(|| format!("it is one of {known}; add others in `environments:` of {}", schema.file)));
+                .help(help.unwrap_or_else(|| {
+                    format!("it is one of {known}; add others in `environments:` of {}", schema.file)
+                }));
         }
     }
 
@@ -126,7 +131,8 @@ impl<'a> Builder<'a> {
                     from_files.extend(variables);
                 }
                 Origin::Secrets(secrets) => {
-                    self.stored.extend(secrets.iter().map(|secret| (secret.name.as_str(), secret)));
+                    self.stored
+                        .extend(secrets.iter().map(|secret| (secret.name.as_str(), secret)));
                 }
                 _ => {}
             }
@@ -154,9 +160,16 @@ impl<'a> Builder<'a> {
 
     fn file(&mut self, path: &str, text: &str) {
         let source = self.findings.sources.add(path.into(), text, Shows::Names);
-        let Some(root) = yaml::read(source, &mut self.findings) else { return };
+        let errors = self.findings.errors();
+        let Some(root) = yaml::read(source, &mut self.findings) else {
+            self.unread |= self.findings.errors() > errors;
+            return;
+        };
+        self.unread |= root.as_map().is_none();
         for leaf in leaves(&root, &self.schema.names, &mut self.findings) {
-            let Some(key) = self.schema.keys.get(&leaf.key) else { continue };
+            let Some(key) = self.schema.keys.get(&leaf.key) else {
+                continue;
+            };
             let mut node = leaf.value.clone();
             if !self.fill(key, &mut node) {
                 continue;
@@ -166,12 +179,15 @@ impl<'a> Builder<'a> {
                 ..whence(Layer::File, path)
             };
             let at = At::Text(leaf.place);
-            self.offer(&leaf.key, Offer {
-                whence,
-                node,
-                form: Form::Typed,
-                at,
-            });
+            self.offer(
+                &leaf.key,
+                Offer {
+                    whence,
+                    node,
+                    form: Form::Typed,
+                    at,
+                },
+            );
         }
     }
 
@@ -184,7 +200,10 @@ impl<'a> Builder<'a> {
                 filled.into_iter().all(|one| one)
             }
             Tree::Map(entries) => {
-                let filled: Vec<bool> = entries.iter_mut().map(|entry| self.fill(key, &mut entry.value)).collect();
+                let filled: Vec<bool> = entries
+                    .iter_mut()
+                    .map(|entry| self.fill(key, &mut entry.value))
+                    .collect();
                 filled.into_iter().all(|one| one)
             }
             Tree::Scalar(scalar) if !scalar.text.contains('$') => true,
@@ -196,14 +215,19 @@ impl<'a> Builder<'a> {
                         let (message, help) = match fault {
                             Fault::Syntax => (
                                 format!("`{}` has a `${{` that is no variable", key.name),
-                                "write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`".to_owned(),
+                                "write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`"
+                                    .to_owned(),
                             ),
                             Fault::TooLong => (
                                 format!("`{}` has more than 1 MiB once its variables are replaced", key.name),
                                 "look at the variables it names".to_owned(),
                             ),
                             Fault::Required(name, why) => {
-                                let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+                                let because = if why.is_empty() {
+                                    String::new()
+                                } else {
+                                    format!(": {why}")
+                                };
                                 (
                                     format!("the variable `{name}` must be set{because}"),
                                     format!("set {name} in the environment or in `.env`"),
@@ -221,23 +245,37 @@ impl<'a> Builder<'a> {
                 let mut good = true;
                 for name in &filled.unset {
                     let known = self.variables.keys().map(String::as_str);
-                    let other = nearest(name, known).map(|other| format!(" (did you mean `{other}`?)")).unwrap_or_default();
+                    let other = nearest(name, known)
+                        .map(|other| format!(" (did you mean `{other}`?)"))
+                        .unwrap_or_default();
                     let noted = self
                         .findings
                         .error(place, format!("the variable `{name}` is not set{other}"))
                         .key(&key.name)
-                        .help(format!("set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"));
+                        .help(format!(
+                            "set it in the environment or in `.env`, or write a default: ${{{name}:-…}}"
+                        ));
                     shown(noted, key);
                     good = false;
                 }
                 if !key.secret {
                     for name in &filled.used {
-                        let owner = self.schema.names.by_variable(name).and_then(|owner| self.schema.keys.get(owner));
+                        let owner = self
+                            .schema
+                            .names
+                            .by_variable(name)
+                            .and_then(|owner| self.schema.keys.get(owner));
                         if let Some(owner) = owner.filter(|owner| owner.secret) {
                             self.findings
-                                .error(place, format!("`{}` takes the value of the secret `{}` into it", key.name, owner.name))
+                                .error(
+                                    place,
+                                    format!("`{}` takes the value of the secret `{}` into it", key.name, owner.name),
+                                )
                                 .key(&key.name)
-                                .help(format!("mark `{}` as `secret: true`, or leave {name} out of it", key.name));
+                                .help(format!(
+                                    "mark `{}` as `secret: true`, or leave {name} out of it",
+                                    key.name
+                                ));
                             good = false;
                         }
                     }
@@ -289,12 +327,15 @@ impl<'a> Builder<'a> {
                 line: Some(place.line),
                 ..whence(Layer::Dotenv, path)
             };
-            self.offer(&key, Offer {
-                whence,
-                node: Node::scalar(place, value, Kind::Text),
-                form: Form::Text,
-                at: At::Text(place),
-            });
+            self.offer(
+                &key,
+                Offer {
+                    whence,
+                    node: Node::scalar(place, value, Kind::Text),
+                    form: Form::Text,
+                    at: At::Text(place),
+                },
+            );
         }
         all
     }
@@ -307,41 +348,57 @@ impl<'a> Builder<'a> {
     fn process(&mut self, variables: &BTreeMap<String, String>) {
         let place = self.nowhere();
         let keys = self.schema.keys.values();
-        let given: Vec<_> = keys.filter_map(|key| Some((key, variables.get(&key.variable)?))).collect();
+        let given: Vec<_> = keys
+            .filter_map(|key| Some((key, variables.get(&key.variable)?)))
+            .collect();
         for (key, value) in given {
             if value.is_empty() {
                 continue;
             }
             let whence = whence(Layer::Process, &key.variable);
             let at = At::Elsewhere(Location::Elsewhere(whence.to_string()));
-            self.offer(&key.name, Offer {
-                whence,
-                node: Node::scalar(place, value, Kind::Text),
-                form: Form::Text,
-                at,
-            });
+            self.offer(
+                &key.name,
+                Offer {
+                    whence,
+                    node: Node::scalar(place, value, Kind::Text),
+                    form: Form::Text,
+                    at,
+                },
+            );
         }
     }
 
     fn secrets(&mut self, secrets: &[StoredSecret]) {
         let place = self.nowhere();
         for secret in secrets {
-            let Some(key) = self.schema.find(&secret.name) else { continue };
+            let Some(key) = self.schema.find(&secret.name) else {
+                continue;
+            };
             let whence = whence(Layer::Secret, &secret.name);
             let location = Location::Elsewhere(whence.to_string());
             if !key.secret {
                 self.findings
-                    .error_elsewhere(location, format!("there is a secret of the name `{}`, and the key is not secret", secret.name))
+                    .error_elsewhere(
+                        location,
+                        format!(
+                            "there is a secret of the name `{}`, and the key is not secret",
+                            secret.name
+                        ),
+                    )
                     .key(&key.name)
                     .help("mark the key `secret: true` in the schema, or give the secret another name");
                 continue;
             }
-            self.offer(&key.name, Offer {
-                whence,
-                node: Node::scalar(place, format!("{SECRET}{}}}", secret.name), Kind::Text),
-                form: Form::Text,
-                at: At::Elsewhere(location),
-            });
+            self.offer(
+                &key.name,
+                Offer {
+                    whence,
+                    node: Node::scalar(place, format!("{SECRET}{}}}", secret.name), Kind::Text),
+                    form: Form::Text,
+                    at: At::Elsewhere(location),
+                },
+            );
         }
     }
 
@@ -366,18 +423,24 @@ impl<'a> Builder<'a> {
             };
             if let Some(other) = seen.insert(&key.name, &row.key) {
                 self.findings
-                    .error_elsewhere(location.clone(), format!("two active rows are about `{}`: `{other}` and `{}`", key.name, row.key))
+                    .error_elsewhere(
+                        location.clone(),
+                        format!("two active rows are about `{}`: `{other}` and `{}`", key.name, row.key),
+                    )
                     .key(&key.name)
                     .help("delete one, or make it inactive");
                 continue;
             }
             match json::read(&row.value, place) {
-                Ok(node) => self.offer(&key.name, Offer {
-                    whence,
-                    node,
-                    form: Form::Typed,
-                    at: At::Elsewhere(location),
-                }),
+                Ok(node) => self.offer(
+                    &key.name,
+                    Offer {
+                        whence,
+                        node,
+                        form: Form::Typed,
+                        at: At::Elsewhere(location),
+                    },
+                ),
                 Err(why) => {
                     self.findings
                         .error_elsewhere(location, format!("the value of `{}` is not JSON: {why}", key.name))
@@ -400,7 +463,10 @@ impl<'a> Builder<'a> {
             let Some(key) = self.schema.find(name) else {
                 let help = self.schema.suggestion(name);
                 self.findings
-                    .error_elsewhere(location, format!("the key `{name}`, which was set by command, is not known"))
+                    .error_elsewhere(
+                        location,
+                        format!("the key `{name}`, which was set by command, is not known"),
+                    )
                     .key(name)
                     .help(help);
                 continue;
@@ -409,12 +475,15 @@ impl<'a> Builder<'a> {
                 Some(text) => Node::scalar(place, text, Kind::Text),
                 None => Node::scalar(place, "", Kind::Null),
             };
-            self.offer(&key.name, Offer {
-                whence,
-                node,
-                form: Form::Text,
-                at: At::Elsewhere(location),
-            });
+            self.offer(
+                &key.name,
+                Offer {
+                    whence,
+                    node,
+                    form: Form::Text,
+                    at: At::Elsewhere(location),
+                },
+            );
         }
     }
 
@@ -460,14 +529,17 @@ impl<'a> Builder<'a> {
                     if let Some(held) = one.held {
                         self.forbidden(key, &held, &place);
                         let beneath = said.into_iter().rev().map(|(one, _)| one).collect();
-                        entries.insert(key.name.clone(), Entry {
-                            held,
-                            whence: one.whence,
-                            beneath,
-                        });
+                        entries.insert(
+                            key.name.clone(),
+                            Entry {
+                                held,
+                                whence: one.whence,
+                                beneath,
+                            },
+                        );
                     }
                 }
-                None if !broken && key.required.applies(&self.layers.environment) => {
+                None if !broken && !self.unread && key.required.applies(&self.layers.environment) => {
                     let unset_by = said.last().map(|(one, _)| one.whence.to_string());
                     self.missing(key, unset_by);
                 }
@@ -492,7 +564,9 @@ impl<'a> Builder<'a> {
             }
             let may_hold = match offer.whence.layer {
                 Layer::Dotenv | Layer::Process => true,
-                Layer::File => text.is_some_and(|scalar| scalar.written.as_deref().is_some_and(interpolate::is_bare_variable)),
+                Layer::File => {
+                    text.is_some_and(|scalar| scalar.written.as_deref().is_some_and(interpolate::is_bare_variable))
+                }
                 _ => false,
             };
             return match text {
@@ -504,9 +578,13 @@ impl<'a> Builder<'a> {
             };
         }
         if contains_secret(&offer.node) {
-            noted(&mut self.findings, &offer.at, format!("`{}` names a secret and is not secret itself", key.name))
-                .key(&key.name)
-                .help("mark the key `secret: true` in the schema");
+            noted(
+                &mut self.findings,
+                &offer.at,
+                format!("`{}` names a secret and is not secret itself", key.name),
+            )
+            .key(&key.name)
+            .help("mark the key `secret: true` in the schema");
             return None;
         }
         match key.shape.check(&offer.node, offer.form, true) {
@@ -530,9 +608,13 @@ impl<'a> Builder<'a> {
     fn reference(&mut self, key: &Key, name: &str, offer: &Offer) -> Option<Held> {
         let Some(secret) = self.stored.get(name).copied() else {
             let help = did_you_mean(name, self.stored.keys().copied());
-            noted(&mut self.findings, &offer.at, format!("`{}` names the secret `{name}`, which is not in the store", key.name))
-                .key(&key.name)
-                .help(help.unwrap_or_else(|| format!("store it: tend secret set {name}")));
+            noted(
+                &mut self.findings,
+                &offer.at,
+                format!("`{}` names the secret `{name}`, which is not in the store", key.name),
+            )
+            .key(&key.name)
+            .help(help.unwrap_or_else(|| format!("store it: tend secret set {name}")));
             return None;
         };
         if let Some(value) = &secret.value
@@ -565,9 +647,13 @@ impl<'a> Builder<'a> {
             Ok(_) => true,
             Err(problems) => {
                 for problem in problems {
-                    noted(&mut self.findings, &offer.at, format!("`{}` {}", key.name, problem.what))
-                        .key(&key.name)
-                        .help(problem.help);
+                    noted(
+                        &mut self.findings,
+                        &offer.at,
+                        format!("`{}` {}", key.name, problem.what),
+                    )
+                    .key(&key.name)
+                    .help(problem.help);
                 }
                 false
             }
@@ -591,11 +677,21 @@ impl<'a> Builder<'a> {
     fn forbidden(&mut self, key: &Key, held: &Held, at: &At) {
         let environment = self.layers.environment.as_str();
         let Held::Value(value) = held else { return };
-        let Some(values) = key.forbidden.get(environment) else { return };
+        let Some(values) = key.forbidden.get(environment) else {
+            return;
+        };
         if values.contains(value) {
-            let noted = noted(&mut self.findings, at, format!("`{}` must not be `{value}` in {environment}", key.name))
-                .key(&key.name)
-                .help(format!("{} forbids it; set another value: {}", self.schema.file, key.shape.expected()));
+            let noted = noted(
+                &mut self.findings,
+                at,
+                format!("`{}` must not be `{value}` in {environment}", key.name),
+            )
+            .key(&key.name)
+            .help(format!(
+                "{} forbids it; set another value: {}",
+                self.schema.file,
+                key.shape.expected()
+            ));
             shown(noted, key);
         }
     }
@@ -620,7 +716,10 @@ impl<'a> Builder<'a> {
                 key.shape.expected()
             )
         };
-        self.findings.error_elsewhere(location, message).key(&key.name).help(help);
+        self.findings
+            .error_elsewhere(location, message)
+            .key(&key.name)
+            .help(help);
     }
 }
 

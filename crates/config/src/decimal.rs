@@ -107,14 +107,12 @@ impl Decimal {
     /// Returns it times `factor`, divided by `divisor`, when that is exact and can be held.
     pub(crate) fn scaled(self, factor: i128, divisor: i128) -> Option<Self> {
         let mut mantissa = self.mantissa.checked_mul(factor)?;
-        let mut scale = i64::from(self.scale);
         // Units of time and size divide by twos, threes and fives only; with more than this many digits it never ends.
-        for _ in 0..DIGITS_MAX {
+        for digits in 0..DIGITS_MAX {
             if mantissa % divisor == 0 {
-                return Self::new(mantissa / divisor, -scale);
+                return Self::new(mantissa / divisor, -i64::from(self.scale + digits));
             }
             mantissa = mantissa.checked_mul(10)?;
-            scale += 1;
         }
         None
     }
@@ -212,7 +210,10 @@ mod tests {
             ("+.5", "0.5"),
             ("5.", "5"),
             ("1e18", "1000000000000000000"),
-            ("150000000000000000000.000000000000000001", "150000000000000000000.000000000000000001"),
+            (
+                "150000000000000000000.000000000000000001",
+                "150000000000000000000.000000000000000001",
+            ),
             ("-12.34e1", "-123.4"),
         ] {
             let Some(number) = Decimal::parse(text) else {
@@ -222,14 +223,41 @@ mod tests {
             assert_eq!(number.to_string(), written, "{text}");
             assert_eq!(of(&number.to_string()), number);
         }
-        for text in ["", "-", ".", "e5", "1e", "1e99", "1e-99", "1,5", "0x1f", "1 ", "１", "inf", "1.2.3", "1e99999999999"] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "e5",
+            "1e",
+            "1e99",
+            "1e-99",
+            "1,5",
+            "0x1f",
+            "1 ",
+            "１",
+            "inf",
+            "1.2.3",
+            "1e99999999999",
+        ] {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn order_is_exact() {
-        let sorted = ["-2", "-1.5", "-0.1", "0", "1e-36", "0.1", "0.10000000000000000001", "1", "1.5", "99999999999999999999", "1e35"];
+        let sorted = [
+            "-2",
+            "-1.5",
+            "-0.1",
+            "0",
+            "1e-36",
+            "0.1",
+            "0.10000000000000000001",
+            "1",
+            "1.5",
+            "99999999999999999999",
+            "1e35",
+        ];
         for (at, one) in sorted.iter().enumerate() {
             for (other_at, other) in sorted.iter().enumerate() {
                 assert_eq!(of(one).cmp(&of(other)), at.cmp(&other_at), "{one} {other}");

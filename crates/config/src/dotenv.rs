@@ -121,12 +121,14 @@ impl Reader<'_> {
             }
             Err(fault) => {
                 let (message, help) = match fault {
-                    Fault::Required(variable, why) if why.is_empty() => {
-                        (format!("the variable `{variable}` must be set"), "set it above this line, or outside")
-                    }
-                    Fault::Required(variable, why) => {
-                        (format!("the variable `{variable}` must be set: {why}"), "set it above this line, or outside")
-                    }
+                    Fault::Required(variable, why) if why.is_empty() => (
+                        format!("the variable `{variable}` must be set"),
+                        "set it above this line, or outside",
+                    ),
+                    Fault::Required(variable, why) => (
+                        format!("the variable `{variable}` must be set: {why}"),
+                        "set it above this line, or outside",
+                    ),
                     Fault::Syntax => (
                         "the value has a `${` that is no variable".to_owned(),
                         "for a dollar sign as such use single quotes or write `$$`",
@@ -229,7 +231,10 @@ mod tests {
         let source = findings.sources.add("/.env".into(), text, Shows::Names);
         let outside = [("OUT".to_owned(), "side".to_owned())].into();
         let found = parse(source, &outside, &mut findings);
-        (found.into_iter().map(|one| (one.name, one.value)).collect(), findings.errors())
+        (
+            found.into_iter().map(|one| (one.name, one.value)).collect(),
+            findings.errors(),
+        )
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::NoRevision { oldest: Some(oldest), .. } => {
+            Self::NoRevision {
+                oldest: Some(oldest), ..
+            } => {
                 format!("`tend config history` shows those that are kept, from {oldest} on")
             }
             Self::NoRevision { oldest: None, .. } => "no revision was taken yet".to_owned(),
@@ -57,7 +59,9 @@ impl Error {
                 waiting: Some(waiting), ..
             } => format!("revision {waiting} waits: `tend config confirm {waiting}`"),
             Self::NothingToConfirm { waiting: None, .. } => "it is confirmed already, or was taken back".to_owned(),
-            Self::NoSecret { key } => format!("`tend secret list` shows what is stored; `tend config why {key}` where it should come from"),
+            Self::NoSecret { key } => {
+                format!("`tend secret list` shows what is stored; `tend config why {key}` where it should come from")
+            }
             Self::NotWritable { .. } => "let the service take it as environment, or change the value".to_owned(),
         }
     }

@@ -31,7 +31,8 @@ impl Names {
     /// Adds a key and its variable.
     pub(crate) fn add(&mut self, key: &str, variable: &str) {
         self.keys.insert(key.to_owned());
-        self.groups.extend(key.match_indices('.').map(|(at, _)| key[..at].to_owned()));
+        self.groups
+            .extend(key.match_indices('.').map(|(at, _)| key[..at].to_owned()));
         self.variables.insert(variable.to_owned(), key.to_owned());
     }
 
@@ -117,7 +118,10 @@ fn walk<'a>(prefix: &str, entries: &'a [Entry], names: &Names, findings: &mut Fi
                     let inside = format!("{key}.");
                     let example = names.keys.range(inside.clone()..).find(|one| one.starts_with(&inside));
                     findings
-                        .error(entry.place, format!("`{key}` is a group of keys and has no value of its own"))
+                        .error(
+                            entry.place,
+                            format!("`{key}` is a group of keys and has no value of its own"),
+                        )
                         .help_if(example.map(|one| format!("the keys are below it, such as `{one}`")));
                 }
             }

@@ -60,7 +60,9 @@ pub(crate) fn is_bare_variable(text: &str) -> bool {
     let Some(body) = body else { return false };
     let length = name_length(body);
     let rest = &body[length..];
-    length > 0 && (rest.is_empty() || after.starts_with('{') && (rest.starts_with(":?") || rest.starts_with('?')) && !rest.contains('}'))
+    length > 0
+        && (rest.is_empty()
+            || after.starts_with('{') && (rest.starts_with(":?") || rest.starts_with('?')) && !rest.contains('}'))
 }
 
 fn name_length(text: &str) -> usize {
@@ -71,7 +73,12 @@ fn name_length(text: &str) -> usize {
         .unwrap_or(text.len())
 }
 
-fn expand(text: &str, variables: &BTreeMap<String, String>, filled: &mut Filled, depth: usize) -> Result<String, Fault> {
+fn expand(
+    text: &str,
+    variables: &BTreeMap<String, String>,
+    filled: &mut Filled,
+    depth: usize,
+) -> Result<String, Fault> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -141,7 +148,12 @@ fn lookup(name: &str, variables: &BTreeMap<String, String>, filled: &mut Filled)
     }
 }
 
-fn braced(body: &str, variables: &BTreeMap<String, String>, filled: &mut Filled, depth: usize) -> Result<String, Fault> {
+fn braced(
+    body: &str,
+    variables: &BTreeMap<String, String>,
+    filled: &mut Filled,
+    depth: usize,
+) -> Result<String, Fault> {
     let length = name_length(body);
     if length == 0 || depth >= DEPTH_MAX {
         return Err(Fault::Syntax);

@@ -52,7 +52,10 @@ impl Reader<'_> {
     }
 
     fn node(&self, tree: Tree) -> Node {
-        Node { place: self.place, tree }
+        Node {
+            place: self.place,
+            tree,
+        }
     }
 
     fn value(&mut self) -> Result<Node, String> {
@@ -71,7 +74,8 @@ impl Reader<'_> {
                 let number = &rest[..end.unwrap_or(rest.len())];
                 let digits = number.strip_prefix('-').unwrap_or(number);
                 let zero = digits.len() > 1 && digits.starts_with('0') && !digits[1..].starts_with(['.', 'e', 'E']);
-                let bare = digits.starts_with('.') || digits.contains(".e") || digits.contains(".E") || digits.ends_with('.');
+                let bare =
+                    digits.starts_with('.') || digits.contains(".e") || digits.contains(".E") || digits.ends_with('.');
                 if zero || bare || Kind::of_plain(number) != Kind::Number {
                     return Err(self.wrong("this is not a number that can be held"));
                 }
@@ -173,7 +177,6 @@ impl Reader<'_> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,8 +191,29 @@ mod tests {
     #[test]
     fn it_takes_what_serde_json_takes_and_nothing_else() {
         let pieces = [
-            "{", "}", "[", "]", ",", ":", "\"a\"", "\"b\\u00e9\"", "\"\\ud83d\\ude00\"", "1", "-0.5", "1e3", "01", "1.", ".5", "-", "true",
-            "null", "nul", " ", "\"", "\\", "é",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"b\\u00e9\"",
+            "\"\\ud83d\\ude00\"",
+            "1",
+            "-0.5",
+            "1e3",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "true",
+            "null",
+            "nul",
+            " ",
+            "\"",
+            "\\",
+            "é",
         ];
         let mut dice = 0x7E4D_0003u64;
         let mut good = 0;
@@ -200,10 +224,14 @@ mod tests {
                 text.push_str(pieces[(dice >> (step * 5 + 7)) as usize % pieces.len()]);
             }
             let ours = read(&text, place()).is_ok();
-            // The one difference: a name twice, of which serde_json takes the later.
+            // The differences: a name twice, of which serde_json takes the later, and numbers that we do not hold.
             let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
             if theirs != ours {
-                assert!(read(&text, place()).unwrap_err().contains("second time"), "{text}: {ours}");
+                let why = read(&text, place()).expect_err("ours is the stricter one");
+                assert!(
+                    why.contains("second time") || why.contains("can be held"),
+                    "{text}: {why}"
+                );
             }
             good += usize::from(ours);
         }

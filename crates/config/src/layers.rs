@@ -115,7 +115,9 @@ pub struct Layers<'a> {
 
 impl fmt::Debug for Layers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layers").field("environment", &self.environment).finish_non_exhaustive()
+        f.debug_struct("Layers")
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,9 +174,17 @@ impl SetLayer {
             let known = schema.presets.keys().map(String::as_str);
             let help = crate::nearest::did_you_mean(name, known).unwrap_or_else(|| match schema.presets.len() {
                 0 => "the schema has no presets".to_owned(),
-                _ => format!("the presets are {}", schema.presets.keys().cloned().collect::<Vec<_>>().join(", ")),
+                _ => format!(
+                    "the presets are {}",
+                    schema.presets.keys().cloned().collect::<Vec<_>>().join(", ")
+                ),
             });
-            return Err(Report::one(None, &format!("tend config set, by {who}"), format!("there is no preset `{name}`"), help));
+            return Err(Report::one(
+                None,
+                &format!("tend config set, by {who}"),
+                format!("there is no preset `{name}`"),
+                help,
+            ));
         };
         for (key, text) in &preset.values {
             self.insert(key.clone(), Some(text.clone()), who, when);
@@ -191,12 +201,20 @@ impl SetLayer {
 /// Returns the key's own name, if it may be set by command.
 fn settable(schema: &Schema, name: &str, said_by: &str) -> Result<String, Report> {
     match schema.find(name) {
-        None => Err(Report::one(Some(name), said_by, format!("the key `{name}` is not known"), schema.suggestion(name))),
+        None => Err(Report::one(
+            Some(name),
+            said_by,
+            format!("the key `{name}` is not known"),
+            schema.suggestion(name),
+        )),
         Some(key) if key.secret => Err(Report::one(
             Some(&key.name),
             said_by,
             format!("`{}` is secret", key.name),
-            format!("store it with `tend secret set {}`, which reads it without showing it", key.name),
+            format!(
+                "store it with `tend secret set {}`, which reads it without showing it",
+                key.name
+            ),
         )),
         Some(key) => Ok(key.name.clone()),
     }

@@ -105,7 +105,10 @@ mod tests {
         for replica in ["api/1", "api/2", "worker/1"] {
             holders.started(replica);
         }
-        assert_eq!(holders.liveness(at(1)), Liveness::Going(names(&["api/1", "api/2", "worker/1"])));
+        assert_eq!(
+            holders.liveness(at(1)),
+            Liveness::Going(names(&["api/1", "api/2", "worker/1"]))
+        );
         for replica in ["api/1", "api/2", "worker/1"] {
             holders.observed(replica, 1);
         }

@@ -36,7 +36,12 @@ mod tests {
 
     #[test]
     fn slips_are_recognised_and_strangers_are_not() {
-        let keys = ["features.qr_rotation.default_ttl", "database.pool_size", "redis.pool_size", "app.port"];
+        let keys = [
+            "features.qr_rotation.default_ttl",
+            "database.pool_size",
+            "redis.pool_size",
+            "app.port",
+        ];
         for (word, key) in [
             ("features.qr_rotation.defualt_ttl", Some(keys[0])),
             ("features.qr-rotation.default-ttl", Some(keys[0])),

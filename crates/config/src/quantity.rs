@@ -52,7 +52,10 @@ impl Measure {
 
     /// Returns how many nanoseconds or bytes a unit has.
     pub(crate) fn unit(self, name: &str) -> Option<i128> {
-        self.units().iter().find(|(unit, _)| *unit == name).map(|(_, factor)| *factor)
+        self.units()
+            .iter()
+            .find(|(unit, _)| *unit == name)
+            .map(|(_, factor)| *factor)
     }
 
     /// Reads an amount in nanoseconds or bytes; a number alone is none, except `0`.
@@ -128,7 +131,9 @@ mod tests {
 
     #[test]
     fn the_pattern_takes_what_the_reader_takes() {
-        let pieces = ["", "0", "1", "1.5", ".5", "5.", ".", "s", "ms", "µs", "h", "k", "MiB", "gb", "x", " ", "-1"];
+        let pieces = [
+            "", "0", "1", "1.5", ".5", "5.", ".", "s", "ms", "µs", "h", "k", "MiB", "gb", "x", " ", "-1",
+        ];
         for measure in [Measure::Time, Measure::Size] {
             let pattern = regex_lite::Regex::new(measure.pattern()).unwrap();
             for a in pieces {
@@ -136,7 +141,11 @@ mod tests {
                     for c in pieces {
                         for d in pieces {
                             let text = format!("{a}{b}{c}{d}");
-                            assert_eq!(pattern.is_match(&text), measure.parse(&text).is_some(), "{measure:?} {text}");
+                            assert_eq!(
+                                pattern.is_match(&text),
+                                measure.parse(&text).is_some(),
+                                "{measure:?} {text}"
+                            );
                         }
                     }
                 }

@@ -62,7 +62,12 @@ pub fn given(
         }
         let value = match &entry.held {
             Held::Value(value) => Given::Plain(value.clone()),
-            Held::Secret(_) => Given::Secret(secrets.get(key).cloned().ok_or_else(|| Error::NoSecret { key: key.clone() })?),
+            Held::Secret(_) => Given::Secret(
+                secrets
+                    .get(key)
+                    .cloned()
+                    .ok_or_else(|| Error::NoSecret { key: key.clone() })?,
+            ),
         };
         out.insert(key.clone(), value);
     }
@@ -131,7 +136,9 @@ fn insert(root: &mut BTreeMap<String, Value>, key: &str, value: Value) {
             root.insert(key.to_owned(), value);
         }
         Some((word, rest)) => {
-            let below = root.entry(word.to_owned()).or_insert_with(|| Value::Map(BTreeMap::new()));
+            let below = root
+                .entry(word.to_owned())
+                .or_insert_with(|| Value::Map(BTreeMap::new()));
             // A key is never a group of others, so what stands there is a group.
             if let Value::Map(below) = below {
                 insert(below, rest, value);
@@ -140,15 +147,16 @@ fn insert(root: &mut BTreeMap<String, Value>, key: &str, value: Value) {
     }
 }
 
-/// Double quotes with the escapes that Compose, python-dotenv and the dotenv of Node agree on; where they do not, single quotes.
+/// Quotes that Compose reads back as the text, and python-dotenv too, but for a few texts with backslashes: there is no form that both
+/// read alike, and Compose's is written.
 fn dotenv_quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+,%=".contains(c);
     if text.chars().all(plain) && !text.is_empty() {
         return text.to_owned();
     }
-    if !text.contains(['\'', '\\', '\r']) {
-        // As it is, dollar signs and line ends too.
-        return format!("'{text}'");
+    // In single quotes everything is as it is, but a backslash before another or before a quote.
+    if !text.contains('\r') && !text.contains("\\\\") && !text.contains("\\'") && !text.ends_with('\\') {
+        return format!("'{}'", text.replace('\'', "\\'"));
     }
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -213,7 +221,10 @@ fn yaml_string(json: &str) -> String {
 }
 
 fn yaml_name(name: &str) -> String {
-    let word = matches!(name, "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null");
+    let word = matches!(
+        name,
+        "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null"
+    );
     if is_bare(name) && name.starts_with(|c: char| c.is_ascii_alphabetic()) && !word {
         name.to_owned()
     } else {
@@ -249,7 +260,11 @@ fn toml(entries: &BTreeMap<String, Value>, path: &str, out: &mut String) -> Resu
 }
 
 fn toml_name(name: &str) -> String {
-    if is_bare(name) { name.to_owned() } else { toml_string(name) }
+    if is_bare(name) {
+        name.to_owned()
+    } else {
+        toml_string(name)
+    }
 }
 
 fn toml_string(text: &str) -> String {

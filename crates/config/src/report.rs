@@ -213,7 +213,13 @@ impl Findings {
         self.note(Severity::Error, None, Some(location), message.into())
     }
 
-    fn note(&mut self, severity: Severity, place: Option<Place>, location: Option<Location>, message: String) -> Noted<'_> {
+    fn note(
+        &mut self,
+        severity: Severity,
+        place: Option<Place>,
+        location: Option<Location>,
+        message: String,
+    ) -> Noted<'_> {
         let counter = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
@@ -287,7 +293,10 @@ fn stands_alone(line: &str, place: Place) -> bool {
     let before: String = line.chars().take((place.column as usize).saturating_sub(1)).collect();
     let name = before.trim_end().trim_end_matches([':', '=']).trim_end();
     // A value in braces or brackets may have neighbours.
-    name.chars().all(|c| c.is_alphanumeric() || "_.- \t\"'".contains(c)) && !line.contains(['{', '}'])
+    let neighbours = line.contains(['{', '}']);
+    // A URL that carries a password does so whatever the schema thinks of it.
+    let password = line.contains("://") && line.contains('@');
+    name.chars().all(|c| c.is_alphanumeric() || "_.- \t\"'".contains(c)) && !neighbours && !password
 }
 
 /// Returns the line up to its first value.

@@ -169,12 +169,18 @@ fn step(standing: &Standing<'_>, current: &Revision, revision: Revision, confirm
         return Taken::Refused(Report(refused));
     }
     // Until one that waits is confirmed, everything after it is taken back with it.
-    let back = standing.waiting.map_or_else(|| Box::new(current.clone()), |waiting| waiting.back.clone());
+    let back = standing
+        .waiting
+        .map_or_else(|| Box::new(current.clone()), |waiting| waiting.back.clone());
     let waiting = match (confirm, standing.waiting) {
         (Some(within), _) => Some(Confirm {
             revision: revision.number,
             back,
-            until: Wall(now.wall.0.saturating_add(u64::try_from(within.as_millis()).unwrap_or(u64::MAX))),
+            until: Wall(
+                now.wall
+                    .0
+                    .saturating_add(u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
+            ),
             deadline: now.mono + within,
             boot: standing.boot.to_owned(),
         }),

@@ -27,7 +27,11 @@ pub(crate) fn folder() -> PathBuf {
 /// Returns the root of the repository.
 pub(crate) fn repository() -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_folder.ancestors().nth(2).expect("the crate is two folders down").to_path_buf()
+    crate_folder
+        .ancestors()
+        .nth(2)
+        .expect("the crate is two folders down")
+        .to_path_buf()
 }
 
 /// Reads a file of the repository.
@@ -103,7 +107,8 @@ impl Case {
                         Some((key, value)) => (key.to_owned(), entry(Some(value))),
                         None => (line.to_owned(), entry(None)),
                     });
-                    case.origins.push(Origin::Set(SetLayer(pairs.collect::<BTreeMap<_, _>>())));
+                    case.origins
+                        .push(Origin::Set(SetLayer(pairs.collect::<BTreeMap<_, _>>())));
                 }
                 other => panic!("a case has no part `{other}`"),
             }

@@ -30,7 +30,12 @@ fn compare(path: &Path, text: &str) -> Option<String> {
         return None;
     }
     let wanted = std::fs::read_to_string(path).unwrap_or_default();
-    (wanted != text).then(|| format!("{} differs (UPDATE=1 rewrites it)\n--- wanted\n{wanted}\n--- got\n{text}", path.display()))
+    (wanted != text).then(|| {
+        format!(
+            "{} differs (UPDATE=1 rewrites it)\n--- wanted\n{wanted}\n--- got\n{text}",
+            path.display()
+        )
+    })
 }
 
 /// Every error says where: a line of a file, or which row, variable or command.
@@ -59,7 +64,11 @@ fn every_malformed_case_gives_place_and_remedy() {
         if !has_places(&report) {
             failures.push(format!("{name}: no place in {report}"));
         }
-        for one in report.0.iter().filter(|one| one.severity == Severity::Error && one.help.is_none()) {
+        for one in report
+            .0
+            .iter()
+            .filter(|one| one.severity == Severity::Error && one.help.is_none())
+        {
             failures.push(format!("{name}: no remedy in {one}"));
         }
         failures.extend(compare(&path.with_extension("expected"), &(report.to_string() + "\n")));

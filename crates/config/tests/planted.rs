@@ -52,7 +52,10 @@ fn no_secret_is_in_any_message() {
         for shown in [report.to_string(), format!("{report:?}")] {
             // A name is shown where it is misspelt; a value never.
             let values = shown.replace(&format!("`{PLANTED}` is not"), "");
-            assert!(!values.contains("hunter2") && !values.contains("Zq9x"), "{text}\n{shown}");
+            assert!(
+                !values.contains("hunter2") && !values.contains("Zq9x"),
+                "{text}\n{shown}"
+            );
         }
     }
 }
@@ -65,7 +68,9 @@ fn a_taken_set_prints_and_stores_no_secret() {
         "#--- file p.yml\napp.public_url: https://x.example\njwt.secret: ${{JWT_SECRET}}\n#--- dotenv .env\nJWT_SECRET={value}\nDB_URL=postgresql://me:{PLANTED}@db/x\n"
     );
     let text_of_schema = std::fs::read_to_string(folder().join("common.schema.yaml")).unwrap();
-    let set = Case::parse(&text, &text_of_schema).build().unwrap_or_else(|report| panic!("{report}"));
+    let set = Case::parse(&text, &text_of_schema)
+        .build()
+        .unwrap_or_else(|report| panic!("{report}"));
     let revision = tend_config::Revision::of(&set, 1, tend_base::Wall(0), "ana");
     let mut shown = format!("{set:?} {revision:?} {}", serde_json::to_string(&revision).unwrap());
     for key in schema.keys.keys() {
@@ -75,7 +80,10 @@ fn a_taken_set_prints_and_stores_no_secret() {
     // The values are there for whoever hands them to a process.
     let held: Vec<(&str, &Secret)> = set.outside_secrets().collect();
     assert_eq!(held.len(), 2);
-    assert!(held.iter().any(|(key, secret)| *key == "jwt.secret" && secret.expose() == value));
+    assert!(
+        held.iter()
+            .any(|(key, secret)| *key == "jwt.secret" && secret.expose() == value)
+    );
 }
 
 #[test]
@@ -84,7 +92,15 @@ fn a_secret_is_judged_without_being_quoted() {
     let location = Location::Elsewhere("tend secret set".to_owned());
     let short = schema.keys["jwt.secret"].check_secret(&Secret::new(PLANTED.to_owned()), &location);
     assert_eq!(short.len(), 1);
-    assert!(short[0].message.contains("has 12 characters; it must have at least 32"), "{}", short[0]);
+    assert!(
+        short[0].message.contains("has 12 characters; it must have at least 32"),
+        "{}",
+        short[0]
+    );
     assert!(!format!("{short:?}").contains("hunter2"));
-    assert!(schema.keys["jwt.secret"].check_secret(&Secret::new(PLANTED.repeat(3)), &location).is_empty());
+    assert!(
+        schema.keys["jwt.secret"]
+            .check_secret(&Secret::new(PLANTED.repeat(3)), &location)
+            .is_empty()
+    );
 }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use tend_base::{Mono, Now, Wall};
-use tend_config::{
-    Candidate, Diff, Held, Origin, Revision, Row, Set, SetEntry, SetLayer, Standing, Taken, take,
-};
+use tend_config::{Candidate, Diff, Held, Origin, Revision, Row, Set, SetEntry, SetLayer, Standing, Taken, take};
 
 use crate::case::{common, layers};
 use crate::mutation::Dice;
 
-const ROUNDS: usize = 2000;
+const ROUNDS: usize = 600;
 
 /// Keys with values they take, and one they do not.
 const KEYS: [(&str, [&str; 4], &str); 9] = [
@@ -21,8 +19,16 @@ const KEYS: [(&str, [&str; 4], &str); 9] = [
     ("price.slippage", ["0.05", "0.5", "1.25", "5"], "0.07"),
     ("price.wei", ["0", "1", "150000000000000000000", "7"], "1.5"),
     ("app.name", ["\"a\"", "\"b c\"", "\"é\"", "\"$$x\""], "\"\""),
-    ("peers", ["[]", "[\"https://a\"]", "[\"https://a\", \"wss://b\"]", "[\"wss://c\"]"], "[\"https://a\", \"https://a\"]"),
-    ("labels", ["{}", "{\"a\": \"b\"}", "{\"a\": \"c\", \"d\": \"e\"}", "{\"x\": \"\"}"], "{\"a\": 1}"),
+    (
+        "peers",
+        ["[]", "[\"https://a\"]", "[\"https://a\", \"wss://b\"]", "[\"wss://c\"]"],
+        "[\"https://a\", \"https://a\"]",
+    ),
+    (
+        "labels",
+        ["{}", "{\"a\": \"b\"}", "{\"a\": \"c\", \"d\": \"e\"}", "{\"x\": \"\"}"],
+        "{\"a\": 1}",
+    ),
 ];
 
 /// What the layers say about a key, lowest first; nothing unsets.
@@ -36,7 +42,11 @@ fn made_up(dice: &mut Dice) -> (Vec<Origin>, Model) {
         let mut said = Vec::new();
         for (key, values, _) in KEYS {
             if dice.below(10) < most {
-                let value = if dice.below(8) == 0 { None } else { Some((*dice.pick(&values)).to_owned()) };
+                let value = if dice.below(8) == 0 {
+                    None
+                } else {
+                    Some((*dice.pick(&values)).to_owned())
+                };
                 model.entry(key).or_default().push(value.clone());
                 said.push((key, value));
             }
@@ -91,7 +101,10 @@ fn environment() -> &'static str {
 }
 
 fn held(set: &Set) -> BTreeMap<String, Held> {
-    set.entries.iter().map(|(key, entry)| (key.clone(), entry.held.clone())).collect()
+    set.entries
+        .iter()
+        .map(|(key, entry)| (key.clone(), entry.held.clone()))
+        .collect()
 }
 
 #[test]
@@ -100,17 +113,25 @@ fn the_highest_layer_wins_and_why_says_so() {
     let mut dice = Dice(0x7E4D_0301);
     for round in 0..ROUNDS {
         let (origins, model) = made_up(&mut dice);
-        let set = Set::build(&schema, &layers(environment(), origins)).unwrap_or_else(|report| panic!("round {round}: {report}"));
+        let set = Set::build(&schema, &layers(environment(), origins))
+            .unwrap_or_else(|report| panic!("round {round}: {report}"));
         for (key, said) in &model {
             let why = set.why(key);
             // Said once alone, it is what is wanted.
             let wanted = said.last().cloned().flatten().map(|value| {
                 let text = format!("{key}: {value}\n");
-                let alone = vec![Origin::File { path: "alone.yml".to_owned(), text }];
+                let alone = vec![Origin::File {
+                    path: "alone.yml".to_owned(),
+                    text,
+                }];
                 held(&Set::build(&schema, &layers(environment(), alone)).unwrap())[*key].clone()
             });
             let default = schema.keys[*key].default.clone().map(Held::Value);
-            assert_eq!(why.map(|why| why.entry.held.clone()), wanted.or(default.clone()), "round {round}: {key} {said:?}");
+            assert_eq!(
+                why.map(|why| why.entry.held.clone()),
+                wanted.or(default.clone()),
+                "round {round}: {key} {said:?}"
+            );
             if let Some(why) = why {
                 let layers = said.len() + usize::from(default.is_some());
                 assert_eq!(why.entry.beneath.len() + 1, layers, "round {round}: {key}");
@@ -129,12 +150,18 @@ fn a_set_with_one_violation_is_never_taken() {
         let (mut origins, _) = made_up(&mut dice);
         let (key, _, bad) = dice.pick(&KEYS);
         // In the lowest layer, where anything may lie above it.
-        origins.insert(0, Origin::File {
-            path: "bad.yml".to_owned(),
-            text: format!("{key}: {bad}\n"),
-        });
+        origins.insert(
+            0,
+            Origin::File {
+                path: "bad.yml".to_owned(),
+                text: format!("{key}: {bad}\n"),
+            },
+        );
         let built = Set::build(&schema, &layers(environment(), origins));
-        let report = built.as_ref().err().unwrap_or_else(|| panic!("round {round}: {key}: {bad} was accepted"));
+        let report = built
+            .as_ref()
+            .err()
+            .unwrap_or_else(|| panic!("round {round}: {key}: {bad} was accepted"));
         assert_eq!(report.errors(), 1, "round {round}: {report}");
         let standing = Standing {
             current: Some(&current),
@@ -152,7 +179,10 @@ fn a_set_with_one_violation_is_never_taken() {
             mono: Mono(1),
             wall: Wall(1),
         };
-        assert!(matches!(take(&standing, &candidate, now), Taken::Refused(_)), "round {round}");
+        assert!(
+            matches!(take(&standing, &candidate, now), Taken::Refused(_)),
+            "round {round}"
+        );
     }
 }
 
@@ -171,7 +201,10 @@ fn a_difference_applied_gives_the_other() {
         assert_eq!(stored, diff);
         let mut entries = before.entries.clone();
         stored.apply(&mut entries);
-        let applied: BTreeMap<String, Held> = entries.iter().map(|(key, entry)| (key.clone(), entry.held.clone())).collect();
+        let applied: BTreeMap<String, Held> = entries
+            .iter()
+            .map(|(key, entry)| (key.clone(), entry.held.clone()))
+            .collect();
         assert_eq!(applied, held(&after), "round {round}");
         assert_eq!(diff.is_empty(), held(&before) == held(&after));
         assert!(Diff::between(&entries, &after.entries).is_empty());

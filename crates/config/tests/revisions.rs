@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tend_base::{Mono, Now, Wall};
 use tend_config::{
-    Asked, Candidate, Confirm, Delivery, Error, Held, History, Origin, Report, Schema, Selection, Set, SetLayer, Standing, Step, StoredSecret,
-    Taken, Taker, Value, plan, take, take_back,
+    Asked, Candidate, Confirm, Delivery, Error, Held, History, Origin, Report, Schema, Selection, Set, SetLayer,
+    Standing, Step, StoredSecret, Taken, Taker, Value, plan, take, take_back,
 };
 
 use crate::case::{common, layers};
@@ -58,7 +58,15 @@ impl Keeper {
         }
     }
 
-    fn offer(&mut self, schema: &Schema, running: &[Taker], file: &str, version: u64, confirm: Option<Duration>, now: Now) -> Taken {
+    fn offer(
+        &mut self,
+        schema: &Schema,
+        running: &[Taker],
+        file: &str,
+        version: u64,
+        confirm: Option<Duration>,
+        now: Now,
+    ) -> Taken {
         let built = build(schema, file, version);
         let candidate = Candidate {
             outcome: built.as_ref(),
@@ -97,15 +105,29 @@ fn a_valid_change_is_taken_once_and_an_invalid_one_never() {
     let schema = common();
     let mut keeper = Keeper::default();
     let running = [api(Delivery::Watch)];
-    assert_eq!(taken(keeper.offer(&schema, &running, "cache.ttl: 60s\n", 1, None, at(0))).revision.number, 1);
+    assert_eq!(
+        taken(keeper.offer(&schema, &running, "cache.ttl: 60s\n", 1, None, at(0)))
+            .revision
+            .number,
+        1
+    );
     // Written otherwise, it is the same value.
-    assert_eq!(keeper.offer(&schema, &running, "cache: { ttl: 1m }\n", 1, None, at(1)), Taken::Same);
+    assert_eq!(
+        keeper.offer(&schema, &running, "cache: { ttl: 1m }\n", 1, None, at(1)),
+        Taken::Same
+    );
     let refused = keeper.offer(&schema, &running, "cache.ttl: 90\napp.mode: fats\n", 1, None, at(2));
-    assert!(matches!(&refused, Taken::Refused(report) if report.errors() == 1), "{refused:?}");
+    assert!(
+        matches!(&refused, Taken::Refused(report) if report.errors() == 1),
+        "{refused:?}"
+    );
     assert_eq!((keeper.history.all().len(), keeper.ttl().as_str()), (1, "60"));
     let step = taken(keeper.offer(&schema, &running, "cache.ttl: 90\n", 1, None, at(3)));
     assert_eq!(step.diff.to_string(), "~ cache.ttl: 60 → 90\n");
-    assert_eq!((&step.asks["api"].asked, step.asks["api"].keys.as_slice()), (&Asked::Live, ["cache.ttl".to_owned()].as_slice()));
+    assert_eq!(
+        (&step.asks["api"].asked, step.asks["api"].keys.as_slice()),
+        (&Asked::Live, ["cache.ttl".to_owned()].as_slice())
+    );
 }
 
 #[test]
@@ -118,15 +140,34 @@ fn going_back_holds_until_the_layers_say_something_new() {
     let back = keeper.history.rollback(1, Wall(5), "ben").unwrap();
     let step = take_back(&keeper.standing(&schema, &[]), back, None, at(5));
     keeper.keep(&step);
-    assert_eq!((keeper.ttl().as_str(), keeper.history.current().unwrap().number), ("60", 3));
+    assert_eq!(
+        (keeper.ttl().as_str(), keeper.history.current().unwrap().number),
+        ("60", 3)
+    );
     assert_eq!(keeper.history.current().unwrap().back_to, Some(1));
     // The file still says 90: whoever went back meant it.
-    assert_eq!(keeper.offer(&schema, &[], "cache.ttl: 90\n", 1, None, at(6)), Taken::Same);
+    assert_eq!(
+        keeper.offer(&schema, &[], "cache.ttl: 90\n", 1, None, at(6)),
+        Taken::Same
+    );
     taken(keeper.offer(&schema, &[], "cache.ttl: 95\n", 1, None, at(7)));
     assert_eq!(keeper.ttl(), "95");
-    assert!(matches!(keeper.history.rollback(9, Wall(8), "ben"), Err(Error::NoRevision { number: 9, oldest: Some(1) })));
-    assert!(matches!(keeper.history.rollback(4, Wall(8), "ben"), Err(Error::SameRevision { number: 4 })));
-    let told: Vec<String> = keeper.history.changes().map(|(revision, diff)| format!("{}: {}", revision.number, diff.0.len())).collect();
+    assert!(matches!(
+        keeper.history.rollback(9, Wall(8), "ben"),
+        Err(Error::NoRevision {
+            number: 9,
+            oldest: Some(1)
+        })
+    ));
+    assert!(matches!(
+        keeper.history.rollback(4, Wall(8), "ben"),
+        Err(Error::SameRevision { number: 4 })
+    ));
+    let told: Vec<String> = keeper
+        .history
+        .changes()
+        .map(|(revision, diff)| format!("{}: {}", revision.number, diff.0.len()))
+        .collect();
     assert_eq!(told[0], "4: 1");
 }
 
@@ -136,7 +177,11 @@ fn going_back_keeps_the_secrets_in_force() {
     let mut keeper = Keeper::default();
     taken(keeper.offer(&schema, &[], "cache.ttl: 60\n", 1, None, at(0)));
     let step = taken(keeper.offer(&schema, &[], "cache.ttl: 90\n", 2, None, at(1)));
-    assert!(step.diff.to_string().contains("~ jwt.secret: *** (secret jwt.secret, version 1) → *** (secret jwt.secret, version 2)"));
+    assert!(
+        step.diff
+            .to_string()
+            .contains("~ jwt.secret: *** (secret jwt.secret, version 1) → *** (secret jwt.secret, version 2)")
+    );
     let back = keeper.history.rollback(1, Wall(5), "ben").unwrap();
     assert_eq!(back.entries["cache.ttl"].held.to_string(), "60");
     for (_, secret) in back.secrets() {
@@ -149,22 +194,48 @@ fn an_unconfirmed_change_is_taken_back_with_all_that_followed_it() {
     let schema = common();
     let mut keeper = Keeper::default();
     taken(keeper.offer(&schema, &[], "cache.ttl: 60\n", 1, None, at(0)));
-    taken(keeper.offer(&schema, &[], "cache.ttl: 70\n", 1, Some(Duration::from_secs(600)), at(10)));
+    taken(keeper.offer(
+        &schema,
+        &[],
+        "cache.ttl: 70\n",
+        1,
+        Some(Duration::from_secs(600)),
+        at(10),
+    ));
     taken(keeper.offer(&schema, &[], "cache.ttl: 80\n", 1, None, at(20)));
     let waiting = keeper.waiting.clone().unwrap();
     let current = keeper.history.current().unwrap();
     assert_eq!((waiting.revision, waiting.back.number), (3, 1));
     assert_eq!(waiting.due(current, at(609), "boot-1"), None);
     let back = waiting.due(current, at(610), "boot-1").unwrap();
-    assert_eq!((back.number, back.back_to, back.entries["cache.ttl"].held.to_string().as_str()), (4, Some(1), "60"));
+    assert_eq!(
+        (
+            back.number,
+            back.back_to,
+            back.entries["cache.ttl"].held.to_string().as_str()
+        ),
+        (4, Some(1), "60")
+    );
     // After another boot the clock that never jumps has begun anew; the time of day decides.
-    let later = Now { mono: Mono(1), ..at(611) };
+    let later = Now {
+        mono: Mono(1),
+        ..at(611)
+    };
     assert!(waiting.due(current, later, "boot-2").is_some());
-    let earlier = Now { mono: Mono(1), ..at(609) };
+    let earlier = Now {
+        mono: Mono(1),
+        ..at(609)
+    };
     assert_eq!(waiting.due(current, earlier, "boot-2"), None);
     // Only the newest can be confirmed: it holds what the others changed.
     assert_eq!(Confirm::confirm(Some(&waiting), 3), Ok(()));
-    assert_eq!(Confirm::confirm(Some(&waiting), 2), Err(Error::NothingToConfirm { number: 2, waiting: Some(3) }));
+    assert_eq!(
+        Confirm::confirm(Some(&waiting), 2),
+        Err(Error::NothingToConfirm {
+            number: 2,
+            waiting: Some(3)
+        })
+    );
     assert!(Confirm::confirm(None, 3).is_err());
 }
 
@@ -199,9 +270,14 @@ fn a_key_that_cannot_change_while_it_runs_refuses_the_whole_change() {
     let running = [api(Delivery::Watch)];
     taken(keeper.offer(&schema, &running, "", 1, None, at(0)));
     let refused = keeper.offer(&schema, &running, "app.port: 4000\ncache.ttl: 60\n", 1, None, at(1));
-    let Taken::Refused(report) = refused else { panic!("{refused:?}") };
+    let Taken::Refused(report) = refused else {
+        panic!("{refused:?}")
+    };
     let text = report.to_string();
-    assert!(text.contains("`app.port` cannot change while api runs") && text.contains("`tend stop api`"), "{text}");
+    assert!(
+        text.contains("`app.port` cannot change while api runs") && text.contains("`tend stop api`"),
+        "{text}"
+    );
     assert_eq!(keeper.history.all().len(), 1);
     // Nobody runs it: it is taken.
     taken(keeper.offer(&schema, &[], "app.port: 4000\n", 1, None, at(2)));
@@ -226,14 +302,22 @@ fn commands_set_unset_and_preset_keys() {
     }
     set.preset(&schema, "calm", "ana", Wall(3)).unwrap();
     set.unset(&schema, "price.slippage", "ana", Wall(3)).unwrap();
-    assert!(set.preset(&schema, "clam", "ana", Wall(3)).unwrap_err().to_string().contains("did you mean `calm`?"));
+    assert!(
+        set.preset(&schema, "clam", "ana", Wall(3))
+            .unwrap_err()
+            .to_string()
+            .contains("did you mean `calm`?")
+    );
     let file = Origin::File {
         path: "development.yml".to_owned(),
         text: "price.slippage: 1\n".to_owned(),
     };
     let built = Set::build(&schema, &layers("development", vec![Origin::Set(set.clone()), file])).unwrap();
     assert_eq!(built.entries["cache.ttl"].held.to_string(), "60");
-    assert_eq!(built.entries["app.mode"].held, Held::Value(Value::Text("careful".to_owned())));
+    assert_eq!(
+        built.entries["app.mode"].held,
+        Held::Value(Value::Text("careful".to_owned()))
+    );
     // Unset: the default answers, not the file.
     assert_eq!(built.entries["price.slippage"].held.to_string(), "0.5");
     assert_eq!(built.entries["price.slippage"].beneath.len(), 2);

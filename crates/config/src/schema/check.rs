@@ -35,6 +35,9 @@ pub(crate) struct Problem {
 /// Characters of a value that are quoted.
 const QUOTED_MAX: usize = 60;
 
+/// Whether an amount keeps a bound.
+type Holds = fn(Decimal, Decimal) -> bool;
+
 /// A value being checked.
 struct Check<'a> {
     form: Form,
@@ -146,7 +149,10 @@ impl Check<'_> {
                 None => self.wrong_type(node, shape),
             },
             Type::Integer | Type::Number => {
-                let Some(number) = self.number(node).filter(|number| shape.kind == Type::Number || number.is_whole()) else {
+                let Some(number) = self
+                    .number(node)
+                    .filter(|number| shape.kind == Type::Number || number.is_whole())
+                else {
                     return self.wrong_type(node, shape);
                 };
                 self.check_range(shape, node, number);
@@ -221,7 +227,7 @@ impl Check<'_> {
     }
 
     fn check_range(&mut self, shape: &Shape, node: &Node, amount: Decimal) {
-        let tests: [(&Option<Bound>, fn(Decimal, Decimal) -> bool, &str); 5] = [
+        let tests: [(&Option<Bound>, Holds, &str); 5] = [
             (&shape.minimum, |a, b| a >= b, "at least"),
             (&shape.maximum, |a, b| a <= b, "at most"),
             (&shape.exclusive_minimum, |a, b| a > b, "more than"),
@@ -240,18 +246,36 @@ impl Check<'_> {
 
     fn check_text(&mut self, shape: &Shape, node: &Node, text: &str) {
         let length = text.chars().count() as u64;
-        let characters = |count: u64| if count == 1 { "1 character".to_owned() } else { format!("{count} characters") };
+        let characters = |count: u64| {
+            if count == 1 {
+                "1 character".to_owned()
+            } else {
+                format!("{count} characters")
+            }
+        };
         if let Some(low) = shape.min_length.filter(|low| length < *low) {
-            self.note(node, shape, format!("has {}; it must have at least {low}", characters(length)));
+            self.note(
+                node,
+                shape,
+                format!("has {}; it must have at least {low}", characters(length)),
+            );
         }
         if let Some(high) = shape.max_length.filter(|high| length > *high) {
-            self.note(node, shape, format!("has {}; it must have at most {high}", characters(length)));
+            self.note(
+                node,
+                shape,
+                format!("has {}; it must have at most {high}", characters(length)),
+            );
         }
         let shown = if self.quotes { quoted(text) } else { "a text".to_owned() };
         if let Some(pattern) = &shape.pattern
             && !pattern.regex.is_match(text)
         {
-            self.note(node, shape, format!("is {shown}, which does not match `{}`", pattern.text));
+            self.note(
+                node,
+                shape,
+                format!("is {shown}, which does not match `{}`", pattern.text),
+            );
         }
         if let Some((index, pattern)) = &shape.format
             && !pattern.regex.is_match(text)
@@ -262,7 +286,9 @@ impl Check<'_> {
             if !pattern.regex.is_match(text) {
                 // What is no URL may still have a password in it.
                 let what = match text.split_once(':') {
-                    Some((scheme, _)) if self.quotes && scheme.len() < 20 && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                    Some((scheme, _))
+                        if self.quotes && scheme.len() < 20 && scheme.chars().all(|c| c.is_ascii_alphanumeric()) =>
+                    {
                         format!("starts with `{scheme}:`")
                     }
                     _ => "is no URL of those it takes".to_owned(),
@@ -273,7 +299,11 @@ impl Check<'_> {
                 };
                 self.problems.push(Problem {
                     place: node.place,
-                    what: if what.starts_with("starts") { format!("{what}, which is no URL of those it takes") } else { what },
+                    what: if what.starts_with("starts") {
+                        format!("{what}, which is no URL of those it takes")
+                    } else {
+                        what
+                    },
                     help,
                 });
             } else if self.quotes && has_password(text) {
@@ -337,7 +367,8 @@ impl Check<'_> {
         if trimmed.starts_with('[') {
             return match json::read(trimmed, node.place) {
                 Ok(Node {
-                    tree: Tree::List(items), ..
+                    tree: Tree::List(items),
+                    ..
                 }) => Some(items),
                 Ok(_) => None,
                 Err(why) => {
@@ -359,7 +390,8 @@ impl Check<'_> {
             (Tree::Map(entries), _) => entries,
             (Tree::Scalar(scalar), Form::Text) => match json::read(&scalar.text, node.place) {
                 Ok(Node {
-                    tree: Tree::Map(entries), ..
+                    tree: Tree::Map(entries),
+                    ..
                 }) => {
                     of_text = entries;
                     &of_text
@@ -395,7 +427,11 @@ impl Check<'_> {
     fn any_scalar(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         let Some(scalar) = node.as_scalar() else {
             let noun = node.noun();
-            self.note(node, shape, format!("is {noun}; it must be a text, a number, true or false"));
+            self.note(
+                node,
+                shape,
+                format!("is {noun}; it must be a text, a number, true or false"),
+            );
             return None;
         };
         match scalar.kind {
@@ -413,7 +449,11 @@ pub(crate) fn has_password(url: &str) -> bool {
     PATTERN.is_match(url)
 }
 
+/// Returns a value in quotes, its first line only; one that carries a password is not shown.
 fn quoted(text: &str) -> String {
+    if has_password(text) {
+        return "a URL with a password".to_owned();
+    }
     let first: String = text.chars().take(QUOTED_MAX).collect();
     let line = first.lines().next().unwrap_or_default();
     let more = if line.len() < text.len() { "…" } else { "" };

@@ -76,7 +76,11 @@ fn describe(key: &Key, out: &mut String) {
 
 /// Returns a text as code, on one line; an empty one as two quotes.
 fn code(text: &str) -> String {
-    let shown = if text.is_empty() || text.contains(['`', '\n']) { json_string(text) } else { text.to_owned() };
+    let shown = if text.is_empty() || text.contains(['`', '\n']) {
+        json_string(text)
+    } else {
+        text.to_owned()
+    };
     format!("`{}`", shown.replace('`', "'"))
 }
 

@@ -12,7 +12,8 @@ use crate::decimal::Decimal;
 use crate::value::Value;
 
 /// What a file may hold for a secret: a reference, or a variable as a whole.
-const SECRET: &str = r"^\$(?:\{secret:[A-Za-z0-9_./-]+\}|[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\})$";
+const SECRET: &str =
+    r"^\$(?:\{secret:[A-Za-z0-9_./-]+\}|[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\})$";
 
 /// Returns the schema as JSON Schema.
 #[must_use]
@@ -22,7 +23,9 @@ pub fn json_schema(schema: &Schema) -> Json {
         let mut at = &mut root;
         let mut words = key.name.split('.').peekable();
         while let Some(word) = words.next() {
-            let Some(Json::Object(properties)) = at.get_mut("properties") else { break };
+            let Some(Json::Object(properties)) = at.get_mut("properties") else {
+                break;
+            };
             if words.peek().is_none() {
                 properties.insert(word.to_owned(), property(key));
                 break;
@@ -151,7 +154,10 @@ fn shape(shape: &Shape, nullable: bool) -> Map<String, Json> {
         }
         Type::List => {
             out.insert("type".into(), types(&["array"]));
-            let items = shape.items.as_deref().map_or_else(Map::new, |items| self::shape(items, false));
+            let items = shape
+                .items
+                .as_deref()
+                .map_or_else(Map::new, |items| self::shape(items, false));
             out.insert("items".into(), Json::Object(items));
         }
         Type::Object => {

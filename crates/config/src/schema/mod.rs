@@ -53,7 +53,10 @@ impl Reload {
 
 impl fmt::Display for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, one)| one == self).map_or("", |(name, _)| name);
+        let name = Self::NAMES
+            .iter()
+            .find(|(_, one)| one == self)
+            .map_or("", |(name, _)| name);
         f.write_str(name)
     }
 }
@@ -170,7 +173,10 @@ impl Schema {
             return Err(Report(findings.into_violations()));
         };
         let place = findings.sources.add(said_by.into(), "", Shows::Names).whole();
-        match key.shape.check(&Node::scalar(place, text, Kind::Text), Form::Text, !key.secret) {
+        match key
+            .shape
+            .check(&Node::scalar(place, text, Kind::Text), Form::Text, !key.secret)
+        {
             Ok(value) => Ok(value),
             Err(problems) => {
                 for problem in problems {

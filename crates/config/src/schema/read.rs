@@ -23,8 +23,11 @@ const ENVIRONMENTS: [&str; 5] = ["development", "test", "staging", "production",
 /// Bytes that a compiled pattern may take; a pattern of a hundred characters takes a few thousand.
 const PATTERN_BYTES: usize = 1 << 18;
 
+/// Whether a keyword says something about a type.
+type Applies = fn(Type) -> bool;
+
 /// Keywords of a shape, and for which types each says something.
-const SHAPE_WORDS: [(&str, fn(Type) -> bool); 18] = [
+const SHAPE_WORDS: [(&str, Applies); 18] = [
     ("type", |_| true),
     ("unit", |_| true),
     ("enum", |kind| !kind.has_parts()),
@@ -46,7 +49,16 @@ const SHAPE_WORDS: [(&str, fn(Type) -> bool); 18] = [
 ];
 
 /// Keywords of a key besides.
-const KEY_WORDS: [&str; 8] = ["default", "required", "secret", "description", "reload", "owner", "env", "forbidden"];
+const KEY_WORDS: [&str; 8] = [
+    "default",
+    "required",
+    "secret",
+    "description",
+    "reload",
+    "owner",
+    "env",
+    "forbidden",
+];
 
 pub(super) fn schema(file: &str, text: &str) -> Result<Schema, Report> {
     let mut findings = Findings::default();
@@ -68,7 +80,10 @@ pub(super) fn schema(file: &str, text: &str) -> Result<Schema, Report> {
         Some(root) => reader.top(root),
         None if reader.findings.errors() == 0 => {
             let place = source.at(1, 1);
-            reader.findings.error(place, "the schema is empty").help("declare keys below `keys:`");
+            reader
+                .findings
+                .error(place, "the schema is empty")
+                .help("declare keys below `keys:`");
         }
         None => {}
     }
@@ -87,20 +102,29 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn top(&mut self, root: &Node) {
-        let Some(entries) = self.map(root, "a schema") else { return };
+        let Some(entries) = self.map(root, "a schema") else {
+            return;
+        };
         let get = |name: &str| entries.iter().find(|entry| entry.key == name);
         for entry in entries {
             if !TOP.contains(&entry.key.as_str()) && !entry.key.starts_with("x-") {
                 let help = did_you_mean(&entry.key, TOP.into_iter());
                 self.findings
-                    .error(entry.place, format!("`{}` means nothing at the top of a schema", entry.key))
-                    .help(help.unwrap_or_else(|| "keys are declared below `keys:`, presets below `presets:`".to_owned()));
+                    .error(
+                        entry.place,
+                        format!("`{}` means nothing at the top of a schema", entry.key),
+                    )
+                    .help(
+                        help.unwrap_or_else(|| "keys are declared below `keys:`, presets below `presets:`".to_owned()),
+                    );
             }
         }
         if let Some(entry) = get("environments") {
             let names = self.words(&entry.value, "an environment");
             if names.is_empty() && self.findings.errors() == 0 {
-                self.findings.error(entry.place, "there is no environment").help("name at least one, or leave the line out");
+                self.findings
+                    .error(entry.place, "there is no environment")
+                    .help("name at least one, or leave the line out");
             }
             self.schema.environments = names.into_iter().map(|(name, _)| name).collect();
         }
@@ -114,7 +138,9 @@ impl Reader<'_> {
                 }
             }
             None => {
-                self.findings.error(root.place, "the schema declares no keys").help("declare them below `keys:`");
+                self.findings
+                    .error(root.place, "the schema declares no keys")
+                    .help("declare them below `keys:`");
             }
         }
         if let Some(entry) = get("presets")
@@ -144,14 +170,21 @@ impl Reader<'_> {
             let help = if is_key(&lower) && lower != name {
                 format!("write `{lower}`; a variable of another form stands in `env:`")
             } else {
-                "a key is lower-case words of letters, digits and `_`, with dots between: `database.pool_size`".to_owned()
+                "a key is lower-case words of letters, digits and `_`, with dots between: `database.pool_size`"
+                    .to_owned()
             };
-            self.findings.error(entry.place, format!("`{name}` is not the name of a key")).help(help);
+            self.findings
+                .error(entry.place, format!("`{name}` is not the name of a key"))
+                .help(help);
             return;
         }
-        let Some(entries) = self.map(&entry.value, &format!("`{name}`")) else { return };
+        let Some(entries) = self.map(&entry.value, &format!("`{name}`")) else {
+            return;
+        };
         self.unknown_words(name, entries, true);
-        let Some(shape) = self.shape(name, entry.place, entries) else { return };
+        let Some(shape) = self.shape(name, entry.place, entries) else {
+            return;
+        };
         let mut key = Key {
             name: name.to_owned(),
             shape,
@@ -172,7 +205,10 @@ impl Reader<'_> {
         }
         if key.secret && !key.shape.kind.is_text() {
             self.findings
-                .error(entry.place, format!("`{name}` is secret and of type {}", key.shape.kind))
+                .error(
+                    entry.place,
+                    format!("`{name}` is secret and of type {}", key.shape.kind),
+                )
                 .help("a secret is a `string` or a `url`");
         }
         if let Some(default) = entries.iter().find(|entry| entry.key == "default") {
@@ -185,7 +221,10 @@ impl Reader<'_> {
             let other = other.to_owned();
             let first = self.places[&other];
             self.findings
-                .error(entry.place, format!("`{name}` and `{other}` have the same variable, {}", key.variable))
+                .error(
+                    entry.place,
+                    format!("`{name}` and `{other}` have the same variable, {}", key.variable),
+                )
                 .key(name)
                 .also(first, "the other one")
                 .help("give one of them another name with `env: NAME`");
@@ -210,7 +249,9 @@ impl Reader<'_> {
                 self.findings
                     .error(entry.place, format!("`{}` is not a keyword of a key", entry.key))
                     .key(name)
-                    .help(help.unwrap_or_else(|| format!("the keywords are {}", known().collect::<Vec<_>>().join(", "))));
+                    .help(
+                        help.unwrap_or_else(|| format!("the keywords are {}", known().collect::<Vec<_>>().join(", "))),
+                    );
             }
         }
     }
@@ -223,17 +264,29 @@ impl Reader<'_> {
             self.findings
                 .error(at, format!("`{name}` has no type"))
                 .key(name)
-                .help(format!("write `type:` and one of {}", names().collect::<Vec<_>>().join(", ")));
+                .help(format!(
+                    "write `type:` and one of {}",
+                    names().collect::<Vec<_>>().join(", ")
+                ));
             return None;
         };
         let kind = self.one_of(name, word, &Type::NAMES, "a type")?;
         let mut shape = Shape::any(kind);
         for entry in entries {
-            let Some((_, applies)) = SHAPE_WORDS.iter().find(|(word, _)| *word == entry.key) else { continue };
+            let Some((_, applies)) = SHAPE_WORDS.iter().find(|(word, _)| *word == entry.key) else {
+                continue;
+            };
             if !applies(kind) {
-                let others: Vec<&str> = Type::NAMES.iter().filter(|(_, one)| applies(*one)).map(|(name, _)| *name).collect();
+                let others: Vec<&str> = Type::NAMES
+                    .iter()
+                    .filter(|(_, one)| applies(*one))
+                    .map(|(name, _)| *name)
+                    .collect();
                 self.findings
-                    .error(entry.place, format!("`{}` says nothing about a key of type {kind}", entry.key))
+                    .error(
+                        entry.place,
+                        format!("`{}` says nothing about a key of type {kind}", entry.key),
+                    )
                     .key(name)
                     .help(format!("leave it out; it belongs to {}", others.join(", ")));
                 continue;
@@ -243,7 +296,11 @@ impl Reader<'_> {
                 if let (Some(measure), Some(unit)) = (kind.measure(), &shape.unit)
                     && measure.unit(unit).is_none()
                 {
-                    let example = if kind == Type::Duration { "ms, s, m, h or d" } else { "b, kb, mb or gb" };
+                    let example = if kind == Type::Duration {
+                        "ms, s, m, h or d"
+                    } else {
+                        "b, kb, mb or gb"
+                    };
                     self.findings
                         .error(entry.value.place, format!("`{unit}` is not a unit of a {kind}"))
                         .key(name)
@@ -255,7 +312,7 @@ impl Reader<'_> {
         for entry in entries {
             self.shape_word(name, &mut shape, entry);
         }
-        if kind == Type::List && shape.items.is_none() {
+        if kind == Type::List && entries.iter().all(|entry| entry.key != "items") {
             self.findings
                 .error(at, format!("`{name}` is a list and does not say of what"))
                 .key(name)
@@ -276,7 +333,10 @@ impl Reader<'_> {
 
     fn shape_word(&mut self, name: &str, shape: &mut Shape, entry: &Entry) {
         let word = entry.key.as_str();
-        if !SHAPE_WORDS.iter().any(|(known, applies)| *known == word && applies(shape.kind)) {
+        if !SHAPE_WORDS
+            .iter()
+            .any(|(known, applies)| *known == word && applies(shape.kind))
+        {
             return;
         }
         match word {
@@ -314,7 +374,9 @@ impl Reader<'_> {
             "schemes" => {
                 for (scheme, place) in self.words(&entry.value, "a scheme") {
                     let fits = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-                        && scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c));
+                        && scheme
+                            .chars()
+                            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c));
                     if fits {
                         shape.schemes.push(scheme);
                     } else {
@@ -336,10 +398,17 @@ impl Reader<'_> {
         self.unknown_words(name, entries, false);
         let shape = self.shape(name, entry.place, entries)?;
         // Objects in a list, lists in a list: one level is enough for every configuration we know, and variables can hold no more.
-        let allowed = if word == "items" { shape.kind != Type::List } else { !shape.kind.has_parts() };
+        let allowed = if word == "items" {
+            shape.kind != Type::List
+        } else {
+            !shape.kind.has_parts()
+        };
         if !allowed {
             self.findings
-                .error(entry.place, format!("`{word}` is of type {}, which cannot stand there", shape.kind))
+                .error(
+                    entry.place,
+                    format!("`{word}` is of type {}, which cannot stand there", shape.kind),
+                )
                 .key(name)
                 .help("declare several keys instead");
             return None;
@@ -391,13 +460,19 @@ impl Reader<'_> {
         for item in items {
             match shape.check(item, Form::Typed, true) {
                 Ok(value) if values.contains(&value) => {
-                    self.findings.error(item.place, format!("`{value}` stands here twice")).key(name).help("delete one of the two");
+                    self.findings
+                        .error(item.place, format!("`{value}` stands here twice"))
+                        .key(name)
+                        .help("delete one of the two");
                 }
                 Ok(value) => values.push(value),
                 Err(problems) => {
                     for problem in problems {
                         self.findings
-                            .error(problem.place, format!("a value of the `enum` of `{name}` {}", problem.what))
+                            .error(
+                                problem.place,
+                                format!("a value of the `enum` of `{name}` {}", problem.what),
+                            )
                             .key(name)
                             .help(problem.help);
                     }
@@ -413,9 +488,15 @@ impl Reader<'_> {
             "secret" => key.secret = self.switch(&name, entry).unwrap_or_default(),
             "description" => key.description = self.text(&name, entry),
             "owner" => key.owner = self.text(&name, entry),
-            "reload" => key.reload = self.one_of(&name, entry, &Reload::NAMES, "a reload class").unwrap_or_default(),
+            "reload" => {
+                key.reload = self
+                    .one_of(&name, entry, &Reload::NAMES, "a reload class")
+                    .unwrap_or_default()
+            }
             "env" => {
-                let Some(variable) = self.text(&name, entry) else { return };
+                let Some(variable) = self.text(&name, entry) else {
+                    return;
+                };
                 let fits = variable.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                     && variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
                 if !fits {
@@ -425,7 +506,10 @@ impl Reader<'_> {
                         .help("letters, digits and `_`, not beginning with a digit");
                 } else if variable.starts_with("TEND_") {
                     self.findings
-                        .error(entry.value.place, format!("`{variable}` is tend's own: variables that start with TEND_ are"))
+                        .error(
+                            entry.value.place,
+                            format!("`{variable}` is tend's own: variables that start with TEND_ are"),
+                        )
                         .key(&name)
                         .help("choose another name");
                 } else {
@@ -483,10 +567,15 @@ impl Reader<'_> {
     }
 
     fn forbidden(&mut self, key: &mut Key, entry: &Entry) {
-        let Some(entries) = self.map(&entry.value, "`forbidden`") else { return };
+        let Some(entries) = self.map(&entry.value, "`forbidden`") else {
+            return;
+        };
         if key.secret {
             self.findings
-                .error(entry.place, format!("`{}` is secret, and forbidden values would have to be known", key.name))
+                .error(
+                    entry.place,
+                    format!("`{}` is secret, and forbidden values would have to be known", key.name),
+                )
                 .key(&key.name)
                 .help("use `minLength` and `pattern`");
             return;
@@ -495,7 +584,10 @@ impl Reader<'_> {
             self.environment(&key.name.clone(), &entry.key, entry.place);
             let Some(items) = entry.value.as_list() else {
                 self.findings
-                    .error(entry.value.place, format!("what is forbidden in {} is a list of values", entry.key))
+                    .error(
+                        entry.value.place,
+                        format!("what is forbidden in {} is a list of values", entry.key),
+                    )
                     .key(&key.name)
                     .help("write `production: [value]`");
                 continue;
@@ -507,7 +599,10 @@ impl Reader<'_> {
                     Err(problems) => {
                         for problem in problems {
                             self.findings
-                                .error(problem.place, format!("a forbidden value of `{}` {}", key.name, problem.what))
+                                .error(
+                                    problem.place,
+                                    format!("a forbidden value of `{}` {}", key.name, problem.what),
+                                )
                                 .key(&key.name)
                                 .help(problem.help);
                         }
@@ -515,14 +610,21 @@ impl Reader<'_> {
                 }
             }
         }
-        if let Some((environment, value)) = key
-            .forbidden
-            .iter()
-            .find_map(|(environment, values)| values.iter().find(|value| key.default.as_ref() == Some(value)).map(|value| (environment, value)))
-            && !key.required.applies(environment)
+        if let Some((environment, value)) = key.forbidden.iter().find_map(|(environment, values)| {
+            values
+                .iter()
+                .find(|value| key.default.as_ref() == Some(value))
+                .map(|value| (environment, value))
+        }) && !key.required.applies(environment)
         {
             self.findings
-                .error(entry.place, format!("the default of `{}`, `{value}`, is forbidden in {environment}", key.name))
+                .error(
+                    entry.place,
+                    format!(
+                        "the default of `{}`, `{value}`, is forbidden in {environment}",
+                        key.name
+                    ),
+                )
                 .key(&key.name)
                 .help("choose another default");
         }
@@ -535,7 +637,12 @@ impl Reader<'_> {
             self.findings
                 .error(place, format!("the environment `{name}` is not known"))
                 .key(key)
-                .help(help.unwrap_or_else(|| format!("it is one of {}; add others in `environments:` at the top", known.join(", "))));
+                .help(help.unwrap_or_else(|| {
+                    format!(
+                        "it is one of {}; add others in `environments:` at the top",
+                        known.join(", ")
+                    )
+                }));
         }
     }
 
@@ -554,7 +661,9 @@ impl Reader<'_> {
                 .error(at, format!("`{group}` is a key, and `{name}` stands below it"))
                 .key(&group)
                 .also(below, "below it")
-                .help(format!("a file could not write both; name it `{group}.enabled` or alike"));
+                .help(format!(
+                    "a file could not write both; name it `{group}.enabled` or alike"
+                ));
         }
     }
 
@@ -565,10 +674,15 @@ impl Reader<'_> {
         }
         let mut values = BTreeMap::new();
         for leaf in leaves(&entry.value, &names, self.findings) {
-            let Some(key) = self.schema.keys.get(&leaf.key) else { continue };
+            let Some(key) = self.schema.keys.get(&leaf.key) else {
+                continue;
+            };
             if key.secret {
                 self.findings
-                    .error(leaf.place, format!("the preset `{}` has the secret `{}`", entry.key, leaf.key))
+                    .error(
+                        leaf.place,
+                        format!("the preset `{}` has the secret `{}`", entry.key, leaf.key),
+                    )
                     .key(&leaf.key)
                     .without_value()
                     .help("a secret has no value in a schema; delete it, and change it if it was a real one");
@@ -582,7 +696,10 @@ impl Reader<'_> {
                 Err(problems) => {
                     for problem in problems {
                         self.findings
-                            .error(problem.place, format!("in the preset `{}`, `{}` {}", entry.key, leaf.key, problem.what))
+                            .error(
+                                problem.place,
+                                format!("in the preset `{}`, `{}` {}", entry.key, leaf.key, problem.what),
+                            )
                             .key(&leaf.key)
                             .help(problem.help);
                     }
@@ -594,7 +711,10 @@ impl Reader<'_> {
 
     fn one_of<T: Copy>(&mut self, name: &str, entry: &Entry, known: &[(&str, T)], what: &str) -> Option<T> {
         let word = entry.value.as_text();
-        let found = known.iter().find(|(name, _)| Some(*name) == word).map(|(_, value)| *value);
+        let found = known
+            .iter()
+            .find(|(name, _)| Some(*name) == word)
+            .map(|(_, value)| *value);
         if found.is_none() {
             let names = || known.iter().map(|(name, _)| *name);
             let shown = word.map_or_else(|| entry.value.noun().to_owned(), |word| format!("`{word}`"));
@@ -610,11 +730,21 @@ impl Reader<'_> {
     fn text(&mut self, name: &str, entry: &Entry) -> Option<String> {
         let text = entry.value.as_text().filter(|text| !text.trim().is_empty());
         if text.is_none() {
-            let noun = if entry.value.as_text().is_some() { "empty" } else { entry.value.noun() };
+            let noun = if entry.value.as_text().is_some() {
+                "empty"
+            } else {
+                entry.value.noun()
+            };
             self.findings
-                .error(entry.value.place, format!("`{}` is {noun}; it must be a text", entry.key))
+                .error(
+                    entry.value.place,
+                    format!("`{}` is {noun}; it must be a text", entry.key),
+                )
                 .key(name)
-                .help(format!("write a text, in quotes where YAML would read something else, or leave `{}` out", entry.key));
+                .help(format!(
+                    "write a text, in quotes where YAML would read something else, or leave `{}` out",
+                    entry.key
+                ));
         }
         text.map(|text| text.trim().to_owned())
     }
@@ -639,7 +769,10 @@ impl Reader<'_> {
             .and_then(|number| u64::try_from(number).ok());
         if number.is_none() {
             self.findings
-                .error(entry.value.place, format!("`{}` must be a whole number from 0 on", entry.key))
+                .error(
+                    entry.value.place,
+                    format!("`{}` must be a whole number from 0 on", entry.key),
+                )
                 .key(name)
                 .help("write a number such as 32");
         }
@@ -701,14 +834,26 @@ impl Reader<'_> {
 
     fn pattern(&mut self, name: &str, place: Place, text: &str) -> Option<Pattern> {
         // What JSON Schema's readers take otherwise or not at all.
-        let foreign = [("(?", "(?:"), ("\\A", ""), ("\\z", ""), ("\\x{", ""), ("\\p", ""), ("\\P", ""), ("[[:", "")];
+        let foreign = [
+            ("(?", "(?:"),
+            ("\\A", ""),
+            ("\\z", ""),
+            ("\\x{", ""),
+            ("\\p", ""),
+            ("\\P", ""),
+            ("[[:", ""),
+        ];
         let plain = text.replace("\\\\", "");
-        if let Some((part, _)) = foreign
-            .iter()
-            .find(|(part, good)| plain.match_indices(part).any(|(at, _)| good.is_empty() || !plain[at..].starts_with(good)))
-        {
+        if let Some((part, _)) = foreign.iter().find(|(part, good)| {
+            plain
+                .match_indices(part)
+                .any(|(at, _)| good.is_empty() || !plain[at..].starts_with(good))
+        }) {
             self.findings
-                .error(place, format!("the pattern has `{part}`, which other readers of JSON Schema take otherwise"))
+                .error(
+                    place,
+                    format!("the pattern has `{part}`, which other readers of JSON Schema take otherwise"),
+                )
                 .key(name)
                 .help("use groups `(…)` and `(?:…)`, classes `[a-z]`, `\\d`, `\\w`, `\\s`, `^` and `$`");
             return None;
@@ -737,7 +882,9 @@ impl Reader<'_> {
 pub(crate) fn is_key(name: &str) -> bool {
     let is_word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
-            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     };
     name.len() <= 200 && name.split('.').all(is_word)
 }

@@ -72,7 +72,10 @@ impl Type {
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, one)| one == self).map_or("", |(name, _)| name);
+        let name = Self::NAMES
+            .iter()
+            .find(|(_, one)| one == self)
+            .map_or("", |(name, _)| name);
         f.write_str(name)
     }
 }
@@ -187,8 +190,10 @@ impl Shape {
     /// Returns the pattern of URLs with these schemes.
     pub(crate) fn url_pattern(schemes: &[String]) -> String {
         let escaped = |names: Vec<&str>| names.join("|").replace('+', r"\+").replace('.', r"\.");
-        let (opaque, with_host): (Vec<&str>, Vec<&str>) =
-            schemes.iter().map(String::as_str).partition(|scheme| OPAQUE.contains(scheme));
+        let (opaque, with_host): (Vec<&str>, Vec<&str>) = schemes
+            .iter()
+            .map(String::as_str)
+            .partition(|scheme| OPAQUE.contains(scheme));
         if schemes.is_empty() {
             return format!(r"^(?:(?:{}):\S+|[a-z][a-z0-9+.-]*://[^\s/?#]+\S*)$", OPAQUE.join("|"));
         }
@@ -228,7 +233,14 @@ impl Shape {
             },
             Type::Url => match self.schemes.as_slice() {
                 [] => "a URL such as `https://example.com`".to_owned(),
-                schemes => format!("a URL that starts with {}", schemes.iter().map(|one| format!("`{one}:`")).collect::<Vec<_>>().join(" or ")),
+                schemes => format!(
+                    "a URL that starts with {}",
+                    schemes
+                        .iter()
+                        .map(|one| format!("`{one}:`"))
+                        .collect::<Vec<_>>()
+                        .join(" or ")
+                ),
             },
             Type::List => match &self.items {
                 Some(items) => format!("a list, each item {}", items.expected()),
