@@ -4,7 +4,7 @@
 //! quotes (as it is), double quotes (escapes and variables), both over several lines, and bare names, which take the value from
 //! outside. Invariant: no value is ever part of a message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::interpolate::{Fault, fill};
 use crate::report::Findings;
@@ -17,20 +17,30 @@ pub(crate) struct Variable {
     pub(crate) name: String,
     /// The value; a bare name that is not set outside either has none.
     pub(crate) value: Option<String>,
+    /// Variables whose values are part of it.
+    pub(crate) used: BTreeSet<String>,
     /// Where the name stands.
     pub(crate) place: Place,
 }
 
-/// Reads a file of variables; notes every line that is none. `outside` is what lines may refer to beside earlier lines, and it wins.
-pub(crate) fn parse(source: SourceId, outside: &BTreeMap<String, String>, findings: &mut Findings) -> Vec<Variable> {
+/// Reads a file of variables; notes every line that is none. Lines may refer to earlier ones, to `before` (files read before this one)
+/// and to `outside`, which wins over both.
+pub(crate) fn parse(
+    source: SourceId,
+    before: &BTreeMap<String, String>,
+    outside: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> Vec<Variable> {
     let text = findings.sources.get(source).text.replace("\r\n", "\n");
+    let mut known = before.clone();
+    known.extend(outside.iter().map(|(name, value)| (name.clone(), value.clone())));
     let mut reader = Reader {
         rest: &text,
         line: 1,
         column: 1,
         source,
         outside,
-        known: outside.clone(),
+        known,
         found: Vec::new(),
     };
     while reader.statement(findings) {}
@@ -81,7 +91,13 @@ impl Reader<'_> {
         }
         if !self.rest[end..].starts_with(['=', ':']) {
             let value = self.known.get(&name).cloned();
-            self.found.push(Variable { name, value, place });
+            let used = BTreeSet::from([name.clone()]);
+            self.found.push(Variable {
+                name,
+                value,
+                used,
+                place,
+            });
             self.skip(end);
             return true;
         }
@@ -96,20 +112,25 @@ impl Reader<'_> {
             if expands {
                 self.filled(&raw, place, findings)
             } else {
-                Some(raw)
+                Some((raw, BTreeSet::new()))
             }
         });
-        if let Some(value) = value {
+        if let Some((value, used)) = value {
             if !self.outside.contains_key(&name) {
                 self.known.insert(name.clone(), value.clone());
             }
             let value = Some(value);
-            self.found.push(Variable { name, value, place });
+            self.found.push(Variable {
+                name,
+                value,
+                used,
+                place,
+            });
         }
         true
     }
 
-    fn filled(&self, raw: &str, place: Place, findings: &mut Findings) -> Option<String> {
+    fn filled(&self, raw: &str, place: Place, findings: &mut Findings) -> Option<(String, BTreeSet<String>)> {
         match fill(raw, &self.known) {
             Ok(filled) => {
                 for unset in filled.unset {
@@ -117,7 +138,7 @@ impl Reader<'_> {
                         .warning(place, format!("the variable `{unset}` is not set; it counts as empty"))
                         .help("for a dollar sign as such use single quotes or write `$$`");
                 }
-                Some(filled.text)
+                Some((filled.text, filled.used))
             }
             Err(fault) => {
                 let (message, help) = match fault {
@@ -230,7 +251,7 @@ mod tests {
         let mut findings = Findings::default();
         let source = findings.sources.add("/.env".into(), text, Shows::Names);
         let outside = [("OUT".to_owned(), "side".to_owned())].into();
-        let found = parse(source, &outside, &mut findings);
+        let found = parse(source, &BTreeMap::new(), &outside, &mut findings);
         (
             found.into_iter().map(|one| (one.name, one.value)).collect(),
             findings.errors(),

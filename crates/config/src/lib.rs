@@ -22,6 +22,7 @@ mod layers;
 mod live;
 mod nearest;
 mod node;
+mod offers;
 mod quantity;
 mod render;
 mod report;

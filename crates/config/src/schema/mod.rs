@@ -7,6 +7,8 @@ mod check;
 mod docs;
 mod json;
 mod read;
+mod read_shape;
+mod read_words;
 mod shape;
 
 use std::collections::BTreeMap;
