@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tend_core::model::DeliveryForm;
 
 use crate::schema::{Reload, Schema};
 use crate::set::Diff;
@@ -15,9 +16,13 @@ use crate::value::Held;
 pub struct Selection(pub Vec<String>);
 
 impl Selection {
-    /// Returns whether a key is given. `a.b` gives one key, `a.*` all below `a`, `*` all; secrets are given by their own name only.
+    /// Returns whether a key is given. `a.b` gives one key, `a.*` all below `a`, `*` or no pattern at all everything; secrets are given by
+    /// their own name only.
     #[must_use]
     pub fn covers(&self, key: &str, secret: bool) -> bool {
+        if self.0.is_empty() {
+            return !secret;
+        }
         self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(_) if secret => false,
             Some("") => true,
@@ -56,26 +61,13 @@ impl Selection {
     }
 }
 
-/// How a service takes its configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// As environment when a replica starts.
-    #[default]
-    Environment,
-    /// As a rendered file, with a signal.
-    File,
-    /// From the watch endpoint.
-    Watch,
-}
-
 /// A service, as far as its configuration goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taker {
     /// Its name.
     pub service: String,
     /// How it takes it.
-    pub delivery: Delivery,
+    pub delivery: DeliveryForm,
     /// What it takes.
     pub keys: Selection,
 }
@@ -86,7 +78,7 @@ pub struct Taker {
 pub enum Asked {
     /// Nothing of the change is given to it.
     Nothing,
-    /// To take it while it runs, from the watch endpoint.
+    /// To take it while it runs, from the watch endpoint or a file it looks at by itself.
     Live,
     /// To read its file again.
     Signal,
@@ -163,18 +155,20 @@ impl Asked {
 }
 
 fn asked(key: &str, class: Reload, secret: bool, taker: &Taker) -> Asked {
-    match (class, taker.delivery) {
-        (Reload::Refuse, _) => Asked::Refused {
-            reason: format!(
-                "`{key}` cannot change while {service} runs: `tend stop {service}`, make the change, `tend start {service}`",
-                service = taker.service
-            ),
-        },
-        (Reload::Rolling, _) | (_, Delivery::Environment) => Asked::Rolling,
+    let refused = || Asked::Refused {
+        reason: format!(
+            "`{key}` cannot change while {service} runs: `tend stop {service}`, make the change, `tend start {service}`",
+            service = taker.service
+        ),
+    };
+    match (class, &taker.delivery) {
+        (Reload::Refuse, _) => refused(),
+        (Reload::Rolling, _) | (_, DeliveryForm::Environment) => Asked::Rolling,
         // Values of secrets do not travel over the watch endpoint.
-        (_, Delivery::Watch) if secret => Asked::Rolling,
-        (_, Delivery::File) => Asked::Signal,
-        (_, Delivery::Watch) => Asked::Live,
+        (_, DeliveryForm::Watch) if secret => Asked::Rolling,
+        (_, DeliveryForm::File { signal: Some(_), .. }) => Asked::Signal,
+        // A service without a signal looks at its file by itself.
+        (_, DeliveryForm::File { signal: None, .. } | DeliveryForm::Watch) => Asked::Live,
     }
 }
 
@@ -203,5 +197,6 @@ mod tests {
         }
         assert!(Selection(vec!["*".into()]).covers("a", false));
         assert!(!Selection(vec!["*".into()]).covers("a", true));
+        assert!(Selection::default().covers("a", false) && !Selection::default().covers("a", true));
     }
 }

@@ -34,12 +34,12 @@ mod take;
 mod value;
 mod yaml;
 
-pub use ask::{Ask, Asked, Delivery, Selection, Taker, plan};
+pub use ask::{Ask, Asked, Selection, Taker, plan};
 pub use decimal::Decimal;
 pub use error::Error;
 pub use layers::{Layer, Layers, Origin, Row, SetEntry, SetLayer, StoredSecret};
 pub use live::{Holders, LATE_AFTER, Liveness};
-pub use render::{Format, Given, environment, given, render};
+pub use render::{Given, environment, given, render};
 pub use report::{Location, Report, Severity, Violation};
 pub use revision::{History, Revision};
 pub use schema::{Key, Preset, Reload, Required, Schema, Shape, Type, docs, json_schema};

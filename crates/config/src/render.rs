@@ -4,28 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use tend_base::Secret;
+use tend_core::model::FileFormat;
 
 use crate::ask::Selection;
 use crate::error::Error;
 use crate::schema::Schema;
 use crate::set::Entry;
 use crate::value::{Held, Value, json_string};
-
-/// The form of a rendered file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// `NAME="value"` lines.
-    Dotenv,
-    /// Nested objects.
-    Json,
-    /// Nested mappings.
-    Yaml,
-    /// Tables.
-    Toml,
-}
 
 /// One value that a service is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +91,8 @@ fn variable(schema: &Schema, key: &str) -> String {
 ///
 /// # Errors
 /// When a value cannot be written in that form.
-pub fn render(schema: &Schema, given: &BTreeMap<String, Given>, format: Format) -> Result<Secret, Error> {
-    if format == Format::Dotenv {
+pub fn render(schema: &Schema, given: &BTreeMap<String, Given>, format: FileFormat) -> Result<Secret, Error> {
+    if format == FileFormat::Dotenv {
         let mut out = String::new();
         for (name, value) in environment(schema, given)? {
             out.push_str(&format!("{name}={}\n", dotenv_quoted(value.expose())));
@@ -119,9 +105,9 @@ pub fn render(schema: &Schema, given: &BTreeMap<String, Given>, format: Format) 
     }
     let mut out = String::new();
     match format {
-        Format::Yaml if root.is_empty() => out.push_str("{}\n"),
-        Format::Yaml => yaml(&root, 0, &mut out),
-        Format::Toml => toml(&root, "", &mut out)?,
+        FileFormat::Yaml if root.is_empty() => out.push_str("{}\n"),
+        FileFormat::Yaml => yaml(&root, 0, &mut out),
+        FileFormat::Toml => toml(&root, "", &mut out)?,
         _ => {
             json(&Value::Map(root), 0, &mut out);
             out.push('\n');

@@ -126,12 +126,10 @@ impl History {
         self.0.iter().find(|revision| revision.number == number)
     }
 
-    /// Adds the next one, and drops the oldest beyond those kept.
-    pub fn push(&mut self, revision: Revision) {
+    /// Adds the next one, and returns the number of the oldest when that is kept no longer.
+    pub fn push(&mut self, revision: Revision) -> Option<u64> {
         self.0.push(revision);
-        if self.0.len() > KEPT {
-            self.0.remove(0);
-        }
+        (self.0.len() > KEPT).then(|| self.0.remove(0).number)
     }
 
     /// Returns the revision that holds again what `number` held, to be pushed when it is in force.

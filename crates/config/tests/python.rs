@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use tend_config::{Format, Given, Origin, Row, Schema, Set, Value, json_schema, render};
+use tend_config::{Given, Origin, Row, Schema, Set, Value, json_schema, render};
+use tend_core::model::FileFormat;
 
 use crate::case::{common, layers, read};
 use crate::mutation::Dice;
@@ -353,10 +354,10 @@ fn what_is_rendered_is_read_as_what_it_is_by_others() {
             values.insert(key.to_owned(), Given::Plain(value));
         }
         for (format, name) in [
-            (Format::Json, "json"),
-            (Format::Yaml, "yaml"),
-            (Format::Toml, "toml"),
-            (Format::Dotenv, "dotenv"),
+            (FileFormat::Json, "json"),
+            (FileFormat::Yaml, "yaml"),
+            (FileFormat::Toml, "toml"),
+            (FileFormat::Dotenv, "dotenv"),
         ] {
             let text = render(&schema, &values, format).unwrap().expose().to_owned();
             assert_eq!(
@@ -366,7 +367,7 @@ fn what_is_rendered_is_read_as_what_it_is_by_others() {
             );
             input.push_str(&serde_json::to_string(&(name, &text)).unwrap());
             input.push('\n');
-            let is = if format == Format::Dotenv {
+            let is = if format == FileFormat::Dotenv {
                 let variables = tend_config::environment(&schema, &values).unwrap();
                 variables
                     .into_iter()
@@ -401,7 +402,10 @@ fn our_own_reader_reads_the_dotenv_we_write() {
     let schema = Schema::parse("s", "keys:\n  a.text: { type: string }\n").unwrap();
     for text in TEXTS.into_iter().filter(|text| !text.is_empty()) {
         let values = [("a.text".to_owned(), Given::Plain(Value::Text(text.to_owned())))].into();
-        let written = render(&schema, &values, Format::Dotenv).unwrap().expose().to_owned();
+        let written = render(&schema, &values, FileFormat::Dotenv)
+            .unwrap()
+            .expose()
+            .to_owned();
         let dotenv = Origin::Dotenv {
             path: ".env".to_owned(),
             text: written.clone(),

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tend_base::{Mono, Now, Wall};
 use tend_config::{
-    Asked, Candidate, Confirm, Delivery, Error, Held, History, Origin, Report, Schema, Selection, Set, SetLayer,
-    Standing, Step, StoredSecret, Taken, Taker, Value, plan, take, take_back,
+    Asked, Candidate, Confirm, Error, Held, History, Origin, Report, Schema, Selection, Set, SetLayer, Standing, Step,
+    StoredSecret, Taken, Taker, Value, plan, take, take_back,
 };
+
+use tend_core::model::{DeliveryForm, FileFormat};
 
 use crate::case::{common, layers};
 
@@ -32,11 +34,18 @@ fn build(schema: &Schema, file: &str, version: u64) -> Result<Set, Report> {
     Set::build(schema, &layers("production", vec![file, secrets]))
 }
 
-fn api(delivery: Delivery) -> Taker {
+fn api(delivery: DeliveryForm) -> Taker {
     Taker {
         service: "api".to_owned(),
         delivery,
         keys: Selection(["app.*", "cache.*", "jwt.secret"].map(str::to_owned).to_vec()),
+    }
+}
+
+fn file(signal: Option<i32>) -> DeliveryForm {
+    DeliveryForm::File {
+        format: FileFormat::Json,
+        signal,
     }
 }
 
@@ -83,7 +92,7 @@ impl Keeper {
             // What is stored is what is read again.
             let stored = serde_json::to_string(step).unwrap();
             let step: Step = serde_json::from_str(&stored).unwrap();
-            self.history.push(step.revision);
+            assert_eq!(self.history.push(step.revision), None);
             self.waiting = step.waiting;
         }
     }
@@ -104,7 +113,7 @@ fn taken(taken: Taken) -> Step {
 fn a_valid_change_is_taken_once_and_an_invalid_one_never() {
     let schema = common();
     let mut keeper = Keeper::default();
-    let running = [api(Delivery::Watch)];
+    let running = [api(DeliveryForm::Watch)];
     assert_eq!(
         taken(keeper.offer(&schema, &running, "cache.ttl: 60s\n", 1, None, at(0)))
             .revision
@@ -244,20 +253,21 @@ fn what_a_change_asks_depends_on_the_key_and_on_how_the_service_takes_it() {
     let schema = common();
     let before = build(&schema, "", 1).unwrap();
     for (file, version, delivery, asked) in [
-        ("cache.ttl: 60\n", 1, Delivery::Watch, "live"),
-        ("cache.ttl: 60\n", 1, Delivery::File, "signal"),
-        ("cache.ttl: 60\n", 1, Delivery::Environment, "rolling"),
-        ("cache.grace: 60s\n", 1, Delivery::File, "signal"),
-        ("cache.grace: 60s\n", 1, Delivery::Watch, "live"),
-        ("app.name: x\ncache.ttl: 60\n", 1, Delivery::Watch, "rolling"),
-        ("app.port: 4000\ncache.ttl: 60\n", 1, Delivery::Watch, "refused"),
-        ("price.slippage: 1\n", 1, Delivery::Watch, "nothing"),
+        ("cache.ttl: 60\n", 1, DeliveryForm::Watch, "live"),
+        ("cache.ttl: 60\n", 1, file(Some(1)), "signal"),
+        ("cache.ttl: 60\n", 1, file(None), "live"),
+        ("cache.ttl: 60\n", 1, DeliveryForm::Environment, "rolling"),
+        ("cache.grace: 60s\n", 1, file(Some(1)), "signal"),
+        ("cache.grace: 60s\n", 1, DeliveryForm::Watch, "live"),
+        ("app.name: x\ncache.ttl: 60\n", 1, DeliveryForm::Watch, "rolling"),
+        ("app.port: 4000\ncache.ttl: 60\n", 1, DeliveryForm::Watch, "refused"),
+        ("price.slippage: 1\n", 1, DeliveryForm::Watch, "nothing"),
         // Of secrets, the one that is named.
-        ("", 2, Delivery::Watch, "rolling"),
+        ("", 2, DeliveryForm::Watch, "rolling"),
     ] {
         let after = build(&schema, file, version).unwrap();
         let diff = tend_config::Diff::between(&before.entries, &after.entries);
-        let asks = plan(&diff, &schema, &[api(delivery)]);
+        let asks = plan(&diff, &schema, &[api(delivery.clone())]);
         assert_eq!(asks["api"].asked.to_string(), asked, "{file:?} {delivery:?}");
         assert!(!asks["api"].keys.contains(&"db.url".to_owned()));
     }
@@ -267,7 +277,7 @@ fn what_a_change_asks_depends_on_the_key_and_on_how_the_service_takes_it() {
 fn a_key_that_cannot_change_while_it_runs_refuses_the_whole_change() {
     let schema = common();
     let mut keeper = Keeper::default();
-    let running = [api(Delivery::Watch)];
+    let running = [api(DeliveryForm::Watch)];
     taken(keeper.offer(&schema, &running, "", 1, None, at(0)));
     let refused = keeper.offer(&schema, &running, "app.port: 4000\ncache.ttl: 60\n", 1, None, at(1));
     let Taken::Refused(report) = refused else {

@@ -2,8 +2,9 @@
 
 use tend_base::Secret;
 use tend_config::{
-    Format, Held, Origin, Schema, Selection, Set, SetLayer, StoredSecret, docs, environment, given, json_schema, render,
+    Held, Origin, Schema, Selection, Set, SetLayer, StoredSecret, docs, environment, given, json_schema, render,
 };
+use tend_core::model::FileFormat;
 
 use crate::case::{layers, read};
 
@@ -240,7 +241,7 @@ fn a_service_is_given_what_it_names_and_no_secret_besides() {
     assert_eq!(variables["DATABASE_TIMEOUT"].expose(), "30");
     assert_eq!(variables["FEATURES_QR_ROTATION_DEFAULT_TTL"].expose(), "900");
     assert_eq!(variables["JWT_SECRET"].expose(), "s3cret");
-    let file = render(&schema, &values, Format::Dotenv).unwrap();
+    let file = render(&schema, &values, FileFormat::Dotenv).unwrap();
     assert!(file.expose().contains("DATABASE_POOL_SIZE=20\n") && !format!("{file:?}").contains("s3cret"));
     assert!(given(&set.entries, &Selection(vec!["redis.password".into()]), &secrets).is_err());
 }
