@@ -27,8 +27,8 @@ pub struct Revision {
     pub entries: BTreeMap<String, Entry>,
     /// The revision it took the values of, when somebody went back.
     pub back_to: Option<u64>,
-    /// The digest of what the layers gave when it was taken. After going back that is not what it holds; as long as the layers give the
-    /// same, nothing new is taken of them.
+    /// The digest of what the layers gave when it was taken, but for secrets. After going back that is not what it holds; as long as the
+    /// layers give the same, nothing but secrets is taken of them.
     pub layers: u64,
 }
 
@@ -45,6 +45,26 @@ impl Revision {
             back_to: None,
             layers: digest(&set.entries),
         }
+    }
+
+    /// Returns the revision that follows this one when the layers give a set; nothing when there is nothing new in it.
+    ///
+    /// After going back the layers still say what was left. As long as they say nothing else, only secrets are taken of them: a rotation
+    /// does not undo a way back.
+    #[must_use]
+    pub fn next(&self, set: &Set, when: Wall, who: &str) -> Option<Self> {
+        let mut next = Self::of(set, self.number + 1, when, who);
+        if next.layers == self.layers {
+            next.entries.retain(|_, entry| is_secret(entry));
+            let plain = self.entries.iter().filter(|(_, entry)| !is_secret(entry));
+            next.entries
+                .extend(plain.map(|(key, entry)| (key.clone(), entry.clone())));
+            next.back_to = self.back_to;
+            if self.diff(&next).is_empty() {
+                return None;
+            }
+        }
+        Some(next)
     }
 
     /// Returns what `tend config why KEY` says of the layers; nothing for a key without a value.
@@ -70,15 +90,15 @@ impl Revision {
     /// # Errors
     /// When that is what this one holds.
     pub fn go_back(&self, target: &Self, when: Wall, who: &str) -> Result<Self, Error> {
-        let mut entries = target.entries.clone();
-        for (key, entry) in &mut entries {
-            // The secret in force stays, also where the key named none then.
-            if let Some(now) = self.entries.get(key)
-                && matches!((&entry.held, &now.held), (Held::Secret(_), Held::Secret(_)))
-            {
-                *entry = now.clone();
-            }
-        }
+        // The secrets in force stay, all of them: one that was taken away since may be revoked, and a key that became secret may have
+        // held in plain then what it must not show now.
+        let of = |entries: &BTreeMap<String, Entry>, secret: bool| {
+            let some = entries.iter().filter(|(_, entry)| is_secret(entry) == secret);
+            some.map(|(key, entry)| (key.clone(), entry.clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let mut entries = of(&target.entries, false);
+        entries.extend(of(&self.entries, true));
         if Diff::between(&self.entries, &entries).is_empty() {
             return Err(Error::SameRevision { number: target.number });
         }
@@ -94,10 +114,18 @@ impl Revision {
     }
 }
 
-/// Returns the digest of what entries hold; where they hold it from does not count.
-pub(crate) fn digest(entries: &BTreeMap<String, Entry>) -> u64 {
-    let held: BTreeMap<&String, &Held> = entries.iter().map(|(key, entry)| (key, &entry.held)).collect();
-    fnv64(&serde_json::to_vec(&held).expect("values and names always serialise"))
+/// Returns the digest of what entries hold, secrets left out; where they hold it from does not count.
+fn digest(entries: &BTreeMap<String, Entry>) -> u64 {
+    let plain: BTreeMap<&String, &Held> = entries
+        .iter()
+        .filter(|(_, entry)| !is_secret(entry))
+        .map(|(key, entry)| (key, &entry.held))
+        .collect();
+    fnv64(&serde_json::to_vec(&plain).expect("values and names always serialise"))
+}
+
+fn is_secret(entry: &Entry) -> bool {
+    matches!(entry.held, Held::Secret(_))
 }
 
 /// The revisions that are kept, oldest first.

@@ -10,7 +10,7 @@ use tend_base::Secret;
 
 use crate::layers::Layer;
 use crate::report::Violation;
-use crate::value::{Held, SecretRef};
+use crate::value::{Held, SecretRef, Value};
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,10 +165,21 @@ impl Diff {
         let changes = keys
             .into_iter()
             .filter(|key| held(before, key) != held(after, key))
-            .map(|key| Change {
-                key: key.clone(),
-                before: held(before, key),
-                after: after.get(key).cloned(),
+            .map(|key| {
+                let after = after.get(key).cloned();
+                let became_secret = after
+                    .as_ref()
+                    .is_some_and(|entry| matches!(entry.held, Held::Secret(_)));
+                // What a key held before it was declared secret is not to be shown any more.
+                let before = held(before, key).map(|held| match held {
+                    Held::Value(_) if became_secret => Held::Value(Value::Text("***".to_owned())),
+                    other => other,
+                });
+                Change {
+                    key: key.clone(),
+                    before,
+                    after,
+                }
             })
             .collect();
         Self(changes)

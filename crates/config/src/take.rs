@@ -21,7 +21,7 @@ use tend_base::{Mono, Now, Wall};
 use crate::ask::{Ask, Asked, Taker, plan};
 use crate::error::Error;
 use crate::report::{Location, Report, Severity, Violation};
-use crate::revision::{Revision, digest};
+use crate::revision::Revision;
 use crate::schema::Schema;
 use crate::set::{Diff, Set};
 
@@ -145,11 +145,10 @@ pub fn take(standing: &Standing<'_>, candidate: &Candidate<'_>, now: Now) -> Tak
             waiting: None,
         }));
     };
-    if digest(&set.entries) == current.layers {
-        return Taken::Same;
+    match current.next(set, now.wall, candidate.who) {
+        Some(revision) => step(standing, current, revision, candidate.confirm, now),
+        None => Taken::Same,
     }
-    let revision = Revision::of(set, current.number + 1, now.wall, candidate.who);
-    step(standing, current, revision, candidate.confirm, now)
 }
 
 /// Decides about going back to an earlier revision, which `History::rollback` made.

@@ -154,12 +154,16 @@ fn going_back_holds_until_the_layers_say_something_new() {
         ("60", 3)
     );
     assert_eq!(keeper.history.current().unwrap().back_to, Some(1));
+    // A secret that is rotated meanwhile is taken, and nothing else.
+    let step = taken(keeper.offer(&schema, &[], "cache.ttl: 90\n", 2, None, at(6)));
+    assert_eq!(step.diff.0.len(), 2, "{}", step.diff);
+    assert_eq!((keeper.ttl().as_str(), step.revision.back_to), ("60", Some(1)));
     // The file still says 90: whoever went back meant it.
     assert_eq!(
-        keeper.offer(&schema, &[], "cache.ttl: 90\n", 1, None, at(6)),
+        keeper.offer(&schema, &[], "cache.ttl: 90\n", 2, None, at(6)),
         Taken::Same
     );
-    taken(keeper.offer(&schema, &[], "cache.ttl: 95\n", 1, None, at(7)));
+    taken(keeper.offer(&schema, &[], "cache.ttl: 95\n", 2, None, at(7)));
     assert_eq!(keeper.ttl(), "95");
     assert!(matches!(
         keeper.history.rollback(9, Wall(8), "ben"),
@@ -169,15 +173,15 @@ fn going_back_holds_until_the_layers_say_something_new() {
         })
     ));
     assert!(matches!(
-        keeper.history.rollback(4, Wall(8), "ben"),
-        Err(Error::SameRevision { number: 4 })
+        keeper.history.rollback(5, Wall(8), "ben"),
+        Err(Error::SameRevision { number: 5 })
     ));
     let told: Vec<String> = keeper
         .history
         .changes()
         .map(|(revision, diff)| format!("{}: {}", revision.number, diff.0.len()))
         .collect();
-    assert_eq!(told[0], "4: 1");
+    assert_eq!(told[0], "5: 1");
 }
 
 #[test]

@@ -19,6 +19,11 @@ const TOP: [&str; 3] = ["environments", "keys", "presets"];
 /// The tiers the guides name.
 const ENVIRONMENTS: [&str; 5] = ["development", "test", "staging", "production", "standby"];
 
+/// Variables that a login, systemd or a shell sets for every process.
+const EVERYBODYS: [&str; 13] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "TERM", "LANG", "TZ", "HOSTNAME", "MAIL", "TMPDIR",
+];
+
 /// Keywords of a key besides.
 pub(super) const KEY_WORDS: [&str; 8] = [
     "default",
@@ -174,6 +179,7 @@ impl Reader<'_> {
         for entry in entries {
             self.key_word(&mut key, entry);
         }
+        self.variable(&key, entry.place, entries);
         if key.secret && !key.shape.kind.is_text() {
             self.findings
                 .error(
@@ -227,14 +233,6 @@ impl Reader<'_> {
                         .error(entry.value.place, format!("`{variable}` is not the name of a variable"))
                         .key(&name)
                         .help("letters, digits and `_`, not beginning with a digit");
-                } else if variable.starts_with("TEND_") {
-                    self.findings
-                        .error(
-                            entry.value.place,
-                            format!("`{variable}` is tend's own: variables that start with TEND_ are"),
-                        )
-                        .key(&name)
-                        .help("choose another name");
                 } else {
                     key.variable = variable;
                 }
@@ -262,6 +260,26 @@ impl Reader<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Refuses variables that mean something already: the environment of tend itself would set the key.
+    pub(super) fn variable(&mut self, key: &Key, at: Place, entries: &[Entry]) {
+        let (name, variable) = (key.name.as_str(), key.variable.as_str());
+        let place = entries
+            .iter()
+            .find(|entry| entry.key == "env")
+            .map_or(at, |entry| entry.value.place);
+        let whose = if variable.starts_with("TEND_") {
+            "is tend's own, as all that start with TEND_ are"
+        } else if EVERYBODYS.contains(&variable) {
+            "is in every process's environment and means something else there"
+        } else {
+            return;
+        };
+        self.findings
+            .error(place, format!("the variable of `{name}`, {variable}, {whose}"))
+            .key(name)
+            .help("give the key another variable with `env: NAME`");
     }
 
     pub(super) fn default(&mut self, key: &mut Key, entry: &Entry) {
