@@ -142,7 +142,9 @@ impl DatabaseError {
             Self::Statement { .. } => "may this user do it? the server's own words say what it wants",
             Self::Roots { .. } => "name a file of certificates in PEM by `sslrootcert=` in the address",
             Self::NoUsers { .. } => "a file has an owner and a mode; there is no password to rotate",
-            Self::StillUsed { .. } => "find them in pg_stat_activity or SHOW PROCESSLIST, and end or restart what opened them",
+            Self::StillUsed { .. } => {
+                "find them in pg_stat_activity or SHOW PROCESSLIST, and end or restart what opened them"
+            }
             Self::NotReady { .. } => "see «Two users of a database» in docs/reference/rotation.md",
         }
     }

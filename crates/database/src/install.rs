@@ -22,13 +22,36 @@ pub fn install_sql(settings: &Settings) -> String {
         let columns = &table.columns;
         let column = |name: &str| quoted(name, quote);
         let (key, value, boolean, moment) = match engine {
-            Engine::Postgres => ("text PRIMARY KEY", "jsonb NOT NULL", "boolean NOT NULL DEFAULT true", "timestamptz NOT NULL DEFAULT now()"),
-            Engine::Mysql => ("varchar(255) NOT NULL PRIMARY KEY", "json NOT NULL", "boolean NOT NULL DEFAULT true", "timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP"),
-            Engine::Sqlite => ("text PRIMARY KEY NOT NULL", "text NOT NULL CHECK (json_valid(value))", "integer NOT NULL DEFAULT 1", "text NOT NULL DEFAULT CURRENT_TIMESTAMP"),
+            Engine::Postgres => (
+                "text PRIMARY KEY",
+                "jsonb NOT NULL",
+                "boolean NOT NULL DEFAULT true",
+                "timestamptz NOT NULL DEFAULT now()",
+            ),
+            Engine::Mysql => (
+                "varchar(255) NOT NULL PRIMARY KEY",
+                "json NOT NULL",
+                "boolean NOT NULL DEFAULT true",
+                "timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            ),
+            Engine::Sqlite => (
+                "text PRIMARY KEY NOT NULL",
+                "text NOT NULL CHECK (json_valid(value))",
+                "integer NOT NULL DEFAULT 1",
+                "text NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            ),
         };
         let value = value.replace("(value)", &format!("({})", column(&columns.value)));
-        let touched = if engine == Engine::Mysql { " ON UPDATE CURRENT_TIMESTAMP" } else { "" };
-        let by = if engine == Engine::Mysql { "varchar(255)" } else { "text" };
+        let touched = if engine == Engine::Mysql {
+            " ON UPDATE CURRENT_TIMESTAMP"
+        } else {
+            ""
+        };
+        let by = if engine == Engine::Mysql {
+            "varchar(255)"
+        } else {
+            "text"
+        };
         sql.push(format!(
             "CREATE TABLE IF NOT EXISTS {} (\n  {} {key},\n  {} {value},\n  {} {boolean},\n  {} {moment},\n  {} {moment}{touched},\n  {} {by}\n)",
             quoted(&table.name, quote),
@@ -92,7 +115,12 @@ fn trigger_sql(table: &str) -> String {
 /// # Errors
 /// When the database cannot be reached, or the user may not.
 pub async fn install(settings: &Settings) -> Result<(), DatabaseError> {
-    run(&settings.address, "make the table of configuration", &install_sql(settings)).await
+    run(
+        &settings.address,
+        "make the table of configuration",
+        &install_sql(settings),
+    )
+    .await
 }
 
 /// Takes away what [`install`] made, but for the table.
@@ -111,7 +139,10 @@ async fn run(address: &Address, what: &str, sql: &str) -> Result<(), DatabaseErr
             connection.simple(what, &sql).await?;
         }
         Engine::Mysql if !sql.is_empty() => {
-            Mysql::open(address).await?.run(what, sql.trim_end_matches(";\n")).await?;
+            Mysql::open(address)
+                .await?
+                .run(what, sql.trim_end_matches(";\n"))
+                .await?;
         }
         Engine::Sqlite => {
             let (path, sql) = (address.file.clone(), sql.to_owned());

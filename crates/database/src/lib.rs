@@ -21,7 +21,7 @@ mod settings;
 mod source;
 mod sqlite;
 mod tls;
-//mod users;
+mod users;
 
 pub use address::{Address, Engine, Tls};
 pub use error::DatabaseError;
@@ -29,4 +29,4 @@ pub use install::{CHANNEL, install, install_sql, uninstall, uninstall_sql};
 pub use row::{Fault, Row, Rows};
 pub use settings::{Columns, Query, Settings, Table};
 pub use source::{Event, Source};
-//pub use users::{Login, Obstacle, TwoUsers, UserPair};
+pub use users::{Login, Obstacle, TwoUsers, UserPair};

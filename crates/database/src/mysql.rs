@@ -94,11 +94,13 @@ impl Connection {
             }),
             Ok(Ok(answer)) => Ok(answer),
             // 1053: it goes down. 1317, 1927: the session was killed.
-            Ok(Err(Error::Server(error))) if !matches!(error.code, 1053 | 1317 | 1927) => Err(DatabaseError::Statement {
-                at,
-                what: what.to_owned(),
-                why: error.message,
-            }),
+            Ok(Err(Error::Server(error))) if !matches!(error.code, 1053 | 1317 | 1927) => {
+                Err(DatabaseError::Statement {
+                    at,
+                    what: what.to_owned(),
+                    why: error.message,
+                })
+            }
             Ok(Err(error)) => Err(DatabaseError::Lost {
                 at,
                 source: Box::new(error),
@@ -109,7 +111,10 @@ impl Connection {
     /// Whether it is MariaDB, by its own word.
     pub(crate) async fn is_mariadb(&mut self) -> Result<bool, DatabaseError> {
         let rows = self.rows("tell its version", "SELECT VERSION()", Params::Empty).await?;
-        Ok(rows.first().and_then(|row| text(row, 0)).is_some_and(|text| text.contains("MariaDB")))
+        Ok(rows
+            .first()
+            .and_then(|row| text(row, 0))
+            .is_some_and(|text| text.contains("MariaDB")))
     }
 }
 
@@ -194,7 +199,10 @@ impl Link {
         let mut rows = Rows::default();
         if let Some(table) = &self.settings.table {
             let sql = format!("SELECT * FROM {}", quoted(&table.name, '`'));
-            let found = self.connection.rows("read the configuration", &sql, Params::Empty).await;
+            let found = self
+                .connection
+                .rows("read the configuration", &sql, Params::Empty)
+                .await;
             let found = found.map_err(|error| match error {
                 DatabaseError::Statement { at, why, .. } if why.contains("doesn't exist") => DatabaseError::NoTable {
                     at,
@@ -209,7 +217,10 @@ impl Link {
             rows.add(&table.name, true, raw);
         }
         for query in &self.settings.queries {
-            let found = self.connection.rows(&format!("run the query {}", query.name), &query.sql, Params::Empty).await?;
+            let found = self
+                .connection
+                .rows(&format!("run the query {}", query.name), &query.sql, Params::Empty)
+                .await?;
             let raw = |row: &Row| RawRow {
                 key: raw(row, 0),
                 value: raw(row, 1),
@@ -288,14 +299,22 @@ fn raw(row: &Row, index: usize) -> Raw {
         Value::Float(number) => Raw::Json(number.to_string()),
         Value::Double(number) => Raw::Json(number.to_string()),
         Value::Bytes(bytes) => match (String::from_utf8(bytes.clone()), kind) {
-            (_, ColumnType::MYSQL_TYPE_BIT) => Raw::Json(bytes.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte)).to_string()),
-            (Ok(text), ColumnType::MYSQL_TYPE_JSON | ColumnType::MYSQL_TYPE_NEWDECIMAL | ColumnType::MYSQL_TYPE_DECIMAL) => {
-                Raw::Json(text)
-            }
+            (_, ColumnType::MYSQL_TYPE_BIT) => Raw::Json(
+                bytes
+                    .iter()
+                    .fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+                    .to_string(),
+            ),
+            (
+                Ok(text),
+                ColumnType::MYSQL_TYPE_JSON | ColumnType::MYSQL_TYPE_NEWDECIMAL | ColumnType::MYSQL_TYPE_DECIMAL,
+            ) => Raw::Json(text),
             (Ok(text), _) => Raw::Text(text),
             (Err(_), _) => Raw::Bytes,
         },
-        Value::Date(..) | Value::Time(..) => moment_of(value).map_or(Raw::Bytes, |moment| Raw::Text(moment.to_rfc3339())),
+        Value::Date(..) | Value::Time(..) => {
+            moment_of(value).map_or(Raw::Bytes, |moment| Raw::Text(moment.to_rfc3339()))
+        }
     }
 }
 

@@ -132,7 +132,10 @@ fn config(address: &Address) -> Config {
         config.host(host).port(port.unwrap_or(5432));
     }
     if let Some(path) = &address.search_path {
-        config.options(format!("-c search_path={}", path.replace('\\', "\\\\").replace(' ', "\\ ")));
+        config.options(format!(
+            "-c search_path={}",
+            path.replace('\\', "\\\\").replace(' ', "\\ ")
+        ));
     }
     config.ssl_mode(match address.tls() {
         _ if socket => SslMode::Disable,
@@ -208,9 +211,20 @@ impl Link {
             .simple("set a limit", "SET statement_timeout = '10s'; SET lock_timeout = '5s'")
             .await?;
         let mut watched: Vec<&str> = settings.table.iter().map(|table| table.name.as_str()).collect();
-        watched.extend(settings.queries.iter().flat_map(|query| &query.tables).map(String::as_str));
+        watched.extend(
+            settings
+                .queries
+                .iter()
+                .flat_map(|query| &query.tables)
+                .map(String::as_str),
+        );
         let mut sources: Vec<(String, bool)> = settings.table.iter().map(|table| (table.name.clone(), true)).collect();
-        sources.extend(settings.queries.iter().map(|query| (query.name.clone(), query.text_is_json)));
+        sources.extend(
+            settings
+                .queries
+                .iter()
+                .map(|query| (query.name.clone(), query.text_is_json)),
+        );
         Ok(Self {
             connection,
             read: read_sql(settings),
@@ -276,8 +290,14 @@ impl Link {
 
     /// Looks at the catalog, and returns whether something is otherwise than at the look before.
     async fn look(&mut self) -> Result<bool, DatabaseError> {
-        let seen = self.connection.text("look at its catalog", &self.look).await?.unwrap_or_default();
-        let every = seen.split(',').all(|table| table.ends_with(":O") || table.ends_with(":A"));
+        let seen = self
+            .connection
+            .text("look at its catalog", &self.look)
+            .await?
+            .unwrap_or_default();
+        let every = seen
+            .split(',')
+            .all(|table| table.ends_with(":O") || table.ends_with(":A"));
         self.announced = self.can_listen && self.all_named && every;
         let otherwise = seen != self.seen;
         self.seen = seen;
@@ -315,7 +335,11 @@ fn table_sql(table: &Table) -> String {
 }
 
 fn query_sql(query: &Query) -> String {
-    let value = if query.text_is_json { "q.v::text" } else { "to_json(q.v)::text" };
+    let value = if query.text_is_json {
+        "q.v::text"
+    } else {
+        "to_json(q.v)::text"
+    };
     let sql = query.sql.trim().trim_end_matches(';');
     // A comment at the end of the query must not hide what follows.
     format!("SELECT q.k::text, {value} FROM (\n{sql}\n) AS q(k, v)")

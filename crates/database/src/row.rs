@@ -124,7 +124,9 @@ impl Rows {
 
 fn value(raw: Raw, text_is_json: bool) -> Result<Value, String> {
     match raw {
-        Raw::Null => Err("its value is NULL; write the JSON value `null` to unset the key, or make the row inactive".to_owned()),
+        Raw::Null => {
+            Err("its value is NULL; write the JSON value `null` to unset the key, or make the row inactive".to_owned())
+        }
         Raw::Bytes => Err("its value is neither text nor JSON".to_owned()),
         Raw::Text(text) if !text_is_json => Ok(Value::String(text)),
         Raw::Json(text) | Raw::Text(text) => serde_json::from_str(&text).map_err(|error| {
@@ -171,12 +173,19 @@ pub(crate) fn moment_of_text(text: &str) -> Option<Wall> {
 /// Returns a moment from a number: seconds since 1970, or milliseconds when seconds would lie beyond the year 5000.
 pub(crate) fn moment_of_number(number: i64) -> Option<Wall> {
     let number = u64::try_from(number).ok()?;
-    Some(Wall(if number < 100_000_000_000 { number * 1000 } else { number }))
+    Some(Wall(if number < 100_000_000_000 {
+        number * 1000
+    } else {
+        number
+    }))
 }
 
 /// Returns whether a text means true where a database has no booleans.
 pub(crate) fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes" | "on")
+    matches!(
+        text.to_ascii_lowercase().as_str(),
+        "1" | "t" | "true" | "y" | "yes" | "on"
+    )
 }
 
 #[cfg(test)]

@@ -76,7 +76,10 @@ impl Source {
     /// # Panics
     /// When its own task has panicked, which is a bug.
     pub async fn next(&mut self) -> Event {
-        self.events.recv().await.expect("the reader of a database does not end by itself")
+        self.events
+            .recv()
+            .await
+            .expect("the reader of a database does not end by itself")
     }
 }
 

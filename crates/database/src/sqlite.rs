@@ -89,7 +89,9 @@ impl Link {
         let at = self.at.clone();
         let table = self.settings.table.as_ref().map(|table| table.name.clone());
         match (&error, table) {
-            (rusqlite::Error::SqliteFailure(_, Some(why)), Some(table)) if why.contains(&format!("no such table: {table}")) => {
+            (rusqlite::Error::SqliteFailure(_, Some(why)), Some(table))
+                if why.contains(&format!("no such table: {table}")) =>
+            {
                 DatabaseError::NoTable { at, table }
             }
             (rusqlite::Error::InvalidColumnName(column), Some(table)) => DatabaseError::NoColumn {

@@ -1,1 +1,7 @@
-//! x
+//! The crate at real servers, started here, killed here: PostgreSQL, MariaDB and files of SQLite.
+
+mod mariadb;
+mod postgres;
+mod rotating;
+mod servers;
+mod sqlite;

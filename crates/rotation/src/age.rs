@@ -46,7 +46,11 @@ impl Age {
     #[must_use]
     pub fn of(since: Wall, every: Duration, now: Wall) -> Self {
         let age = Duration::from_millis(now.0.saturating_sub(since.0));
-        let due_at = Wall(since.0.saturating_add(u64::try_from(every.as_millis()).unwrap_or(u64::MAX)));
+        let due_at = Wall(
+            since
+                .0
+                .saturating_add(u64::try_from(every.as_millis()).unwrap_or(u64::MAX)),
+        );
         let left = every.saturating_sub(age);
         // A secret that is rotated every week is not «due soon» all its life.
         let warn_before = WARN_BEFORE.min(every / 4);

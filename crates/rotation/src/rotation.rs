@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
 use crate::path::{Phase, back, forward};
-use crate::{Act, Answer, Give, HolderId, Observation, Order, Outcome, RotationError, Stage, Standing, Step, StepId, Which};
+use crate::{
+    Act, Answer, Give, HolderId, Observation, Order, Outcome, RotationError, Stage, Standing, Step, StepId, Which,
+};
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,9 +294,9 @@ impl Rotation {
                 let all_there = seen.is_some_and(|seen| seen.observation.not_at(give).0.is_empty());
                 if all_there { Stage::Zero } else { Stage::Rolling }
             }
-            Some(Phase::Act(Act::Prepare | Act::ProveNew | Act::Reencrypt(_)) | Phase::Bring { .. } | Phase::Overlap) => {
-                Stage::Overlap
-            }
+            Some(
+                Phase::Act(Act::Prepare | Act::ProveNew | Act::Reencrypt(_)) | Phase::Bring { .. } | Phase::Overlap,
+            ) => Stage::Overlap,
             _ => Stage::Revoking,
         }
     }
@@ -397,7 +399,10 @@ impl Rotation {
             .iter()
             .rposition(|phase| matches!(phase, Phase::Bring { zero: Some(_), .. }));
         let since = self.phase_since;
-        self.enter(bring.expect("invariant: what takes a version away stands after the proof"), now);
+        self.enter(
+            bring.expect("invariant: what takes a version away stands after the proof"),
+            now,
+        );
         self.phase_since = since;
         // They were rolled before; whoever has fallen back is seen by the look.
         self.rolls = 1;

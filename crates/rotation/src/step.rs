@@ -64,7 +64,8 @@ pub enum Act {
     ProveNew,
     /// Ask for all data to be encrypted by this version; answered [`Outcome::NotYet`] until nothing is left under the other.
     Reencrypt(Which),
-    /// Make the old version invalid. Undone by [`Act::Restore`].
+    /// Make the old version invalid. Who performs it looks once more at who else uses it, and fails when somebody does: between a look
+    /// and an act somebody may have come. Undone by [`Act::Restore`].
     Revoke,
     /// Use the old version once and see that it is refused.
     ProveOldRefused,
@@ -74,7 +75,7 @@ pub enum Act {
     Restore,
     /// Way back: use the old version once and see that it is accepted.
     ProveOldAccepted,
-    /// Way back: make the new version invalid.
+    /// Way back: make the new version invalid; with the same last look as [`Act::Revoke`].
     Withdraw,
     /// Way back: the new version is thrown away in the store.
     Discard,

@@ -47,7 +47,7 @@ fn disturb(world: &mut World, dice: &mut Dice, number: &mut u32) {
         4 => world.stubborn.clear(),
         5 => world.hidden.clear(),
         // Somebody opens a session by hand, as long as it is let in.
-        6 if world.old_valid => world.others_old += 1,
+        6 if world.old_valid && world.issuer() => world.others_old += 1,
         _ => (world.others_old, world.others_new) = (0, 0),
     }
 }
@@ -87,14 +87,23 @@ fn one(seed: u64) -> &'static str {
                     Standing::Done => (Which::New, Which::Old),
                     _ => (Which::Old, Which::New),
                 };
-                assert!(world.holders.values().all(|give| give.uses() == kept && !give.has(gone)));
+                assert!(
+                    world
+                        .holders
+                        .values()
+                        .all(|give| give.uses() == kept && !give.has(gone))
+                );
                 assert_eq!(world.old_retired, kept == Which::New);
                 assert_eq!(world.new_stored, kept == Which::New);
                 return if kept == Which::New { "done" } else { "undone" };
             }
             Next::Wait(until) => {
                 // Time passes only here, and not always to the moment that was said.
-                let wait = if dice.one_in(4) { until.since(now) / 2 } else { until.since(now) };
+                let wait = if dice.one_in(4) {
+                    until.since(now) / 2
+                } else {
+                    until.since(now)
+                };
                 now = now + wait.max(Duration::from_millis(1));
                 world.work(now);
             }
@@ -117,14 +126,26 @@ fn one(seed: u64) -> &'static str {
                     world.perform(&step);
                 } else if fate == 3 {
                     let why = "the server went away".to_owned();
-                    rotation.take(Answer { step: id, outcome: Outcome::Failed { why } }, now);
+                    rotation.take(
+                        Answer {
+                            step: id,
+                            outcome: Outcome::Failed { why },
+                        },
+                        now,
+                    );
                 } else {
                     let outcome = world.perform(&step);
                     // Once more: harmless.
                     if matches!(step, Step::Act(_) | Step::Roll { .. }) && dice.one_in(5) {
                         world.perform(&step);
                     }
-                    rotation.take(Answer { step: id, outcome: outcome.clone() }, now);
+                    rotation.take(
+                        Answer {
+                            step: id,
+                            outcome: outcome.clone(),
+                        },
+                        now,
+                    );
                     rotation.take(Answer { step: id, outcome }, now);
                 }
             }
@@ -135,7 +156,10 @@ fn one(seed: u64) -> &'static str {
     let Standing::Held { why, .. } = rotation.standing(late) else {
         panic!("seed {seed}, {class:?}: {:?} is no end", rotation.standing(late));
     };
-    assert!(restless, "seed {seed}, {class:?}: it does not end though nothing is in its way: {why}");
+    assert!(
+        restless,
+        "seed {seed}, {class:?}: it does not end though nothing is in its way: {why}"
+    );
     "held"
 }
 
@@ -147,5 +171,8 @@ fn by_seeds() {
         *ends.entry(end).or_default() += 1;
     }
     // Each way to end was really met.
-    assert!(ends["done"] > 200 && ends["undone"] > 200 && ends["held"] > 10, "{ends:?}");
+    assert!(
+        ends["done"] > 200 && ends["undone"] > 200 && ends["held"] > 10,
+        "{ends:?}"
+    );
 }

@@ -65,12 +65,21 @@ fn who_does_not_let_go_of_the_old_version_is_named_and_it_is_not_revoked() {
         standing.to_string(),
         "held while bringing the holders to the new version: shop/api/2 still hold version 3; 2 others still use it"
     );
-    assert!(matches!(&standing, Standing::Held { stage: Stage::Rolling, holders, others: Some(2), .. } if holders[0].0 == "shop/api/2"));
+    assert!(
+        matches!(&standing, Standing::Held { stage: Stage::Rolling, holders, others: Some(2), .. } if holders[0].0 == "shop/api/2")
+    );
     assert!(world.old_valid && !world.acts.contains(&Act::Revoke));
 
     world.stubborn.clear();
     run(&mut rotation, &mut world, &mut now, hours(2));
-    assert!(matches!(rotation.standing(now), Standing::Held { stage: Stage::Zero, others: Some(2), .. }));
+    assert!(matches!(
+        rotation.standing(now),
+        Standing::Held {
+            stage: Stage::Zero,
+            others: Some(2),
+            ..
+        }
+    ));
     world.others_old = 0;
     run(&mut rotation, &mut world, &mut now, hours(3));
     assert_eq!(rotation.standing(now), Standing::Done);
