@@ -232,7 +232,7 @@ impl Mariadb {
             "--innodb-log-file-size=8M",
             "--innodb-buffer-pool-size=16M",
         ]);
-        mariadbd.args(["--innodb-flush-log-at-trx-commit=0", "--general-log=1"]);
+        mariadbd.args(["--innodb-flush-log-at-trx-commit=2", "--general-log=1"]);
         mariadbd.args([
             format!("--datadir={path}/data"),
             format!("--socket={path}/sock"),
