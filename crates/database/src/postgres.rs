@@ -248,13 +248,8 @@ impl Link {
             let table = table.clone();
             return Err(DatabaseError::NoTable { at, table });
         }
-        let sets = match self.connection.simple("read the configuration", &self.read).await {
-            Ok(sets) => sets,
-            Err(error) => {
-                // The connection is given up by whoever called; nothing is left open in it.
-                return Err(error);
-            }
-        };
+        // After an error this connection is given up, and a transaction that is open in it with it.
+        let sets = self.connection.simple("read the configuration", &self.read).await?;
         self.read_at = Instant::now();
         let mut rows = Rows::default();
         // The first is BEGIN, the last COMMIT.

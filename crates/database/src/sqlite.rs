@@ -168,7 +168,7 @@ fn read_table(read: &Connection, table: &Table) -> Result<Vec<RawRow>, rusqlite:
     let mut statement = read.prepare(&format!("SELECT * FROM {}", quoted(&table.name, '"')))?;
     let columns = &table.columns;
     let index = |name: &str| {
-        let mut names = statement.column_names().into_iter();
+        let mut names = statement.column_names();
         names.position(|column| column.eq_ignore_ascii_case(name))
     };
     let needed = |name: &str| index(name).ok_or_else(|| rusqlite::Error::InvalidColumnName(name.to_owned()));

@@ -5,3 +5,4 @@ mod postgres;
 mod rotating;
 mod servers;
 mod sqlite;
+mod tls;

@@ -44,10 +44,20 @@ fn as_user(folder: &Path, user: &str, program: &Path) -> Command {
 }
 
 /// Returns a folder that the user of a server may write to.
-fn open_folder() -> Folder {
+pub(crate) fn open_folder() -> Folder {
     let folder = Folder::new();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     folder
+}
+
+/// Puts a file that only a server's user may read into a folder.
+pub(crate) fn write_as(folder: &Folder, user: &str, name: &str, content: &str) -> PathBuf {
+    let (written, wanted) = (folder.write("written", content), folder.path().join(name));
+    fs::set_permissions(&written, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut install = as_user(folder.path(), user, Path::new("/usr/bin/install"));
+    install.args(["-m", "600"]).arg(written).arg(&wanted);
+    succeed(install, "install");
+    wanted
 }
 
 fn end(process: &mut Child, signal: rustix::process::Signal) {
@@ -69,6 +79,7 @@ fn succeed(mut command: Command, what: &str) -> String {
 pub(crate) struct Postgres {
     process: Child,
     pub(crate) folder: Folder,
+    more: Vec<String>,
 }
 
 impl Postgres {
@@ -84,7 +95,11 @@ impl Postgres {
     }
 
     pub(crate) fn start() -> Self {
-        let folder = open_folder();
+        Self::start_with(open_folder(), &[])
+    }
+
+    /// Starts one with more settings, whose files lie in the folder.
+    pub(crate) fn start_with(folder: Folder, more: &[String]) -> Self {
         let password = folder.write("password", PASSWORD);
         let mut init = as_user(folder.path(), "postgres", &Self::bin("initdb"));
         init.args([
@@ -98,14 +113,15 @@ impl Postgres {
         init.arg(folder.path().join("data")).arg("--pwfile").arg(password);
         succeed(init, "initdb");
         let server = Self {
-            process: Self::run(&folder),
+            process: Self::run(&folder, more),
             folder,
+            more: more.to_vec(),
         };
         server.wait();
         server
     }
 
-    fn run(folder: &Folder) -> Child {
+    fn run(folder: &Folder, more: &[String]) -> Child {
         let mut postgres = as_user(folder.path(), "postgres", &Self::bin("postgres"));
         postgres
             .arg("-D")
@@ -113,6 +129,7 @@ impl Postgres {
             .arg("-k")
             .arg(folder.path());
         postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "log_statement=all"]);
+        postgres.args(more.iter().flat_map(|setting| ["-c", setting.as_str()]));
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -132,7 +149,7 @@ impl Postgres {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.process = Self::run(&self.folder);
+        self.process = Self::run(&self.folder, &self.more);
         self.wait();
     }
 
@@ -190,12 +207,17 @@ impl Drop for Postgres {
 /// A MariaDB server. Its administrator is `boss`.
 pub(crate) struct Mariadb {
     process: Child,
-    folder: Folder,
+    pub(crate) folder: Folder,
+    more: Vec<String>,
 }
 
 impl Mariadb {
     pub(crate) fn start() -> Self {
-        let folder = open_folder();
+        Self::start_with(open_folder(), &["--skip-networking".to_owned()])
+    }
+
+    /// Starts one with other settings, whose files lie in the folder.
+    pub(crate) fn start_with(folder: Folder, more: &[String]) -> Self {
         let installer = Path::new("/usr/bin/mariadb-install-db");
         assert!(
             installer.exists(),
@@ -211,8 +233,9 @@ impl Mariadb {
         install.arg(format!("--datadir={}", folder.path().join("data").display()));
         succeed(install, "mariadb-install-db");
         let server = Self {
-            process: Self::run(&folder),
+            process: Self::run(&folder, more),
             folder,
+            more: more.to_vec(),
         };
         server.wait("root", "");
         let password = PASSWORD.replace('\\', "\\\\").replace('\'', "''");
@@ -223,12 +246,11 @@ impl Mariadb {
         server
     }
 
-    fn run(folder: &Folder) -> Child {
+    fn run(folder: &Folder, more: &[String]) -> Child {
         let mut mariadbd = as_user(folder.path(), "mysql", Path::new("/usr/sbin/mariadbd"));
         let path = folder.path().display();
         mariadbd.args([
             "--no-defaults",
-            "--skip-networking",
             "--innodb-log-file-size=8M",
             "--innodb-buffer-pool-size=16M",
         ]);
@@ -238,6 +260,7 @@ impl Mariadb {
             format!("--socket={path}/sock"),
             format!("--pid-file={path}/pid"),
         ]);
+        mariadbd.args(more);
         mariadbd.arg(format!("--general-log-file={path}/general.log"));
         let log = fs::File::options()
             .create(true)
@@ -262,7 +285,7 @@ impl Mariadb {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.process = Self::run(&self.folder);
+        self.process = Self::run(&self.folder, &self.more);
         self.wait("boss", PASSWORD);
     }
 

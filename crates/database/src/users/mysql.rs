@@ -27,7 +27,7 @@ impl Users {
         connection
             .run(
                 "set its mode",
-                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
+                "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'NO_BACKSLASH_ESCAPES')",
             )
             .await?;
         Ok(Self {
