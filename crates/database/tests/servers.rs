@@ -170,6 +170,10 @@ impl Postgres {
             "-h",
         ]);
         psql.arg(self.folder.path()).env("PGPASSWORD", PASSWORD);
+        // The port is part of the socket's name.
+        if let Some(port) = self.more.iter().find_map(|setting| setting.strip_prefix("port=")) {
+            psql.args(["-p", port]);
+        }
         psql
     }
 
