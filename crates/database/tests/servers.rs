@@ -327,26 +327,19 @@ impl Drop for Mariadb {
 }
 
 /// Waits for an event for which `wanted` returns something.
-#[track_caller]
-pub(crate) fn wait_for<T>(
-    source: &mut Source,
-    what: &str,
-    mut wanted: impl FnMut(&Event) -> Option<T>,
-) -> impl Future<Output = T> {
-    async move {
-        let mut met = Vec::new();
-        let waited = tokio::time::timeout(DEADLINE, async {
-            loop {
-                let event = source.next().await;
-                if let Some(found) = wanted(&event) {
-                    return found;
-                }
-                met.push(event);
+pub(crate) async fn wait_for<T>(source: &mut Source, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    let mut met = Vec::new();
+    let waited = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let event = source.next().await;
+            if let Some(found) = wanted(&event) {
+                return found;
             }
-        });
-        let waited = waited.await;
-        waited.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}; told were {met:?}"))
-    }
+            met.push(event);
+        }
+    });
+    let waited = waited.await;
+    waited.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}; told were {met:?}"))
 }
 
 /// Waits until the value of a key is told to be this; none for a key that is not there.
