@@ -20,5 +20,5 @@ mod value;
 pub use card::is_card_number;
 pub use forms::forms;
 pub use patterns::{Label, Patterns, Rules, Scan, Span, WINDOW_BYTES};
-pub use redactor::Redactor;
+pub use redactor::{Redactor, Tell};
 pub use value::{VALUE_BYTES_MIN, Value};

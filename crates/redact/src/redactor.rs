@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use crate::patterns::{Label, Patterns, Scan, Span, WINDOW_BYTES};
 
+/// Is told bytes that are clean, and what was found after them.
+pub type Tell<'a> = dyn FnMut(&Patterns, &[u8], Option<Label>) + 'a;
+
 /// Replaces secrets in one stream.
 #[derive(Clone, Debug)]
 pub struct Redactor {
@@ -48,7 +51,7 @@ impl Redactor {
     }
 
     /// As [`Redactor::push`], for who wants to know what stands where: told each decided part, and what was found after it.
-    pub fn take_in(&mut self, mut piece: &[u8], tell: &mut dyn FnMut(&Patterns, &[u8], Option<Label>)) {
+    pub fn take_in(&mut self, mut piece: &[u8], tell: &mut Tell<'_>) {
         while !piece.is_empty() {
             let room = WINDOW_BYTES - self.held.len();
             let (now, later) = piece.split_at(room.min(piece.len()));
@@ -63,7 +66,7 @@ impl Redactor {
     }
 
     /// As [`Redactor::flush`], told as [`Redactor::take_in`] does.
-    pub fn end(&mut self, tell: &mut dyn FnMut(&Patterns, &[u8], Option<Label>)) {
+    pub fn end(&mut self, tell: &mut Tell<'_>) {
         self.decide(true, tell);
         self.before = None;
     }
@@ -74,7 +77,7 @@ impl Redactor {
         self.held.len()
     }
 
-    fn decide(&mut self, last: bool, tell: &mut dyn FnMut(&Patterns, &[u8], Option<Label>)) {
+    fn decide(&mut self, last: bool, tell: &mut Tell<'_>) {
         let scan = Scan {
             before: self.before,
             last,

@@ -20,6 +20,13 @@ const CLIENTS_MAX: usize = 8;
 /// Every command fits; a longer frame is cut and so refused.
 const FRAME_BYTES: usize = 2048;
 
+/// One frame of a client.
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    /// What came along.
+    pub(super) descriptor: Option<OwnedFd>,
+}
+
 pub(super) struct Clients {
     pub(super) listener: OwnedFd,
     pub(super) connected: Vec<OwnedFd>,
@@ -62,7 +69,7 @@ impl Clients {
     }
 
     /// Reads one frame of a client, with the descriptor that came along; `Err` means that the client is gone.
-    pub(super) fn receive(&self, at: usize) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>, Errno> {
+    pub(super) fn receive(&self, at: usize) -> Result<Option<Received>, Errno> {
         let mut bytes = [0u8; FRAME_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -85,7 +92,10 @@ impl Clients {
                 _ => None,
             })
             .next();
-        Ok(Some((bytes[..read].to_vec(), descriptor)))
+        Ok(Some(Received {
+            bytes: bytes[..read].to_vec(),
+            descriptor,
+        }))
     }
 
     /// Sends to one client, who is dropped when his socket is full: he does not read, and can connect again.

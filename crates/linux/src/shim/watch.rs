@@ -20,7 +20,7 @@ use rustix::time::Timespec;
 use tend_base::{Clock as _, SystemClock};
 use tend_redact::{Patterns, Rules};
 
-use super::clients::Clients;
+use super::clients::{Clients, Received};
 use super::stream::Stream;
 use super::{child, own_pid, record};
 use crate::attest::{AttestedBy, Look};
@@ -248,7 +248,7 @@ impl Watch {
     }
 
     fn serve(&mut self, at: usize) {
-        let (bytes, memory) = match self.clients.receive(at) {
+        let Received { bytes, descriptor } = match self.clients.receive(at) {
             Ok(Some(received)) => received,
             Ok(None) => return,
             Err(_) => {
@@ -261,7 +261,7 @@ impl Watch {
                 Ok(()) => return,
                 Err(why) => failed("attest", &why),
             },
-            Some(command) if command.word == "redact" => match self.look_for(memory) {
+            Some(command) if command.word == "redact" => match self.look_for(descriptor) {
                 Ok(()) => done("redact"),
                 Err(why) => failed("redact", &why),
             },
@@ -277,11 +277,11 @@ impl Watch {
         if self.clients.connected.is_empty() {
             return;
         }
-        if let Ok(Some((bytes, Some(memory)))) = self.clients.receive(0)
-            && Frame::decode(&bytes).is_some_and(|frame| frame.word == "redact")
+        if let Ok(Some(received)) = self.clients.receive(0)
+            && Frame::decode(&received.bytes).is_some_and(|frame| frame.word == "redact")
         {
             // Not understood, it is as if nothing was said: then nothing is written.
-            let _ = self.look_for(Some(memory));
+            let _ = self.look_for(received.descriptor);
         }
     }
 
