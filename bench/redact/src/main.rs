@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use tend_redact::{Patterns, Redactor, Rules, Value, forms};
+use tend_redact::{Patterns, Redactor, Rules, forms};
 
 /// Numbers of secrets that are compared.
 const COUNTS: [usize; 4] = [0, 10, 100, 1000];

@@ -70,22 +70,26 @@ const SHIFT_BITS: u32 = 11;
 #[derive(Clone)]
 pub(crate) struct Words {
     shift: Vec<u8>,
+    /// Places of two bytes with which a word begins: most candidates end there.
+    begins: Vec<bool>,
 }
 
 impl Words {
     pub(crate) fn new() -> Self {
         let mut shift = vec![WORD_BYTES_MIN as u8 - 1; 1 << SHIFT_BITS];
+        let mut begins = vec![false; 1 << SHIFT_BITS];
         for (word, _) in WORDS {
+            begins[place_of(word[0], word[1])] = true;
             for at in 0..WORD_BYTES_MIN - 1 {
                 let place = &mut shift[place_of(word[at], word[at + 1])];
                 *place = (*place).min((WORD_BYTES_MIN - 2 - at) as u8);
             }
         }
-        Self { shift }
+        Self { shift, begins }
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.shift.len()
+        self.shift.len() + self.begins.len()
     }
 
     /// Hands on what was found. Returns the first place that depends on what follows the window; its end when none does.
@@ -96,6 +100,10 @@ impl Words {
             let shift = self.shift[place_of(window[at + WORD_BYTES_MIN - 2], window[at + WORD_BYTES_MIN - 1])];
             if shift > 0 {
                 at += usize::from(shift);
+                continue;
+            }
+            if !self.begins[place_of(window[at], window[at + 1])] {
+                at += 1;
                 continue;
             }
             for (word, announces) in WORDS {
