@@ -462,6 +462,7 @@ mod tests {
             services: BTreeMap::new(),
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
+            config: None,
         }
     }
 
