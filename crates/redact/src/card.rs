@@ -25,11 +25,15 @@ pub(crate) fn next_group(window: &[u8], from: usize, before: Option<u8>) -> Opti
             while start > from && window[start - 1].is_ascii_digit() {
                 start -= 1;
             }
-            let preceding = start.checked_sub(1).map_or(before, |at| window.get(at).copied());
-            if !preceding.is_some_and(is_part_of_word) {
-                return Some(start);
+            let end = end_of_digits(window, at);
+            // Most numbers are short: no card's first group has fewer than four digits.
+            if end - start >= 4 || end == window.len() {
+                let preceding = start.checked_sub(1).map_or(before, |at| window.get(at).copied());
+                if !preceding.is_some_and(is_part_of_word) {
+                    return Some(start);
+                }
             }
-            at = end_of_digits(window, at) + 1;
+            at = end + 1;
             continue;
         }
         at += 4;
