@@ -146,9 +146,9 @@ fn place_of(one: u8, other: u8) -> usize {
 fn judge(window: &[u8], at: usize, end: usize, announces: Announces, last: bool) -> Outcome {
     let reader = Reader { window, last };
     let judged = match announces {
-        Announces::Bearer => reader.bearer(at, end),
-        Announces::PrivateKey => reader.private_key(at, end),
-        _ => reader.value(at, end, announces),
+        Announces::Bearer => reader.bearer(end),
+        Announces::PrivateKey => reader.private_key(end),
+        _ => reader.value(end, announces),
     };
     match judged {
         Ok((start, end)) if start < end => Outcome::Found {
@@ -203,7 +203,7 @@ impl Reader<'_> {
     }
 
     /// The value of a key that ends at `at`.
-    fn value(&self, _begin: usize, at: usize, announces: Announces) -> Result<(usize, usize), Stop> {
+    fn value(&self, at: usize, announces: Announces) -> Result<(usize, usize), Stop> {
         let (at, key_quote) = self.quote(at)?;
         let at = self.blanks(at)?;
         let at = match self.byte(at)? {
@@ -265,7 +265,7 @@ impl Reader<'_> {
         Ok((at, word_end))
     }
 
-    fn bearer(&self, _begin: usize, at: usize) -> Result<(usize, usize), Stop> {
+    fn bearer(&self, at: usize) -> Result<(usize, usize), Stop> {
         let start = self.blanks(at)?;
         if start == at {
             return Err(Stop::Nothing);
@@ -280,7 +280,7 @@ impl Reader<'_> {
     }
 
     /// The body of a private key whose first line has begun.
-    fn private_key(&self, _begin: usize, at: usize) -> Result<(usize, usize), Stop> {
+    fn private_key(&self, at: usize) -> Result<(usize, usize), Stop> {
         const KIND_BYTES_MAX: usize = 40;
         let mut kind_end = at;
         while matches!(self.byte(kind_end)?, b'A'..=b'Z' | b'0'..=b'9' | b' ') {
