@@ -32,6 +32,9 @@ const LAST_BYTES: u64 = 8 << 10;
 /// Moved from memory to the log at once.
 const MOVED_BYTES: usize = 32 << 10;
 
+/// No machine has larger pages of memory for a file.
+const PAGE_BYTES_MAX: u64 = 64 << 10;
+
 /// How long processes may take to be gone after SIGKILL.
 const GONE_MAX: Duration = Duration::from_secs(5);
 
@@ -200,11 +203,13 @@ impl Output {
             if count == 0 {
                 return latest;
             }
+            // A page goes only as a whole: from the begin of the one that was read in part before.
+            let from = self.read / PAGE_BYTES_MAX * PAGE_BYTES_MAX;
             let _ = rustix::fs::fallocate(
                 &self.memory,
                 FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-                self.read,
-                count as u64,
+                from,
+                self.read + count as u64 - from,
             );
             self.read += count as u64;
         }
@@ -341,7 +346,11 @@ mod tests {
         assert_eq!(output.move_on(true).as_deref(), Some("token=[redacted]"));
         let text = std::fs::read_to_string(&log).unwrap();
         assert_eq!(text, "one\nit is [secret DB_PASSWORD] token=[redacted]");
-        assert_eq!(stdout.metadata().unwrap().blocks(), 0);
+        for _ in 0..300 {
+            stdout.write_all(&[b'x'; 4001]).unwrap();
+            output.move_on(false);
+        }
+        assert!(stdout.metadata().unwrap().blocks() * 512 <= PAGE_BYTES_MAX);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
