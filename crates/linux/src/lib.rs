@@ -6,6 +6,7 @@
 //! - `shim` runs in a process of its own, one for each replica; `host` is the daemon's side of it.
 //! - `spec`, `state`, `wire`, `replica_log` are the formats between the two (docs/reference/format-shim-protocol.md and
 //!   format-replica-log.md).
+//! - `redaction` hands a shim the secret values that must not reach the disk.
 //! - `attest` is what really runs as a replica, said by its shim or looked at from here.
 //! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs.
 //!
@@ -23,6 +24,7 @@ mod instance;
 mod listen;
 mod process;
 mod reaper;
+mod redaction;
 mod replica_log;
 mod shim;
 mod spec;

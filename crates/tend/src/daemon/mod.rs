@@ -3,7 +3,7 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! memory and processors; `certificates` keeps those up to date; `known_secrets` is what must not be shown; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
@@ -14,6 +14,7 @@ mod errand;
 mod handler;
 mod hub;
 mod identity;
+mod known_secrets;
 mod listeners;
 mod measure;
 mod migrations;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
+use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
 
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     /// The replicas' shims.
     pub(crate) replicas: Replicas,
+    /// The secret values that must not reach a log, the journal or an answer.
+    pub(crate) secrets: KnownSecrets,
     /// Asks the edge for a replica of a release that gets no requests of clients yet; another one in each life of the daemon.
     pub(crate) candidate_token: Secret,
     /// The certificates that clients can be shown.
@@ -90,6 +93,7 @@ impl Shared {
             commits,
             listeners: Listeners::new(cores as usize),
             replicas: Replicas::default(),
+            secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
             edge_counts: Mutex::default(),
