@@ -10,7 +10,7 @@ use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
-use crate::model::{Port, Quiesce, ReplicaId, ServiceId, StackName};
+use crate::model::{Port, Prefix, Quiesce, ReplicaId, ServiceId, StackName};
 use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
@@ -23,6 +23,7 @@ pub(super) struct Dirty {
     pub(super) release: BTreeSet<(StackName, u64)>,
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) replicas: BTreeSet<ReplicaId>,
+    pub(super) bans: BTreeSet<Prefix>,
     pub(super) edge: bool,
     pub(super) machine: bool,
 }
@@ -95,6 +96,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
+            Input::Ban { change, by } => self.ban(&change, by, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,

@@ -4,6 +4,7 @@
 //! restored is only a memory, and nothing is decided from it before the host was looked at ([`super::Input::Surveyed`]).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -148,6 +149,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 value,
             });
         }
+        for prefix in dirty.bans {
+            documents.push(Document {
+                kind: DocumentKind::Ban,
+                id: prefix.to_string(),
+                value: self.world.bans.get(&prefix).map(|ban| json!(ban)),
+            });
+        }
         if dirty.machine {
             let value = json!({ "incarnation_last": self.world.incarnation_last });
             documents.push(Document {
@@ -232,6 +240,11 @@ pub fn restore(
             "machine" => {
                 let last = number("incarnation_last").unwrap_or(0);
                 world.incarnation_last = world.incarnation_last.max(last);
+            }
+            "ban" => {
+                let prefix = id.parse().map_err(|error| unreadable(&error))?;
+                let ban = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                Arc::make_mut(&mut world.bans).insert(prefix, ban);
             }
             "edge" => world.edge.generation = number("generation").unwrap_or(0),
             _ => {}

@@ -12,6 +12,7 @@
 //!
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
+mod ban;
 mod deploy;
 mod edge;
 mod fold;
@@ -82,11 +83,13 @@ pub enum DocumentKind {
     Release,
     /// What is under way and what was with the releases of a stack. Id: its name.
     Releases,
+    /// Somebody who is let in nowhere. Id: `203.0.113.0/24`.
+    Ban,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -94,6 +97,7 @@ impl DocumentKind {
         Self::Edge,
         Self::Release,
         Self::Releases,
+        Self::Ban,
     ];
 
     /// Returns the name that is kept.
@@ -107,6 +111,7 @@ impl DocumentKind {
             Self::Edge => "edge",
             Self::Release => "release",
             Self::Releases => "releases",
+            Self::Ban => "ban",
         }
     }
 }

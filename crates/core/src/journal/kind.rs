@@ -164,6 +164,11 @@ kinds! {
     /// Requests were let go on. Data: before.
     PauseEnded = "pause.ended",
 
+    /// Addresses were banned: the edge lets them in nowhere. Data: addresses, until, reason, forced, before (of those that were banned already).
+    BanBegun = "ban.begun",
+    /// Addresses were let in again before their ban ended by itself. Data: addresses, before.
+    BanEnded = "ban.ended",
+
     /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
     MoneyInDoubt = "money.in_doubt",
     /// A person said what became of a request that was in doubt. Data: id, key, happened, status.
