@@ -520,6 +520,31 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "BanList",
+        &BanList {
+            bans: vec![
+                BanStatus {
+                    address: "203.0.113.7".parse().unwrap(),
+                    since: AT,
+                    until: Some(AT),
+                    by: "ana".to_owned(),
+                    reason: Some("guesses passwords".to_owned()),
+                    but: Vec::new(),
+                },
+                BanStatus {
+                    address: "2001:db8::/32".parse().unwrap(),
+                    since: AT,
+                    until: None,
+                    by: "ana".to_owned(),
+                    reason: None,
+                    but: vec!["2001:db8::5".parse().unwrap()],
+                },
+            ],
+            enforced: true,
+            refused: Some(412),
+        },
+    );
+    check(
         "ApiError",
         &ApiError::new(Class::NotFound, "there is no stack `mpz`")
             .hint("did you mean `mps`?")

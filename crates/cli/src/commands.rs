@@ -10,6 +10,8 @@ use crate::output::{Ending, Paint, Tone, follow};
 
 pub(crate) mod approve;
 mod attached;
+pub(crate) mod ban;
+pub(crate) mod bans;
 pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -47,6 +49,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod top;
+pub(crate) mod unban;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 
@@ -68,6 +71,9 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Maintenance(command) => command.run(context).await,
         Command::Pause(command) => command.run(context).await,
         Command::Resume(command) => command.run(context).await,
+        Command::Ban(command) => command.run(context).await,
+        Command::Unban(command) => command.run(context).await,
+        Command::Bans(command) => command.run(context).await,
         Command::Money(command) => command.run(context).await,
         Command::Deploy(command) => command.run(context).await,
         Command::Rollback(command) => command.run(context).await,

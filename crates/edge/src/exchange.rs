@@ -309,11 +309,6 @@ impl Exchange {
         Some(addresses.join(", "))
     }
 
-    /// Says whether a hop before us named the client.
-    pub(crate) fn is_named_by_hop(&self) -> bool {
-        self.hops.is_some()
-    }
-
     /// Says whether the client is let in nowhere.
     pub(crate) fn is_banned(&self) -> bool {
         self.live.bans.as_ref().is_some_and(|bans| bans.has(self.client()))

@@ -139,6 +139,9 @@ impl Calls {
                 Ok(self.tell(target.stack))
             }
             Call::Door(door) => self.door(door, by()).await,
+            Call::Ban(ask) => self.ban(ask, by()).await,
+            Call::Unban(ask) => self.unban(ask, by()).await,
+            Call::Bans => Ok(Reply::json(&self.bans().await)),
             Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
             Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
             Call::Spool => Ok(Reply::json(&money::spool(&self.shared).await?)),
@@ -280,28 +283,37 @@ impl Calls {
         })
         .await?;
         let name = service.map_or_else(|| stack.to_string(), |service| format!("{stack}/{service}"));
+        if self.edge_serves().await {
+            let message = format!("{name}: {change}; the edge serves it so");
+            return Ok(Reply::json(&Accepted { message }));
+        }
+        Err(ApiError::new(
+            Class::Unavailable,
+            format!("{name}: {change}, and is written down; the edge does not serve it so yet"),
+        )
+        .hint("`tend info` says how the edge is; it takes this over as soon as it can"))
+    }
+
+    /// Waits until the edge serves all it was told; returns whether it does in time. At once where there is none and none is needed.
+    pub(crate) async fn edge_serves(&self) -> bool {
         let begun = SystemClock.now().mono;
         loop {
-            let serves = self.hub.ask(|controller, _| {
-                let (edge, revisions) = (&controller.world().edge, controller.world().revisions());
-                edge.connected && edge.published_revision == revisions && edge.serving >= edge.generation
-            });
-            if serves.await {
-                let message = format!("{name}: {change}; the edge serves it so");
-                return Ok(Reply::json(&Accepted { message }));
-            }
-            if SystemClock.now().mono.since(begun) > EDGE_WAIT {
-                return Err(ApiError::new(
-                    Class::Unavailable,
-                    format!("{name}: {change}, and is written down; the edge does not serve it so yet"),
+            let asked = self.hub.ask(|controller, _| {
+                let world = controller.world();
+                (
+                    edge_link::serves_all(world),
+                    world.stacks.is_empty() && !world.edge.connected,
                 )
-                .hint("`tend info` says how the edge is; it takes this over as soon as it can"));
+            });
+            let (serves, needless) = asked.await;
+            if serves || needless || SystemClock.now().mono.since(begun) > EDGE_WAIT {
+                return serves;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    async fn durable(&self, input: Input) -> Result<(), ApiError> {
+    pub(crate) async fn durable(&self, input: Input) -> Result<(), ApiError> {
         self.hub.input_durable(input).await.map_err(|why| {
             ApiError::new(
                 Class::Unavailable,
