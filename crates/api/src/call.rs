@@ -56,6 +56,8 @@ pub enum Call {
     Unban(UnbanAsk),
     /// Who is banned.
     Bans,
+    /// What the edge counts.
+    EdgeMetrics,
     /// Idempotency keys.
     Money(MoneyQuery),
     /// Say what became of a request that is in doubt.
@@ -334,6 +336,7 @@ impl Call {
             Call::Ban(_) => CallName::Ban,
             Call::Unban(_) => CallName::Unban,
             Call::Bans => CallName::Bans,
+            Call::EdgeMetrics => CallName::EdgeMetrics,
             Call::Money(_) => CallName::Money,
             Call::Resolve(_) => CallName::Resolve,
             Call::Spool => CallName::Spool,
@@ -368,6 +371,7 @@ impl Call {
             | Call::Certificates
             | Call::Spool
             | Call::Bans
+            | Call::EdgeMetrics
             | Call::Shutdown => (path(&[]), Vec::new()),
             Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
                 (path(&[stack.as_str()]), Vec::new())
@@ -509,6 +513,7 @@ impl Call {
             CallName::Ban => Call::Ban(from_json(body)?),
             CallName::Unban => Call::Unban(from_json(body)?),
             CallName::Bans => Call::Bans,
+            CallName::EdgeMetrics => Call::EdgeMetrics,
             CallName::Money => Call::Money(MoneyQuery {
                 key: query.get("key")?,
                 all: query.get("all")?.unwrap_or(false),

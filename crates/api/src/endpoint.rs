@@ -57,6 +57,8 @@ pub enum CallName {
     Unban,
     /// Who is banned.
     Bans,
+    /// What the edge counts.
+    EdgeMetrics,
     /// Idempotency keys.
     Money,
     /// End a doubt.
@@ -149,7 +151,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 35] = [
+pub const ENDPOINTS: [Endpoint; 36] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -335,6 +337,13 @@ pub const ENDPOINTS: [Endpoint; 35] = [
         "",
         Answer::Json("BanList"),
         "Who is banned: since when, until when, by whom and why.",
+    ),
+    get(
+        CallName::EdgeMetrics,
+        "/v1/edge/metrics",
+        "",
+        Answer::Json("EdgeMetrics"),
+        "What the running edge counts, as Prometheus reads it.",
     ),
     Endpoint {
         access: Access::Daemon,

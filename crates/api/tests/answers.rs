@@ -520,6 +520,12 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "EdgeMetrics",
+        &EdgeMetrics {
+            text: "# TYPE tend_edge_connections gauge\ntend_edge_connections 3\n".to_owned(),
+        },
+    );
+    check(
         "BanList",
         &BanList {
             bans: vec![

@@ -185,6 +185,7 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         ("bans", Call::Bans),
+        ("edge-metrics", Call::EdgeMetrics),
         ("money-in-doubt", Call::Money(MoneyQuery::default())),
         ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
         (

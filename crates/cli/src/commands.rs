@@ -21,6 +21,7 @@ mod deployment;
 pub(crate) mod describe;
 mod door;
 pub(crate) mod down;
+pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod import;
@@ -97,7 +98,8 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Shutdown(command) => command.run(context).await,
         Command::Completions(command) => command.run(context),
         Command::Man(command) => command.run(context),
-        Command::Daemon(_) | Command::Edge(_) => {
+        Command::Edge(command) => command.run(context).await,
+        Command::Daemon(_) => {
             unreachable!("invariant: roles branch off before there is a runtime (run.rs)")
         }
     }

@@ -16,7 +16,7 @@ const OF_RELEASES: [&str; 9] = [
 ];
 
 /// The commands about what clients meet, which have a page of their own too.
-const OF_THE_EDGE: [&str; 9] = [
+const OF_THE_EDGE: [&str; 10] = [
     "cert",
     "import",
     "maintenance",
@@ -25,6 +25,7 @@ const OF_THE_EDGE: [&str; 9] = [
     "ban",
     "unban",
     "bans",
+    "edge",
     "money",
 ];
 

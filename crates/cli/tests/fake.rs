@@ -13,7 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
-use crate::fake_bans::bans;
+use crate::fake_bans;
 use crate::fake_certificates::certificates;
 use crate::fake_money::keys;
 use crate::folder::Folder;
@@ -173,22 +173,7 @@ impl Handler for Answers {
             Call::Door(door) => Reply::json(&Accepted {
                 message: format!("{}: {}; the edge serves it so", door.stack, door.change),
             }),
-            Call::Ban(ask) => match ask.addresses.iter().find(|it| it.to_string() == "10.0.0.5") {
-                Some(hop) if !ask.force => Reply::Refused(
-                    ApiError::new(
-                        Class::Conflict,
-                        format!("{hop} is not banned: that is a trusted hop of mps at 0.0.0.0:80"),
-                    )
-                    .hint("ban a smaller range, or say --force if it is meant"),
-                ),
-                _ => Reply::json(&Accepted {
-                    message: "203.0.113.7 is banned for ever; the edge enforces it".to_owned(),
-                }),
-            },
-            Call::Unban(ask) => Reply::json(&Accepted {
-                message: format!("{} is banned no more; the edge lets it in", ask.addresses[0]),
-            }),
-            Call::Bans => Reply::json(&bans(self.scene)),
+            Call::Ban(_) | Call::Unban(_) | Call::Bans | Call::EdgeMetrics => fake_bans::answer(self.scene, &call),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),

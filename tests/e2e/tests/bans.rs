@@ -42,6 +42,11 @@ fn a_ban_holds_over_killed_edges_and_daemons_until_it_is_ended() {
         assert_eq!(status(port, client), expected, "{client}");
     }
     assert_eq!(ban_files(&machine), 1);
+    let counted = machine.tend(&["edge", "metrics"]).ok();
+    assert!(
+        counted.contains("http_requests_total{") && counted.contains("status=\"403\""),
+        "{counted}"
+    );
     let listed = machine.json(&["bans"]);
     assert_eq!(listed["enforced"], true, "{listed}");
     assert_eq!(listed["refused"], 2, "{listed}");
@@ -108,6 +113,8 @@ fn nobody_locks_himself_out_unless_he_insists() {
     machine.start_daemon();
     let early = machine.tend(&["ban", "203.0.113.7"]).ok();
     assert!(early.contains("no stack is up"), "{early}");
+    let nothing = machine.tend(&["edge", "metrics"]);
+    assert_eq!(nothing.code, 6, "{}", nothing.said());
     let port = free_port();
     machine.tend(&["up", &machine.stack("shop", &trusting(port))]).ok();
     assert_eq!(status(port, "203.0.113.7"), 403);

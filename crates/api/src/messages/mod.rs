@@ -14,7 +14,9 @@ mod status;
 
 pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
-pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport};
+pub use daemon::{
+    Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
+};
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};

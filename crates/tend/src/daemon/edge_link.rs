@@ -237,6 +237,18 @@ pub(crate) async fn stats(shared: &Arc<Shared>) -> Result<Stats, String> {
     .await
 }
 
+/// Asks the edge what it counts, as Prometheus reads it.
+///
+/// # Errors
+/// When no edge answers.
+pub(crate) async fn metrics(shared: &Arc<Shared>) -> Result<String, String> {
+    ask(shared, ToEdge::Metrics, |said| match said {
+        FromEdge::Metrics { text } => Some(text),
+        _ => None,
+    })
+    .await
+}
+
 /// Asks the edge something, by a connection of its own: what else it says meanwhile is said to the daemon's too.
 async fn ask<T: Send + 'static>(
     shared: &Arc<Shared>,

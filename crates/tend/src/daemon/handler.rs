@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tend_api::messages::{
-    Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
+    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
 };
 use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Door, Handler, PlanBody, Reply, Target, Upgrade};
 use tend_base::{Clock, SystemClock};
@@ -142,6 +142,7 @@ impl Calls {
             Call::Ban(ask) => self.ban(ask, by()).await,
             Call::Unban(ask) => self.unban(ask, by()).await,
             Call::Bans => Ok(Reply::json(&self.bans().await)),
+            Call::EdgeMetrics => self.edge_metrics().await,
             Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
             Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
             Call::Spool => Ok(Reply::json(&money::spool(&self.shared).await?)),
@@ -310,6 +311,25 @@ impl Calls {
                 return serves;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Returns what the edge counts.
+    async fn edge_metrics(&self) -> Result<Reply, ApiError> {
+        match edge_link::metrics(&self.shared).await {
+            Ok(text) => Ok(Reply::json(&EdgeMetrics { text })),
+            Err(why) => {
+                let idle = self.hub.ask(|controller, _| controller.world().stacks.is_empty());
+                let (message, hint) = if idle.await {
+                    ("no edge runs: no stack is up", "`tend up` starts one")
+                } else {
+                    (
+                        "the edge did not say what it counts",
+                        "`tend info` says how the edge is; try again",
+                    )
+                };
+                Err(ApiError::new(Class::Unavailable, message).detail(why).hint(hint))
+            }
         }
     }
 
