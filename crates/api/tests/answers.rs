@@ -291,6 +291,7 @@ fn every_answer_is_read_as_it_is_written() {
                 service: Some("api".parse().unwrap()),
             }],
             warnings: vec!["db needs a container engine: it was not started".to_owned()],
+            certificates: vec![certificate()],
             release: Some(12),
             deployment: Some(deployment()),
         },
@@ -324,22 +325,7 @@ fn every_answer_is_read_as_it_is_written() {
         "CertificateList",
         &CertificateList {
             certificates: vec![
-                CertificateStatus {
-                    names: vec!["pay.example.com".to_owned()],
-                    stack: Some("mps".parse().unwrap()),
-                    source: CertificateSource::Acme,
-                    state: CertificateState::Valid,
-                    authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
-                    files: Vec::new(),
-                    issuer: Some("R11".to_owned()),
-                    serial: Some("04e1a2".to_owned()),
-                    not_before: Some(AT),
-                    not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
-                    renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
-                    failures: 2,
-                    error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
-                    hint: None,
-                },
+                certificate(),
                 CertificateStatus {
                     names: Vec::new(),
                     stack: Some("mps".parse().unwrap()),
@@ -351,6 +337,7 @@ fn every_answer_is_read_as_it_is_written() {
                     serial: None,
                     not_before: None,
                     not_after: None,
+                    days_left: None,
                     renew_at: None,
                     failures: 0,
                     error: Some("could not read `/etc/ssl/own.pem`: No such file or directory".to_owned()),
@@ -556,6 +543,26 @@ fn every_answer_is_read_as_it_is_written() {
             .hint("did you mean `mps`?")
             .detail("stacks: mps, shop"),
     );
+}
+
+fn certificate() -> CertificateStatus {
+    CertificateStatus {
+        names: vec!["pay.example.com".to_owned()],
+        stack: Some("mps".parse().unwrap()),
+        source: CertificateSource::Acme,
+        state: CertificateState::Valid,
+        authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
+        files: Vec::new(),
+        issuer: Some("R11".to_owned()),
+        serial: Some("04e1a2".to_owned()),
+        not_before: Some(AT),
+        not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
+        days_left: Some(90),
+        renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
+        failures: 2,
+        error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
+        hint: None,
+    }
 }
 
 fn money_key() -> MoneyKey {

@@ -429,6 +429,11 @@ impl Answers {
             }],
             routes: Vec::new(),
             warnings: vec!["memory limits are measured, not enforced by the kernel".to_owned()],
+            certificates: if stack.as_str() == "shop" {
+                certificates(false, AT).certificates
+            } else {
+                Vec::new()
+            },
             release: (stack.as_str() == "shop").then_some(12),
             deployment: (stack.as_str() == "shop").then(deployment),
         }

@@ -220,6 +220,13 @@ fn certificates_in_files_are_taken_when_both_fit_and_the_last_good_is_shown_unti
     };
     machine.tend(&["up", &folder.display().to_string()]).ok();
     wait_until("the first is shown", || believed(&first));
+    let status = machine.json(&["status", "shop"]);
+    let certificate = &status["certificates"][0];
+    assert_eq!(certificate["names"], serde_json::json!([HOST]), "{status}");
+    assert!(
+        certificate["days_left"].as_i64().is_some_and(|days| days > 0),
+        "{certificate}"
+    );
     // Half of a renewal.
     let (second, key) = made();
     std::fs::write(folder.join("own.pem"), &second).unwrap();

@@ -86,6 +86,10 @@ impl Calls {
                     .hub
                     .ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
                 let mut status = status.await.ok_or_else(|| no_stack(&name))?;
+                let certificates = certificates::of_stack(&self.hub, &self.shared.certificates, &name).await;
+                let late = certificates::warnings(&certificates, SystemClock.now().wall);
+                status.warnings.extend(late);
+                status.certificates = certificates;
                 status
                     .warnings
                     .extend(money::warnings(&self.shared, name.as_str()).await);

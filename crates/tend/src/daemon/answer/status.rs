@@ -69,6 +69,7 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
             .into_iter()
             .chain(wanted.doors.lines(name.as_str()))
             .collect(),
+        certificates: Vec::new(),
         release: world.releases.get(name).and_then(|releases| releases.running),
         deployment: world.deployment(name).map(deploy::deployment),
         services,

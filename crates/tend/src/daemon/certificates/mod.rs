@@ -11,6 +11,7 @@ mod ask;
 mod given;
 mod seen;
 mod shelf;
+mod status;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +29,9 @@ use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::{Acme, StackName};
 use tokio::sync::mpsc;
 
-pub(crate) use ask::{Ask, ask, list};
+pub(crate) use ask::{Ask, ask, list, of_stack};
 pub(crate) use shelf::Shelf;
+pub(crate) use status::warnings;
 
 use super::hub::Hub;
 use super::shared::Shared;
