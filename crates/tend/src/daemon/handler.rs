@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, money, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, edge_link};
+use super::{Ending, Shared, certificates, edge_link, named_files};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -90,6 +90,7 @@ impl Calls {
                 let late = certificates::warnings(&certificates, SystemClock.now().wall);
                 status.warnings.extend(late);
                 status.certificates = certificates;
+                status.warnings.extend(progress::missing_pages(&self.hub, &name).await);
                 status
                     .warnings
                     .extend(money::warnings(&self.shared, name.as_str()).await);
@@ -476,7 +477,9 @@ impl Calls {
             // What runs is what the file says, built: the file itself would run it in place.
             stack = running.stack;
         }
-        // Before anything is accepted: every address must be ours to listen on.
+        // Before anything is accepted: every certificate must be one that can be shown, every address ours to listen on.
+        let (looked, uid) = (stack.clone(), self.shared.uid);
+        named_files::looked_at(move || named_files::check_certificates(&looked, uid)).await?;
         let addresses = stack
             .edge
             .listeners

@@ -3,7 +3,7 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter; `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
@@ -18,6 +18,7 @@ mod identity;
 mod listeners;
 mod measure;
 mod migrations;
+mod named_files;
 mod program;
 mod readiness;
 mod record;
