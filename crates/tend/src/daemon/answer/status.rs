@@ -264,7 +264,7 @@ pub(crate) fn replica_status(world: &World, id: &ReplicaId, now: Now) -> Replica
 }
 
 /// Returns the release that a replica runs, or is to run when there is no process.
-fn release(world: &World, id: &ReplicaId, replica: &tend_core::observed::Replica) -> Option<u64> {
+pub(crate) fn release(world: &World, id: &ReplicaId, replica: &tend_core::observed::Replica) -> Option<u64> {
     let deployment = world.deployment(&id.stack);
     match deployment {
         Some(deployment) if replica.is_up() => match world.runs_target(id, replica) {
