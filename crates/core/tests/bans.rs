@@ -56,6 +56,7 @@ fn stack() -> World {
             owner_gid: 0,
         },
         services: BTreeMap::new(),
+        config: None,
         edge,
         deploy: DeployPolicy::default(),
     };

@@ -13,6 +13,7 @@
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
 mod ban;
+mod configure;
 mod deploy;
 mod edge;
 mod fold;
@@ -85,11 +86,15 @@ pub enum DocumentKind {
     Releases,
     /// Somebody who is let in nowhere. Id: `203.0.113.0/24`.
     Ban,
+    /// What replicas of a stack are started with by its configuration. Id: its name.
+    Configuration,
+    /// A whole revision of a configuration. Id: `mps/12`.
+    Revision,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -98,6 +103,8 @@ impl DocumentKind {
         Self::Release,
         Self::Releases,
         Self::Ban,
+        Self::Configuration,
+        Self::Revision,
     ];
 
     /// Returns the name that is kept.
@@ -112,6 +119,8 @@ impl DocumentKind {
             Self::Release => "release",
             Self::Releases => "releases",
             Self::Ban => "ban",
+            Self::Configuration => "configuration",
+            Self::Revision => "revision",
         }
     }
 }
@@ -153,7 +162,7 @@ pub struct Controller<C> {
     daemon: Principal,
     in_flight: BTreeSet<StepKey>,
     clock: Option<(Mono, Wall)>,
-    dirty: fold::Dirty,
+    dirty: keep::Dirty,
 }
 
 impl<C: Clone> Clone for Controller<C> {
@@ -179,7 +188,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             daemon,
             in_flight: BTreeSet::new(),
             clock: None,
-            dirty: fold::Dirty::default(),
+            dirty: keep::Dirty::default(),
         }
     }
 
