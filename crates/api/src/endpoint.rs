@@ -51,6 +51,14 @@ pub enum CallName {
     RenewCertificates,
     /// Close routes, or let requests wait.
     Door,
+    /// Ban addresses.
+    Ban,
+    /// Let addresses in again.
+    Unban,
+    /// Who is banned.
+    Bans,
+    /// What the edge counts.
+    EdgeMetrics,
     /// Idempotency keys.
     Money,
     /// End a doubt.
@@ -143,7 +151,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 32] = [
+pub const ENDPOINTS: [Endpoint; 36] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -306,6 +314,36 @@ pub const ENDPOINTS: [Endpoint; 32] = [
         Access::Change,
         "Closes the routes of a stack or service for maintenance (`close`, `open`) or lets their requests wait (`pause`, `resume`). \
          Answered once the edge serves it so.",
+    ),
+    post(
+        CallName::Ban,
+        "/v1/bans",
+        Some("BanAsk"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Bans addresses and ranges at the edge, for a time or for ever; what holds longer stays. Answered once the edge enforces it.",
+    ),
+    post(
+        CallName::Unban,
+        "/v1/bans/end",
+        Some("UnbanAsk"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Lets addresses and ranges in again, as they were banned. Answered once the edge does.",
+    ),
+    get(
+        CallName::Bans,
+        "/v1/bans",
+        "",
+        Answer::Json("BanList"),
+        "Who is banned: since when, until when, by whom and why.",
+    ),
+    get(
+        CallName::EdgeMetrics,
+        "/v1/edge/metrics",
+        "",
+        Answer::Json("EdgeMetrics"),
+        "What the running edge counts, as Prometheus reads it.",
     ),
     Endpoint {
         access: Access::Daemon,

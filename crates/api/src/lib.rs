@@ -7,6 +7,7 @@
 //! calls and fields: a reader ignores what it does not know. Nothing here decides anything or knows how the daemon works.
 
 mod access;
+mod bans;
 mod call;
 mod certificates;
 mod class;
@@ -23,6 +24,7 @@ mod reply;
 mod server;
 
 pub use access::{Access, Caller};
+pub use bans::{BanAsk, UnbanAsk};
 pub use call::{
     Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
     RunReport, Scale, Target, Upgrade,

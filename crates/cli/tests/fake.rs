@@ -13,6 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::fake_bans;
 use crate::fake_certificates::certificates;
 use crate::fake_money::keys;
 use crate::folder::Folder;
@@ -172,6 +173,7 @@ impl Handler for Answers {
             Call::Door(door) => Reply::json(&Accepted {
                 message: format!("{}: {}; the edge serves it so", door.stack, door.change),
             }),
+            Call::Ban(_) | Call::Unban(_) | Call::Bans | Call::EdgeMetrics => fake_bans::answer(self.scene, &call),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),
@@ -427,6 +429,11 @@ impl Answers {
             }],
             routes: Vec::new(),
             warnings: vec!["memory limits are measured, not enforced by the kernel".to_owned()],
+            certificates: if stack.as_str() == "shop" {
+                certificates(false, AT).certificates
+            } else {
+                Vec::new()
+            },
             release: (stack.as_str() == "shop").then_some(12),
             deployment: (stack.as_str() == "shop").then(deployment),
         }

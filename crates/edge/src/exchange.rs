@@ -47,6 +47,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
     pub(crate) listener: SocketAddr,
     pub(crate) method: &'a str,
+    /// The version of HTTP that the client speaks, such as `1.1`.
+    pub(crate) version: &'static str,
     /// As the client wrote it, port and all.
     pub(crate) host: &'a str,
     /// Without the query.
@@ -83,6 +85,8 @@ pub(crate) struct Exchange {
     going: Vec<Going>,
     client_certificate: Option<Rc<ClientCertificate>>,
     listener: SocketAddr,
+    /// Of HTTP, as the client speaks it.
+    version: &'static str,
     notes: Notes,
     /// The hash of what its service hashes, where it has it.
     hash_key: Option<u64>,
@@ -173,6 +177,7 @@ impl Exchange {
             client_certificate: asked.client_certificate.clone(),
             going: Vec::new(),
             listener: asked.listener,
+            version: asked.version,
             notes: Notes::of(worker, asked),
             hash_key: None,
             pass: None,
@@ -307,11 +312,6 @@ impl Exchange {
         let hops = self.hops.as_ref()?;
         let addresses: Vec<String> = hops.client_first().map(|hop| hop.to_string()).collect();
         Some(addresses.join(", "))
-    }
-
-    /// Says whether a hop before us named the client.
-    pub(crate) fn is_named_by_hop(&self) -> bool {
-        self.hops.is_some()
     }
 
     /// Says whether the client is let in nowhere.
@@ -750,6 +750,7 @@ impl Exchange {
             peer: (client != peer).then_some(peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: self.notes.method(),
+            version: self.version,
             host: self.notes.host(),
             scheme: self.scheme(),
             path: self.notes.target(),
@@ -767,6 +768,7 @@ impl Exchange {
             stack: service.map(|service| service.id.stack.as_str()),
             service: service.map(|service| &*service.name),
             replica: self.notes.tried.last().map(|replica| &*replica.name),
+            release: self.notes.tried.last().and_then(|replica| replica.release()),
             tries: self.tries,
             error,
         };

@@ -44,6 +44,7 @@ mod worker;
 mod zone;
 
 pub use access_log::LogRotation;
+pub use content::ERROR_PAGE_BYTES_MAX;
 pub use control_socket::ControlClient;
 pub use error::EdgeError;
 pub use limits::Patience;

@@ -201,8 +201,11 @@ fn a_banned_address_is_not_let_in_and_let_in_again() {
     assert_eq!(before.get("/").status, 200);
     ban(&mut edge, &mut plan, "first.bans", &[], &["127.0.0.0/8"]);
     assert!(Client::connect(listen).is_closed());
+    // One that is let in already is told why.
+    let refused = before.get("/");
+    assert_eq!((refused.status, refused.header("x-tend-error")), (403, Some("banned")));
     assert_eq!(upstream.count(), 1);
-    eventually("the counter", || (edge.stats().banned == 1).then_some(()));
+    eventually("the counter", || (edge.stats().banned == 2).then_some(()));
     ban(&mut edge, &mut plan, "second.bans", &["127.0.0.1"], &["127.0.0.0/8"]);
     assert_eq!(Client::connect(listen).get("/").status, 200);
     plan.snapshot.bans = None;

@@ -13,6 +13,7 @@
 //! Invariant: a replica is recognised by boot, pid, start time and executable, never by pid alone (test
 //! `a_process_with_another_start_time_is_foreign`).
 
+mod addresses;
 mod attest;
 mod cgroup;
 mod error;
@@ -33,6 +34,7 @@ mod tree;
 mod users;
 mod wire;
 
+pub use addresses::own_addresses;
 pub use attest::{Attestation, AttestedBy, RELEASE_VARIABLE, attest};
 pub use cgroup::{GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits, usage as group_usage};
 pub use error::Error;

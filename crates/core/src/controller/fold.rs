@@ -81,6 +81,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
+            Input::Ban { change, by } => self.ban(&change, by, now, reaction),
             Input::Configure(wish) => self.configure(*wish, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {

@@ -164,6 +164,11 @@ kinds! {
     /// Requests were let go on. Data: before.
     PauseEnded = "pause.ended",
 
+    /// Addresses were banned: the edge lets them in nowhere. Data: addresses, until, reason, forced, before (of those that were banned already).
+    BanBegun = "ban.begun",
+    /// Addresses were let in again before their ban ended by itself. Data: addresses, before.
+    BanEnded = "ban.ended",
+
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
 

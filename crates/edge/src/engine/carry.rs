@@ -187,6 +187,10 @@ fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked
         client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: request.method(),
+        version: match request.version() {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        },
         host: request.host(),
         path: request.path(),
         target: request.target(),

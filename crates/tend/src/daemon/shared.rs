@@ -13,6 +13,7 @@ use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
+use super::ban_files::BanFiles;
 use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
 use super::known_secrets::KnownSecrets;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) candidate_token: Secret,
     /// The certificates that clients can be shown.
     pub(crate) certificates: Shelf,
+    /// Who is let in nowhere, as the edge is told.
+    pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
@@ -96,6 +99,7 @@ impl Shared {
             secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
+            ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),

@@ -278,6 +278,7 @@ async fn admitted(
         client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: parts.method.as_str(),
+        version: "2.0",
         host: checked.unwrap_or_default(),
         path: parts.uri.path(),
         target: target(parts),
