@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tend_base::Wall;
-use tend_core::model::{Money, Spool};
+use tend_core::model::{Money, Rewrite, Spool};
 use tend_edge::FromEdge;
 use tend_money::Books;
 use tend_routing::{Maintenance, Pause, ReplicaState};
@@ -329,4 +329,25 @@ fn callbacks_that_an_edge_took_in_are_delivered_by_the_next() {
         (taken.lock().unwrap().len() == 3).then_some(())
     });
     assert_eq!(*taken.lock().unwrap(), ["0", "1", "2"]);
+}
+
+#[test]
+fn kept_callbacks_are_rewritten_as_the_route_says_when_they_are_delivered() {
+    let (upstream, taken) = ledger(|_, _| 200);
+    let (mut edge, listen) = (Edge::start(), free_address());
+    let mut plan = spooling(listen, upstream.address, spool());
+    plan.snapshot.routes[0].policy.rewrite = Some(Rewrite::StripPrefix);
+    edge.serve(&plan.next());
+    assert_eq!(call_back(listen, "direct").status, 200);
+    assert_eq!(upstream.last().target(), "/?from=bank");
+    plan.snapshot.routes[0].maintenance = Some(closed());
+    edge.serve(&plan.next());
+    assert_eq!(call_back(listen, "kept").status, 202);
+    plan.snapshot.routes[0].maintenance = None;
+    plan.snapshot.routes[0].policy.rewrite = Some(Rewrite::ReplacePrefix("/hooks".to_owned()));
+    edge.serve(&plan.next());
+    eventually("it to be delivered", || {
+        (taken.lock().unwrap().len() == 2).then_some(())
+    });
+    assert_eq!(upstream.last().target(), "/hooks?from=bank");
 }

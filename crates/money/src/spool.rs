@@ -28,7 +28,7 @@ pub struct Callback {
     pub client: String,
     /// Of the request.
     pub method: String,
-    /// Path and query.
+    /// Path and query as the client wrote them; the service may be asked for others.
     pub target: String,
     /// As they go to a replica.
     pub fields: Fields,

@@ -167,7 +167,7 @@ impl Caller {
         let mut link = connected(&self.worker, exchange, attempt)
             .await
             .map_err(|why| Miss::Replica(Failed::before_sending(why, false)))?;
-        let joined = lay_out(desk, request);
+        let joined = lay_out(desk, request, &exchange.target());
         self.send(desk, request, joined, &mut link, &patience)
             .await
             .map_err(|why| {
@@ -276,12 +276,15 @@ impl Caller {
 }
 
 /// Lays out a try; says whether the body is with the head.
-fn lay_out(desk: &mut Things, request: &BufferedRequest) -> bool {
+///
+/// The request has the client's target, which a key stands for and which is kept; what the replica is asked for is the route's to say, at
+/// the time it is asked.
+fn lay_out(desk: &mut Things, request: &BufferedRequest, target: &str) -> bool {
     desk.from_replica.clear();
     desk.scan = tend_http1::Scan::default();
     desk.to_replica.clear();
     let out = &mut desk.to_replica.bytes;
-    let mut writer = HeadWriter::request(out, &request.method, &request.target);
+    let mut writer = HeadWriter::request(out, &request.method, target);
     for (name, value) in &request.fields {
         writer.field(name, value);
     }
