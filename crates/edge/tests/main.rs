@@ -26,6 +26,7 @@ mod patience;
 mod process;
 mod routing;
 mod split;
+mod times;
 mod tls;
 mod tls_client;
 mod websocket;

@@ -76,7 +76,12 @@ pub(super) async fn collect(
             client.deadline.set(&client.worker.shop.deadlines, patience.body);
         }
         if client.deadline.has_passed(cx) {
-            return Poll::Ready(Err(Stop::Client(ErrorCode::RequestTimeout)));
+            let is_overdue = client.deadline.is_overdue(&client.worker.shop.deadlines);
+            return Poll::Ready(Err(Stop::Client(if is_overdue {
+                ErrorCode::RequestOverdue
+            } else {
+                ErrorCode::RequestTimeout
+            })));
         }
         Poll::Pending
     })
@@ -115,6 +120,7 @@ pub(crate) async fn call(exchange: &mut Exchange, request: BufferedRequest) -> R
         deadline: worker.shop.deadlines.add(),
         worker: worker.clone(),
     };
+    caller.deadline.bind(exchange.whole_until());
     let answer = caller.tries(&mut desk, exchange, &request).await;
     worker.shop.desks.give(desk);
     answer
@@ -258,14 +264,19 @@ impl Caller {
             if let Poll::Ready(outcome) = download.poll(cx, &mut kept, link, from_replica, to_client, trailers) {
                 return Poll::Ready(outcome.map_err(|cut| match cut {
                     Cut::Client => ErrorCode::AnswerTooLarge,
-                    Cut::Replica => ErrorCode::UpstreamFailed,
+                    Cut::Replica | Cut::Silent | Cut::Overdue => ErrorCode::UpstreamFailed,
                 }));
             }
             if waited.replace(download.bytes()) != Some(download.bytes()) {
                 self.deadline.set(&self.worker.shop.deadlines, patience.answer);
             }
             if self.deadline.has_passed(cx) {
-                return Poll::Ready(Err(ErrorCode::UpstreamTimeout));
+                let is_overdue = self.deadline.is_overdue(&self.worker.shop.deadlines);
+                return Poll::Ready(Err(if is_overdue {
+                    ErrorCode::RequestOverdue
+                } else {
+                    ErrorCode::UpstreamTimeout
+                }));
             }
             Poll::Pending
         })

@@ -82,7 +82,9 @@ impl Client {
             loop {
                 let read = self.head(&mut desk).await?;
                 self.deadline.clear();
-                match carry(self, &mut desk, read).await {
+                let after = carry(self, &mut desk, read).await;
+                self.deadline.bind(None);
+                match after {
                     After::Next => {}
                     After::Close => {
                         self.worker.shop.desks.give(desk);

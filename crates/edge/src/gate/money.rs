@@ -198,7 +198,7 @@ fn is_not_taken(status: u16) -> bool {
 /// Says for a person why it is not known what became of a request.
 fn why(code: ErrorCode) -> &'static str {
     match code {
-        ErrorCode::UpstreamTimeout => "the replica did not answer in time",
+        ErrorCode::UpstreamTimeout | ErrorCode::RequestOverdue => "the replica did not answer in time",
         ErrorCode::AnswerTooLarge => "the replica's answer was larger than can be held",
         _ => "the replica was lost before it had answered",
     }
