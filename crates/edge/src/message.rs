@@ -269,6 +269,8 @@ pub enum LimitKind {
     Upgraded,
     /// Connections at once from one client.
     Connections,
+    /// How fast a body has to come. Only what was refused, or would have been, is counted.
+    UploadRate,
 }
 
 /// The counters of one limit. They go on from snapshot to snapshot.
@@ -278,7 +280,7 @@ pub struct LimitStats {
     pub kind: LimitKind,
     /// The stack whose rates of that name count together; empty for the others.
     pub stack: String,
-    /// Of a rate its name, of a bound on what goes on at once the route's host and path, of connections the listener's address.
+    /// Of a rate its name, of another limit of a route its host and path, of connections the listener's address.
     pub name: String,
     /// Who is counted as one: `client`, `route`, `header NAME` or `claim NAME`.
     pub key: String,

@@ -25,6 +25,7 @@ mod nginx_limits;
 mod patience;
 mod process;
 mod routing;
+mod slow;
 mod split;
 mod times;
 mod tls;

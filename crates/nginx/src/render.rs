@@ -486,6 +486,7 @@ fn rules(policy: &RoutePolicy, out: &mut Writer) {
         (!policy.error_pages.is_empty(), "`error_pages`"),
         (policy.client_certificate, "`client_certificate` of a route"),
         (policy.timeouts.whole.is_some(), "`timeouts.whole`"),
+        (policy.min_upload_rate.is_some(), "`min_upload_rate`"),
         (policy.money.is_some(), "idempotency keys and the spool of `money`"),
     ] {
         if wanted {

@@ -15,6 +15,7 @@ use super::download::{Cut, Download};
 use super::head::{self, Framing};
 use super::link::Link;
 use super::own;
+use super::pace::Pace;
 use super::serve::{After, Client};
 use super::tunnel::Tunnel;
 use super::upload::{Stop, Upload, Way};
@@ -235,6 +236,7 @@ async fn tries(
     upload: &mut Upload,
 ) -> Result<(Link, Attempt), Option<ErrorCode>> {
     let mut tell_continue = desk.request.expects_continue();
+    let mut pace = Pace::new(exchange.upload_rule().filter(|_| !upload.is_over()));
     loop {
         let attempt = exchange.next().map_err(Some)?;
         let patience = exchange.patience();
@@ -246,7 +248,7 @@ async fn tries(
                 if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
                     desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
-                match talk(client, desk, upload, &mut link, &patience).await {
+                match talk(client, desk, (&mut *upload, &mut pace), &mut link, &patience).await {
                     Ok(()) if exchange.asks_another(desk.response.status(), upload.is_taken()) => {
                         failed(Failure::Status, upload, &link)
                     }
@@ -299,7 +301,7 @@ fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
 async fn talk(
     client: &mut Client,
     desk: &mut Desk,
-    upload: &mut Upload,
+    (upload, pace): (&mut Upload, &mut Pace),
     link: &mut Link,
     patience: &Patience,
 ) -> Result<(), Miss> {
@@ -324,12 +326,16 @@ async fn talk(
         if miss.is_none() {
             let clients_turn = upload.waits_for_client();
             let now = (clients_turn, link.written());
+            let deadlines = &client.worker.shop.deadlines;
+            pace.note(clients_turn, deadlines.looked());
             if waited.replace(now) != Some(now) {
                 let wait = if clients_turn { patience.body } else { patience.answer };
-                client.deadline.set(&client.worker.shop.deadlines, wait);
+                client.deadline.set_until(deadlines, wait, pace.until(upload.bytes()));
             }
-            if client.deadline.has_passed(cx) {
-                let is_overdue = client.deadline.is_overdue(&client.worker.shop.deadlines);
+            if clients_turn && pace.is_too_slow(upload.bytes(), deadlines.looked()) {
+                miss = Some(Miss::Client(ErrorCode::RequestTimeout));
+            } else if client.deadline.has_passed(cx) {
+                let is_overdue = client.deadline.is_overdue(deadlines);
                 miss = Some(match (clients_turn, is_overdue) {
                     (true, true) => Miss::Client(ErrorCode::RequestOverdue),
                     (true, false) => Miss::Client(ErrorCode::RequestTimeout),

@@ -128,6 +128,12 @@ impl Deadline {
         self.put(Some(deadlines.after(wait)), false);
     }
 
+    /// Sets it so long from now, and no later than a moment that was reckoned from what [`Deadlines::looked`] said.
+    pub(super) fn set_until(&self, deadlines: &Deadlines, wait: Duration, until: Option<Mono>) {
+        let at = deadlines.after(wait);
+        self.put(Some(until.map_or(at, |until| at.min(until + deadlines.every))), false);
+    }
+
     /// Sets it for waiting for a request, which [`Deadlines::hasten`] shortens.
     pub(super) fn set_idle(&self, deadlines: &Deadlines, wait: Duration) {
         self.put(Some(deadlines.after(wait)), true);

@@ -18,6 +18,7 @@ use super::desk::{Desk, Things};
 use super::download::{Cut, Download};
 use super::head;
 use super::link::Link;
+use super::pace::Pace;
 use super::serve::Client;
 use super::upload::{Stop, Upload, Way};
 use crate::answer::ErrorCode;
@@ -47,6 +48,7 @@ pub(super) async fn collect(
     let patience = exchange.patience();
     let mut body = Vec::new();
     let mut waited: Option<usize> = None;
+    let mut pace = Pace::new(exchange.upload_rule());
     let outcome = poll_fn(|cx| {
         let Things {
             from_client,
@@ -72,8 +74,14 @@ pub(super) async fn collect(
         if let Poll::Ready(outcome) = taken {
             return Poll::Ready(outcome);
         }
+        let deadlines = &client.worker.shop.deadlines;
+        let bytes = body.len() as u64;
+        pace.note(true, deadlines.looked());
         if waited.replace(body.len()) != Some(body.len()) {
-            client.deadline.set(&client.worker.shop.deadlines, patience.body);
+            client.deadline.set_until(deadlines, patience.body, pace.until(bytes));
+        }
+        if pace.is_too_slow(bytes, deadlines.looked()) {
+            return Poll::Ready(Err(Stop::Client(ErrorCode::RequestTimeout)));
         }
         if client.deadline.has_passed(cx) {
             let is_overdue = client.deadline.is_overdue(&client.worker.shop.deadlines);

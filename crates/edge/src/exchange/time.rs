@@ -2,6 +2,7 @@
 //!
 //! Knows no timer: engines are told when, and wait by themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tend_base::{Clock, Mono, SystemClock};
@@ -9,6 +10,7 @@ use tend_routing::{Failure, Fields};
 
 use super::Exchange;
 use crate::limits::Patience;
+use crate::live::UploadRule;
 
 /// A stream of events as browsers take them.
 const EVENTS: &[u8] = b"text/event-stream";
@@ -65,6 +67,11 @@ impl Exchange {
     pub(crate) fn whole_until(&self) -> Option<Mono> {
         let whole = self.route()?.policy.timeouts.whole?;
         Some(self.began.mono + whole + self.held)
+    }
+
+    /// Returns how fast the client has to send the body.
+    pub(crate) fn upload_rule(&self) -> Option<Arc<UploadRule>> {
+        self.route()?.limits.upload()
     }
 
     /// Says how an answer with these fields is waited for.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tend_core::model::LimitKey;
 use tend_routing::{Fields, Leak, Leaked, Route, limit_key};
 
-use super::LiveRoute;
+use super::{LiveRoute, UploadRule};
 use crate::message::{LimitKind, LimitStats};
 use crate::zone::{Counts, Going, Outcomes, Zone};
 
@@ -17,6 +17,8 @@ use crate::zone::{Counts, Going, Outcomes, Zone};
 pub(crate) struct RouteLimits {
     rates: Vec<RouteRate>,
     bounds: Vec<Bound>,
+    place: Place,
+    upload: Option<Arc<UploadRule>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ struct Bound {
 }
 
 /// What tells routes apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     listeners: Vec<SocketAddr>,
     host: Option<String>,
@@ -119,10 +121,23 @@ impl RouteLimits {
                 counts: known.unwrap_or_else(|| Arc::new(Counts::new())),
             }
         });
+        let upload = route.policy.min_upload_rate.as_ref().map(|rate| {
+            let same = known.clone().find(|known| known.limits.place == place);
+            let before = same.and_then(|same| same.limits.upload.as_ref());
+            let outcomes = before.map_or_else(Arc::default, |before| before.outcomes.clone());
+            Arc::new(UploadRule::new(rate, outcomes))
+        });
         Self {
             rates: rates.collect(),
             bounds: bounds.collect(),
+            upload,
+            place,
         }
+    }
+
+    /// Returns how fast a body has to come.
+    pub(crate) fn upload(&self) -> Option<Arc<UploadRule>> {
+        self.upload.clone()
     }
 
     /// Says that no rate has to be asked.
@@ -207,11 +222,19 @@ impl RouteLimits {
             } else {
                 LimitKind::InFlight
             };
-            let host = bound.place.host.as_deref().unwrap_or("");
-            let name = format!("{host}{}", bound.place.path_prefix);
-            LimitStats::of(kind, &name, &bound.key, &bound.counts.outcomes)
+            LimitStats::of(kind, &bound.place.name(), &bound.key, &bound.counts.outcomes)
         });
-        rates.chain(bounds)
+        let upload = self.upload.iter().map(|upload| {
+            let name = self.place.name();
+            LimitStats::of(LimitKind::UploadRate, &name, &LimitKey::Route, &upload.outcomes)
+        });
+        rates.chain(bounds).chain(upload)
+    }
+}
+
+impl Place {
+    fn name(&self) -> String {
+        format!("{}{}", self.host.as_deref().unwrap_or(""), self.path_prefix)
     }
 }
 

@@ -20,7 +20,7 @@ mod tls;
 
 pub use balance::{ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, Upstream};
 pub use content::{Compress, Cors, ErrorPage, Files, Redirect, ResponseHeaders, Rewrite};
-pub use limit::{InFlight, Limit, LimitKey, Rate};
+pub use limit::{InFlight, Limit, LimitKey, Rate, UploadRate};
 pub use money::{Money, Spool};
 pub use policy::{Retry, RetryMethods, RoutePolicy, Timeouts};
 pub use prefix::{Prefix, PrefixError};

@@ -16,7 +16,7 @@ use tend_base::{Clock, SystemClock};
 use tend_core::model::Protocol;
 use tend_routing::Failure;
 
-use super::body::{RequestBody, Source};
+use super::body::{PACE_LOOK, RequestBody, Source};
 use super::coded::Encoded;
 use super::fields;
 use super::front::Client;
@@ -54,6 +54,7 @@ pub(super) async fn wait_for<T>(
 ) -> Result<T, Late> {
     let began = SystemClock.now().mono;
     let look = patience.body.min(patience.answer);
+    let look = if body.is_watched() { look.min(PACE_LOOK) } else { look };
     let mut wait = look;
     loop {
         if let Ok(answer) = tokio::time::timeout(wait, answer.as_mut()).await {
@@ -63,7 +64,9 @@ pub(super) async fn wait_for<T>(
         let quiet = SystemClock.now().mono.since(moved);
         let clients_turn = body.is_awaited();
         let limit = if clients_turn { patience.body } else { patience.answer };
-        if quiet < limit {
+        if clients_turn && body.is_too_slow() {
+            return Err(Late::Client);
+        } else if quiet < limit {
             wait = (limit - quiet).min(look);
         } else if clients_turn {
             return Err(Late::Client);
@@ -109,6 +112,7 @@ async fn carry(
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
     let body = RequestBody::received(stream, bytes_max);
+    body.watch(exchange.upload_rule());
     if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
