@@ -663,6 +663,11 @@ impl Exchange {
         let Some(code) = answer.code else {
             return;
         };
+        if code == ErrorCode::BodyTooLarge
+            && let Some(route) = self.route()
+        {
+            route.limits.count_refused_body();
+        }
         self.error = Some(code.as_str());
         let kind = ErrorCode::ALL.iter().position(|known| *known == code);
         self.worker.shared.errors[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
@@ -701,6 +706,9 @@ impl Drop for Exchange {
             && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
         {
             circuit.abandoned(pass);
+        }
+        if let Some(route) = self.route() {
+            route.limits.count_passed_body(self.bytes_in);
         }
         if self.status == SWITCHING {
             self.counters().upgraded.fetch_sub(1, Ordering::Relaxed);

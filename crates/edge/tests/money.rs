@@ -281,6 +281,35 @@ fn where_the_service_honours_keys_a_doubt_is_sent_again() {
 }
 
 #[test]
+fn a_doubt_that_is_sent_again_and_not_taken_stays_one() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = count.clone();
+    let upstream = Upstream::start(move |_, stream| match seen.fetch_add(1, Ordering::SeqCst) {
+        0 => Keep::Close,
+        _ => respond(stream, 429, "later"),
+    });
+    let idempotent = Money {
+        upstream_idempotent: true,
+        ..Money::default()
+    };
+    let (mut edge, listen) = (Edge::start(), free_address());
+    let mut plan = plan(listen, &[upstream.address], idempotent);
+    edge.serve(&plan.next());
+    assert_eq!(pay(listen, "k", "amount=5").status, 502);
+    assert_eq!(pay(listen, "k", "amount=5").status, 429);
+    // What the first did is as little known as before: it is not another request's key, nor sent where the service knows no keys.
+    assert_eq!(pay(listen, "k", "amount=6").status, 422);
+    plan.snapshot.routes[0].policy.money = Some(Money::default());
+    edge.serve(&plan.next());
+    let doubt = pay(listen, "k", "amount=5");
+    assert_eq!(
+        (doubt.status, doubt.header("x-tend-error")),
+        (409, Some("key_in_doubt"))
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn errors_of_the_service_are_answers_but_not_that_it_took_nothing() {
     let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();

@@ -433,7 +433,9 @@ fn rules(policy: &RoutePolicy, out: &mut Writer) {
             _ => out.missing("a bound on WebSockets, or by a claim"),
         }
     }
-    if let Some(bytes) = policy.body_bytes_max {
+    if policy.body_shadow {
+        out.missing("a `body_max` that is only tried out");
+    } else if let Some(bytes) = policy.body_bytes_max {
         out.line(format!("client_max_body_size {bytes};"));
     }
     // nginx takes the first that fits.

@@ -19,12 +19,21 @@ pub(crate) struct RouteLimits {
     bounds: Vec<Bound>,
     place: Place,
     upload: Option<Arc<UploadRule>>,
+    /// Where the route says how large a body may be.
+    body: Option<BodyRule>,
+}
+
+/// How large a body may be.
+#[derive(Debug)]
+struct BodyRule {
+    bytes_max: u64,
+    shadow: bool,
+    outcomes: Arc<Outcomes>,
 }
 
 #[derive(Debug)]
 struct RouteRate {
-    /// The stack of the route's service; empty where the edge answers by itself.
-    stack: Box<str>,
+    /// Begins with its stack: the daemon writes it so, and limits of two stacks never have the same.
     name: Box<str>,
     key: LimitKey,
     leak: Leak,
@@ -82,11 +91,6 @@ pub(crate) enum Bounded {
 
 impl RouteLimits {
     fn new<'a>(route: &Route, known: impl Iterator<Item = &'a LiveRoute> + Clone) -> Self {
-        let stack: Box<str> = route
-            .service
-            .as_ref()
-            .map_or("", |service| service.stack.as_str())
-            .into();
         let known_rates = || known.clone().flat_map(|route| &route.limits.rates);
         let known_bounds = || known.clone().flat_map(|route| &route.limits.bounds);
         let place = Place {
@@ -96,10 +100,9 @@ impl RouteLimits {
         };
         let rates = route.policy.limits.iter().map(|limit| {
             let known = known_rates()
-                .find(|rate| *rate.name == *limit.name && rate.stack == stack && rate.key == limit.key)
+                .find(|rate| *rate.name == *limit.name && rate.key == limit.key)
                 .map(|rate| rate.zone.clone());
             RouteRate {
-                stack: stack.clone(),
                 name: limit.name.as_str().into(),
                 key: limit.key.clone(),
                 leak: Leak::from(&limit.rate),
@@ -121,16 +124,28 @@ impl RouteLimits {
                 counts: known.unwrap_or_else(|| Arc::new(Counts::new())),
             }
         });
-        let upload = route.policy.min_upload_rate.as_ref().map(|rate| {
+        let same = || {
             let same = known.clone().find(|known| known.limits.place == place);
-            let before = same.and_then(|same| same.limits.upload.as_ref());
+            same.map(|same| &same.limits)
+        };
+        let upload = route.policy.min_upload_rate.as_ref().map(|rate| {
+            let before = same().and_then(|same| same.upload.as_ref());
             let outcomes = before.map_or_else(Arc::default, |before| before.outcomes.clone());
             Arc::new(UploadRule::new(rate, outcomes))
+        });
+        let body = route.policy.body_bytes_max.filter(|max| *max > 0).map(|bytes_max| {
+            let before = same().and_then(|same| same.body.as_ref());
+            BodyRule {
+                bytes_max,
+                shadow: route.policy.body_shadow,
+                outcomes: before.map_or_else(Arc::default, |before| before.outcomes.clone()),
+            }
         });
         Self {
             rates: rates.collect(),
             bounds: bounds.collect(),
             upload,
+            body,
             place,
         }
     }
@@ -138,6 +153,23 @@ impl RouteLimits {
     /// Returns how fast a body has to come.
     pub(crate) fn upload(&self) -> Option<Arc<UploadRule>> {
         self.upload.clone()
+    }
+
+    /// Counts a body that was refused for its size, where the route says how large one may be.
+    pub(crate) fn count_refused_body(&self) {
+        if let Some(body) = &self.body {
+            Outcomes::count(&body.outcomes.refused);
+        }
+    }
+
+    /// Counts a body that would have been refused for its size.
+    pub(crate) fn count_passed_body(&self, bytes: u64) {
+        if let Some(body) = &self.body
+            && body.shadow
+            && bytes > body.bytes_max
+        {
+            Outcomes::count(&body.outcomes.shadowed);
+        }
     }
 
     /// Says that no rate has to be asked.
@@ -213,7 +245,7 @@ impl RouteLimits {
 
     fn stats(&self) -> impl Iterator<Item = LimitStats> {
         let rates = self.rates.iter().map(|rate| LimitStats {
-            stack: rate.stack.to_string(),
+            stack: rate.stack().to_owned(),
             ..LimitStats::of(LimitKind::Rate, &rate.name, &rate.key, &rate.zone.outcomes)
         });
         let bounds = self.bounds.iter().map(|bound| {
@@ -228,7 +260,11 @@ impl RouteLimits {
             let name = self.place.name();
             LimitStats::of(LimitKind::UploadRate, &name, &LimitKey::Route, &upload.outcomes)
         });
-        rates.chain(bounds).chain(upload)
+        let body = self.body.iter().map(|body| {
+            let name = self.place.name();
+            LimitStats::of(LimitKind::Body, &name, &LimitKey::Route, &body.outcomes)
+        });
+        rates.chain(bounds).chain(upload).chain(body)
     }
 }
 
@@ -241,6 +277,10 @@ impl Place {
 impl RouteRate {
     fn key_of(&self, client: IpAddr, fields: &Fields<'_>) -> Option<u64> {
         limit_key(&self.key, client, fields, &self.zone.hasher)
+    }
+
+    fn stack(&self) -> &str {
+        self.name.split_once('/').map_or("", |(stack, _)| stack)
     }
 
     fn count(&self, wait_ms: u64, longest_ms: &mut u64) {

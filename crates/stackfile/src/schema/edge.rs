@@ -87,7 +87,7 @@ static LISTENER: Record = record(
         key("trusted", PREFIXES, "as `edge.trusted`, here only"),
         key(
             "connections_per_client",
-            POSITIVE,
+            Shape::Either(&[POSITIVE, Shape::Keys(&CONNECTIONS)]),
             "connections open at once from one address; default any number",
         ),
     ],
@@ -147,7 +147,7 @@ static RULES: [Key; 19] = [
     ),
     key(
         "body_max",
-        BYTES,
+        Shape::Either(&[BYTES, Shape::Keys(&BODY)]),
         "the largest body of a request, more is 413; 0 for any; default 10m",
     ),
     key(
@@ -271,6 +271,24 @@ static IN_FLIGHT: Record = record(
             BOOL,
             "only connections that changed their protocol, such as WebSockets; default false",
         ),
+        key("shadow", BOOL, "counted and told, not enforced; default false"),
+    ],
+);
+
+static BODY: Record = record(
+    "body_max",
+    &["max"],
+    &[
+        key("max", BYTES, "the largest body of a request; 0 for any"),
+        key("shadow", BOOL, "counted and told, not enforced; default false"),
+    ],
+);
+
+static CONNECTIONS: Record = record(
+    "connections_per_client",
+    &["max"],
+    &[
+        key("max", POSITIVE, "so many at once"),
         key("shadow", BOOL, "counted and told, not enforced; default false"),
     ],
 );

@@ -64,6 +64,9 @@ pub struct Listener {
     /// Connections open at once from one address; any number when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections_per_client: Option<u32>,
+    /// `connections_per_client` is counted and told, not enforced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub connections_shadow: bool,
 }
 
 impl Edge {
@@ -107,6 +110,7 @@ impl Listener {
             proxy_protocol: false,
             trusted: Vec::new(),
             connections_per_client: None,
+            connections_shadow: false,
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct RoutePolicy {
     pub in_flight: Vec<InFlight>,
     /// The largest body of a request in bytes, more is 413; 0 for any. 1 MiB is nginx's default.
     pub body_bytes_max: Option<u64>,
+    /// `body_bytes_max` is counted and told, not enforced: a larger body passes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub body_shadow: bool,
     /// A body that comes more slowly is refused with 408; any speed is good when absent.
     pub min_upload_rate: Option<UploadRate>,
     /// How long each side is waited for.

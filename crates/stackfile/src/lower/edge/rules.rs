@@ -52,7 +52,10 @@ pub(super) fn read(own: &Node, defaults: Option<&Node>, name: &str, findings: &m
         retry: rules.get("retry").map_or_else(Retry::default, retry),
         limits,
         in_flight: rules.items("in_flight").iter().filter_map(in_flight).collect(),
-        body_bytes_max: rules.get("body_max").and_then(bytes),
+        body_bytes_max: rules
+            .get("body_max")
+            .and_then(|body| bytes(body).or_else(|| bytes_at(body, "max"))),
+        body_shadow: rules.get("body_max").is_some_and(|body| is_true(body.get("shadow"))),
         min_upload_rate: rules.get("min_upload_rate").and_then(upload_rate),
         timeouts: rules.get("timeouts").map_or_else(Timeouts::default, timeouts),
         allow: prefixes(rules.get("allow")),
@@ -151,13 +154,9 @@ fn in_flight(node: &Node) -> Option<InFlight> {
 
 /// Reads a number of bytes alone, or a mapping with it; none for 0.
 fn upload_rate(node: &Node) -> Option<UploadRate> {
-    let rate = if node.as_text().is_some() {
-        bytes(node)
-    } else {
-        bytes_at(node, "rate")
-    };
+    let rate = bytes(node).or_else(|| bytes_at(node, "rate"))?;
     Some(UploadRate {
-        rate: NonZeroU64::new(rate?)?,
+        rate: NonZeroU64::new(rate)?,
         after: duration(node, "after").unwrap_or(UPLOAD_AFTER),
         shadow: is_true(node.get("shadow")),
     })
