@@ -351,3 +351,30 @@ fn kept_callbacks_are_rewritten_as_the_route_says_when_they_are_delivered() {
     });
     assert_eq!(upstream.last().target(), "/hooks?from=bank");
 }
+
+#[test]
+fn what_waits_in_an_edge_that_is_replaced_goes_on_when_the_pause_ends() {
+    let (old, new) = (Upstream::named("old"), Upstream::named("new"));
+    let (mut edge, listen, mut plan) = api(&[old.address]);
+    plan.snapshot.routes[0].pause = Some(paused(10));
+    edge.serve(&plan.next());
+    let waiting: Vec<_> = (0..3)
+        .map(|_| std::thread::spawn(move || Client::connect(listen).get("/")))
+        .collect();
+    eventually("all to wait", || (edge.stats().paused == 3).then_some(()));
+    edge.drain();
+    edge.event(|event| matches!(event, FromEdge::Draining { .. }));
+    let mut next = Edge::start_in(edge.folder.clone(), "next", Duration::ZERO);
+    // Still paused: nothing goes on.
+    next.serve(&plan.next());
+    assert_eq!(edge.stats().paused, 3);
+    plan.snapshot.routes[0].pause = None;
+    plan.snapshot.services[0].replicas[0].address = new.address;
+    plan.snapshot.services[0].replicas[0].incarnation += 1;
+    next.serve(&plan.next());
+    for client in waiting {
+        assert_eq!(client.join().unwrap().text(), "new");
+    }
+    assert_eq!((old.count(), new.count()), (0, 3));
+    edge.ended();
+}
