@@ -9,14 +9,14 @@ use tend_base::Wall;
 use tend_money::{Answer, Begun, Books, Error, Key, LineState, RequestHash, Resolution, Store};
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(std::env::temp_dir().join(format!("tend-money-{}-{number}", std::process::id())))
