@@ -176,28 +176,25 @@ impl Handler for Answers {
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),
             }),
-            Call::Spool => Reply::json(
-                &RefusedCallback,
-                SpoolReport {
-                    routes: vec![SpoolRoute {
-                        route: "mps/api */callbacks".to_owned(),
-                        waiting: 12,
-                        oldest_at: Some(AT),
-                        tries: 2,
-                        last: Some("it was answered with 503".to_owned()),
-                        refused: 1,
-                    }],
-                    refused: vec![RefusedCallback {
-                        id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
-                        route: "mps/api */callbacks".to_owned(),
-                        method: "POST".to_owned(),
-                        target: "/callbacks?from=bank".to_owned(),
-                        received_at: AT,
-                        tries: 1,
-                        why: "it was answered with 400".to_owned(),
-                    }],
-                },
-            ),
+            Call::Spool => Reply::json(&SpoolReport {
+                routes: vec![SpoolRoute {
+                    route: "mps/api */callbacks".to_owned(),
+                    waiting: 12,
+                    oldest_at: Some(AT),
+                    tries: 2,
+                    last: Some("it was answered with 503".to_owned()),
+                    refused: 1,
+                }],
+                refused: vec![RefusedCallback {
+                    id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                    route: "mps/api */callbacks".to_owned(),
+                    method: "POST".to_owned(),
+                    target: "/callbacks?from=bank".to_owned(),
+                    received_at: AT,
+                    tries: 1,
+                    why: "it was answered with 400".to_owned(),
+                }],
+            }),
             Call::DropCallback(callback) => Reply::json(&Accepted {
                 message: format!("{} is dropped; it is not delivered", callback.id),
             }),
