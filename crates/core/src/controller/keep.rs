@@ -3,6 +3,7 @@
 //! Documents may be older than what runs: the daemon does not wait for the disk before each step. So a world that was
 //! restored is only a memory, and nothing is decided from it before the host was looked at ([`super::Input::Surveyed`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,25 @@ use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::{Quiesce, ServiceId, Stop};
+use crate::model::{Quiesce, ReplicaId, ServiceId, StackName, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
+
+/// What has to be kept again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) stacks: BTreeSet<StackName>,
+    /// The releases of a stack; the records among them, which never change, are named one by one.
+    pub(super) releases: BTreeSet<StackName>,
+    pub(super) release: BTreeSet<(StackName, u64)>,
+    pub(super) configurations: BTreeSet<StackName>,
+    /// Whole revisions, to be kept or, without a value, to be forgotten.
+    pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
+    pub(super) services: BTreeSet<ServiceId>,
+    pub(super) replicas: BTreeSet<ReplicaId>,
+    pub(super) edge: bool,
+    pub(super) machine: bool,
+}
 
 /// What is kept of a replica. Every field has a default, so that another version's document can be read.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -128,6 +145,21 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     .map(|release| json!(release)),
             });
         }
+        for stack in dirty.configurations {
+            let value = self.world.configurations.get(&stack);
+            documents.push(Document {
+                kind: DocumentKind::Configuration,
+                id: stack.to_string(),
+                value: value.map(|configuration| json!(configuration)),
+            });
+        }
+        for ((stack, number), value) in dirty.revisions {
+            documents.push(Document {
+                kind: DocumentKind::Revision,
+                id: format!("{stack}/{number}"),
+                value,
+            });
+        }
         for service in dirty.services {
             let value = self
                 .world
@@ -212,6 +244,11 @@ pub fn restore(
                 let number: u64 = number.parse().map_err(|error| unreadable(&error))?;
                 let release = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
                 world.releases.entry(name).or_default().kept.insert(number, release);
+            }
+            "configuration" => {
+                let configuration = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                let name = id.parse().map_err(|error| unreadable(&error))?;
+                world.configurations.insert(name, configuration);
             }
             "replica" => {
                 let kept: Kept = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
