@@ -17,7 +17,7 @@ use crate::certificates::{RenewCertificates, RenewCertificatesBody};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
-use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
+use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
@@ -64,6 +64,8 @@ pub enum Call {
     Resolve(Resolve),
     /// Callbacks that wait.
     Spool,
+    /// Remove a callback that its service refused.
+    DropCallback(DropCallback),
     /// Run a new release, made from what the file says.
     Deploy(Deploy),
     /// Tell how the deployment under way goes on.
@@ -340,6 +342,7 @@ impl Call {
             Call::Money(_) => CallName::Money,
             Call::Resolve(_) => CallName::Resolve,
             Call::Spool => CallName::Spool,
+            Call::DropCallback(_) => CallName::DropCallback,
             Call::Deploy(_) => CallName::Deploy,
             Call::FollowDeployment(_) => CallName::FollowDeployment,
             Call::Decide(_) => CallName::Decide,
@@ -392,6 +395,7 @@ impl Call {
                 (address.finish(), Vec::new())
             }
             Call::Resolve(resolve) => (path(&[]), json(resolve)),
+            Call::DropCallback(callback) => (path(&[]), json(callback)),
             Call::Deploy(deploy) => (path(&[]), json(deploy)),
             Call::Decide(Decide { stack, word, why }) => {
                 let body = DecideBody {
@@ -520,6 +524,7 @@ impl Call {
             }),
             CallName::Resolve => Call::Resolve(from_json(body)?),
             CallName::Spool => Call::Spool,
+            CallName::DropCallback => Call::DropCallback(from_json(body)?),
             CallName::Deploy => Call::Deploy(from_json(body)?),
             CallName::FollowDeployment => Call::FollowDeployment(named(&names, 0)?),
             CallName::Decide => {

@@ -65,6 +65,8 @@ pub enum CallName {
     Resolve,
     /// Callbacks that wait.
     Spool,
+    /// Remove a refused callback.
+    DropCallback,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -151,7 +153,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 36] = [
+pub const ENDPOINTS: [Endpoint; 37] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -370,9 +372,17 @@ pub const ENDPOINTS: [Endpoint; 36] = [
             "/v1/money/spool",
             "",
             Answer::Json("SpoolReport"),
-            "Callbacks that wait for their service, by route.",
+            "Callbacks that wait for their service, by route, and those it refused.",
         )
     },
+    post(
+        CallName::DropCallback,
+        "/v1/money/spool/drop",
+        Some("DropCallback"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Removes a callback that its service refused; who did, and why, is in the journal.",
+    ),
     get(
         CallName::Certificates,
         "/v1/certificates",

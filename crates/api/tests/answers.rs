@@ -505,6 +505,15 @@ fn every_answer_is_read_as_it_is_written() {
                 last: Some("it was answered with 503".to_owned()),
                 refused: 1,
             }],
+            refused: vec![RefusedCallback {
+                id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                route: "mps/api */callbacks".to_owned(),
+                method: "POST".to_owned(),
+                target: "/callbacks?from=bank".to_owned(),
+                received_at: AT,
+                tries: 1,
+                why: "it was answered with 400".to_owned(),
+            }],
         },
     );
     check(

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, BanAsk, Call, CallName, Decide, DecideWord, Deploy, Door, ENDPOINTS, EnvironmentQuery, EventsQuery,
-    Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve,
-    Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, UnbanAsk, Upgrade,
+    Apply, BanAsk, Call, CallName, Decide, DecideWord, Deploy, Door, DropCallback, ENDPOINTS, EnvironmentQuery,
+    EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery,
+    RenewCertificates, Resolve, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, UnbanAsk, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::door::{DoorChange, Maintenance, Pause};
@@ -215,6 +215,13 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         ("money-spool", Call::Spool),
+        (
+            "money-spool-drop",
+            Call::DropCallback(DropCallback {
+                id: "5f0c1d2e".to_owned(),
+                why: "the bank sent it twice".to_owned(),
+            }),
+        ),
         (
             "deploy",
             Call::Deploy(Deploy {

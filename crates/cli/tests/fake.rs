@@ -187,6 +187,18 @@ impl Handler for Answers {
                     last: Some("it was answered with 503".to_owned()),
                     refused: 1,
                 }],
+                refused: vec![RefusedCallback {
+                    id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                    route: "mps/api */callbacks".to_owned(),
+                    method: "POST".to_owned(),
+                    target: "/callbacks?from=bank".to_owned(),
+                    received_at: AT,
+                    tries: 1,
+                    why: "it was answered with 400".to_owned(),
+                }],
+            }),
+            Call::DropCallback(callback) => Reply::json(&Accepted {
+                message: format!("{} is dropped; it is not delivered", callback.id),
             }),
             Call::Deploy(deploy) if deploy.stack.name.as_str() == "fails" => sent(undone_lines()),
             Call::Deploy(deploy) if deploy.reason.as_deref() == Some("nothing new") => {

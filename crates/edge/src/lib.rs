@@ -23,6 +23,7 @@ mod encode;
 mod engine;
 mod error;
 mod exchange;
+mod follow;
 mod frame;
 mod gate;
 mod latency;

@@ -182,6 +182,21 @@ fn one_client_has_only_so_many_connections() {
     assert!(limits[0].refused >= 2 && limits[0].admitted >= 3, "{limits:?}");
 }
 
+#[test]
+fn a_bound_on_connections_that_is_tried_out_only_counts() {
+    let upstream = Upstream::named("api");
+    let (mut edge, listen, mut plan) = api(&[upstream.address]);
+    plan.snapshot.listeners[0].connections_per_client = Some(1);
+    plan.snapshot.listeners[0].connections_shadow = true;
+    edge.serve(&plan.next());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(listen)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let limit = &edge.stats().limits[0];
+    assert_eq!((limit.admitted, limit.refused, limit.shadowed), (1, 0, 2));
+}
+
 fn ban(edge: &mut Edge, plan: &mut Plan, name: &str, allowed: &[&str], banned: &[&str]) {
     let list = |prefixes: &[&str]| -> Vec<Ban> {
         let prefixes = prefixes.iter().map(|text| text.parse::<Prefix>().unwrap());

@@ -20,7 +20,7 @@ pub use daemon::{
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
-pub use money::{MoneyKey, MoneyList, SpoolReport, SpoolRoute};
+pub use money::{MoneyKey, MoneyList, RefusedCallback, SpoolReport, SpoolRoute};
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{

@@ -176,6 +176,8 @@ kinds! {
     MoneyInDoubt = "money.in_doubt",
     /// A person said what became of a request that was in doubt. Data: id, key, happened, status.
     MoneyResolved = "money.resolved",
+    /// A person removed a callback that its service had refused. Data: id, route, method, target, received_at, tries, refused, why.
+    CallbackDropped = "money.callback_dropped",
     /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
     MoneyUnavailable = "money.unavailable",
 

@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod route;
 mod service;
+mod upload;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -23,6 +24,7 @@ pub(crate) use limits::{Bounded, Rated, RouteLimits};
 pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
 pub(crate) use service::{LiveService, Sought};
+pub(crate) use upload::UploadRule;
 
 use crate::EdgeError;
 use crate::bans::Bans;

@@ -150,6 +150,7 @@ impl Calls {
             Call::EdgeMetrics => self.edge_metrics().await,
             Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
             Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
+            Call::DropCallback(callback) => Ok(Reply::json(&money::drop_callback(&self.shared, callback, by()).await?)),
             Call::Spool => Ok(Reply::json(&money::spool(&self.shared).await?)),
             Call::Deploy(deploy) => self.deploys().deploy(deploy, by()).await,
             Call::FollowDeployment(stack) => self.deploys().follow(stack).await,
