@@ -25,9 +25,10 @@ use crate::messages::{
     VersionReport,
 };
 use crate::{
-    AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, Call, ChangeSecrets, Decide, Deploy, Door, EnvironmentQuery,
-    Error, EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result,
-    RevealSecret, Rollback, RollbackQuery, RotateSecret, RunReport, Scale, Target, Upgrade,
+    AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, BanAsk, Call, ChangeSecrets, Decide, Deploy, Door, DropCallback,
+    EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote,
+    ReleaseQuery, Resolve, Result, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunReport, Scale, Target,
+    UnbanAsk, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -160,6 +161,22 @@ impl Client {
         self.json(&Call::Door(door)).await
     }
 
+    /// Bans addresses.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn ban(&self, ask: BanAsk) -> Result<Accepted> {
+        self.json(&Call::Ban(ask)).await
+    }
+
+    /// Lets addresses in again.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn unban(&self, ask: UnbanAsk) -> Result<Accepted> {
+        self.json(&Call::Unban(ask)).await
+    }
+
     /// Says what became of a request that is in doubt.
     ///
     /// # Errors
@@ -206,6 +223,14 @@ impl Client {
     /// As every call; denied unless the caller is the daemon's user or root.
     pub async fn add_recovery_key(&self, add: AddRecoveryKey) -> Result<RecoveryKeyReport> {
         self.json(&Call::AddRecoveryKey(add)).await
+    }
+
+    /// Removes a callback that its service refused.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn drop_callback(&self, callback: DropCallback) -> Result<Accepted> {
+        self.json(&Call::DropCallback(callback)).await
     }
 
     /// Builds a release of what the file says and runs it.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    AddRecoveryKey, Apply, Call, CallName, ChangeSecrets, Decide, DecideWord, Deploy, Door, ENDPOINTS,
-    EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
+    AddRecoveryKey, Apply, BanAsk, Call, CallName, ChangeSecrets, Decide, DecideWord, Deploy, Door, DropCallback,
+    ENDPOINTS, EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
     ReleaseQuery, RenewCertificates, Resolve, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunEnding,
-    RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, Upgrade,
+    RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, UnbanAsk, Upgrade,
 };
 use tend_base::{Exposed, Secret, Wall};
 use tend_core::door::{DoorChange, Maintenance, Pause};
@@ -168,6 +168,34 @@ fn cases() -> Vec<(&'static str, Call)> {
                 change: DoorChange::Resume,
             }),
         ),
+        (
+            "ban",
+            Call::Ban(BanAsk {
+                addresses: vec!["203.0.113.7".parse().unwrap()],
+                for_ms: None,
+                reason: None,
+                force: false,
+                from: None,
+            }),
+        ),
+        (
+            "ban-with-all-options",
+            Call::Ban(BanAsk {
+                addresses: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                for_ms: Some(3_600_000),
+                reason: Some("guesses passwords".to_owned()),
+                force: true,
+                from: Some("198.51.100.9".parse().unwrap()),
+            }),
+        ),
+        (
+            "unban",
+            Call::Unban(UnbanAsk {
+                addresses: vec!["203.0.113.7".parse().unwrap()],
+            }),
+        ),
+        ("bans", Call::Bans),
+        ("edge-metrics", Call::EdgeMetrics),
         ("money-in-doubt", Call::Money(MoneyQuery::default())),
         ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
         (
@@ -257,6 +285,13 @@ fn cases() -> Vec<(&'static str, Call)> {
             "recovery-key",
             Call::AddRecoveryKey(AddRecoveryKey {
                 public: Some("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()),
+            }),
+        ),
+        (
+            "money-spool-drop",
+            Call::DropCallback(DropCallback {
+                id: "5f0c1d2e".to_owned(),
+                why: "the bank sent it twice".to_owned(),
             }),
         ),
         (

@@ -13,6 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::fake_bans;
 use crate::fake_certificates::certificates;
 use crate::fake_money::keys;
 use crate::fake_secrets;
@@ -177,6 +178,7 @@ impl Handler for Answers {
             Call::ChangeSecrets(change) => fake_secrets::change(&change),
             Call::RevealSecret(reveal) => fake_secrets::reveal(&reveal),
             Call::AddRecoveryKey(add) => fake_secrets::recovery_key(&add),
+            Call::Ban(_) | Call::Unban(_) | Call::Bans | Call::EdgeMetrics => fake_bans::answer(self.scene, &call),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),
@@ -190,6 +192,18 @@ impl Handler for Answers {
                     last: Some("it was answered with 503".to_owned()),
                     refused: 1,
                 }],
+                refused: vec![RefusedCallback {
+                    id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                    route: "mps/api */callbacks".to_owned(),
+                    method: "POST".to_owned(),
+                    target: "/callbacks?from=bank".to_owned(),
+                    received_at: AT,
+                    tries: 1,
+                    why: "it was answered with 400".to_owned(),
+                }],
+            }),
+            Call::DropCallback(callback) => Reply::json(&Accepted {
+                message: format!("{} is dropped; it is not delivered", callback.id),
             }),
             Call::Deploy(deploy) if deploy.stack.name.as_str() == "fails" => sent(undone_lines()),
             Call::Deploy(deploy) if deploy.reason.as_deref() == Some("nothing new") => {
@@ -432,6 +446,11 @@ impl Answers {
             }],
             routes: Vec::new(),
             warnings: vec!["memory limits are measured, not enforced by the kernel".to_owned()],
+            certificates: if stack.as_str() == "shop" {
+                certificates(false, AT).certificates
+            } else {
+                Vec::new()
+            },
             release: (stack.as_str() == "shop").then_some(12),
             deployment: (stack.as_str() == "shop").then(deployment),
         }

@@ -4,7 +4,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
@@ -12,15 +13,18 @@ use std::process::{Command as Program, Stdio};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
-    socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, recv, send, sendmsg, socket_with, socketpair,
 };
+
+use tend_redact::Value;
 
 use crate::attest::Attestation;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fifo;
 use crate::process::{ProcStat, pidfd};
+use crate::redaction;
 use crate::secrets::Secrets;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
@@ -194,6 +198,28 @@ impl ShimConnection {
         .map_err(|errno| Error::ShimLost { source: errno.into() })
     }
 
+    /// Tells for which secrets to look from now on, in place of those told before. Answered by [`Report::Done`], or by
+    /// [`Report::Unsupported`] of a shim older than November 2026, which writes output as it is.
+    ///
+    /// # Errors
+    /// [`Error::ShimLost`] when the shim is gone, or no memory is left for it.
+    pub fn redact(&self, secrets: &[Value]) -> Result<(), Error> {
+        let failed = |source: io::Error| Error::ShimLost { source };
+        let memory = redaction::memory_file(&redaction::encode(secrets)).map_err(failed)?;
+        let descriptors = [memory.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(
+            &self.socket,
+            &[IoSlice::new(&Frame::new("redact").encode())],
+            &mut ancillary,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        )
+        .map(|_| ())
+        .map_err(|errno| failed(errno.into()))
+    }
+
     /// Returns the next report, nothing when none has come yet. Wait for the descriptor to become readable to know when.
     ///
     /// # Errors
@@ -275,7 +301,8 @@ pub struct ShimHandle {
 /// Starts a shim for a new replica. Returns before the replica has started; reports follow on the connection.
 ///
 /// `folder` is the replica's own and is made when missing. What an earlier replica left in it goes. `listen` becomes the
-/// descriptor named in the spec.
+/// descriptor named in the spec. `given` is what the replica itself gets; `known` is what must not reach a file, where the spec asks for
+/// that: the shim has both before the replica begins, and never in a file.
 ///
 /// # Errors
 /// When the folder cannot be used or the program cannot be run.
@@ -283,8 +310,9 @@ pub fn spawn_shim(
     binary: &Path,
     folder: &Path,
     spec: &Spec,
-    secrets: &Secrets,
+    given: &Secrets,
     listen: Option<BorrowedFd<'_>>,
+    known: &[Value],
 ) -> Result<ShimHandle, Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
@@ -310,23 +338,24 @@ pub fn spawn_shim(
         let path = folder.join(name);
         fifo::make(&path, spec.user.as_ref()).map_err(|source| Error::OpenFifo { path, source })?;
     }
-    launch(binary, folder, Some(secrets), listen)
+    launch(binary, folder, Some(given), listen, known)
 }
 
-/// Starts a shim for a replica whose shim was killed.
+/// Starts a shim for a replica whose shim was killed; `known` as for [`spawn_shim`].
 ///
 /// # Errors
 /// When the program cannot be run.
-pub fn spawn_takeover(binary: &Path, folder: &Path) -> Result<ShimHandle, Error> {
-    launch(binary, folder, None, None)
+pub fn spawn_takeover(binary: &Path, folder: &Path, known: &[Value]) -> Result<ShimHandle, Error> {
+    launch(binary, folder, None, None, known)
 }
 
 /// Starts a shim; one without secrets to give, not even none, takes over.
 fn launch(
     binary: &Path,
     folder: &Path,
-    secrets: Option<&Secrets>,
+    given: Option<&Secrets>,
     listen: Option<BorrowedFd<'_>>,
+    known: &[Value],
 ) -> Result<ShimHandle, Error> {
     let failed = |source: io::Error| Error::SpawnShim {
         binary: binary.to_path_buf(),
@@ -340,14 +369,16 @@ fn launch(
         None,
     )
     .map_err(|errno| failed(errno.into()))?;
-    let mut program = Program::new(binary);
-    program.arg("shim");
-    match secrets {
-        // In the socket before there is a shim: it need not wait.
-        Some(secrets) if secrets.count() > 0 => secrets.send(ours.as_fd())?,
+    let connection = ShimConnection { socket: ours };
+    // In the socket before there is a shim, so that it needs to wait for nothing. What it gives goes first: nothing else may.
+    match given {
+        Some(given) if given.count() > 0 => given.send(connection.as_fd())?,
         _ => {}
     }
-    if secrets.is_none() {
+    connection.redact(known)?;
+    let mut program = Program::new(binary);
+    program.arg("shim");
+    if given.is_none() {
         program.arg("--takeover");
     }
     // The socket pair and the listening socket travel as standard input and output: that needs no code between fork and
@@ -364,7 +395,7 @@ fn launch(
     let child = program.spawn().map_err(failed)?;
     Ok(ShimHandle {
         pid: i32::try_from(child.id()).unwrap_or(0),
-        connection: ShimConnection { socket: ours },
+        connection,
         output,
     })
 }

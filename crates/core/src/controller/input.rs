@@ -2,6 +2,7 @@
 
 use tend_base::Mono;
 
+use crate::ban::BanChange;
 use crate::configuration::ConfigureWish;
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::door::DoorChange;
@@ -73,6 +74,13 @@ pub enum Input {
         /// The current version of each secret.
         current: std::collections::BTreeMap<String, u64>,
         /// Who made them so.
+        by: Principal,
+    },
+    /// Ban addresses, or let them in again.
+    Ban {
+        /// What.
+        change: BanChange,
+        /// Who asks.
         by: Principal,
     },
     /// A revision of the configuration was taken.

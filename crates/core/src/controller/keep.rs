@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::{Quiesce, ReplicaId, ServiceId, StackName, Stop};
+use crate::model::{Prefix, Quiesce, ReplicaId, ServiceId, StackName, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
 
@@ -27,6 +28,7 @@ pub(super) struct Dirty {
     pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) replicas: BTreeSet<ReplicaId>,
+    pub(super) bans: BTreeSet<Prefix>,
     pub(super) edge: bool,
     pub(super) machine: bool,
 }
@@ -180,6 +182,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 value,
             });
         }
+        for prefix in dirty.bans {
+            documents.push(Document {
+                kind: DocumentKind::Ban,
+                id: prefix.to_string(),
+                value: self.world.bans.get(&prefix).map(|ban| json!(ban)),
+            });
+        }
         if dirty.machine {
             let value = json!({ "incarnation_last": self.world.incarnation_last });
             documents.push(Document {
@@ -269,6 +278,11 @@ pub fn restore(
             "machine" => {
                 let last = number("incarnation_last").unwrap_or(0);
                 world.incarnation_last = world.incarnation_last.max(last);
+            }
+            "ban" => {
+                let prefix = id.parse().map_err(|error| unreadable(&error))?;
+                let ban = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                Arc::make_mut(&mut world.bans).insert(prefix, ban);
             }
             "edge" => world.edge.generation = number("generation").unwrap_or(0),
             _ => {}

@@ -13,8 +13,10 @@ use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
+use super::ban_files::BanFiles;
 use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
+use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
 use super::secrets::Secrets;
@@ -54,12 +56,16 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     /// The replicas' shims.
     pub(crate) replicas: Replicas,
+    /// The secret values that must not reach a log, the journal or an answer.
+    pub(crate) known_secrets: KnownSecrets,
     /// Asks the edge for a replica of a release that gets no requests of clients yet; another one in each life of the daemon.
     pub(crate) candidate_token: Secret,
     /// The certificates that clients can be shown.
     pub(crate) certificates: Shelf,
     /// The store of secrets.
     pub(crate) secrets: Secrets,
+    /// Who is let in nowhere, as the edge is told.
+    pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
@@ -93,9 +99,11 @@ impl Shared {
             commits,
             listeners: Listeners::new(cores as usize),
             replicas: Replicas::default(),
+            known_secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
             secrets: Secrets::new(&paths.state, &paths.run),
+            ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::answer::status;
 use tend_base::{Exposed, Secret};
 use tend_core::deployment::Exposure;
-use tend_core::model::{AccessLog, Allow, Listener, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream};
+use tend_core::model::{
+    AccessLog, Allow, Listener, ReplicaId, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream,
+};
 use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
 use tend_routing::{
@@ -55,6 +58,11 @@ fn split(world: &World, id: &ServiceId, endpoints: &[Endpoint], candidate_token:
         allow,
         token: Exposed(candidate_token.clone()),
     })
+}
+
+/// Returns the release that a replica runs.
+fn release(world: &World, id: &ReplicaId) -> Option<u64> {
+    status::release(world, id, world.replicas.get(id)?)
 }
 
 /// Returns the snapshot of a generation; `candidate_token` asks for a replica of a release that is only looked at so far.
@@ -121,6 +129,7 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                     ReplicaState::Ready
                 },
                 candidate: endpoint.candidate,
+                release: release(world, &endpoint.replica),
             });
             let upstream: Option<&Upstream> = stack.edge.upstreams.get(&id.service);
             let balance = upstream.map(|upstream| upstream.balance.clone());
@@ -180,6 +189,7 @@ fn outside(name: &StackName, stack: &Stack) -> impl Iterator<Item = Service> {
                 weight: server.weight,
                 state: ReplicaState::Ready,
                 candidate: false,
+                release: None,
             });
             Service {
                 internal: None,
@@ -374,14 +384,14 @@ mod tests {
     fn before_its_turn_a_candidate_gets_only_who_has_the_token() {
         let split = composed(&world(Some(Exposure::Before), true), true).split.unwrap();
         assert_eq!((split.share_permille, split.allow.len()), (0, 0));
-        assert_eq!(split.token, token());
+        assert_eq!(*split.token, token());
     }
 
     #[test]
     fn a_canary_gets_its_share_and_its_list() {
         let split = composed(&world(Some(Exposure::Share(100)), true), true).split.unwrap();
         assert_eq!(split.share_permille, 100);
-        assert_eq!(split.token, token());
+        assert_eq!(*split.token, token());
         let listed = Allow {
             place: AllowPlace::Header,
             name: "x-canary".to_owned(),

@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,12 +15,17 @@ use h2::RecvStream;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tend_base::{Clock, Mono, SystemClock};
 
+use super::super::pace::Pace;
 use super::fields;
 use super::link::LinkGuard;
 use super::plain::Lease;
 use super::pour::{Broken, Cut, Piece, Pieces};
 use crate::answer::{ErrorCode, OwnBody};
 use crate::limits::BUFFER_BYTES_MAX;
+use crate::live::UploadRule;
+
+/// How often it is looked whether a client sends fast enough.
+pub(super) const PACE_LOOK: Duration = Duration::from_secs(1);
 
 /// A request's body on its way to a replica; several tries share it until one takes the first piece.
 #[derive(Clone)]
@@ -34,6 +40,8 @@ struct Shared {
     /// The replica would take more and the client has not sent it.
     awaited: Cell<bool>,
     moved: Cell<Option<Mono>>,
+    /// How fast the client sends, where its route minds.
+    pace: RefCell<Pace>,
 }
 
 /// What a client sends.
@@ -135,20 +143,57 @@ impl RequestBody {
             failed: Cell::new(None),
             awaited: Cell::new(false),
             moved: Cell::new(None),
+            pace: RefCell::default(),
         }))
+    }
+
+    /// Has it watched that the client sends fast enough.
+    pub(super) fn watch(&self, rule: Option<Arc<UploadRule>>) {
+        *self.0.pace.borrow_mut() = Pace::new(rule);
+    }
+
+    /// Says whether [`Self::is_too_slow`] has to be asked from time to time.
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.pace.borrow().is_watched()
+    }
+
+    /// Says whether the client has been sending too slowly.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.is_watched() && {
+            let mut pace = self.0.pace.borrow_mut();
+            pace.is_too_slow(self.bytes(), SystemClock.now().mono)
+        }
+    }
+
+    fn note_turn(&self, clients_turn: bool) {
+        if self.is_watched() {
+            self.0.pace.borrow_mut().note(clients_turn, SystemClock.now().mono);
+        }
     }
 
     /// Reads it to its end; what trails is dropped. The error is the code to answer with.
     pub(super) async fn collect(&mut self, patience: Duration) -> Result<Bytes, ErrorCode> {
         let mut all = Vec::new();
+        let look = if self.is_watched() {
+            patience.min(PACE_LOOK)
+        } else {
+            patience
+        };
+        let mut last = SystemClock.now().mono;
         loop {
             let piece = poll_fn(|cx| self.poll_piece(cx));
-            match tokio::time::timeout(patience, piece).await {
+            let coming = tokio::time::timeout(look, piece).await;
+            if self.is_too_slow() {
+                return Err(ErrorCode::RequestTimeout);
+            }
+            match coming {
+                Err(_) if look < patience && SystemClock.now().mono.since(last) < patience => continue,
                 Err(_) => return Err(ErrorCode::RequestTimeout),
                 Ok(Some(Ok(Piece::Data(data)))) => all.extend_from_slice(&data),
                 Ok(None | Some(Ok(Piece::Trailers(_)))) => return Ok(Bytes::from(all)),
                 Ok(Some(Err(Broken))) => return Err(self.failed().unwrap_or(ErrorCode::BadRequest)),
             }
+            last = SystemClock.now().mono;
         }
     }
 
@@ -180,8 +225,10 @@ impl Pieces for RequestBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
         let shared = &self.0;
         shared.awaited.set(true);
+        self.note_turn(true);
         let piece = ready!(shared.inbound.borrow_mut().poll_piece(cx));
         shared.awaited.set(false);
+        self.note_turn(false);
         shared.taken.set(true);
         let broken = |code| {
             shared.failed.set(Some(code));

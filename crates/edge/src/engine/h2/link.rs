@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use super::STREAM_WINDOW;
 use super::body::{LinkedBody, RequestBody, Source, Upload};
 use super::deferred::Deferred;
-use super::pour::{Cut, Pieces, pour};
+use super::pour::{Cut, Pieces, Waits, pour};
 use super::request::{Answered, Late, Miss, wait_for};
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
@@ -299,8 +299,11 @@ pub(super) async fn send(
     let (mut response, mut taker) = sender.send_request(request, whole).map_err(over)?;
     let mut upload: Option<Upload> = (!whole).then(|| {
         let mut body = body.clone();
-        let stall = patience.answer;
-        let sending = async move { pour(&mut body, &mut taker, stall, |_| {}).await };
+        let waits = Waits {
+            stall: patience.answer,
+            silence: None,
+        };
+        let sending = async move { pour(&mut body, &mut taker, waits, |_| {}).await };
         Box::pin(sending) as Upload
     });
     let waited = wait(&mut response, &mut upload, body, patience).await;
@@ -348,7 +351,7 @@ async fn wait(
             match outcome {
                 Err(Cut::Source) => return Poll::Ready(Waited::Broken),
                 // It may answer without the rest of the request.
-                Ok(()) | Err(Cut::Taker | Cut::Stalled) => {}
+                Ok(()) | Err(Cut::Taker | Cut::Stalled | Cut::Silent | Cut::Overdue) => {}
             }
         }
         Pin::new(&mut *response).poll(cx).map(|outcome| match outcome {

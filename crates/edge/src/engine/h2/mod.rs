@@ -22,6 +22,7 @@ mod link;
 mod plain;
 mod pour;
 mod request;
+mod within;
 
 use crate::live::Live;
 

@@ -16,17 +16,18 @@ use tend_base::{Clock, SystemClock};
 use tend_core::model::Protocol;
 use tend_routing::Failure;
 
-use super::body::{RequestBody, Source};
+use super::body::{PACE_LOOK, RequestBody, Source};
 use super::coded::Encoded;
 use super::fields;
 use super::front::Client;
 use super::link::{self, Head, Target};
 use super::plain;
-use super::pour::{Cut, Pieces, pour};
+use super::pour::{Cut, Pieces, Waits, pour};
+use super::within::within;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
 use crate::content::{ResponseView, Shape};
-use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::exchange::{Asked, Attempt, Exchange, Failed, Flow};
 use crate::gate::{Admission, money};
 use crate::limits::Patience;
 
@@ -53,6 +54,7 @@ pub(super) async fn wait_for<T>(
 ) -> Result<T, Late> {
     let began = SystemClock.now().mono;
     let look = patience.body.min(patience.answer);
+    let look = if body.is_watched() { look.min(PACE_LOOK) } else { look };
     let mut wait = look;
     loop {
         if let Ok(answer) = tokio::time::timeout(wait, answer.as_mut()).await {
@@ -62,7 +64,9 @@ pub(super) async fn wait_for<T>(
         let quiet = SystemClock.now().mono.since(moved);
         let clients_turn = body.is_awaited();
         let limit = if clients_turn { patience.body } else { patience.answer };
-        if quiet < limit {
+        if clients_turn && body.is_too_slow() {
+            return Err(Late::Client);
+        } else if quiet < limit {
             wait = (limit - quiet).min(look);
         } else if clients_turn {
             return Err(Late::Client);
@@ -108,12 +112,14 @@ async fn carry(
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
     let body = RequestBody::received(stream, bytes_max);
+    body.watch(exchange.upload_rule());
     if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
         // A client that is gone is noticed below.
         let _ = respond.send_informational(go_on);
     }
+    let until = exchange.whole_until();
     if let Admission::Collect { .. } = admission {
         return held(exchange, parts, &host, body, respond).await;
     }
@@ -127,8 +133,9 @@ async fn carry(
     let trailers = fields::takes_trailers(&parts.headers);
     fields::to_upstream(&mut parts.headers, &host, &exchange);
     let to = Destination { host, trailers };
-    let fetched = unless_reset(respond, fetch(client, &mut exchange, &mut parts, &to, &body)).await?;
-    let (mut head, mut source, attempt) = match fetched {
+    let fetching = within(until, fetch(client, &mut exchange, &mut parts, &to, &body));
+    let fetched = unless_reset(respond, fetching).await?;
+    let (mut head, mut source, attempt) = match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
         Ok(fetched) => fetched,
         Err(code) => {
             exchange.passed(body.bytes(), 0);
@@ -149,13 +156,16 @@ async fn carry(
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
     fields::to_client(&mut head.headers, &attempt.replica, &exchange, &shape);
+    let flow = exchange.flow(&asked_fields(&head.headers));
+    let until = until.filter(|_| !flow.is_events);
     let passed = match shape.encoder.take() {
-        None => give(head, &mut source, &mut exchange, respond).await,
+        None => within(until, give(head, &mut source, &mut exchange, flow, respond)).await,
         Some(encoder) => {
             let mut encoded = Encoded::new(&mut source, encoder);
-            give(head, &mut encoded, &mut exchange, respond).await
+            within(until, give(head, &mut encoded, &mut exchange, flow, respond)).await
         }
     };
+    let passed = passed.unwrap_or(Err(Cut::Overdue));
     exchange.passed(body.bytes(), 0);
     match passed {
         Ok(()) => {
@@ -167,6 +177,13 @@ async fn carry(
             exchange.cut_by(&attempt.replica);
             respond.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
+        }
+        Err(Cut::Overdue) => ended_late("request_overdue", &mut exchange, respond),
+        // Between two events may be any time: no replica is to blame.
+        Err(Cut::Silent) if flow.is_events => ended_late("events_idle", &mut exchange, respond),
+        Err(Cut::Silent) => {
+            exchange.cut_by(&attempt.replica);
+            ended_late("upstream_silent", &mut exchange, respond)
         }
         Err(cut) => gone(&mut exchange, cut, respond),
     }
@@ -182,8 +199,8 @@ async fn held(
 ) -> Result<(), Gone> {
     let head_only = parts.method == Method::HEAD;
     let patience = exchange.patience().body;
-    let collected = unless_reset(respond, body.collect(patience)).await;
-    let (exchange, own) = match collected? {
+    let collected = unless_reset(respond, within(exchange.whole_until(), body.collect(patience))).await?;
+    let (exchange, own) = match collected.unwrap_or(Err(ErrorCode::RequestOverdue)) {
         Err(code) => (exchange, OwnAnswer::refusal(code)),
         Ok(bytes) => {
             let request = BufferedRequest {
@@ -246,6 +263,13 @@ fn gone(exchange: &mut Exchange, cut: Cut, respond: &mut SendResponse<Bytes>) ->
     Err(Gone)
 }
 
+/// Ends an answer that took too long.
+fn ended_late(why: &'static str, exchange: &mut Exchange, respond: &mut SendResponse<Bytes>) -> Result<(), Gone> {
+    exchange.cut(why);
+    respond.send_reset(Reason::INTERNAL_ERROR);
+    Ok(())
+}
+
 /// Where a request goes, beside the replica.
 struct Destination {
     host: String,
@@ -278,6 +302,7 @@ async fn admitted(
         client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: parts.method.as_str(),
+        version: "2.0",
         host: checked.unwrap_or_default(),
         path: parts.uri.path(),
         target: target(parts),
@@ -390,6 +415,7 @@ async fn give(
     mut head: http::response::Parts,
     source: &mut impl Pieces,
     exchange: &mut Exchange,
+    flow: Flow,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Cut> {
     fields::date(&mut head.headers);
@@ -400,8 +426,11 @@ async fn give(
     if last {
         return Ok(());
     }
-    let stall = exchange.patience().stall;
-    pour(source, &mut taker, stall, |bytes| exchange.passed(0, bytes)).await
+    let waits = Waits {
+        stall: exchange.patience().stall,
+        silence: flow.silence,
+    };
+    pour(source, &mut taker, waits, |bytes| exchange.passed(0, bytes)).await
 }
 
 /// Gives the client an answer of the edge.
@@ -435,8 +464,13 @@ async fn give_own(
     if head_only {
         source = Source::Own(Bytes::new());
     }
-    match give(head, &mut source, &mut exchange, respond).await {
+    // Whatever is late is still told so; what takes its time is a file.
+    let is_file = matches!(source, Source::File { .. });
+    let until = exchange.whole_until().filter(|_| is_file);
+    let given = within(until, give(head, &mut source, &mut exchange, Flow::default(), respond)).await;
+    match given.unwrap_or(Err(Cut::Overdue)) {
         Ok(()) => Ok(()),
+        Err(Cut::Overdue) => ended_late("request_overdue", &mut exchange, respond),
         // A file that became shorter than was announced.
         Err(Cut::Source) => {
             exchange.cut("file_cut");

@@ -34,6 +34,7 @@ pub(super) async fn start(
     let stack = replica.stack.as_str();
     let who = identity::who(shared, &launch, stack)?;
     let environment = identity::environment(shared, &launch, stack, &who);
+    performer.learn(stack, &environment);
     let life = Life {
         replica: replica.clone(),
         incarnation,
@@ -80,10 +81,13 @@ pub(super) async fn start(
                 WhenBehind::Drop => tend_linux::WhenBehind::Drop,
                 WhenBehind::Block => tend_linux::WhenBehind::Block,
             },
+            redact: true,
         },
     };
     let socket = socket.as_ref().map(AsFd::as_fd);
-    let shim = tend_linux::spawn_shim(&shared.program, &folder, &spec, &given.secrets, socket).map_err(|error| {
+    let known = shared.known_secrets.values(stack);
+    let shim = tend_linux::spawn_shim(&shared.program, &folder, &spec, &given.secrets, socket, &known);
+    let shim = shim.map_err(|error| {
         secrets::forget(shared, &folder);
         StartFailure {
             hint: error.hint(),
