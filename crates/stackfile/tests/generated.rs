@@ -197,7 +197,21 @@ for path in sys.argv[1:]:
 /// What the page of the edge shows first is a chapter that loads.
 #[test]
 fn the_example_of_the_edge_loads() {
-    let [_, (_, page)] = tend_stackfile::pages();
+    let [_, (_, page), _] = tend_stackfile::pages();
+    assert_eq!(load_example(&page).stack.edge.routes.len(), 3);
+}
+
+/// What the page of the configuration shows first is a chapter that loads.
+#[test]
+fn the_example_of_the_configuration_loads() {
+    let [.., (_, page)] = tend_stackfile::pages();
+    let sources = load_example(&page).stack.config.unwrap();
+    assert_eq!((sources.files.len(), sources.dotenv.len()), (2, 1));
+    assert_eq!(sources.table.unwrap().active, None);
+}
+
+/// Loads the chapter that a page shows first, in a stack with one service.
+fn load_example(page: &str) -> Loaded {
     let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let text = format!("name: shop\nservices:\n  api:\n    command: ./api\n{example}");
     let files = Memory::one("/s/stack.yml", text.into_bytes());
@@ -208,8 +222,5 @@ fn the_example_of_the_edge_loads() {
         profiles: Vec::new(),
         name: None,
     });
-    match loaded {
-        Ok(loaded) => assert_eq!(loaded.stack.edge.routes.len(), 3),
-        Err(report) => panic!("{report}"),
-    }
+    loaded.unwrap_or_else(|report| panic!("{report}"))
 }

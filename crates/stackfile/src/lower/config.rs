@@ -18,6 +18,7 @@ use crate::yaml::{Entry, Node};
 const ENVIRONMENT: &str = "development";
 const SCHEMA: &str = "config/schema.yaml";
 const TABLE: &str = "system_config";
+const ACTIVE: &str = "is_active";
 const EVERY_DEFAULT: Duration = Duration::from_secs(1);
 /// More often is load without a gain; later than a minute nobody would call it live.
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
@@ -52,8 +53,8 @@ fn table(node: &Node, findings: &mut Findings) -> Option<ConfigTable> {
     let text = |key: &str| node.get(key).and_then(Node::as_text);
     let named = |key: &str, default: &str| text(key).unwrap_or(default).to_owned();
     let active = match node.get("active") {
-        None => Some("is_active".to_owned()),
-        Some(written) => written.as_text().filter(|text| *text != "false").map(str::to_owned),
+        None => Some(ACTIVE.to_owned()),
+        Some(written) => written.as_text().and_then(|text| active(text, written, findings)),
     };
     Some(ConfigTable {
         url: text("url")?.to_owned(),
@@ -63,6 +64,25 @@ fn table(node: &Node, findings: &mut Findings) -> Option<ConfigTable> {
         active,
         every: duration(node, "every").unwrap_or(EVERY_DEFAULT),
     })
+}
+
+/// Returns the column that says whether a row counts; none where all do.
+fn active(text: &str, written: &Node, findings: &mut Findings) -> Option<String> {
+    if text.eq_ignore_ascii_case("false") {
+        return None;
+    }
+    // `yes` and its like would be columns that nobody has.
+    if written.as_bool().is_some() {
+        findings
+            .error(
+                written.place,
+                format!("`active` takes the name of a column or `false`, not `{text}`"),
+            )
+            .help(format!(
+                "write `false` when all rows count; leave it out when the column `{ACTIVE}` says which do"
+            ));
+    }
+    Some(text.to_owned())
 }
 
 /// Reads `config` of a service.

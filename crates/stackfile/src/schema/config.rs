@@ -60,7 +60,7 @@ static TABLE: Record = Record {
         ),
         key(
             "active",
-            Shape::One(Form::ColumnName),
+            Shape::Either(&[Shape::One(Form::ColumnName), Shape::One(Form::Bool)]),
             "the column that says whether a row counts; default is_active, and `false` where all rows do",
         ),
         key(
