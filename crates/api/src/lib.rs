@@ -20,6 +20,7 @@ mod lines;
 pub mod messages;
 mod paths;
 mod query;
+mod reading;
 mod reply;
 mod secrets;
 mod server;
@@ -27,8 +28,7 @@ mod server;
 pub use access::{Access, Caller};
 pub use bans::{BanAsk, UnbanAsk};
 pub use call::{
-    Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
-    RunReport, Scale, Target, Upgrade,
+    Apply, Call, EncodedCall, EnvironmentQuery, PlanBody, Purpose, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 pub use certificates::RenewCertificates;
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
@@ -39,6 +39,7 @@ pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};
 pub use paths::Paths;
+pub use reading::{EventsQuery, LogStreams, LogsQuery};
 pub use reply::{ApiError, Reply};
 pub use secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RotateSecret, SecretChange, SecretFormat, SecretNotes};
 pub use server::{BODY_BYTES_MAX, Handler, PROTOCOL_HEADER, PROTOCOL_VERSION, serve};

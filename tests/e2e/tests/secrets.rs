@@ -47,7 +47,7 @@ fn typed(machine: &Machine, memory: &InMemory, arguments: &[&str], value: &str) 
     said
 }
 
-/// Says the digest of what it was given in each of the three ways, who it is and whose its file is, and stays.
+/// Says the digest of what it was given in each of the three ways, the value itself by mistake, who it is and whose its file is, and stays.
 const STACK: &str = r#"
 services:
   keeper:
@@ -59,6 +59,7 @@ services:
         sha256sum < "$$TEND_SECRETS/password.txt"
         sha256sum <&5
         stat -c 'file %a %u' "$$TEND_SECRETS/password.txt"
+        echo "by mistake: $$DB_PASSWORD"
         echo "user $$(id -u)"
         exec sleep 1000
     replicas: 2
@@ -169,6 +170,8 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     wait_until("both replicas said what they were given", || count("user ") == 2);
     let said = lines();
     assert_eq!(said.matches(&digest(PLANTED)).count(), 6, "{said}");
+    // What it prints by mistake reaches no disk: `nowhere` looks at the logs too.
+    assert_eq!(said.matches("by mistake: [secret db_password]").count(), 2, "{said}");
     for slot in 1..=2 {
         let own: Vec<&str> = said
             .lines()

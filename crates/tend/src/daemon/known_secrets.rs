@@ -1,9 +1,8 @@
 //! The secret values this daemon knows, by stack: what shims, failures and audits look for.
 //!
-//! **Where the store of secrets is plugged in:** [`Known::values`] is the one list that all is built from. Whoever holds the store adds all
-//! versions of the stack's secrets there, current and retired, sets `patterns` to none after each change, and calls
-//! [`super::replicas::tell_secrets`], as [`super::steps::Performer::learn`] does. Until then what is known comes from the environment of services: variables whose name says secret. Those stay known for the life of the daemon,
-//! also after they were replaced. Nothing here is ever written down.
+//! They come from two places: the store of secrets, with every version that has a value, retired ones too; and the environment of services,
+//! variables whose name says secret. The latter stay known for the life of the daemon, also after they were replaced. Nothing here is ever
+//! written down. Knows neither the store nor shims: who changes something here tells them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +20,10 @@ pub(crate) struct KnownSecrets {
 
 #[derive(Default)]
 struct Known {
+    /// From the store.
+    stored: Vec<Value>,
+    /// The store could not be read: an earlier daemon may have known more.
+    unread: bool,
     /// From environments, oldest first.
     learned: Vec<Value>,
     /// Built when first asked for after a change.
@@ -29,11 +32,40 @@ struct Known {
 
 impl Known {
     fn values(&self) -> Vec<Value> {
-        self.learned.clone()
+        let learned = self.learned.iter().filter(|value| !self.stored.contains(value));
+        self.stored.iter().chain(learned).cloned().collect()
     }
 }
 
 impl KnownSecrets {
+    /// Takes what the store has of a stack, in the place of what it had before. Returns whether shims are to be told.
+    pub(crate) fn keep(&self, stack: &str, values: Vec<Value>) -> bool {
+        let mut stacks = self.lock();
+        let known = stacks.entry(stack.to_owned()).or_default();
+        if known.stored == values && !known.unread {
+            return false;
+        }
+        known.stored = values;
+        known.unread = false;
+        known.patterns = None;
+        true
+    }
+
+    /// Notes that the store could not be read.
+    pub(crate) fn unread(&self, stack: &str) {
+        self.lock().entry(stack.to_owned()).or_default().unread = true;
+    }
+
+    /// Returns what a running shim of a stack is to be told in the place of what it was told before; nothing when that may have been
+    /// more.
+    pub(crate) fn to_tell(&self, stack: &str) -> Option<Vec<Value>> {
+        match self.lock().get(stack) {
+            Some(known) if known.unread => None,
+            Some(known) => Some(known.values()),
+            None => Some(Vec::new()),
+        }
+    }
+
     /// Takes in what an environment says is secret. Returns whether any of it is new.
     pub(crate) fn learn(&self, stack: &str, environment: &BTreeMap<String, String>) -> bool {
         let found = secrets_in(environment);
@@ -57,7 +89,7 @@ impl KnownSecrets {
         true
     }
 
-    /// Returns the values of a stack: what a shim of it is told.
+    /// Returns the values of a stack: what a shim of it is told when it starts.
     pub(crate) fn values(&self, stack: &str) -> Vec<Value> {
         self.lock().get(stack).map(Known::values).unwrap_or_default()
     }
@@ -206,5 +238,32 @@ mod tests {
         );
         assert_eq!(known.patterns("b").redact(text), text);
         assert_eq!(known.values("a").len(), 2);
+    }
+
+    #[test]
+    fn the_store_comes_beside_what_was_learned() {
+        let known = KnownSecrets::default();
+        let learned = BTreeMap::from([("DB_PASSWORD".to_owned(), "hunter2hunter2".to_owned())]);
+        known.learn("a", &learned);
+        let stored = |values: &[&str]| values.iter().map(|value| Value::new("db", *value)).collect::<Vec<_>>();
+        assert!(known.keep("a", stored(&["the retired one", "the current one"])));
+        assert!(!known.keep("a", stored(&["the retired one", "the current one"])));
+        let text = "hunter2hunter2, the retired one, the current one";
+        let shown = "[secret DB_PASSWORD], [secret db], [secret db]";
+        assert_eq!(known.patterns("a").redact(text), shown);
+        // What was destroyed is nobody's any more.
+        assert!(known.keep("a", stored(&["the current one"])));
+        assert_eq!(known.values("a").len(), 2);
+        assert_eq!(known.values("b"), []);
+    }
+
+    #[test]
+    fn a_shim_is_not_told_less_because_the_store_cannot_be_read() {
+        let known = KnownSecrets::default();
+        assert_eq!(known.to_tell("a"), Some(Vec::new()));
+        known.unread("a");
+        assert_eq!(known.to_tell("a"), None);
+        assert!(known.keep("a", Vec::new()));
+        assert_eq!(known.to_tell("a"), Some(Vec::new()));
     }
 }

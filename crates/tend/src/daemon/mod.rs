@@ -233,6 +233,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     };
     replicas::reap(Arc::clone(&shared), children);
     // What runs is looked at before the edge: it must not be told of fewer replicas than there are.
+    secrets::known_of_all(&shared, &hub).await;
     replicas::adopt_all(performer).await;
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;

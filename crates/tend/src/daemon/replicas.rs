@@ -304,7 +304,9 @@ fn remove_empty_groups(shared: &Shared) {
 
 /// Tells every shim of a stack for which secrets to look.
 pub(crate) fn tell_secrets(shared: &Shared, stack: &str) {
-    let values = shared.known_secrets.values(stack);
+    let Some(values) = shared.known_secrets.to_tell(stack) else {
+        return;
+    };
     for (replica, live) in lock(&shared.replicas.live).iter() {
         if replica.stack.as_str() == stack
             && let Some(connection) = &live.connection
@@ -356,7 +358,9 @@ fn watch(
     };
     lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
     // Also to one that was told at its start: more may have become known since. One that cannot be told was lost, which shows below.
-    let _ = connection.redact(&performer.shared.known_secrets.values(life.replica.stack.as_str()));
+    if let Some(values) = performer.shared.known_secrets.to_tell(life.replica.stack.as_str()) {
+        let _ = connection.redact(&values);
+    }
     let performer = Arc::clone(performer);
     tokio::spawn(async move {
         let over = listen(&performer, &life, &connection, started).await;

@@ -88,6 +88,7 @@ pub(crate) async fn change(
                 };
                 if !done.entries.is_empty() || done.noted {
                     store.write(name.as_str(), &book)?;
+                    secrets::known(shared, name.as_str(), &book);
                 }
                 let lonely = is_fresh && store.recovery_keys().is_empty();
                 Ok(Ok((done, book.current_versions(), lonely)))
@@ -315,6 +316,7 @@ pub(crate) async fn rotate(
                 }
                 let (from, to) = book.promote(&secret, at)?;
                 store.write(of.as_str(), &book)?;
+                secrets::known(shared, of.as_str(), &book);
                 Ok(Ok((from, to, book.current_versions())))
             })
             .map_err(|error| refused(&error))?

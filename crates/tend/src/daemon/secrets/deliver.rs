@@ -113,6 +113,8 @@ fn look_up(shared: &Shared, stack: &str, grants: &[Grant]) -> Result<Given, Star
             "put them back from a backup, or store them again with `tend secret set`".to_owned(),
         )
     })?;
+    // Before anybody has one: the store may have been put back from a backup.
+    super::known(shared, stack, &book);
     for grant in grants {
         let value = book
             .given(&grant.secret, grant.version)

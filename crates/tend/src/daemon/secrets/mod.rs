@@ -14,11 +14,12 @@ use tend_api::{ApiError, Caller, Class};
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::model::Stack;
+use tend_redact::Value;
 use tend_secrets::{Book, PASSPHRASE_CREDENTIAL, Passphrase, SecretsError, Store};
 
 use super::hub::Hub;
-use super::now;
 use super::shared::Shared;
+use super::{now, replicas};
 
 pub(crate) use deliver::{Given, environment, forget, give, given_to, sweep};
 
@@ -184,6 +185,32 @@ pub(crate) async fn resolve(
         Ok(current)
     })
     .await
+}
+
+/// Takes the values of a stack for known, and tells its shims when that is new: they must not let them through.
+pub(crate) fn known(shared: &Shared, stack: &str, book: &Book) {
+    let values = book.values().map(|(name, _, value)| Value::new(name, value.expose()));
+    if shared.known_secrets.keep(stack, values.collect()) {
+        replicas::tell_secrets(shared, stack);
+    }
+}
+
+/// Takes the values of every stack for known. Before replicas are adopted: their shims are told then.
+pub(crate) async fn known_of_all(shared: &Arc<Shared>, hub: &Hub) {
+    let stacks = hub.ask(|controller, _| controller.world().stacks.keys().cloned().collect::<Vec<_>>());
+    let stacks = stacks.await;
+    let read = blocking(shared, move |shared| {
+        for stack in &stacks {
+            match shared.secrets.book(stack.as_str()) {
+                Ok(book) => book.iter().for_each(|book| known(shared, stack.as_str(), book)),
+                // Said by `reconcile`.
+                Err(_) => shared.known_secrets.unread(stack.as_str()),
+            }
+        }
+        Ok(())
+    });
+    // It fails by a bug alone; then what was read so far is known.
+    let _ = read.await;
 }
 
 /// Gives every definition the versions that are current: a daemon that was killed while it rotated a secret has changed the store and
