@@ -69,7 +69,7 @@ pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange
     for field in to_replica(head, exchange) {
         writer.copy(field);
     }
-    told(head, exchange, |name, value| {
+    told(head.host(), exchange, |name, value| {
         writer.field(name, value);
     });
     if let Some(protocol) = head.upgrade() {
@@ -81,15 +81,23 @@ pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange
 
 /// Returns the client's fields that go to a replica.
 fn to_replica<'h>(head: &'h RequestHead, exchange: &Exchange) -> impl Iterator<Item = FieldRef<'h>> {
+    let stays = stays(exchange);
+    end_to_end(head.fields()).filter(move |field| stays(field.name))
+}
+
+/// Says by its name whether a client's field, which is not for this hop only, goes to a replica.
+pub(super) fn stays(exchange: &Exchange) -> impl Fn(&[u8]) -> bool + use<> {
     let hides_codings = exchange.hides_codings();
     let keeps_state = exchange.trace().is_clients;
-    let stays = move |name: &[u8]| match name.len() {
-        10 => keeps_state || !name.eq_ignore_ascii_case(b"tracestate"),
-        11 => !name.eq_ignore_ascii_case(b"traceparent"),
-        15 => !hides_codings || !name.eq_ignore_ascii_case(b"accept-encoding"),
-        _ => true,
-    };
-    end_to_end(head.fields()).filter(move |field| stays(field.name) && !is_alike(field.name, &TRUSTED))
+    move |name: &[u8]| {
+        let wanted = match name.len() {
+            10 => keeps_state || !name.eq_ignore_ascii_case(b"tracestate"),
+            11 => !name.eq_ignore_ascii_case(b"traceparent"),
+            15 => !hides_codings || !name.eq_ignore_ascii_case(b"accept-encoding"),
+            _ => true,
+        };
+        wanted && !is_alike(name, &TRUSTED)
+    }
 }
 
 /// Returns the fields as they go to a replica, names in lower case, without those that frame the request or change the protocol.
@@ -102,12 +110,12 @@ pub(super) fn request_fields(head: &RequestHead, exchange: &Exchange) -> Vec<(St
             add(&lower(field.name), field.value);
         }
     }
-    told(head, exchange, add);
+    told(head.host(), exchange, add);
     fields
 }
 
-/// Gives `add` what a replica is told of the request by the edge.
-fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8])) {
+/// Gives `add` what a replica is told by the edge of a request that asks `host`.
+pub(super) fn told(host: &str, exchange: &Exchange, mut add: impl FnMut(&str, &[u8])) {
     let address = AddressText::new(exchange.client());
     match exchange.forwarded_for() {
         None => add("x-forwarded-for", address.as_bytes()),
@@ -115,7 +123,7 @@ fn told(head: &RequestHead, exchange: &Exchange, mut add: impl FnMut(&str, &[u8]
     }
     add("x-real-ip", address.as_bytes());
     add("x-forwarded-proto", exchange.scheme().as_bytes());
-    add("x-forwarded-host", head.host().as_bytes());
+    add("x-forwarded-host", host.as_bytes());
     add("x-request-id", exchange.request_id().as_bytes());
     add("traceparent", &exchange.trace().parent());
     if let Some(certificate) = exchange.client_certificate() {
@@ -230,7 +238,7 @@ pub(super) fn own(
     writer.end();
 }
 
-fn write_length(writer: &mut HeadWriter<'_>, length: Length) {
+pub(super) fn write_length(writer: &mut HeadWriter<'_>, length: Length) {
     match length {
         Length::None | Length::UntilClose => {}
         Length::Bytes(bytes) => {
@@ -300,12 +308,12 @@ fn write_ruled<'f>(
 
 /// Writes the end of a chunked body to a replica, with what trailer fields may go on.
 pub(super) fn request_trailers(out: &mut Vec<u8>, trailers: &Fields) {
-    write_trailers(out, trailers, &TRUSTED);
+    write_trailers(out, passing_trailers(trailers, &TRUSTED));
 }
 
 /// Writes the end of a chunked body to a client, with what trailer fields may go on.
 pub(super) fn response_trailers(out: &mut Vec<u8>, trailers: &Fields) {
-    write_trailers(out, trailers, &ATTESTED);
+    write_trailers(out, passing_trailers(trailers, &ATTESTED));
 }
 
 /// What has to be known before the body and means nothing behind it (RFC 9110, 6.5.1); somebody may merge it into the head.
@@ -321,15 +329,23 @@ const NEVER_TRAILERS: [&str; 9] = [
     "trailer",
 ];
 
-fn write_trailers(out: &mut Vec<u8>, trailers: &Fields, reserved: &[&str]) {
+/// Says whether a field may follow a body.
+pub(super) fn may_trail(name: &[u8]) -> bool {
+    !NEVER_TRAILERS
+        .iter()
+        .any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
+}
+
+/// Returns what may go on of trailer fields, which say nothing of what is `reserved`.
+pub(super) fn passing_trailers<'t>(trailers: &'t Fields, reserved: &[&str]) -> impl Iterator<Item = FieldRef<'t>> {
+    end_to_end(trailers).filter(|field| !is_alike(field.name, reserved) && may_trail(field.name))
+}
+
+/// Writes the end of a chunked body, with these trailer fields.
+pub(super) fn write_trailers<'t>(out: &mut Vec<u8>, trailers: impl Iterator<Item = FieldRef<'t>>) {
     out.extend_from_slice(b"0\r\n");
     let mut writer = HeadWriter::section(out);
-    let never = |name: &[u8]| {
-        NEVER_TRAILERS
-            .iter()
-            .any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
-    };
-    for field in end_to_end(trailers).filter(|field| !is_alike(field.name, reserved) && !never(field.name)) {
+    for field in trailers {
         writer.copy_lower(field);
     }
     writer.end();

@@ -26,7 +26,7 @@ use super::STREAM_WINDOW;
 use super::body::{LinkedBody, RequestBody, Source, Upload};
 use super::deferred::Deferred;
 use super::pour::{Cut, Pieces, pour};
-use super::request::{Answered, Late, Miss, wait_for};
+use super::request::{Answered, Miss};
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
@@ -255,6 +255,12 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
     Ok(link)
 }
 
+/// Who kept us waiting.
+enum Late {
+    Client,
+    Replica,
+}
+
 /// How waiting for a head ended.
 enum Waited {
     Answer(Response<RecvStream>),
@@ -265,6 +271,7 @@ enum Waited {
 
 /// Sends a request and waits for the head of the answer.
 pub(super) async fn send(
+    worker: &Worker,
     guard: LinkGuard,
     head: Head<'_>,
     body: &RequestBody,
@@ -303,15 +310,11 @@ pub(super) async fn send(
         let sending = async move { pour(&mut body, &mut taker, stall, |_| {}).await };
         Box::pin(sending) as Upload
     });
-    let waited = wait(&mut response, &mut upload, body, patience).await;
+    let waited = wait(worker, &mut response, &mut upload, body, patience).await;
     match waited {
         Ok(Waited::Answer(response)) => {
             let (head, stream) = response.into_parts();
-            let source = Source::Linked {
-                received: LinkedBody::new(stream),
-                upload,
-                _guard: guard,
-            };
+            let source = Source::Linked(LinkedBody::new(stream, upload, guard));
             Ok((head, source))
         }
         Ok(Waited::Broken) => Err(Miss::Client(body.failed().unwrap_or(ErrorCode::BadRequest))),
@@ -334,27 +337,47 @@ pub(super) async fn send(
     }
 }
 
+/// Waits for the head of an answer while a body is sent: that may take as long as it takes while it moves; when it does not, it is one
+/// side's fault.
 async fn wait(
+    worker: &Worker,
     response: &mut ResponseFuture,
     upload: &mut Option<Upload>,
     body: &RequestBody,
     patience: &Patience,
 ) -> Result<Waited, Late> {
-    let mut answer = pin!(poll_fn(|cx| {
+    let deadlines = &worker.shop.deadlines;
+    let deadline = deadlines.add();
+    // For whom was waited, and how much had moved by then.
+    let mut waited: Option<(bool, u64)> = None;
+    poll_fn(|cx| {
         if let Some(sending) = upload
             && let Poll::Ready(outcome) = sending.as_mut().poll(cx)
         {
             *upload = None;
             match outcome {
-                Err(Cut::Source) => return Poll::Ready(Waited::Broken),
+                Err(Cut::Source) => return Poll::Ready(Ok(Waited::Broken)),
                 // It may answer without the rest of the request.
                 Ok(()) | Err(Cut::Taker | Cut::Stalled) => {}
             }
         }
-        Pin::new(&mut *response).poll(cx).map(|outcome| match outcome {
-            Ok(response) => Waited::Answer(response),
-            Err(error) => Waited::Failed(error),
-        })
-    }));
-    wait_for(answer.as_mut(), body, patience).await
+        if let Poll::Ready(outcome) = Pin::new(&mut *response).poll(cx) {
+            return Poll::Ready(Ok(match outcome {
+                Ok(response) => Waited::Answer(response),
+                Err(error) => Waited::Failed(error),
+            }));
+        }
+        let clients_turn = body.is_awaited();
+        let now = (clients_turn, body.bytes());
+        if waited.replace(now) != Some(now) {
+            let wait = if clients_turn { patience.body } else { patience.answer };
+            deadline.set(deadlines, wait);
+        }
+        match deadline.has_passed(cx) {
+            false => Poll::Pending,
+            true if clients_turn => Poll::Ready(Err(Late::Client)),
+            true => Poll::Ready(Err(Late::Replica)),
+        }
+    })
+    .await
 }

@@ -20,6 +20,11 @@ pub(super) trait Pieces {
     /// Returns the next piece; none after the last. Asking again says that the piece before was passed on.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>>;
 
+    /// Moves what has to move beside it while nobody asks for the next piece, such as the rest of the request.
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
     /// Says whether it is known that nothing follows.
     fn is_end(&self) -> bool;
 }
@@ -63,7 +68,7 @@ pub(super) async fn pour(
             Some(Piece::Data(bytes)) => {
                 let length = bytes.len() as u64;
                 let last = source.is_end();
-                send(taker, bytes, last, stall).await?;
+                send(source, taker, bytes, last, stall).await?;
                 passed(length);
                 if last {
                     return Ok(());
@@ -73,11 +78,21 @@ pub(super) async fn pour(
     }
 }
 
-async fn send(taker: &mut SendStream<Bytes>, mut bytes: Bytes, last: bool, stall: Duration) -> Result<(), Cut> {
+async fn send(
+    source: &mut impl Pieces,
+    taker: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    last: bool,
+    stall: Duration,
+) -> Result<(), Cut> {
     while !bytes.is_empty() {
         taker.reserve_capacity(bytes.len());
         if taker.capacity() == 0 {
-            let room = poll_fn(|cx| taker.poll_capacity(cx));
+            // A replica may give no more of its answer before it has got more of the request, nor take more before it has given some.
+            let room = poll_fn(|cx| {
+                source.poll_aside(cx);
+                taker.poll_capacity(cx)
+            });
             match tokio::time::timeout(stall, room).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(_) => return Err(Cut::Taker),

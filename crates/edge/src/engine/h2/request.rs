@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -12,16 +12,16 @@ use h2::{Reason, RecvStream};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use tend_base::{Clock, SystemClock};
 use tend_core::model::Protocol;
 use tend_routing::Failure;
 
+use super::super::watch;
 use super::body::{RequestBody, Source};
 use super::coded::Encoded;
 use super::fields;
 use super::front::Client;
 use super::link::{self, Head, Target};
-use super::plain;
+use super::plain::{Interims, Plain};
 use super::pour::{Cut, Pieces, pour};
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
@@ -36,40 +36,6 @@ pub(super) enum Miss {
     Client(ErrorCode),
     /// The replica failed.
     Replica(Failed),
-}
-
-/// Who kept us waiting.
-pub(super) enum Late {
-    Client,
-    Replica,
-}
-
-/// Waits for the head of an answer while a body is sent: that may take as long as it takes while it moves; when it does not, it is one
-/// side's fault.
-pub(super) async fn wait_for<T>(
-    mut answer: Pin<&mut impl Future<Output = T>>,
-    body: &RequestBody,
-    patience: &Patience,
-) -> Result<T, Late> {
-    let began = SystemClock.now().mono;
-    let look = patience.body.min(patience.answer);
-    let mut wait = look;
-    loop {
-        if let Ok(answer) = tokio::time::timeout(wait, answer.as_mut()).await {
-            return Ok(answer);
-        }
-        let moved = body.moved().map_or(began, |moved| moved.max(began));
-        let quiet = SystemClock.now().mono.since(moved);
-        let clients_turn = body.is_awaited();
-        let limit = if clients_turn { patience.body } else { patience.answer };
-        if quiet < limit {
-            wait = (limit - quiet).min(look);
-        } else if clients_turn {
-            return Err(Late::Client);
-        } else {
-            return Err(Late::Replica);
-        }
-    }
 }
 
 /// An answer of a replica whose body is still to come.
@@ -90,7 +56,8 @@ async fn carry(
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Gone> {
-    let (mut parts, stream) = request.into_parts();
+    watch(&client.worker);
+    let (parts, stream) = request.into_parts();
     let head_only = parts.method == Method::HEAD;
     let (mut exchange, admission, host) = admitted(client, &parts, respond).await?;
     let bytes_max = match admission {
@@ -99,7 +66,7 @@ async fn carry(
     };
     let admission = match admission {
         Admission::Answer(_) => admission,
-        _ if announced(&parts.headers).is_some_and(|announced| announced > bytes_max) => {
+        _ if fields::announced(&parts.headers).is_some_and(|announced| announced > bytes_max) => {
             refusal(ErrorCode::BodyTooLarge)
         }
         _ => admission,
@@ -117,17 +84,14 @@ async fn carry(
     if let Admission::Collect { .. } = admission {
         return held(exchange, parts, &host, body, respond).await;
     }
-    if let Cow::Owned(target) = exchange.target() {
-        let Ok(uri) = target.parse() else {
-            let own = OwnAnswer::refusal(ErrorCode::BadRequest);
-            return give_own(exchange, own, &parts.headers, head_only, respond).await;
-        };
-        parts.uri = uri;
-    }
-    let trailers = fields::takes_trailers(&parts.headers);
-    fields::to_upstream(&mut parts.headers, &host, &exchange);
-    let to = Destination { host, trailers };
-    let fetched = unless_reset(respond, fetch(client, &mut exchange, &mut parts, &to, &body)).await?;
+    let to = Destination {
+        host,
+        trailers: fields::takes_trailers(&parts.headers),
+        interims: Interims::default(),
+    };
+    let fetching = fetch(client, &mut exchange, &parts, &to, &body);
+    let fetched = unless_reset(respond, &to.interims, fetching).await?;
+    body.settle();
     let (mut head, mut source, attempt) = match fetched {
         Ok(fetched) => fetched,
         Err(code) => {
@@ -159,8 +123,7 @@ async fn carry(
     exchange.passed(body.bytes(), 0);
     match passed {
         Ok(()) => {
-            // A replica that is about to stop is not kept waiting for a connection that nobody will use.
-            source.complete(!attempt.replica.is_emptying());
+            source.complete(&attempt.replica);
             Ok(())
         }
         Err(Cut::Source) if body.failed().is_none() => {
@@ -182,7 +145,7 @@ async fn held(
 ) -> Result<(), Gone> {
     let head_only = parts.method == Method::HEAD;
     let patience = exchange.patience().body;
-    let collected = unless_reset(respond, body.collect(patience)).await;
+    let collected = unless_reset(respond, &Interims::default(), body.collect(patience)).await;
     let (exchange, own) = match collected? {
         Err(code) => (exchange, OwnAnswer::refusal(code)),
         Ok(bytes) => {
@@ -209,11 +172,6 @@ fn target(parts: &Parts) -> &str {
     parts.uri.path_and_query().map_or("*", |target| target.as_str())
 }
 
-/// Returns the length of the body that the head tells.
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// Looks at a value and says whether it has seen enough.
 type See<'a> = dyn FnMut(&[u8]) -> bool + 'a;
 
@@ -230,7 +188,7 @@ fn shape_of(exchange: &Exchange, head: &http::response::Parts, head_only: bool) 
     exchange.shape(&ResponseView {
         status: head.status.as_u16(),
         head_only,
-        length: announced(&head.headers),
+        length: fields::announced(&head.headers),
         fields: &asked_fields(&head.headers),
     })
 }
@@ -251,13 +209,23 @@ struct Destination {
     host: String,
     /// The client takes trailers.
     trailers: bool,
+    interims: Interims,
 }
 
-/// Runs `work` unless the client resets the request.
-async fn unless_reset<T>(respond: &mut SendResponse<Bytes>, work: impl Future<Output = T>) -> Result<T, Gone> {
+/// Runs `work` unless the client resets the request; passes on what it gets of heads that are no answer yet.
+async fn unless_reset<T>(
+    respond: &mut SendResponse<Bytes>,
+    interims: &Interims,
+    work: impl Future<Output = T>,
+) -> Result<T, Gone> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+        let done = work.as_mut().poll(cx);
+        for interim in interims.take() {
+            // A client that is gone is noticed below.
+            let _ = respond.send_informational(Response::from_parts(interim, ()));
+        }
+        if let Poll::Ready(done) = done {
             return Poll::Ready(Ok(done));
         }
         respond.poll_reset(cx).map(|_| Err(Gone))
@@ -292,7 +260,7 @@ async fn admitted(
     let admission = loop {
         match exchange.admit(&asked) {
             Admission::Wait(wait) => {
-                if let Some(answer) = unless_reset(respond, wait).await? {
+                if let Some(answer) = unless_reset(respond, &Interims::default(), wait).await? {
                     break Admission::Answer(answer);
                 }
             }
@@ -306,7 +274,7 @@ async fn admitted(
 async fn fetch(
     client: &Rc<Client>,
     exchange: &mut Exchange,
-    parts: &mut Parts,
+    parts: &Parts,
     to: &Destination,
     body: &RequestBody,
 ) -> Result<(http::response::Parts, Source, Attempt), ErrorCode> {
@@ -321,6 +289,7 @@ async fn fetch(
                     reused: false,
                 };
                 exchange.failed(attempt, failed)?;
+                body.rewind();
             }
             Ok((head, source)) => {
                 exchange.answered(&mut attempt, head.status.as_u16());
@@ -329,9 +298,10 @@ async fn fetch(
             Err(Miss::Client(code)) => return Err(code),
             Err(Miss::Replica(failed)) => {
                 if failed.reused {
-                    client.worker.upstreams.plain.forget(&attempt.replica);
+                    client.worker.shop.pool.forget(&attempt.replica);
                 }
                 exchange.failed(attempt, failed)?;
+                body.rewind();
             }
         }
     }
@@ -345,44 +315,32 @@ async fn try_once(
     to: &Destination,
     body: &RequestBody,
 ) -> Result<Answered, Miss> {
-    let patience: Patience = exchange.patience();
-    let certain = !exchange.is_idempotent();
-    let replica = &attempt.replica;
-    let mut headers = parts.headers.clone();
-    match replica.protocol {
-        Protocol::Http1 => {
-            fields::for_plain(&mut headers);
-            let (mut lease, took) = plain::Lease::get(&client.worker, replica, certain, &patience)
-                .await
-                .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
-            exchange.connected(took);
-            if !body.is_end() && !headers.contains_key(header::CONTENT_LENGTH) {
-                // Said explicitly, because hyper sends no body of unknown length with a GET otherwise.
-                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            let mut request = Request::new(body.clone());
-            *request.method_mut() = parts.method.clone();
-            *request.uri_mut() = fields::origin_form(&parts.uri);
-            *request.headers_mut() = headers;
-            let (head, incoming) = lease.send(request, body, &patience).await?.into_parts();
-            Ok((head, Source::Plain { incoming, lease }))
-        }
-        Protocol::Http2 => {
-            fields::for_linked(&mut headers, to.trailers);
-            let target = Target::of(replica);
-            let (guard, took) = link::get(&client.worker, target, certain, &patience)
-                .await
-                .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
-            exchange.connected(took);
-            let head = Head {
-                method: &parts.method,
-                host: &to.host,
-                uri: &parts.uri,
-                headers,
-            };
-            link::send(guard, head, body, &patience).await
-        }
+    if attempt.replica.protocol == Protocol::Http1 {
+        let (head, plain) = Plain::ask(exchange, attempt, (parts, &to.host), body, &to.interims).await?;
+        return Ok((head, Source::Plain(plain)));
     }
+    let patience: Patience = exchange.patience();
+    let uri = match exchange.target() {
+        Cow::Borrowed(_) => parts.uri.clone(),
+        Cow::Owned(target) => target.parse().map_err(|_| Miss::Client(ErrorCode::BadRequest))?,
+    };
+    let mut headers = parts.headers.clone();
+    fields::to_upstream(&mut headers, &to.host, exchange);
+    fields::for_linked(&mut headers, to.trailers);
+    let certain = !exchange.is_idempotent();
+    let (guard, took) = link::get(&client.worker, Target::of(&attempt.replica), certain, &patience)
+        .await
+        .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
+    exchange.connected(took);
+    let head = Head {
+        method: &parts.method,
+        host: &to.host,
+        uri: &uri,
+        headers,
+    };
+    let (mut head, source) = link::send(&client.worker, guard, head, body, &patience).await?;
+    fields::from_linked(&mut head.headers);
+    Ok((head, source))
 }
 
 /// Gives the client an answer, head and body.
