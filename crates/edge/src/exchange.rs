@@ -331,7 +331,12 @@ impl Exchange {
 
     /// Keeps what the request counts as, until it ends.
     pub(crate) fn keep(&mut self, going: Vec<Going>) {
-        self.going.extend(going);
+        // One gate gives all there is: its vector is used as it is.
+        if self.going.is_empty() {
+            self.going = going;
+        } else {
+            self.going.extend(going);
+        }
     }
 
     /// Returns a refusal in the form the client likes.

@@ -33,6 +33,7 @@ mod message;
 mod metrics;
 mod minder;
 mod notes;
+mod number;
 mod refusal;
 mod replay;
 mod role;

@@ -65,18 +65,38 @@ fn end_to_end(fields: &Fields) -> impl Iterator<Item = FieldRef<'_>> {
 /// Writes the head of the request to a replica.
 pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange) {
     let mut writer = HeadWriter::request(out, head.method(), &exchange.target());
-    writer.field("host", head.host().as_bytes());
+    write_known(&mut writer, "host", head.host().as_bytes());
     for field in to_replica(head, exchange) {
         writer.copy(field);
     }
     told(head.host(), exchange, |name, value| {
-        writer.field(name, value);
+        write_told(&mut writer, name, value)
     });
     if let Some(protocol) = head.upgrade() {
         writer.field("connection", b"upgrade").field("upgrade", protocol);
     }
     write_length(&mut writer, head.length());
     writer.end();
+}
+
+/// Writes what a replica is told by the edge.
+pub(super) fn write_told(writer: &mut HeadWriter<'_>, name: &str, value: &[u8]) {
+    if name == SUBJECT_FIELD {
+        // Whatever the authority has let somebody be called.
+        writer.field(name, value);
+    } else {
+        write_known(writer, name, value);
+    }
+}
+
+/// Writes a field of which it is known that neither name nor value can end its line. To look for it all the same in each of twenty
+/// fields was a tenth of what a request costs outside the kernel.
+fn write_known(writer: &mut HeadWriter<'_>, name: &str, value: &[u8]) {
+    writer.copy(FieldRef {
+        name: name.as_bytes(),
+        value,
+        kind: Kind::Other,
+    });
 }
 
 /// Returns the client's fields that go to a replica.
@@ -174,22 +194,22 @@ pub(super) fn response(
     writer.field("x-tend-replica", replica.name.as_bytes());
     writer.number("x-tend-incarnation", replica.incarnation);
     if !seen.request_id {
-        writer.field("x-request-id", exchange.request_id().as_bytes());
+        write_known(&mut writer, "x-request-id", exchange.request_id().as_bytes());
     }
     if !seen.date {
-        writer.field("date", &date.text(exchange.began()));
+        write_known(&mut writer, "date", &date.text(exchange.began()));
     }
     match (framing.length, head.announced()) {
         // An answer to HEAD and a 304 tell the length of what they do not send; a 204 has none to tell.
         (Length::None, Some(announced))
             if head.status() != 204 && head.status() >= 200 && !remove.contains(&"content-length") =>
         {
-            writer.field("content-length", announced);
+            write_known(&mut writer, "content-length", announced);
         }
         (length, _) => write_length(&mut writer, length),
     }
     if let Some(connection) = framing.connection {
-        writer.field("connection", connection.as_bytes());
+        write_known(&mut writer, "connection", connection.as_bytes());
     }
     if let Some(protocol) = head.upgrade().filter(|_| head.status() == 101) {
         writer.field("upgrade", protocol);
@@ -223,17 +243,17 @@ pub(super) fn own(
         exchange,
     );
     if let Some(code) = answer.code {
-        writer.field("x-tend-error", code.as_str().as_bytes());
+        write_known(&mut writer, "x-tend-error", code.as_str().as_bytes());
     }
-    writer.field("x-request-id", exchange.request_id().as_bytes());
+    write_known(&mut writer, "x-request-id", exchange.request_id().as_bytes());
     if !seen.date {
-        writer.field("date", &date.text(exchange.began()));
+        write_known(&mut writer, "date", &date.text(exchange.began()));
     }
     if !matches!(answer.status, 100..=199 | 204 | 304) {
         writer.number("content-length", length);
     }
     if let Some(connection) = connection {
-        writer.field("connection", connection.as_bytes());
+        write_known(&mut writer, "connection", connection.as_bytes());
     }
     writer.end();
 }
@@ -275,12 +295,12 @@ fn write_ruled<'f>(
     let mut written: u64 = 0;
     let mut seen = Seen::default();
     for (name, value) in fields {
-        let replaced = rules.set.iter().chain(secure).any(|(rule, _)| is(name, rule));
-        if replaced || rules.remove.iter().any(|rule| is(name, rule)) {
+        let replaced = rules.set.iter().chain(secure).any(|(rule, _)| is(name, rule.as_str()));
+        if replaced || rules.remove.iter().any(|rule| is(name, rule.as_str())) {
             continue;
         }
         for (number, (rule, _)) in rules.unless.iter().enumerate().take(64) {
-            written |= u64::from(is(name, rule)) << number;
+            written |= u64::from(is(name, rule.as_str())) << number;
         }
         match name.len() {
             4 => seen.date |= is(name, "date"),
@@ -295,13 +315,13 @@ fn write_ruled<'f>(
     }
     for (number, (name, value)) in rules.unless.iter().enumerate() {
         if number >= 64 || written >> number & 1 == 0 {
-            writer.field(name, value.as_bytes());
+            write_known(writer, name.as_str(), value.as_bytes());
         }
     }
     for (name, value) in rules.set.iter().chain(secure) {
-        seen.date |= &**name == "date";
-        seen.request_id |= &**name == X_REQUEST_ID;
-        writer.field(name, value.as_bytes());
+        seen.date |= *name == "date";
+        seen.request_id |= *name == X_REQUEST_ID;
+        write_known(writer, name.as_str(), value.as_bytes());
     }
     seen
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::{Mono, SystemClock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// From here on it is written before more is taken.
@@ -86,7 +86,7 @@ impl<S: AsyncWrite + Unpin> Deferred<S> {
 
     fn waiting(&self) -> Poll<io::Result<()>> {
         if self.wait.since.get().is_none() {
-            self.wait.since.set(Some(SystemClock.now().mono));
+            self.wait.since.set(Some(SystemClock.mono()));
         }
         Poll::Pending
     }

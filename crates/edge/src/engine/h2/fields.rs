@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, response};
-use tend_base::{Clock, SystemClock};
+use tend_base::Wall;
 use tend_http1::{FieldRef, Fields, Kind, Length, ResponseHead};
 
 use super::super::head::{ATTESTED, TRUSTED, may_trail, passing_trailers, response_fields};
@@ -164,7 +164,7 @@ pub(super) fn from_plain(head: &ResponseHead) -> response::Parts {
         add(&mut parts.headers, field);
     }
     let length = match (head.length(), head.announced()) {
-        (Length::Bytes(bytes), _) => Some(HeaderValue::from(bytes)),
+        (Length::Bytes(_), Some(announced)) => HeaderValue::from_bytes(announced).ok(),
         // An answer to HEAD and a 304 tell the length of what they do not send; a 204 has none to tell.
         (Length::None, Some(announced)) if head.status() != 204 && head.status() >= 200 => {
             HeaderValue::from_bytes(announced).ok()
@@ -212,18 +212,18 @@ pub(super) fn for_linked(headers: &mut HeaderMap, trailers: bool) {
 }
 
 /// Says when an answer was made, where the replica did not: HTTP wants that of whoever has a clock (RFC 9110, 6.6.1).
-pub(super) fn date(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::DATE) {
-        headers.insert(header::DATE, today());
+pub(super) fn date(headers: &mut HeaderMap, now: Wall) {
+    if let Entry::Vacant(free) = headers.entry(header::DATE) {
+        free.insert(today(now));
     }
 }
 
 /// Returns the date; written anew once a second.
-fn today() -> HeaderValue {
+fn today(now: Wall) -> HeaderValue {
     thread_local! {
         static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
     }
-    let seconds = SystemClock.now().wall.0 / 1000;
+    let seconds = now.0 / 1000;
     LAST.with(|last| {
         let mut last = last.borrow_mut();
         if last.0 != seconds {
@@ -300,14 +300,15 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &str, exchange: &Exchan
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.scheme()));
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));
-    headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+    headers.insert(X_REQUEST_ID, once(exchange.request_id()));
     if exchange.hides_codings() {
         headers.remove(header::ACCEPT_ENCODING);
     }
     if !exchange.trace().is_clients {
         headers.remove("tracestate");
     }
-    if let Ok(parent) = HeaderValue::from_bytes(&exchange.trace().parent()) {
+    if let Ok(mut parent) = HeaderValue::from_bytes(&exchange.trace().parent()) {
+        parent.set_sensitive(true);
         headers.insert("traceparent", parent);
     }
     if let Some(certificate) = exchange.client_certificate() {
@@ -348,10 +349,11 @@ pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, exchange: &E
         headers.remove(header::CONTENT_LENGTH);
     }
     apply(headers, exchange);
-    headers.insert(X_TEND_REPLICA, value_of(&replica.name));
-    headers.insert(X_TEND_INCARNATION, HeaderValue::from(replica.incarnation));
+    let [name, incarnation] = &replica.shown;
+    headers.insert(X_TEND_REPLICA, name.clone());
+    headers.insert(X_TEND_INCARNATION, incarnation.clone());
     if !headers.contains_key(X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+        headers.insert(X_REQUEST_ID, once(exchange.request_id()));
     }
 }
 
@@ -362,18 +364,16 @@ pub(super) fn apply(headers: &mut HeaderMap, exchange: &Exchange) {
     };
     let rules = &route.head;
     for name in &rules.remove {
-        headers.remove(&**name);
+        headers.remove(name);
     }
     for (name, value) in &rules.unless {
-        if !headers.contains_key(&**name) {
-            set(headers, name, value);
+        if let Entry::Vacant(free) = headers.entry(name) {
+            free.insert(value.clone());
         }
     }
-    for (name, value) in &rules.set {
-        set(headers, name, value);
-    }
-    for (name, value) in rules.set_secure.iter().filter(|_| exchange.is_secure()) {
-        set(headers, name, value);
+    let secure = rules.set_secure.iter().filter(|_| exchange.is_secure());
+    for (name, value) in rules.set.iter().chain(secure) {
+        headers.insert(name, value.clone());
     }
 }
 
@@ -394,6 +394,14 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
     };
     headers.get(X_REQUEST_ID).filter(harmless)?.to_str().ok()
+}
+
+/// Returns a value that comes once and never again. Marked so, it is kept out of the table of fields seen before (RFC 7541, 2.3.2): it
+/// would drive out what does come again, and each one that lies there is compared with the next.
+pub(super) fn once(text: &str) -> HeaderValue {
+    let mut value = value_of(text);
+    value.set_sensitive(true);
+    value
 }
 
 /// Returns a value for a text that was checked to be one.

@@ -18,7 +18,7 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use rustix::net::RecvFlags;
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::{Mono, SystemClock};
 use tend_routing::Failure;
 use tokio::sync::Mutex;
 
@@ -31,6 +31,7 @@ use crate::answer::ErrorCode;
 use crate::exchange::Failed;
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
 use crate::live::Replica;
+use crate::number::ByNumber;
 use crate::worker::Worker;
 
 /// Streams on one connection, unless the replica wants fewer; what gRPC servers allow by default.
@@ -69,7 +70,7 @@ impl Target {
 /// The connections of one thread, by [`Replica::number`].
 #[derive(Default)]
 pub(super) struct Links {
-    by_replica: RefCell<HashMap<u64, Rc<ToReplica>>>,
+    by_replica: RefCell<HashMap<u64, Rc<ToReplica>, ByNumber>>,
 }
 
 /// The connections to one replica.
@@ -169,7 +170,7 @@ impl LinkGuard {
 impl Drop for LinkGuard {
     fn drop(&mut self) {
         self.link.streams.set(self.link.streams.get() - 1);
-        self.link.idle.set(SystemClock.now().mono);
+        self.link.idle.set(SystemClock.mono());
     }
 }
 
@@ -184,9 +185,9 @@ pub(super) async fn get(
     if let Some(place) = to.place(certain) {
         return Ok((place, Duration::ZERO));
     }
-    let began = SystemClock.now().mono;
+    let began = SystemClock.mono();
     let _one_at_a_time = to.connecting.lock().await;
-    let took = |place| Ok((place, SystemClock.now().mono.since(began)));
+    let took = |place| Ok((place, SystemClock.mono().since(began)));
     if let Some(place) = to.place(certain).or_else(|| to.crowded_place()) {
         return took(place);
     }
@@ -202,7 +203,7 @@ pub(super) async fn get(
             took(LinkGuard::new(link))
         }
         Err(why) => {
-            to.failed.set(Some((SystemClock.now().mono, why)));
+            to.failed.set(Some((SystemClock.mono(), why)));
             Err(why)
         }
     }
@@ -229,7 +230,7 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
         socket,
         streams: Cell::new(0),
         was_used: Cell::new(false),
-        idle: Cell::new(SystemClock.now().mono),
+        idle: Cell::new(SystemClock.mono()),
         is_over: Cell::new(false),
     });
     let watched = Rc::downgrade(&link);
@@ -241,7 +242,7 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
                 break;
             }
             if let Some(link) = watched.upgrade() {
-                let idle = SystemClock.now().mono.since(link.idle.get());
+                let idle = SystemClock.mono().since(link.idle.get());
                 if link.streams.get() == 0 && idle >= IDLE_MAX {
                     break;
                 }

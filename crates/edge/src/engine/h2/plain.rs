@@ -12,7 +12,7 @@ use http::Method;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::response;
-use tend_http1::{HeadWriter, Length, write_chunk_size};
+use tend_http1::{FieldRef, HeadWriter, Kind, Length, write_chunk_size};
 use tend_routing::Failure;
 
 use super::super::buffer::Buffer;
@@ -92,11 +92,11 @@ impl Plain {
         let patience = exchange.patience();
         let worker = self.worker.clone();
         let deadlines = &worker.shop.deadlines;
-        let deadline = deadlines.add();
+        let deadline = deadlines.lend();
         let mut interim = 0;
         // For whom was waited, and how much had moved by then.
         let mut waited: Option<(bool, u64)> = None;
-        poll_fn(|cx| {
+        let outcome = poll_fn(|cx| {
             if let Poll::Ready(Err(code)) = self.poll_upload(cx) {
                 return Poll::Ready(Err(Miss::Client(code)));
             }
@@ -121,7 +121,9 @@ impl Plain {
                 false => self.failed(Failure::HeadTimeout),
             }))
         })
-        .await
+        .await;
+        deadlines.give(deadline);
+        outcome
     }
 
     fn failed(&self, why: Failure) -> Miss {
@@ -287,15 +289,18 @@ fn write_head(out: &mut Vec<u8>, parts: &Parts, host: &str, exchange: &Exchange,
     let stays = head::stays(exchange);
     for (name, value) in &parts.headers {
         if *name != header::COOKIE && fields::is_end_to_end(name) && stays(name.as_str().as_bytes()) {
-            writer.field(name.as_str(), value.as_bytes());
+            // Neither type can hold what would end its line.
+            writer.copy(FieldRef {
+                name: name.as_str().as_bytes(),
+                value: value.as_bytes(),
+                kind: Kind::Other,
+            });
         }
     }
     if let Some(cookies) = fields::joined_cookies(&parts.headers) {
         writer.field("cookie", &cookies);
     }
-    head::told(host, exchange, |name, value| {
-        writer.field(name, value);
-    });
+    head::told(host, exchange, |name, value| head::write_told(&mut writer, name, value));
     head::write_length(&mut writer, length);
     writer.end();
 }

@@ -88,12 +88,13 @@ async fn send(
     while !bytes.is_empty() {
         taker.reserve_capacity(bytes.len());
         if taker.capacity() == 0 {
+            // Boxed, for it is rare, and a timer is large.
             // A replica may give no more of its answer before it has got more of the request, nor take more before it has given some.
             let room = poll_fn(|cx| {
                 source.poll_aside(cx);
                 taker.poll_capacity(cx)
             });
-            match tokio::time::timeout(stall, room).await {
+            match Box::pin(tokio::time::timeout(stall, room)).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(_) => return Err(Cut::Taker),
                 Err(_) => {
