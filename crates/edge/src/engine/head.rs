@@ -191,8 +191,9 @@ pub(super) fn response(
         .map(|field| (field.name, field.value));
     let shaped = set.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let seen = write_ruled(&mut writer, left.chain(shaped), exchange);
-    writer.field("x-tend-replica", replica.name.as_bytes());
-    writer.number("x-tend-incarnation", replica.incarnation);
+    let [replica_name, incarnation] = &replica.shown;
+    write_known(&mut writer, "x-tend-replica", replica_name.as_bytes());
+    write_known(&mut writer, "x-tend-incarnation", incarnation.as_bytes());
     if !seen.request_id {
         write_known(&mut writer, "x-request-id", exchange.request_id().as_bytes());
     }
@@ -295,12 +296,14 @@ fn write_ruled<'f>(
     let mut written: u64 = 0;
     let mut seen = Seen::default();
     for (name, value) in fields {
-        let replaced = rules.set.iter().chain(secure).any(|(rule, _)| is(name, rule.as_str()));
-        if replaced || rules.remove.iter().any(|rule| is(name, rule.as_str())) {
-            continue;
-        }
-        for (number, (rule, _)) in rules.unless.iter().enumerate().take(64) {
-            written |= u64::from(is(name, rule.as_str())) << number;
+        if rules.may_concern(name) {
+            let replaced = rules.set.iter().chain(secure).any(|(rule, _)| is(name, rule.as_str()));
+            if replaced || rules.remove.iter().any(|rule| is(name, rule.as_str())) {
+                continue;
+            }
+            for (number, (rule, _)) in rules.unless.iter().enumerate().take(64) {
+                written |= u64::from(is(name, rule.as_str())) << number;
+            }
         }
         match name.len() {
             4 => seen.date |= is(name, "date"),

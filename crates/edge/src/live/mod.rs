@@ -62,7 +62,7 @@ pub(crate) struct Replica {
     pub(crate) id: ReplicaId,
     /// `mps/api/1`, as headers and the log write it.
     pub(crate) name: Box<str>,
-    /// The same and its incarnation, as fields of HTTP/2 have them: to be cloned, which does not copy.
+    /// The same and its incarnation as values of fields: they cannot end their line, and to clone them does not copy.
     pub(crate) shown: [HeaderValue; 2],
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,

@@ -56,6 +56,8 @@ pub(crate) struct HeadRules {
     pub(crate) unless: Vec<(HeaderName, HeaderValue)>,
     /// As `set`, to clients that speak TLS.
     pub(crate) set_secure: Vec<(HeaderName, HeaderValue)>,
+    /// Bit n: a name of n bytes is among the rules.
+    lengths: u64,
 }
 
 impl LiveRoute {
@@ -112,7 +114,7 @@ impl HeadRules {
         ];
         let named = |name: &str| headers.set.contains_key(name) || headers.remove.iter().any(|one| one == name);
         let hsts = headers.hsts.iter();
-        Self {
+        let rules = Self {
             remove: headers.remove.iter().filter_map(|name| name.parse().ok()).collect(),
             set: headers
                 .set
@@ -127,8 +129,23 @@ impl HeadRules {
             set_secure: hsts
                 .filter_map(|value| rule("strict-transport-security", value))
                 .collect(),
-        }
+            lengths: 0,
+        };
+        let written = rules.set.iter().chain(&rules.unless).chain(&rules.set_secure);
+        let names = written.map(|(name, _)| name).chain(&rules.remove);
+        let lengths = names.fold(0, |lengths, name| lengths | length_bit(name.as_str().as_bytes()));
+        Self { lengths, ..rules }
     }
+
+    /// Says whether any rule may be about a field of this name; most are told apart by their length.
+    pub(crate) fn may_concern(&self, name: &[u8]) -> bool {
+        self.lengths & length_bit(name) != 0
+    }
+}
+
+/// Names too long for a bit of their own share the last.
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
 
 /// Returns a field; none where it cannot be one, whatever was checked before.
@@ -150,5 +167,6 @@ mod tests {
         let rules = HeadRules::new(&headers);
         assert_eq!(rules.set, [("x-e".parse().unwrap(), HeaderValue::from_static("3"))]);
         assert_eq!(rules.set_secure, []);
+        assert!(rules.may_concern(b"X-E") && !rules.may_concern(b"x-long"));
     }
 }
