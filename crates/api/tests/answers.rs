@@ -192,6 +192,7 @@ fn service() -> Service {
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce: None,
+        config: None,
     }
 }
 

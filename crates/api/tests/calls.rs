@@ -27,6 +27,7 @@ fn stack() -> Stack {
         services: BTreeMap::new(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
+use crate::configuration::Configuration;
 use crate::deployment::{Deployment, Ending, Exposure, Lane, Phase, Releases, Stage};
 use crate::door::Doors;
 use crate::model::{Port, Release, ReplicaId, Replicas, Service, ServiceId, ServiceName, Stack, StackName, Workload};
@@ -51,6 +52,8 @@ pub struct World {
     pub services: BTreeMap<ServiceId, ServiceFacts>,
     /// Their releases, and what is under way to run another.
     pub releases: BTreeMap<StackName, Releases>,
+    /// What their replicas are started with by configuration.
+    pub configurations: BTreeMap<StackName, Configuration>,
     /// What is there of the edge.
     pub edge: EdgeFacts,
     /// Ports found taken by someone else.
@@ -164,6 +167,17 @@ impl World {
         self.stack_of(replica)?.services.get(&replica.service)
     }
 
+    /// Returns a number that changes when a replica would have to be started anew for its definition or its configuration to take
+    /// effect. What is prepared once for a service goes by [`Service::fingerprint`] alone.
+    #[must_use]
+    pub fn fingerprint(&self, stack: &StackName, service: &Service) -> u64 {
+        let definition = service.fingerprint();
+        match self.configurations.get(stack) {
+            Some(configuration) => configuration.fingerprint(&service.name, definition),
+            None => definition,
+        }
+    }
+
     /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet, and never more
     /// than one of a service with a port of its own.
     #[must_use]
@@ -244,7 +258,7 @@ impl World {
         let target = self.release(&id.stack, deployment.target);
         let service = target.and_then(|release| release.stack.services.get(&id.service));
         deployment.lanes.contains_key(&id.service)
-            && service.is_some_and(|service| service.fingerprint() == replica.fingerprint)
+            && service.is_some_and(|service| self.fingerprint(&id.stack, service) == replica.fingerprint)
     }
 
     /// Returns whether a replica that is ready is given requests of clients, all it can get or a share.

@@ -1,12 +1,14 @@
 //! What is kept for the next daemon, and what that one does with it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tend_base::{Mono, Now, Wall};
-use tend_core::controller::{Chapter, Controller, Decision, Input, restore};
+use tend_core::configuration::{Configuration, ConfigureWish};
+use tend_core::controller::{Chapter, Controller, Decision, DocumentKind, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal};
 use tend_core::model::{Quiesce, ReplicaId};
 use tend_core::observed::{Exit, Phase, StopReason};
@@ -251,4 +253,61 @@ fn stack() -> serde_json::Value {
         "adjustments": {},
         "removing": false,
     })
+}
+
+#[test]
+fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
+    let mut controller = controller(vec![("stack", "s", stack())]);
+    let wish = |revision: u64, forgotten: Vec<u64>| {
+        let variables = BTreeMap::from([("LIMIT".to_owned(), revision.to_string())]);
+        Input::Configure(Box::new(ConfigureWish {
+            stack: "s".parse().unwrap(),
+            configuration: Configuration {
+                revision,
+                environment: BTreeMap::from([("a".parse().unwrap(), variables)]),
+            },
+            record: json!({ "whole": revision }),
+            changes: json!([{ "key": "limit", "to": revision }]),
+            forgotten,
+            by: Principal::Daemon {
+                pid: 2,
+                build: "test".to_owned(),
+            },
+        }))
+    };
+    let kept = |reaction: Reaction| -> Vec<(String, String, Value)> {
+        let documents = reaction.documents.into_iter();
+        let documents = documents.filter(|document| document.kind != DocumentKind::Stack);
+        documents
+            .map(|document| {
+                let value = document.value.unwrap_or(Value::Null);
+                (document.kind.as_str().to_owned(), document.id, value)
+            })
+            .collect()
+    };
+    let first = controller.handle(wish(1, Vec::new()), now());
+    let taken = first.entries.iter().find(|entry| entry.kind == Kind::ConfigTaken);
+    let taken = &taken.expect("it is in the journal").data;
+    assert_eq!(
+        *taken,
+        json!({ "revision": 1, "changes": [{ "key": "limit", "to": 1 }], "restarts": ["a"] })
+    );
+    let first = kept(first);
+    let second = controller.handle(wish(1, Vec::new()), now());
+    assert_eq!(
+        (second.entries, second.documents),
+        (Vec::new(), Vec::new()),
+        "somebody was quicker"
+    );
+    let second = kept(controller.handle(wish(2, vec![1]), now()));
+    assert!(
+        second.contains(&("revision".to_owned(), "s/1".to_owned(), Value::Null)),
+        "{second:?}"
+    );
+    assert!(second.contains(&("revision".to_owned(), "s/2".to_owned(), json!({ "whole": 2 }))));
+
+    let world = restore(2, PORTS, first).unwrap();
+    let found = &world.configurations[&"s".parse().unwrap()];
+    assert_eq!(found.revision, 1);
+    assert_eq!(found.environment[&"a".parse().unwrap()]["LIMIT"], "1");
 }

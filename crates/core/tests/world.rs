@@ -19,6 +19,7 @@ fn world() -> World {
         services: BTreeMap::new(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: None,
     };
     let mut world = World {
         ports: 20_000..20_004,

@@ -6,6 +6,7 @@ use tend_base::Mono;
 use tend_core::deployment::Lane;
 use tend_core::model::{ReplicaId, Service, Update};
 use tend_core::observed::{Phase, Replica};
+use tend_core::world::World;
 
 /// What is seen of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +52,7 @@ impl Proof {
 }
 
 /// Looks at the replica in a slot, which is to run `service`.
-pub(crate) fn look(
-    id: &ReplicaId,
-    replica: Option<&Replica>,
-    service: &Service,
-    lane: &Lane,
-    proof: Proof,
-    now: Mono,
-) -> Seen {
+pub(crate) fn look(world: &World, id: &ReplicaId, service: &Service, lane: &Lane, proof: Proof, now: Mono) -> Seen {
     let since = lane.since.unwrap_or(now);
     let late = since + proof.ready_within;
     let waiting = |what: &str| {
@@ -69,7 +63,9 @@ pub(crate) fn look(
             Seen::Pending(Some(late))
         }
     };
-    let Some(replica) = replica.filter(|replica| replica.fingerprint == service.fingerprint()) else {
+    let fingerprint = world.fingerprint(&id.stack, service);
+    let replica = world.replicas.get(id);
+    let Some(replica) = replica.filter(|replica| replica.fingerprint == fingerprint) else {
         return waiting("was not started");
     };
     if let Some(why) = fault(id, replica, lane) {

@@ -145,9 +145,8 @@ pub(crate) fn all_good(case: &mut Case<'_>, name: &ServiceName, count: u32) -> b
     let mut all = true;
     for slot in (1..=wanted).filter(|slot| lane.holds(*slot)) {
         let id = case.id(name).replica(slot);
-        let replica = case.world.replicas.get(&id);
         let Some(service) = case.next(name) else { continue };
-        match look(&id, replica, service, &lane, proof, case.now.mono) {
+        match look(case.world, &id, service, &lane, proof, case.now.mono) {
             Seen::Good => {}
             Seen::Pending(at) => {
                 all = false;

@@ -148,10 +148,7 @@ fn is_back(case: &mut Case<'_>, name: &ServiceName, slot: u32) -> bool {
     let lane = case.deployment.lanes[name].clone();
     let Some(service) = case.last(name) else { return true };
     let proof = Proof::from(&service.rollback).ready();
-    matches!(
-        look(&id, case.world.replicas.get(&id), service, &lane, proof, case.now.mono),
-        Seen::Good
-    )
+    matches!(look(case.world, &id, service, &lane, proof, case.now.mono), Seen::Good)
 }
 
 /// Returns whether a process of the target is still there.

@@ -71,6 +71,7 @@ pub(crate) fn service(name: &str, version: u32) -> Service {
         strategy: Default::default(),
         smoke: Vec::new(),
         quiesce: None,
+        config: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
             .collect(),
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 

@@ -21,6 +21,7 @@ fn release(number: u64, migrations: &str, secrets: &[(&str, u64)]) -> Release {
         services: BTreeMap::new(),
         edge: Edge::default(),
         deploy: Default::default(),
+        config: None,
     };
     let migrations = migrations.split_whitespace().map(|word| Migration {
         name: format!("{}.sql", word.trim_start_matches(['+', '-', '!'])),

@@ -39,6 +39,17 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             });
         }
     });
+    with(top, "config", |config| {
+        if let Value::Map(config) = &mut config.value {
+            path_at(config, "schema", findings);
+            for key in ["files", "dotenv"] {
+                with(config, key, |files| {
+                    long_list(files);
+                    for_items(files, |file| make_absolute(file, findings));
+                });
+            }
+        }
+    });
     each(top, "services", |service| canonicalise_service(service, findings));
 }
 

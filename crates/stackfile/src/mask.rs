@@ -48,27 +48,38 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
 }
 
 fn is_database(before: &str) -> bool {
-    ["postgres", "postgresql"].iter().any(|scheme| before.ends_with(scheme))
+    ["postgres", "postgresql", "mysql"]
+        .iter()
+        .any(|scheme| before.ends_with(scheme))
 }
 
-/// Hides the passwords of `deploy.databases` in a tree that is to be printed.
+/// Hides the passwords of `deploy.databases` and `config.table` in a tree that is to be printed.
 pub(crate) fn hide_database_passwords(tree: &mut Node) {
     let Value::Map(top) = &mut tree.value else {
         return;
     };
-    let Some(Value::Map(deploy)) = value_at(top, "deploy") else {
-        return;
-    };
-    let Some(Value::List(databases)) = value_at(deploy, "databases") else {
-        return;
-    };
-    for database in databases {
-        if let Value::Map(database) = &mut database.value
-            && let Some(Value::Scalar(url)) = value_at(database, "postgres")
-        {
-            url.text = without_password(&url.text);
-            url.written = None;
+    if let Some(Value::Map(deploy)) = value_at(top, "deploy")
+        && let Some(Value::List(databases)) = value_at(deploy, "databases")
+    {
+        for database in databases {
+            hide_password_at(&mut database.value, "postgres");
         }
+    }
+    if let Some(Value::Map(config)) = value_at(top, "config")
+        && let Some(table) = value_at(config, "table")
+    {
+        hide_password_at(table, "url");
+    }
+}
+
+fn hide_password_at(value: &mut Value, key: &str) {
+    if let Value::Map(map) = value
+        && let Some(Value::Scalar(url)) = value_at(map, key)
+        // A file has no password; another text that is no URL may be anything.
+        && !url.text.starts_with("sqlite:")
+    {
+        url.text = without_password(&url.text);
+        url.written = None;
     }
 }
 

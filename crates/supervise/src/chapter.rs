@@ -72,6 +72,8 @@ fn start(world: &World, id: &ServiceId, now: Now, decision: &mut Decision) {
                 return;
             };
             launch.command.clone_from(command);
+            // It is for the definition: another configuration is no reason to build again.
+            launch.fingerprint = fingerprint;
             decision.steps.push(Step::Prepare {
                 service: id.clone(),
                 launch: Box::new(launch),

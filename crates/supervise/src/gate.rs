@@ -106,11 +106,10 @@ fn is_to_be_renewed(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let Some(service) = world.definition(id).filter(|_| world.is_wanted(id)) else {
         return false;
     };
-    let fingerprint = service.fingerprint();
     let facts = world.services.get(&id.service_id());
     // Where its `prepare` failed, what runs is left running.
-    let outdated =
-        replica.fingerprint != fingerprint && !facts.is_some_and(|facts| chapter::prepare_failed(facts, fingerprint));
+    let prepare_failed = facts.is_some_and(|facts| chapter::prepare_failed(facts, service.fingerprint()));
+    let outdated = replica.fingerprint != world.fingerprint(&id.stack, service) && !prepare_failed;
     outdated || replica.restart_requested || follows(world, &id.service_id(), service, replica)
 }
 

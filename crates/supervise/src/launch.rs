@@ -19,11 +19,20 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
     };
     let slot = replica.slot;
     let fill = |text: &str| fill_in(text, world, stack, service, slot);
-    let mut environment: BTreeMap<String, String> = process
-        .environment
-        .iter()
-        .map(|(name, value)| (name.clone(), fill(value)))
+    // What the file says of one service stands above what configuration says for all; values of the latter are taken as they are.
+    let mut environment: BTreeMap<String, String> = world
+        .configurations
+        .get(&stack.name)
+        .into_iter()
+        .flat_map(|configuration| configuration.of(&service.name))
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    environment.extend(
+        process
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), fill(value))),
+    );
     environment.insert("TEND_STACK".to_owned(), stack.name.to_string());
     environment.insert("TEND_SERVICE".to_owned(), service.name.to_string());
     environment.insert("TEND_SLOT".to_owned(), slot.to_string());
@@ -56,7 +65,7 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
         resources: service.resources,
         logs: service.logs,
         open_files_max: process.open_files_max,
-        fingerprint: service.fingerprint(),
+        fingerprint: world.fingerprint(&stack.name, service),
         quiesce: service.quiesce.clone(),
     })
 }

@@ -129,7 +129,7 @@ fn is_being_renewed(world: &World, wanted: &Wanted, service: &ServiceId) -> bool
     let Some(definition) = wanted.stack.services.get(&service.service) else {
         return false;
     };
-    let fingerprint = definition.fingerprint();
+    let fingerprint = world.fingerprint(&service.stack, definition);
     world
         .replicas_of(service)
         .any(|(id, replica)| world.is_wanted(id) && replica.is_ready() && replica.fingerprint != fingerprint)

@@ -257,7 +257,7 @@ fn needs_renewal(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let Some(service) = world.definition(id) else {
         return replica.restart_requested;
     };
-    let changed = service.fingerprint() != replica.fingerprint;
+    let changed = world.fingerprint(&id.stack, service) != replica.fingerprint;
     changed || replica.restart_requested || gate::follows(world, &id.service_id(), service, replica)
 }
 
@@ -325,6 +325,7 @@ pub(crate) mod tests {
             strategy: Strategy::default(),
             smoke: Vec::new(),
             quiesce: None,
+            config: None,
         }
     }
 

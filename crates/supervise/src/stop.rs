@@ -65,7 +65,8 @@ pub(crate) fn decide(
                 }
                 None => false,
             };
-            let changed = replica.fingerprint != service.fingerprint() && is_prepared(world, id, service);
+            let changed =
+                replica.fingerprint != world.fingerprint(&id.stack, service) && is_prepared(world, id, service);
             let follows = gate::follows(world, &id.service_id(), service, replica);
             let reason = if replica.restart_requested {
                 StopReason::Restart

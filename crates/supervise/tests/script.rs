@@ -81,6 +81,7 @@ impl Script {
                 services: BTreeMap::new(),
                 edge: Edge::default(),
                 deploy: DeployPolicy::default(),
+                config: None,
             },
             controller: controller(world, 1),
             now: Now {
@@ -779,5 +780,6 @@ fn plain(name: &str) -> Service {
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce: None,
+        config: None,
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) port: Option<u16>,
     pub(crate) fingerprint: u64,
+    pub(crate) environment: BTreeMap<String, String>,
     pub(crate) started: Mono,
     /// It answers well from here on.
     pub(crate) warm_at: Mono,

@@ -293,7 +293,7 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
         }
         (StopReason::Restart, ..) if !known.restart_wished => violation("nobody asked"),
         (StopReason::Changed, _, Some(process))
-            if process.fingerprint == service.fingerprint()
+            if process.fingerprint == context.world.fingerprint(&replica.stack, service)
                 && !begun
                 && context.world.lane(&replica.service_id()).is_none() =>
         {
@@ -519,6 +519,12 @@ pub(crate) fn no_acknowledged_wish_is_lost(acknowledged: &Acknowledged, world: O
             return violation(format!("{name} is not as it was applied"));
         }
     }
+    for (stack, configuration) in &acknowledged.configured {
+        if world.configurations.get(stack) != Some(configuration) {
+            let what = format!("{stack} is not configured by revision {}", configuration.revision);
+            return violation(what);
+        }
+    }
     for (service, (replicas, stopped)) in &acknowledged.adjusted {
         let Some(wanted) = world.stacks.get(&service.stack).filter(|wanted| !wanted.removing) else {
             continue;
@@ -618,8 +624,8 @@ fn what_is_not_wanted_has_no_process(context: &Context<'_>) -> Rule {
     }
     for (kind, id) in context.store.names() {
         let stack = id.split('/').next().unwrap_or_default().parse();
-        // Releases outlive their stack: it may come back, and then wants a way back.
-        let lasts = ["edge", "machine", "release", "releases"].contains(&kind);
+        // Releases and configuration outlive their stack: it may come back, and then wants a way back.
+        let lasts = ["edge", "machine", "release", "releases", "configuration", "revision"].contains(&kind);
         if !lasts && stack.is_ok_and(|stack| !context.world.stacks.contains_key(&stack)) {
             return violation(format!("the {kind} `{id}` is still kept"));
         }

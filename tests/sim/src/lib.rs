@@ -6,6 +6,7 @@
 //! Map: `deploys` what deploys add, `run` one run, `scenario` what it starts from, `trouble` what goes wrong and what people want, `perform` what a step does to
 //! the `host`, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `trace` and `words` how it reads.
 
+mod configure;
 mod deploys;
 mod host;
 mod invariants;

@@ -8,6 +8,7 @@ use tend_core::model::ReplicaId;
 use tend_core::observed::{Endpoints, Exit, StartFailure, StopReason};
 use tend_core::plan::{Launch, ProbeKind, QuiesceTurn, Step};
 
+use crate::configure;
 use crate::deploys::Flaw;
 use crate::host::Process;
 use crate::invariants::Violation;
@@ -160,6 +161,8 @@ impl Simulation {
     }
 
     fn start(&mut self, replica: ReplicaId, incarnation: u64, launch: &Launch) {
+        let held = configure::a_replica_holds_one_revision(&replica, &launch.environment);
+        self.check(held);
         let delay = self.random.millis(1..60);
         if let Some(failure) = self.start_failure(launch) {
             self.tell(
@@ -179,6 +182,7 @@ impl Simulation {
             pid: 0,
             port: launch.port,
             fingerprint: launch.fingerprint,
+            environment: launch.environment.clone(),
             started: self.now,
             warm_at: self.now + warm_up,
             hung_until: Mono(0),

@@ -18,6 +18,7 @@ use tend_core::world::World;
 use tend_deploy::Deploy;
 use tend_supervise::Supervise;
 
+use crate::configure;
 use crate::deploys::{self, Deploys};
 use crate::host::{FakeEdge, Host, Process};
 use crate::invariants::{self, Violation};
@@ -311,7 +312,7 @@ impl Simulation {
                 self.settle_by = self.now
                     + match self.scenario.chapter {
                         scenario::Chapter::Supervise => SETTLED_WITHIN,
-                        scenario::Chapter::Deploy => deploys::SETTLED_WITHIN,
+                        scenario::Chapter::Deploy | scenario::Chapter::Config => deploys::SETTLED_WITHIN,
                     };
                 self.after(LOOK_EVERY, Event::Settled);
             }
@@ -541,6 +542,7 @@ impl Simulation {
         };
         let result = invariants::settled(&context, self.time())
             .and_then(|()| deploys::a_deployment_ends(&context))
+            .and_then(|()| configure::what_runs_holds_the_revision_in_force(&context))
             .and_then(|()| invariants::no_acknowledged_wish_is_lost(&self.people.acknowledged, Some(context.world)));
         self.daemon = Some(daemon);
         match result {

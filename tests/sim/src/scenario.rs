@@ -85,11 +85,22 @@ pub enum Chapter {
     Supervise,
     /// The same, and releases are deployed and taken back.
     Deploy,
+    /// The same, and configuration changes.
+    Config,
 }
 
 impl Chapter {
     /// All of them, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 2] = [("supervise", Self::Supervise), ("deploy", Self::Deploy)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("supervise", Self::Supervise),
+        ("deploy", Self::Deploy),
+        ("config", Self::Config),
+    ];
+
+    /// Returns whether releases are deployed in it.
+    pub(crate) fn deploys(self) -> bool {
+        self != Self::Supervise
+    }
 }
 
 /// What a run starts from.
@@ -132,7 +143,7 @@ impl Scenario {
         let mut stacks: Vec<Stack> = (0..random.number(1..3))
             .map(|number| stack(random, number, &mut profiles))
             .collect();
-        if chapter == Chapter::Deploy {
+        if chapter.deploys() {
             for service in stacks.iter_mut().flat_map(|stack| stack.services.values_mut()) {
                 service.update = crate::deploys::update(random);
                 service.rollback = Update {
@@ -205,6 +216,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         services,
         edge,
         deploy: DeployPolicy::default(),
+        config: None,
     }
 }
 
@@ -292,6 +304,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         strategy: Strategy::default(),
         smoke: Vec::new(),
         quiesce,
+        config: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tend_base::Mono;
+use tend_core::configuration::Configuration;
 use tend_core::controller::Input;
 use tend_core::journal::{Principal, Via};
 use tend_core::model::{Port, ServiceId, Stack, StackName, Workload};
@@ -34,6 +35,8 @@ pub(crate) struct Acknowledged {
     pub(crate) adjusted: BTreeMap<ServiceId, (Option<u32>, Option<bool>)>,
     /// By stack: what was applied.
     pub(crate) applied: BTreeMap<StackName, Stack>,
+    /// By stack: its configuration.
+    pub(crate) configured: BTreeMap<StackName, Configuration>,
 }
 
 impl People {
@@ -116,7 +119,13 @@ impl Simulation {
             stack: name.clone(),
             service: self.random.pick(&services).clone(),
         };
-        if self.scenario.chapter == Chapter::Deploy
+        if self.scenario.chapter == Chapter::Config
+            && self.random.chance(500)
+            && let Some(input) = self.configure_wish(&name, &services, by.clone())
+        {
+            return input;
+        }
+        if self.scenario.chapter.deploys()
             && self.random.chance(700)
             && let Some(input) = self.deploy_wish(&name, by.clone())
         {
@@ -314,7 +323,7 @@ impl Simulation {
             self.people.wishes.insert(self.people.last, input);
             self.people.waiting = Some(self.people.last);
             self.after(Duration::from_millis(100), Event::Peaceful);
-        } else if self.scenario.chapter == Chapter::Deploy {
+        } else if self.scenario.chapter.deploys() {
             self.after(Duration::from_secs(5), Event::Peaceful);
         }
     }
@@ -329,6 +338,9 @@ impl Acknowledged {
             // Whatever comes of it, the stack is then as a release has it.
             Input::Deploy(wish) => {
                 self.applied.remove(&wish.stack);
+            }
+            Input::Configure(wish) => {
+                self.configured.remove(&wish.stack);
             }
             Input::Scale { service, .. } => self.adjusted.entry(service.clone()).or_default().0 = None,
             Input::Stop { service, .. } => self.adjusted.entry(service.clone()).or_default().1 = None,
@@ -350,6 +362,9 @@ impl Acknowledged {
             }
             Input::Remove { stack, .. } => {
                 self.up.insert(stack.clone(), false);
+            }
+            Input::Configure(wish) => {
+                self.configured.insert(wish.stack.clone(), wish.configuration.clone());
             }
             // A wish about a stack that is not up, or was taken down, changes nothing.
             Input::Scale { service, replicas, .. } if self.up.get(&service.stack) == Some(&true) => {

@@ -2,10 +2,10 @@
 //!
 //! An input about an incarnation that is not the current one is old news and changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
@@ -21,6 +21,9 @@ pub(super) struct Dirty {
     /// The releases of a stack; the records among them, which never change, are named one by one.
     pub(super) releases: BTreeSet<StackName>,
     pub(super) release: BTreeSet<(StackName, u64)>,
+    pub(super) configurations: BTreeSet<StackName>,
+    /// Whole revisions, to be kept or, without a value, to be forgotten.
+    pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) replicas: BTreeSet<ReplicaId>,
     pub(super) edge: bool,
@@ -95,6 +98,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
+            Input::Configure(wish) => self.configure(*wish, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {
                 stack,

@@ -2,6 +2,7 @@
 
 use tend_base::Mono;
 
+use crate::configuration::ConfigureWish;
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::door::DoorChange;
 use crate::journal::Principal;
@@ -65,6 +66,8 @@ pub enum Input {
         /// Who asks.
         by: Principal,
     },
+    /// A revision of the configuration was taken.
+    Configure(Box<ConfigureWish>),
     /// Run another release.
     Deploy(Box<DeployWish>),
     /// What a person says to a deployment under way.

@@ -128,6 +128,21 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                     .map(|release| json!(release)),
             });
         }
+        for stack in dirty.configurations {
+            let value = self.world.configurations.get(&stack);
+            documents.push(Document {
+                kind: DocumentKind::Configuration,
+                id: stack.to_string(),
+                value: value.map(|configuration| json!(configuration)),
+            });
+        }
+        for ((stack, number), value) in dirty.revisions {
+            documents.push(Document {
+                kind: DocumentKind::Revision,
+                id: format!("{stack}/{number}"),
+                value,
+            });
+        }
         for service in dirty.services {
             let value = self
                 .world
@@ -212,6 +227,11 @@ pub fn restore(
                 let number: u64 = number.parse().map_err(|error| unreadable(&error))?;
                 let release = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
                 world.releases.entry(name).or_default().kept.insert(number, release);
+            }
+            "configuration" => {
+                let configuration = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                let name = id.parse().map_err(|error| unreadable(&error))?;
+                world.configurations.insert(name, configuration);
             }
             "replica" => {
                 let kept: Kept = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;

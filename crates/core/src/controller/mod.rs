@@ -12,6 +12,7 @@
 //!
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
+mod configure;
 mod deploy;
 mod edge;
 mod fold;
@@ -82,11 +83,15 @@ pub enum DocumentKind {
     Release,
     /// What is under way and what was with the releases of a stack. Id: its name.
     Releases,
+    /// What replicas of a stack are started with by its configuration. Id: its name.
+    Configuration,
+    /// A whole revision of a configuration. Id: `mps/12`.
+    Revision,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -94,6 +99,8 @@ impl DocumentKind {
         Self::Edge,
         Self::Release,
         Self::Releases,
+        Self::Configuration,
+        Self::Revision,
     ];
 
     /// Returns the name that is kept.
@@ -107,6 +114,8 @@ impl DocumentKind {
             Self::Edge => "edge",
             Self::Release => "release",
             Self::Releases => "releases",
+            Self::Configuration => "configuration",
+            Self::Revision => "revision",
         }
     }
 }

@@ -58,7 +58,8 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some((service, replica)) = self.world.definition(id).zip(self.world.replicas.get(id)) else {
             return;
         };
-        if !replica.is_up() || replica.quiesce == service.quiesce || replica.fingerprint != service.fingerprint() {
+        let fingerprint = self.world.fingerprint(&id.stack, service);
+        if !replica.is_up() || replica.quiesce == service.quiesce || replica.fingerprint != fingerprint {
             return;
         }
         let quiesce = service.quiesce.clone();

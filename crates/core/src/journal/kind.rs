@@ -164,6 +164,9 @@ kinds! {
     /// Requests were let go on. Data: before.
     PauseEnded = "pause.ended",
 
+    /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
+    ConfigTaken = "config.taken",
+
     /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
     MoneyInDoubt = "money.in_doubt",
     /// A person said what became of a request that was in doubt. Data: id, key, happened, status.

@@ -3,6 +3,7 @@
 //! A [`Stack`] is fully resolved: variables replaced, files merged, defaults filled in. It knows nothing of the file format it was
 //! written in, and it is the same whether the replicas are processes or containers.
 
+mod config;
 mod edge;
 mod fingerprint;
 mod name;
@@ -12,6 +13,7 @@ mod service;
 mod stack;
 mod update;
 
+pub use config::{ConfigSources, ConfigTable, Delivery, DeliveryForm, FileFormat};
 pub use edge::{
     AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
     Edge, ErrorPage, Files, HashKey, InFlight, Limit, LimitKey, Listener, LogFormat, Method, Money, Outlier, Prefix,

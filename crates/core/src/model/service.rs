@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
+use super::{Delivery, Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
 
 /// One service of a stack, fully resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Service {
     /// How it is emptied before it is stopped, beside requests through the edge.
     #[serde(default)]
     pub quiesce: Option<Quiesce>,
+    /// How its replicas are given the stack's configuration; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Delivery>,
 }
 
 impl Service {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Workload};
+use super::{ConfigSources, DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Workload};
 
 /// Everything one stack file (with its includes and overrides) asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Stack {
     /// What it wants of its deploys.
     #[serde(default)]
     pub deploy: DeployPolicy,
+    /// Where its configuration comes from; none when it has no such chapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigSources>,
 }
 
 /// Where a stack was written.

@@ -4,6 +4,7 @@
 //! noted here is what only the whole shows: keys that contradict each other, and what cannot work as written.
 
 mod advice;
+mod config;
 mod deploy_advice;
 mod edge;
 mod policy;
@@ -44,6 +45,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
                 let role = Role {
                     routed: routed.contains(&entry.key),
                     job: jobs.contains(&entry.key),
+                    configured: tree.get("config").is_some(),
                 };
                 if let Some(service) = service::lower(session, entry, name.clone(), role, setting) {
                     services.insert(name, service);
@@ -56,6 +58,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     }
     let edge = edge::lower(tree, &services, &mut session.findings);
     let deploy = policy::lower(tree, &name, &mut session.findings);
+    let config = config::sources(tree, setting, &mut session.findings);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -90,6 +93,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         services,
         edge,
         deploy,
+        config,
     })
 }
 
@@ -100,6 +104,8 @@ struct Role {
     routed: bool,
     /// Another service waits for its successful end.
     job: bool,
+    /// The stack has a configuration.
+    configured: bool,
 }
 
 /// Returns whether a service runs as a process.

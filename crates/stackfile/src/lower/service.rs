@@ -10,7 +10,7 @@ use tend_core::model::{
 };
 
 use super::probe::{self, count, duration};
-use super::{Role, is_process, process, update};
+use super::{Role, config, is_process, process, update};
 use crate::error::Findings;
 use crate::load::{Session, Setting};
 use crate::schema::{Reach, SERVICE, parse_signal};
@@ -100,6 +100,7 @@ pub(super) fn lower(
     let smoke = update::smoke(node, findings);
     let quiesce = update::quiesce(node, findings);
     let drain = update::drain(node, findings);
+    let config = config::delivery(entry, role.configured, findings);
     Some(Service {
         name,
         workload: workload?,
@@ -126,6 +127,7 @@ pub(super) fn lower(
         strategy,
         smoke,
         quiesce,
+        config,
     })
 }
 

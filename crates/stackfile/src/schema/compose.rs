@@ -43,6 +43,11 @@ pub(crate) static FILE: Record = Record {
             Shape::Keys(&super::deploy::POLICY),
             "what is wanted of deploys of the stack as a whole",
         ),
+        ours(
+            "config",
+            Shape::Keys(&super::config::CONFIG),
+            "where the configuration of the services comes from",
+        ),
         container(
             "networks",
             Shape::Names(&Shape::Either(&[Shape::Keys(&NETWORK), Shape::Nothing])),

@@ -73,6 +73,12 @@ pub(crate) enum Form {
     SqliteFile,
     /// `postgres://…`.
     PostgresUrl,
+    /// `postgres://…`, `mysql://…` or `sqlite:…`.
+    DatabaseUrl,
+    /// A table, with or without its schema.
+    TableName,
+    /// A column.
+    ColumnName,
     /// `10.0.0.0/8`.
     Prefix,
     /// `10/s`.
@@ -130,6 +136,11 @@ impl Form {
             Self::Name => "a name of lower-case letters, digits, - and _",
             Self::SqliteFile => "the path of a file",
             Self::PostgresUrl => "a URL such as postgres://user@host/database",
+            Self::DatabaseUrl => {
+                "a URL such as postgres://user@host/database, mysql://user@host/database or sqlite:data/app.db"
+            }
+            Self::TableName => "the name of a table, such as system_config or public.system_config",
+            Self::ColumnName => "the name of a column: letters, digits and _",
             Self::Prefix => "an address or a prefix such as 10.0.0.0/8",
             Self::Rate => "a rate such as 10/s, 300/m or 1000/15m",
             Self::Counted => "client, header:NAME, claim:NAME or route",
@@ -162,6 +173,12 @@ impl Form {
             Self::Relative => (&["string", "number"], None),
             Self::Name => (&["string", "number"], Some("^[a-z0-9][a-z0-9_-]*$|\\$")),
             Self::PostgresUrl => (&["string"], Some("^postgres(ql)?://|\\$")),
+            Self::DatabaseUrl => (&["string"], Some("^(postgres(ql)?|mysql)://|^sqlite:|\\$")),
+            Self::TableName => (
+                &["string"],
+                Some("^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)?$|\\$"),
+            ),
+            Self::ColumnName => (&["string"], Some("^[A-Za-z_][A-Za-z0-9_]*$|\\$")),
             Self::Prefix => (&["string"], None),
             Self::Rate => (&["string"], Some("^[0-9]+(r)?/[0-9]*[a-z]+$|\\$")),
             Self::Counted => (&["string"], Some("^(client|route|(header|claim):.+)$|\\$")),
@@ -244,6 +261,15 @@ impl Form {
                     .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
                     && !text.contains(char::is_whitespace),
             ),
+            Self::DatabaseUrl => if_true(
+                ["postgres://", "postgresql://", "mysql://", "sqlite:"]
+                    .iter()
+                    .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+                    && !text.contains(char::is_whitespace),
+            ),
+            // They stand in a statement: nothing that would have to be quoted.
+            Self::TableName => if_true(text.splitn(2, '.').all(is_variable_name)),
+            Self::ColumnName => if_true(is_variable_name(text)),
             Self::Prefix => text
                 .parse::<Prefix>()
                 .map(|_| ())

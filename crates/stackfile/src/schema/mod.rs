@@ -4,6 +4,7 @@
 
 mod check;
 mod compose;
+mod config;
 mod deploy;
 mod edge;
 mod form;

@@ -3,8 +3,7 @@
 use super::{Form, Key, Record, Shape, key, ours};
 
 /// Chapters of the design that this version refuses. `secrets` and `configs` are Compose's; `logs` is one on a service only.
-pub(crate) const CHAPTERS_TO_COME: [&str; 11] = [
-    "config",
+pub(crate) const CHAPTERS_TO_COME: [&str; 10] = [
     "metrics",
     "alerts",
     "logs",
@@ -104,7 +103,7 @@ static LOGS: Record = Record {
 };
 
 /// Keys on services.
-pub(crate) static SERVICE_KEYS: [Key; 13] = [
+pub(crate) static SERVICE_KEYS: [Key; 14] = [
     ours(
         "port",
         Shape::Either(&[Shape::One(Form::PortSource), Shape::Keys(&PORT)]),
@@ -165,5 +164,13 @@ pub(crate) static SERVICE_KEYS: [Key; 13] = [
         "drain_timeout",
         DURATION,
         "longest wait for the requests and WebSockets a replica has in flight before it is stopped; default 30s",
+    ),
+    ours(
+        "config",
+        Shape::Either(&[
+            Shape::Words(super::config::FORMS),
+            Shape::Keys(&super::config::DELIVERY),
+        ]),
+        "how its replicas are given the stack's configuration; left out, not at all",
     ),
 ];

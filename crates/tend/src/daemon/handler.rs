@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{environment, events, logs, money, status};
+use super::answer::{self, environment, events, logs, money, status};
 use super::hub::Hub;
 use super::identity;
 use super::{Ending, Shared, certificates, edge_link};
@@ -425,6 +425,7 @@ impl Calls {
             wait,
             in_place,
         } = apply;
+        answer::config_is_to_come(&stack)?;
         self.deploys().free(&stack.name).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {

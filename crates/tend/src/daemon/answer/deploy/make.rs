@@ -457,6 +457,7 @@ mod tests {
             services: BTreeMap::new(),
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
+            config: None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Known {
 impl Deploys {
     /// Makes a release of what the file says and runs it.
     pub(crate) async fn deploy(&self, deploy: Deploy, by: Principal) -> Result<Reply, ApiError> {
+        super::config_is_to_come(&deploy.stack)?;
         let stack = deploy.stack.name.clone();
         let known = self.known(&stack).await?;
         let wish = Wish {

@@ -177,6 +177,7 @@ mod tests {
             services: BTreeMap::new(),
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
+            config: None,
         };
         Release {
             number,

@@ -1,0 +1,58 @@
+//! Folding in revisions of the configuration: kept whole, and what they change for replicas.
+
+use serde_json::json;
+use tend_base::Now;
+
+use super::{Chapter, Controller, Reaction};
+use crate::configuration::ConfigureWish;
+use crate::journal::{Entry, Kind};
+
+impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
+    /// Takes a revision, unless another was quicker or a deployment is under way, whose replicas are counted by what they were started
+    /// with: who hands it in asks first, and here it is too late to.
+    pub(super) fn configure(&mut self, wish: ConfigureWish, now: Now, reaction: &mut Reaction) {
+        let ConfigureWish {
+            stack,
+            configuration,
+            record,
+            changes,
+            forgotten,
+            by,
+        } = wish;
+        let before = self.world.configurations.get(&stack);
+        let number = configuration.revision;
+        if self.world.deployment(&stack).is_some() || number != before.map_or(0, |before| before.revision) + 1 {
+            return;
+        }
+        let environment = before.map(|before| &before.environment);
+        let renewed: Vec<_> = configuration
+            .environment
+            .keys()
+            .chain(environment.into_iter().flat_map(|before| before.keys()))
+            .filter(|service| {
+                let before = environment.and_then(|before| before.get(*service));
+                before != configuration.environment.get(*service)
+            })
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect();
+        // What stood in the way of a start may have been a wrong value.
+        for (id, replica) in &mut self.world.replicas {
+            if id.stack == stack && renewed.contains(&id.service) {
+                replica.begin_anew();
+                self.dirty.replicas.insert(id.clone());
+            }
+        }
+        self.world.configurations.insert(stack.clone(), configuration);
+        self.dirty.configurations.insert(stack.clone());
+        let revisions = &mut self.dirty.revisions;
+        revisions.insert((stack.clone(), number), Some(record));
+        revisions.extend(forgotten.into_iter().map(|number| ((stack.clone(), number), None)));
+        self.change(&stack, &by, format!("configuration revision {number}"), now);
+        let entry = Entry::new(by, Kind::ConfigTaken).on(stack);
+        reaction
+            .entries
+            .push(entry.with(json!({ "revision": number, "changes": changes, "restarts": renewed })));
+    }
+}
