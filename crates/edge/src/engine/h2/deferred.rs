@@ -18,8 +18,8 @@ const BYTES_MAX: usize = 64 << 10;
 /// Room of this size is kept while nothing is to be written: a dozen small answers. With less, room is made and given up at each write.
 const BYTES_KEPT: usize = 16 << 10;
 
-/// So many turns the others have before it is flushed: an answer of a replica of HTTP/1 takes two to come through, head and body.
-const TURNS: u8 = 3;
+/// So many turns the others have before it is flushed: what is ready goes through in one turn, head and body.
+const TURNS: u8 = 1;
 
 /// See the head of the file.
 pub(super) struct Deferred<S> {
