@@ -18,8 +18,8 @@ const BYTES_MAX: usize = 64 << 10;
 /// Room of this size is kept while nothing is to be written: a dozen small answers. With less, room is made and given up at each write.
 const BYTES_KEPT: usize = 16 << 10;
 
-/// So many turns the others have before it is flushed: what is ready goes through in one turn, head and body.
-const TURNS: u8 = 1;
+/// So many turns the others have before it is flushed. With one, 4 connections of 10 streams made 0.51 writes an answer, with three 0.31.
+const TURNS: u8 = 3;
 
 /// See the head of the file.
 pub(super) struct Deferred<S> {
