@@ -50,8 +50,8 @@ pub(in crate::engine) async fn bridge(
     patience: &Patience,
 ) -> Result<TcpStream, Failure> {
     let target = Target::of(replica);
-    // Tells whoever asks, as for any other connection, whether somebody listens.
-    link::get(worker, target, false, patience).await?;
+    // Tells whoever asks, as for any other connection, whether somebody listens; a connection that was closed just now says nothing.
+    link::get(worker, target, true, patience).await?;
     let (ours, theirs) = pair().map_err(|_| Failure::ConnectFailed)?;
     let worker = worker.clone();
     let patience = *patience;
