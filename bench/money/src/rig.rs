@@ -119,6 +119,7 @@ fn snapshot(listen: SocketAddr, replicas: &[SocketAddr], protected: bool) -> Sna
                     weight: 1,
                     state: ReplicaState::Ready,
                     candidate: false,
+                    release: None,
                 })
                 .collect(),
         }],

@@ -12,11 +12,12 @@ use tend_core::journal::{EventId, Filter, KindPattern, PrincipalFilter};
 use tend_core::model::{Replicas, ServiceId, ServiceName, Stack, StackName};
 use tend_core::observed::Exit;
 
+use crate::bans::{BanAsk, UnbanAsk};
 use crate::certificates::{RenewCertificates, RenewCertificatesBody};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
-use crate::doors::{Door, DoorBody, MoneyQuery, Resolve};
+use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
@@ -49,12 +50,22 @@ pub enum Call {
     Scale(Scale),
     /// Close routes, let their requests wait, or end either.
     Door(Door),
+    /// Ban addresses.
+    Ban(BanAsk),
+    /// Let addresses in again.
+    Unban(UnbanAsk),
+    /// Who is banned.
+    Bans,
+    /// What the edge counts.
+    EdgeMetrics,
     /// Idempotency keys.
     Money(MoneyQuery),
     /// Say what became of a request that is in doubt.
     Resolve(Resolve),
     /// Callbacks that wait.
     Spool,
+    /// Remove a callback that its service refused.
+    DropCallback(DropCallback),
     /// Run a new release, made from what the file says.
     Deploy(Deploy),
     /// Tell how the deployment under way goes on.
@@ -324,9 +335,14 @@ impl Call {
             Call::Start(_) => CallName::Start,
             Call::Scale(_) => CallName::Scale,
             Call::Door(_) => CallName::Door,
+            Call::Ban(_) => CallName::Ban,
+            Call::Unban(_) => CallName::Unban,
+            Call::Bans => CallName::Bans,
+            Call::EdgeMetrics => CallName::EdgeMetrics,
             Call::Money(_) => CallName::Money,
             Call::Resolve(_) => CallName::Resolve,
             Call::Spool => CallName::Spool,
+            Call::DropCallback(_) => CallName::DropCallback,
             Call::Deploy(_) => CallName::Deploy,
             Call::FollowDeployment(_) => CallName::FollowDeployment,
             Call::Decide(_) => CallName::Decide,
@@ -352,9 +368,14 @@ impl Call {
         let endpoint = self.name().endpoint();
         let path = |names: &[&str]| endpoint.path_for(names);
         let (address, body) = match self {
-            Call::Version | Call::Daemon | Call::Stacks | Call::Certificates | Call::Spool | Call::Shutdown => {
-                (path(&[]), Vec::new())
-            }
+            Call::Version
+            | Call::Daemon
+            | Call::Stacks
+            | Call::Certificates
+            | Call::Spool
+            | Call::Bans
+            | Call::EdgeMetrics
+            | Call::Shutdown => (path(&[]), Vec::new()),
             Call::StackStatus(stack) | Call::Remove(stack) | Call::FollowDeployment(stack) | Call::Releases(stack) => {
                 (path(&[stack.as_str()]), Vec::new())
             }
@@ -365,6 +386,8 @@ impl Call {
                 };
                 (path(&[stack.as_str()]), json(&body))
             }
+            Call::Ban(ask) => (path(&[]), json(ask)),
+            Call::Unban(ask) => (path(&[]), json(ask)),
             Call::Money(MoneyQuery { key, all }) => {
                 let address = Address::new(path(&[]))
                     .with("key", key.as_ref())
@@ -372,6 +395,7 @@ impl Call {
                 (address.finish(), Vec::new())
             }
             Call::Resolve(resolve) => (path(&[]), json(resolve)),
+            Call::DropCallback(callback) => (path(&[]), json(callback)),
             Call::Deploy(deploy) => (path(&[]), json(deploy)),
             Call::Decide(Decide { stack, word, why }) => {
                 let body = DecideBody {
@@ -490,12 +514,17 @@ impl Call {
                 let stack = named(&names, 0)?;
                 Call::Door(Door { stack, service, change })
             }
+            CallName::Ban => Call::Ban(from_json(body)?),
+            CallName::Unban => Call::Unban(from_json(body)?),
+            CallName::Bans => Call::Bans,
+            CallName::EdgeMetrics => Call::EdgeMetrics,
             CallName::Money => Call::Money(MoneyQuery {
                 key: query.get("key")?,
                 all: query.get("all")?.unwrap_or(false),
             }),
             CallName::Resolve => Call::Resolve(from_json(body)?),
             CallName::Spool => Call::Spool,
+            CallName::DropCallback => Call::DropCallback(from_json(body)?),
             CallName::Deploy => Call::Deploy(from_json(body)?),
             CallName::FollowDeployment => Call::FollowDeployment(named(&names, 0)?),
             CallName::Decide => {

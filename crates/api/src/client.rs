@@ -24,9 +24,9 @@ use crate::messages::{
     RollbackReport, ServiceDescription, StackList, StackStatus, VersionReport,
 };
 use crate::{
-    ApiError, Apply, BODY_BYTES_MAX, Call, Decide, Deploy, Door, EnvironmentQuery, Error, EventsQuery, LogsQuery,
-    PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result, Rollback, RollbackQuery,
-    RunReport, Scale, Target, Upgrade,
+    ApiError, Apply, BODY_BYTES_MAX, BanAsk, Call, Decide, Deploy, Door, DropCallback, EnvironmentQuery, Error,
+    EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote, ReleaseQuery, Resolve, Result,
+    Rollback, RollbackQuery, RunReport, Scale, Target, UnbanAsk, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -159,12 +159,36 @@ impl Client {
         self.json(&Call::Door(door)).await
     }
 
+    /// Bans addresses.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn ban(&self, ask: BanAsk) -> Result<Accepted> {
+        self.json(&Call::Ban(ask)).await
+    }
+
+    /// Lets addresses in again.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn unban(&self, ask: UnbanAsk) -> Result<Accepted> {
+        self.json(&Call::Unban(ask)).await
+    }
+
     /// Says what became of a request that is in doubt.
     ///
     /// # Errors
     /// As every call; denied unless the caller is the daemon's user or root.
     pub async fn resolve(&self, resolve: Resolve) -> Result<Accepted> {
         self.json(&Call::Resolve(resolve)).await
+    }
+
+    /// Removes a callback that its service refused.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller is the daemon's user or root.
+    pub async fn drop_callback(&self, callback: DropCallback) -> Result<Accepted> {
+        self.json(&Call::DropCallback(callback)).await
     }
 
     /// Builds a release of what the file says and runs it.

@@ -43,6 +43,15 @@ pub struct Resolve {
     pub happened: Option<Happened>,
 }
 
+/// A refused callback that is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCallback {
+    /// Its id, or the first digits of it.
+    pub id: String,
+    /// Why, for the journal.
+    pub why: String,
+}
+
 /// The answer to a request of which a person knows that it was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {

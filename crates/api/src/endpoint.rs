@@ -51,12 +51,22 @@ pub enum CallName {
     RenewCertificates,
     /// Close routes, or let requests wait.
     Door,
+    /// Ban addresses.
+    Ban,
+    /// Let addresses in again.
+    Unban,
+    /// Who is banned.
+    Bans,
+    /// What the edge counts.
+    EdgeMetrics,
     /// Idempotency keys.
     Money,
     /// End a doubt.
     Resolve,
     /// Callbacks that wait.
     Spool,
+    /// Remove a refused callback.
+    DropCallback,
     /// The journal.
     Events,
     /// Output of replicas.
@@ -143,7 +153,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 32] = [
+pub const ENDPOINTS: [Endpoint; 37] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -307,6 +317,36 @@ pub const ENDPOINTS: [Endpoint; 32] = [
         "Closes the routes of a stack or service for maintenance (`close`, `open`) or lets their requests wait (`pause`, `resume`). \
          Answered once the edge serves it so.",
     ),
+    post(
+        CallName::Ban,
+        "/v1/bans",
+        Some("BanAsk"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Bans addresses and ranges at the edge, for a time or for ever; what holds longer stays. Answered once the edge enforces it.",
+    ),
+    post(
+        CallName::Unban,
+        "/v1/bans/end",
+        Some("UnbanAsk"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Lets addresses and ranges in again, as they were banned. Answered once the edge does.",
+    ),
+    get(
+        CallName::Bans,
+        "/v1/bans",
+        "",
+        Answer::Json("BanList"),
+        "Who is banned: since when, until when, by whom and why.",
+    ),
+    get(
+        CallName::EdgeMetrics,
+        "/v1/edge/metrics",
+        "",
+        Answer::Json("EdgeMetrics"),
+        "What the running edge counts, as Prometheus reads it.",
+    ),
     Endpoint {
         access: Access::Daemon,
         ..get(
@@ -332,9 +372,17 @@ pub const ENDPOINTS: [Endpoint; 32] = [
             "/v1/money/spool",
             "",
             Answer::Json("SpoolReport"),
-            "Callbacks that wait for their service, by route.",
+            "Callbacks that wait for their service, by route, and those it refused.",
         )
     },
+    post(
+        CallName::DropCallback,
+        "/v1/money/spool/drop",
+        Some("DropCallback"),
+        Answer::Json("Accepted"),
+        Access::Daemon,
+        "Removes a callback that its service refused; who did, and why, is in the journal.",
+    ),
     get(
         CallName::Certificates,
         "/v1/certificates",

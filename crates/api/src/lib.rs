@@ -7,6 +7,7 @@
 //! calls and fields: a reader ignores what it does not know. Nothing here decides anything or knows how the daemon works.
 
 mod access;
+mod bans;
 mod call;
 mod certificates;
 mod class;
@@ -23,6 +24,7 @@ mod reply;
 mod server;
 
 pub use access::{Access, Caller};
+pub use bans::{BanAsk, UnbanAsk};
 pub use call::{
     Apply, Call, EncodedCall, EnvironmentQuery, EventsQuery, LogStreams, LogsQuery, PlanBody, Purpose, RunEnding,
     RunReport, Scale, Target, Upgrade,
@@ -31,7 +33,7 @@ pub use certificates::RenewCertificates;
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};
-pub use doors::{Door, Happened, MoneyQuery, Resolve};
+pub use doors::{Door, DropCallback, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
 pub use lines::{ClientGone, LineSender, Lines, lines};

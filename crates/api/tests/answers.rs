@@ -292,6 +292,7 @@ fn every_answer_is_read_as_it_is_written() {
                 service: Some("api".parse().unwrap()),
             }],
             warnings: vec!["db needs a container engine: it was not started".to_owned()],
+            certificates: vec![certificate()],
             release: Some(12),
             deployment: Some(deployment()),
         },
@@ -325,22 +326,7 @@ fn every_answer_is_read_as_it_is_written() {
         "CertificateList",
         &CertificateList {
             certificates: vec![
-                CertificateStatus {
-                    names: vec!["pay.example.com".to_owned()],
-                    stack: Some("mps".parse().unwrap()),
-                    source: CertificateSource::Acme,
-                    state: CertificateState::Valid,
-                    authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
-                    files: Vec::new(),
-                    issuer: Some("R11".to_owned()),
-                    serial: Some("04e1a2".to_owned()),
-                    not_before: Some(AT),
-                    not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
-                    renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
-                    failures: 2,
-                    error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
-                    hint: None,
-                },
+                certificate(),
                 CertificateStatus {
                     names: Vec::new(),
                     stack: Some("mps".parse().unwrap()),
@@ -352,6 +338,7 @@ fn every_answer_is_read_as_it_is_written() {
                     serial: None,
                     not_before: None,
                     not_after: None,
+                    days_left: None,
                     renew_at: None,
                     failures: 0,
                     error: Some("could not read `/etc/ssl/own.pem`: No such file or directory".to_owned()),
@@ -518,6 +505,46 @@ fn every_answer_is_read_as_it_is_written() {
                 last: Some("it was answered with 503".to_owned()),
                 refused: 1,
             }],
+            refused: vec![RefusedCallback {
+                id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                route: "mps/api */callbacks".to_owned(),
+                method: "POST".to_owned(),
+                target: "/callbacks?from=bank".to_owned(),
+                received_at: AT,
+                tries: 1,
+                why: "it was answered with 400".to_owned(),
+            }],
+        },
+    );
+    check(
+        "EdgeMetrics",
+        &EdgeMetrics {
+            text: "# TYPE tend_edge_connections gauge\ntend_edge_connections 3\n".to_owned(),
+        },
+    );
+    check(
+        "BanList",
+        &BanList {
+            bans: vec![
+                BanStatus {
+                    address: "203.0.113.7".parse().unwrap(),
+                    since: AT,
+                    until: Some(AT),
+                    by: "ana".to_owned(),
+                    reason: Some("guesses passwords".to_owned()),
+                    but: Vec::new(),
+                },
+                BanStatus {
+                    address: "2001:db8::/32".parse().unwrap(),
+                    since: AT,
+                    until: None,
+                    by: "ana".to_owned(),
+                    reason: None,
+                    but: vec!["2001:db8::5".parse().unwrap()],
+                },
+            ],
+            enforced: true,
+            refused: Some(412),
         },
     );
     check(
@@ -526,6 +553,26 @@ fn every_answer_is_read_as_it_is_written() {
             .hint("did you mean `mps`?")
             .detail("stacks: mps, shop"),
     );
+}
+
+fn certificate() -> CertificateStatus {
+    CertificateStatus {
+        names: vec!["pay.example.com".to_owned()],
+        stack: Some("mps".parse().unwrap()),
+        source: CertificateSource::Acme,
+        state: CertificateState::Valid,
+        authority: Some("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
+        files: Vec::new(),
+        issuer: Some("R11".to_owned()),
+        serial: Some("04e1a2".to_owned()),
+        not_before: Some(AT),
+        not_after: Some(Wall(AT.0 + 90 * 86_400_000)),
+        days_left: Some(90),
+        renew_at: Some(Wall(AT.0 + 58 * 86_400_000)),
+        failures: 2,
+        error: Some("the authority at acme-v02.api.letsencrypt.org was not reached".to_owned()),
+        hint: None,
+    }
 }
 
 fn money_key() -> MoneyKey {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    Apply, Call, CallName, Decide, DecideWord, Deploy, Door, ENDPOINTS, EnvironmentQuery, EventsQuery, Happened,
-    LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve, Rollback,
-    RollbackQuery, RunEnding, RunReport, Scale, Target, Upgrade,
+    Apply, BanAsk, Call, CallName, Decide, DecideWord, Deploy, Door, DropCallback, ENDPOINTS, EnvironmentQuery,
+    EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose, ReleaseQuery,
+    RenewCertificates, Resolve, Rollback, RollbackQuery, RunEnding, RunReport, Scale, Target, UnbanAsk, Upgrade,
 };
 use tend_base::Wall;
 use tend_core::door::{DoorChange, Maintenance, Pause};
@@ -159,6 +159,34 @@ fn cases() -> Vec<(&'static str, Call)> {
                 change: DoorChange::Resume,
             }),
         ),
+        (
+            "ban",
+            Call::Ban(BanAsk {
+                addresses: vec!["203.0.113.7".parse().unwrap()],
+                for_ms: None,
+                reason: None,
+                force: false,
+                from: None,
+            }),
+        ),
+        (
+            "ban-with-all-options",
+            Call::Ban(BanAsk {
+                addresses: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                for_ms: Some(3_600_000),
+                reason: Some("guesses passwords".to_owned()),
+                force: true,
+                from: Some("198.51.100.9".parse().unwrap()),
+            }),
+        ),
+        (
+            "unban",
+            Call::Unban(UnbanAsk {
+                addresses: vec!["203.0.113.7".parse().unwrap()],
+            }),
+        ),
+        ("bans", Call::Bans),
+        ("edge-metrics", Call::EdgeMetrics),
         ("money-in-doubt", Call::Money(MoneyQuery::default())),
         ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
         (
@@ -187,6 +215,13 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         ("money-spool", Call::Spool),
+        (
+            "money-spool-drop",
+            Call::DropCallback(DropCallback {
+                id: "5f0c1d2e".to_owned(),
+                why: "the bank sent it twice".to_owned(),
+            }),
+        ),
         (
             "deploy",
             Call::Deploy(Deploy {

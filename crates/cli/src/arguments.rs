@@ -57,6 +57,10 @@ pub(crate) enum Command {
     Maintenance(commands::maintenance::Maintenance),
     Pause(commands::pause::Pause),
     Resume(commands::resume::Resume),
+    Ban(commands::ban::Ban),
+    Unban(commands::unban::Unban),
+    Bans(commands::bans::Bans),
+    Edge(commands::edge::Edge),
     Money(commands::money::Money),
     Deploy(commands::deploy::Deploy),
     Rollback(commands::rollback::Rollback),
@@ -83,9 +87,6 @@ pub(crate) enum Command {
     /// Be the daemon (started by the other commands)
     #[command(hide = true, disable_help_flag = true)]
     Daemon(RoleArguments),
-    /// Be the edge (started by the daemon)
-    #[command(hide = true, disable_help_flag = true)]
-    Edge(RoleArguments),
 }
 
 /// Arguments that the role reads itself.

@@ -10,6 +10,8 @@ use crate::output::{Ending, Paint, Tone, follow};
 
 pub(crate) mod approve;
 mod attached;
+pub(crate) mod ban;
+pub(crate) mod bans;
 pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -19,6 +21,7 @@ mod deployment;
 pub(crate) mod describe;
 mod door;
 pub(crate) mod down;
+pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod import;
@@ -47,6 +50,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod top;
+pub(crate) mod unban;
 pub(crate) mod up;
 pub(crate) mod upgrade;
 
@@ -68,6 +72,9 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Maintenance(command) => command.run(context).await,
         Command::Pause(command) => command.run(context).await,
         Command::Resume(command) => command.run(context).await,
+        Command::Ban(command) => command.run(context).await,
+        Command::Unban(command) => command.run(context).await,
+        Command::Bans(command) => command.run(context).await,
         Command::Money(command) => command.run(context).await,
         Command::Deploy(command) => command.run(context).await,
         Command::Rollback(command) => command.run(context).await,
@@ -91,7 +98,8 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Shutdown(command) => command.run(context).await,
         Command::Completions(command) => command.run(context),
         Command::Man(command) => command.run(context),
-        Command::Daemon(_) | Command::Edge(_) => {
+        Command::Edge(command) => command.run(context).await,
+        Command::Daemon(_) => {
             unreachable!("invariant: roles branch off before there is a runtime (run.rs)")
         }
     }

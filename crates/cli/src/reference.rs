@@ -16,7 +16,18 @@ const OF_RELEASES: [&str; 9] = [
 ];
 
 /// The commands about what clients meet, which have a page of their own too.
-const OF_THE_EDGE: [&str; 6] = ["cert", "import", "maintenance", "pause", "resume", "money"];
+const OF_THE_EDGE: [&str; 10] = [
+    "cert",
+    "import",
+    "maintenance",
+    "pause",
+    "resume",
+    "ban",
+    "unban",
+    "bans",
+    "edge",
+    "money",
+];
 
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";

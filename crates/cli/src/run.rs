@@ -54,7 +54,7 @@ pub fn run_in(arguments: impl IntoIterator<Item = OsString>, roles: &Roles, surr
     };
     match command {
         Command::Daemon(arguments) => return (roles.daemon)(arguments.arguments),
-        Command::Edge(arguments) => return (roles.edge)(arguments.arguments),
+        Command::Edge(edge) if edge.is_role(&surroundings.environment) => return (roles.edge)(Vec::new()),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

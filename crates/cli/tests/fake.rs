@@ -13,6 +13,7 @@ use tend_core::model::{ReplicaId, StackName};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::fake_bans;
 use crate::fake_certificates::certificates;
 use crate::fake_money::keys;
 use crate::folder::Folder;
@@ -172,6 +173,7 @@ impl Handler for Answers {
             Call::Door(door) => Reply::json(&Accepted {
                 message: format!("{}: {}; the edge serves it so", door.stack, door.change),
             }),
+            Call::Ban(_) | Call::Unban(_) | Call::Bans | Call::EdgeMetrics => fake_bans::answer(self.scene, &call),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),
@@ -185,6 +187,18 @@ impl Handler for Answers {
                     last: Some("it was answered with 503".to_owned()),
                     refused: 1,
                 }],
+                refused: vec![RefusedCallback {
+                    id: "5f0c1d2e9a8b7c6d5f0c1d2e9a8b7c6d".to_owned(),
+                    route: "mps/api */callbacks".to_owned(),
+                    method: "POST".to_owned(),
+                    target: "/callbacks?from=bank".to_owned(),
+                    received_at: AT,
+                    tries: 1,
+                    why: "it was answered with 400".to_owned(),
+                }],
+            }),
+            Call::DropCallback(callback) => Reply::json(&Accepted {
+                message: format!("{} is dropped; it is not delivered", callback.id),
             }),
             Call::Deploy(deploy) if deploy.stack.name.as_str() == "fails" => sent(undone_lines()),
             Call::Deploy(deploy) if deploy.reason.as_deref() == Some("nothing new") => {
@@ -427,6 +441,11 @@ impl Answers {
             }],
             routes: Vec::new(),
             warnings: vec!["memory limits are measured, not enforced by the kernel".to_owned()],
+            certificates: if stack.as_str() == "shop" {
+                certificates(false, AT).certificates
+            } else {
+                Vec::new()
+            },
             release: (stack.as_str() == "shop").then_some(12),
             deployment: (stack.as_str() == "shop").then(deployment),
         }

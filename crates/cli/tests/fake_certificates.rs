@@ -16,6 +16,7 @@ pub(crate) fn certificates(none: bool, at: Wall) -> CertificateList {
         serial: Some("0a".to_owned()),
         not_before: Some(at),
         not_after: Some(Wall(at.0 + 90 * 86_400_000)),
+        days_left: Some(90),
         renew_at: Some(Wall(at.0 + 58 * 86_400_000)),
         failures: error.map_or(0, |_| 3),
         error: error.map(str::to_owned),
@@ -34,6 +35,7 @@ pub(crate) fn certificates(none: bool, at: Wall) -> CertificateList {
                 authority: None,
                 issuer: None,
                 not_after: None,
+                days_left: None,
                 renew_at: None,
                 failures: 0,
                 ..certificate(
@@ -50,6 +52,7 @@ pub(crate) fn certificates(none: bool, at: Wall) -> CertificateList {
             certificate(&["pay.example.com"], CertificateState::Valid, None),
             CertificateStatus {
                 stack: None,
+                days_left: Some(-3),
                 renew_at: None,
                 ..certificate(&["was.example.com"], CertificateState::Expired, None)
             },

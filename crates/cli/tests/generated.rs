@@ -42,6 +42,16 @@ fn every_command_has_a_manual_page() {
 }
 
 #[test]
+fn only_whom_the_daemon_starts_becomes_the_edge() {
+    let folder = Folder::new();
+    let mut typist = typist(&folder);
+    assert_eq!(typist.types(&["edge"]).code, 2);
+    let variable = "TEND_EDGE_HANDOVER".to_owned();
+    typist.environment.insert(variable, "1".to_owned());
+    assert_eq!(typist.types(&["edge"]).code, 9, "the role of these tests");
+}
+
+#[test]
 fn each_shell_completes_every_command() {
     let folder = Folder::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

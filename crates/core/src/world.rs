@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Mono;
 
+use crate::ban::Bans;
 use crate::configuration::Configuration;
 use crate::deployment::{Deployment, Ending, Exposure, Lane, Phase, Releases, Stage};
 use crate::door::Doors;
@@ -56,6 +58,8 @@ pub struct World {
     pub configurations: BTreeMap<StackName, Configuration>,
     /// What is there of the edge.
     pub edge: EdgeFacts,
+    /// Who is let in nowhere. Shared, because the world is copied for each wish and they may be many.
+    pub bans: Arc<Bans>,
     /// Ports found taken by someone else.
     pub ports_avoided: BTreeSet<u16>,
     /// The highest incarnation ever given to a replica: one is never given twice, not even after its stack was removed and came back.

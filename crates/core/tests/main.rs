@@ -1,5 +1,6 @@
 //! The controller and the world as values, driven by a chapter made for the test.
 
+mod bans;
 mod controller;
 mod kept;
 mod world;

@@ -64,6 +64,8 @@ pub(crate) struct Record<'a> {
     pub(crate) peer: Option<&'a str>,
     pub(crate) listener: &'a str,
     pub(crate) method: &'a str,
+    /// Of HTTP, such as `1.1`; of the combined format only.
+    pub(crate) version: &'a str,
     pub(crate) scheme: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
@@ -85,6 +87,8 @@ pub(crate) struct Record<'a> {
     pub(crate) stack: Option<&'a str>,
     pub(crate) service: Option<&'a str>,
     pub(crate) replica: Option<&'a str>,
+    /// Which the replica runs.
+    pub(crate) release: Option<u64>,
     pub(crate) tries: u32,
     pub(crate) error: Option<&'a str>,
 }
@@ -110,7 +114,7 @@ impl Record<'_> {
         escaped(out, self.method.as_bytes());
         out.push(b' ');
         escaped(out, self.path.as_bytes());
-        let _ = write!(out, " HTTP/1.1\" {} {} \"", self.status, self.bytes_out);
+        let _ = write!(out, " HTTP/{}\" {} {} \"", self.version, self.status, self.bytes_out);
         escaped(out, if self.referer.is_empty() { b"-" } else { self.referer });
         out.extend_from_slice(b"\" \"");
         escaped(
@@ -157,6 +161,9 @@ impl Record<'_> {
             if let Some(value) = value {
                 text(out, name, value);
             }
+        }
+        if let Some(release) = self.release {
+            let _ = write!(out, r#","release":{release}"#);
         }
         let _ = writeln!(out, r#","tries":{}}}"#, self.tries);
     }
@@ -432,6 +439,7 @@ mod tests {
             time: Wall(1_795_255_200_123),
             client: "[::ffff:192.0.2.7]:4711",
             method: "GET",
+            version: "1.1",
             path: "/a?b=\"c\\\u{e4}",
             status: 200,
             bytes_out: 12,

@@ -55,6 +55,8 @@ pub(crate) enum ErrorCode {
     UpstreamFailed,
     /// A replica did not answer in time.
     UpstreamTimeout,
+    /// The request took longer than its route lets the whole of one.
+    RequestOverdue,
     /// A replica's answer is larger than can be held.
     AnswerTooLarge,
     /// A request that moves money has no idempotency key, and the route wants one.
@@ -82,7 +84,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::TargetTooLong,
         Self::HeadTooLarge,
@@ -107,6 +109,7 @@ impl ErrorCode {
         Self::ConnectFailed,
         Self::UpstreamFailed,
         Self::UpstreamTimeout,
+        Self::RequestOverdue,
         Self::AnswerTooLarge,
         Self::KeyMissing,
         Self::KeyMalformed,
@@ -147,6 +150,7 @@ impl ErrorCode {
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::RequestOverdue => "request_overdue",
             Self::AnswerTooLarge => "answer_too_large",
             Self::KeyMissing => "key_missing",
             Self::KeyMalformed => "key_malformed",
@@ -181,7 +185,7 @@ impl ErrorCode {
             Self::FileUnreadable => 500,
             Self::NoReadyReplica | Self::NoReadyCandidate | Self::ReplicasBusy | Self::CircuitOpen => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
-            Self::UpstreamTimeout => 504,
+            Self::UpstreamTimeout | Self::RequestOverdue => 504,
             Self::AnswerTooLarge => 502,
             Self::KeyMissing | Self::KeyMalformed => 400,
             Self::KeyReused => 422,
@@ -241,6 +245,7 @@ impl ErrorCode {
             }
             Self::UpstreamFailed => "tend edge: the replica closed the connection before it answered.\n",
             Self::UpstreamTimeout => "tend edge: the replica did not answer in time.\n",
+            Self::RequestOverdue => "tend edge: this request took longer than it may here.\n",
             Self::AnswerTooLarge => "tend edge: the replica's answer is larger than can be held here.\n",
             Self::KeyMissing => "tend edge: this request needs an idempotency key and has none.\n",
             Self::KeyMalformed => {
@@ -309,7 +314,7 @@ impl OwnAnswer {
             // A malformed or unfinished request leaves doubt about where the next one begins.
             close: matches!(
                 code,
-                ErrorCode::BadRequest | ErrorCode::RequestTimeout | ErrorCode::BodyTooLarge
+                ErrorCode::BadRequest | ErrorCode::RequestTimeout | ErrorCode::BodyTooLarge | ErrorCode::RequestOverdue
             ),
         }
     }

@@ -11,7 +11,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BufferedRequest {
     pub(crate) method: String,
-    /// Path and query.
+    /// Path and query as the client wrote them; what a replica is asked for is [`crate::exchange::Exchange::target`].
     pub(crate) target: String,
     /// As they go to a replica: names in lower case, without framing and hop-by-hop ones.
     pub(crate) fields: Vec<(String, Vec<u8>)>,

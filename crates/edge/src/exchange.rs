@@ -1,7 +1,9 @@
 //! One request from its head to its last byte: which replica, which next, what is counted and what is logged.
 //!
 //! This is what an engine talks to. An engine moves bytes and speaks HTTP; an exchange decides and remembers. No type of an HTTP
-//! library appears here, so that engines can be exchanged.
+//! library appears here, so that engines can be exchanged. How long it may take stands in `time`.
+
+mod time;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +22,6 @@ use crate::access_log::{Record, Told};
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission, money::Errand};
-use crate::limits::Patience;
 use crate::live::{Door, Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
 use crate::metrics::{Counted, RouteCounters};
@@ -30,6 +31,9 @@ use crate::tls::ClientCertificate;
 use crate::trace::Trace;
 use crate::worker::{Shared, Worker};
 use crate::zone::Going;
+
+pub(crate) use time::Flow;
+use time::Lateness;
 
 /// From this status on an answer counts as a failure of the replica.
 const SERVER_ERROR: u16 = 500;
@@ -47,6 +51,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) client_certificate: Option<Rc<ClientCertificate>>,
     pub(crate) listener: SocketAddr,
     pub(crate) method: &'a str,
+    /// The version of HTTP that the client speaks, such as `1.1`.
+    pub(crate) version: &'static str,
     /// As the client wrote it, port and all.
     pub(crate) host: &'a str,
     /// Without the query.
@@ -83,6 +89,8 @@ pub(crate) struct Exchange {
     going: Vec<Going>,
     client_certificate: Option<Rc<ClientCertificate>>,
     listener: SocketAddr,
+    /// Of HTTP, as the client speaks it.
+    version: &'static str,
     notes: Notes,
     /// The hash of what its service hashes, where it has it.
     hash_key: Option<u64>,
@@ -105,6 +113,8 @@ pub(crate) struct Exchange {
     pub(crate) errand: Option<Box<Errand>>,
     /// When it began to wait for the end of a pause; zero where it never did.
     paused: Mono,
+    /// It has waited so long for the end of a pause.
+    held: Duration,
     /// What it began with may be over by now.
     outdated: bool,
 }
@@ -173,6 +183,7 @@ impl Exchange {
             client_certificate: asked.client_certificate.clone(),
             going: Vec::new(),
             listener: asked.listener,
+            version: asked.version,
             notes: Notes::of(worker, asked),
             hash_key: None,
             pass: None,
@@ -188,6 +199,7 @@ impl Exchange {
             arrived: false,
             errand: None,
             paused: Mono(0),
+            held: Duration::ZERO,
             outdated: false,
         };
         exchange.hash(asked);
@@ -221,22 +233,13 @@ impl Exchange {
 
     /// Goes over to what is served now. Nothing was asked of a replica before.
     fn renew(&mut self, asked: &Asked<'_>) {
+        self.held = SystemClock.now().mono.since(self.paused);
         self.live = self.worker.live();
         self.found = self.live.table.find(asked.listener, asked.host, asked.path);
         self.quiet = (self.route()).is_some_and(|route| route.quiet_paths.iter().any(|quiet| quiet == asked.path));
         self.aim = self.service().map_or(Aim::Any, |service| service.aim(asked.fields));
         self.hash(asked);
         self.gates_passed = 0;
-    }
-
-    /// Notes that it waits, and that it goes on with what is served then; returns how long it has waited so far.
-    pub(crate) fn pause(&mut self) -> Duration {
-        let now = SystemClock.now().mono;
-        self.outdated = true;
-        if self.paused == Mono(0) {
-            self.paused = now;
-        }
-        now.since(self.paused)
     }
 
     /// Returns the rules of its route; none without a route, and at a service's own loopback address.
@@ -309,11 +312,6 @@ impl Exchange {
         Some(addresses.join(", "))
     }
 
-    /// Says whether a hop before us named the client.
-    pub(crate) fn is_named_by_hop(&self) -> bool {
-        self.hops.is_some()
-    }
-
     /// Says whether the client is let in nowhere.
     pub(crate) fn is_banned(&self) -> bool {
         self.live.bans.as_ref().is_some_and(|bans| bans.has(self.client()))
@@ -376,11 +374,6 @@ impl Exchange {
         self.live.door(self.listener).map(|door| &door.listener)
     }
 
-    /// Returns how long each side is waited for.
-    pub(crate) fn patience(&self) -> Patience {
-        self.route().map_or(self.worker.patience, |route| route.patience)
-    }
-
     /// Returns the largest body of the request in bytes; more is [`ErrorCode::BodyTooLarge`].
     pub(crate) fn body_bytes_max(&self) -> u64 {
         self.route().map_or(u64::MAX, |route| route.body_bytes_max)
@@ -399,11 +392,6 @@ impl Exchange {
     /// Returns the trace that the request belongs to, as replicas are told; its `tracestate` is theirs only if it is the client's.
     pub(crate) fn trace(&self) -> &Trace {
         &self.trace
-    }
-
-    /// Returns how long a connection that changed its protocol is kept while nothing passes; for ever when absent.
-    pub(crate) fn upgraded_idle(&self) -> Option<Duration> {
-        self.route()?.policy.timeouts.upgraded_idle
     }
 
     /// Returns what its route counts; the own address of a service counts apart, and so does what no route matched.
@@ -542,16 +530,22 @@ impl Exchange {
         let now = SystemClock.mono();
         let replica = attempt.replica.clone();
         self.arrived |= failed.bytes_may_have_arrived;
+        let lateness = self.lateness(failed.why, now);
         // A kept connection that the replica closed just then is no fault; if the process is gone, the next connect says so.
         if let Some(ticket) = attempt.ticket.take() {
             if failed.reused && failed.why == Failure::Closed {
                 replica.failed_for(failed.why);
+                replica.health(|health| health.abandoned(ticket));
+            } else if lateness == Lateness::Others {
                 replica.health(|health| health.abandoned(ticket));
             } else {
                 self.hold_against(&replica, ticket, failed.why, now);
             }
         }
         drop(attempt);
+        if lateness == Lateness::Others {
+            return Err(ErrorCode::RequestOverdue);
+        }
         let failed_try = Try {
             bytes_may_have_arrived: failed.bytes_may_have_arrived,
             body_taken: failed.body_taken,
@@ -577,6 +571,9 @@ impl Exchange {
                 replica.count(true);
             }
             self.note_outcome(true, now);
+        }
+        if lateness == Lateness::Replicas {
+            return Err(ErrorCode::RequestOverdue);
         }
         if !again {
             return Err(code);
@@ -671,6 +668,11 @@ impl Exchange {
         let Some(code) = answer.code else {
             return;
         };
+        if code == ErrorCode::BodyTooLarge
+            && let Some(route) = self.route()
+        {
+            route.limits.count_refused_body();
+        }
         self.error = Some(code.as_str());
         let kind = ErrorCode::ALL.iter().position(|known| *known == code);
         self.worker.shared.errors[kind.unwrap_or(0)].fetch_add(1, Ordering::Relaxed);
@@ -709,6 +711,9 @@ impl Drop for Exchange {
             && let Some(circuit) = self.service().and_then(|service| service.circuit.as_ref())
         {
             circuit.abandoned(pass);
+        }
+        if let Some(route) = self.route() {
+            route.limits.count_passed_body(self.bytes_in);
         }
         if self.status == SWITCHING {
             self.counters().upgraded.fetch_sub(1, Ordering::Relaxed);
@@ -755,6 +760,7 @@ impl Exchange {
             peer: (client != peer).then_some(peer_text.as_str()),
             listener: &self.listener.to_string(),
             method: self.notes.method(),
+            version: self.version,
             host: self.notes.host(),
             scheme: self.scheme(),
             path: self.notes.target(),
@@ -772,6 +778,7 @@ impl Exchange {
             stack: service.map(|service| service.id.stack.as_str()),
             service: service.map(|service| &*service.name),
             replica: self.notes.tried.last().map(|replica| &*replica.name),
+            release: self.notes.tried.last().and_then(|replica| replica.release()),
             tries: self.tries,
             error,
         };

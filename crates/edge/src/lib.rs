@@ -23,6 +23,7 @@ mod encode;
 mod engine;
 mod error;
 mod exchange;
+mod follow;
 mod frame;
 mod gate;
 mod latency;
@@ -45,6 +46,7 @@ mod worker;
 mod zone;
 
 pub use access_log::LogRotation;
+pub use content::ERROR_PAGE_BYTES_MAX;
 pub use control_socket::ControlClient;
 pub use error::EdgeError;
 pub use limits::Patience;

@@ -269,6 +269,10 @@ pub enum LimitKind {
     Upgraded,
     /// Connections at once from one client.
     Connections,
+    /// How fast a body has to come. Only what was refused, or would have been, is counted.
+    UploadRate,
+    /// How large a body may be, where the route says so. Only what was refused, or would have been, is counted.
+    Body,
 }
 
 /// The counters of one limit. They go on from snapshot to snapshot.
@@ -276,9 +280,9 @@ pub enum LimitKind {
 pub struct LimitStats {
     /// What it counts.
     pub kind: LimitKind,
-    /// The stack whose rates of that name count together; empty for the others.
+    /// The stack whose rates of that name count together, with which the name begins; empty for the others.
     pub stack: String,
-    /// Of a rate its name, of a bound on what goes on at once the route's host and path, of connections the listener's address.
+    /// Of a rate its name, of another limit of a route its host and path, of connections the listener's address.
     pub name: String,
     /// Who is counted as one: `client`, `route`, `header NAME` or `claim NAME`.
     pub key: String,

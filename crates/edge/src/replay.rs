@@ -133,6 +133,8 @@ async fn deliver(worker: &Rc<Worker>, name: &str, delivery: Delivery) -> Outcome
         client_certificate: None,
         listener: callback.listener.parse().unwrap_or_else(|_| nowhere()),
         method: &callback.method,
+        // How it came was not kept; it is sent so.
+        version: "1.1",
         host: &callback.host,
         path: callback.target.split('?').next().unwrap_or_default(),
         target: &callback.target,

@@ -16,6 +16,7 @@ use crate::EdgeError;
 use crate::access_log::{LogRotation, LogSink};
 use crate::control::Control;
 use crate::control_socket::ControlSocket;
+use crate::follow::follow;
 use crate::limits::Patience;
 use crate::listeners::Listeners;
 use crate::live::Live;
@@ -145,7 +146,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
             _ = interrupt.recv() => break config.drain_wait,
         }
     };
-    let handles = {
+    let (handles, live) = {
         let mut control = control.lock().await;
         let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed);
         shared.tell(FromEdge::Draining { connections });
@@ -154,8 +155,11 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
         }
         // Whoever else holds the sockets goes on accepting; if nobody does, clients are refused from here on.
         control.listeners = Listeners::default();
-        std::mem::take(&mut control.workers)
+        (std::mem::take(&mut control.workers), control.live.clone())
     };
+    let snapshot_path = config.state_folder.join("snapshot.json");
+    let commands = handles.iter().map(|handle| handle.commands.clone()).collect();
+    let mut following = std::pin::pin!(follow(snapshot_path, shared.clone(), live, commands));
     let all_done = async {
         for _ in 0..threads {
             if when_done.recv().await.is_none() {
@@ -165,6 +169,7 @@ async fn run(config: &EdgeConfig) -> Result<(), EdgeError> {
     };
     let drained = tokio::select! {
         () = &mut serving => false,
+        () = &mut following => false,
         outcome = tokio::time::timeout(drain_wait, all_done) => outcome.is_ok(),
     };
     // Threads that have not drained in time end with the process.

@@ -130,7 +130,8 @@ impl Vault {
     }
 
     pub(crate) async fn release(&self, claim: Claim) -> Result<(), Error> {
-        self.ask(|_, reply| claim.release(reply)).await
+        let now = SystemClock.now().wall;
+        self.ask(|_, reply| claim.release(now, reply)).await
     }
 
     pub(crate) async fn doubt(&self, claim: Claim, why: &str) -> Result<(), Error> {

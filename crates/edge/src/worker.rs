@@ -247,13 +247,7 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
     let mut accepting: HashMap<SocketAddr, Vec<AbortHandle>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Serve(live, seen) => {
-                worker.shop.pool.keep_only(&live);
-                worker.upstreams.keep_only(&live);
-                *worker.live.borrow_mut() = live;
-                worker.swapped.notify_waiters();
-                let _ = seen.send(());
-            }
+            Command::Serve(live, seen) => take_up(&worker, live, seen),
             Command::Accept(sockets) => {
                 // Dropping a listener leaves its socket open with whoever else holds it, the backlog included.
                 accepting.drain().for_each(|(_, tasks)| stop(&tasks));
@@ -269,14 +263,38 @@ async fn run(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 worker.draining.set(true);
                 worker.drain.notify_waiters();
                 worker.shop.deadlines.hasten(worker.patience.drain_idle);
-                let mut open = worker.open.subscribe();
-                // The sender lives in the worker, which is alive here.
-                let _ = open.wait_for(|open| *open == 0).await;
+                finish(&worker, &mut commands).await;
                 break;
             }
         }
     }
     worker.log.flush();
+}
+
+/// Serves a snapshot from now on.
+fn take_up(worker: &Worker, live: Arc<Live>, seen: oneshot::Sender<()>) {
+    worker.shop.pool.keep_only(&live);
+    worker.upstreams.keep_only(&live);
+    *worker.live.borrow_mut() = live;
+    worker.swapped.notify_waiters();
+    let _ = seen.send(());
+}
+
+/// Waits until nothing is open any more; what waits for the end of a pause still hears of snapshots.
+async fn finish(worker: &Worker, commands: &mut mpsc::Receiver<Command>) {
+    let mut open = worker.open.subscribe();
+    // The sender lives in the worker, which is alive here.
+    let mut over = std::pin::pin!(open.wait_for(|open| *open == 0));
+    loop {
+        tokio::select! {
+            _ = &mut over => return,
+            Some(command) = commands.recv() => {
+                if let Command::Serve(live, seen) = command {
+                    take_up(worker, live, seen);
+                }
+            }
+        }
+    }
 }
 
 fn stop(tasks: &[AbortHandle]) {

@@ -182,6 +182,21 @@ fn one_client_has_only_so_many_connections() {
     assert!(limits[0].refused >= 2 && limits[0].admitted >= 3, "{limits:?}");
 }
 
+#[test]
+fn a_bound_on_connections_that_is_tried_out_only_counts() {
+    let upstream = Upstream::named("api");
+    let (mut edge, listen, mut plan) = api(&[upstream.address]);
+    plan.snapshot.listeners[0].connections_per_client = Some(1);
+    plan.snapshot.listeners[0].connections_shadow = true;
+    edge.serve(&plan.next());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(listen)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let limit = &edge.stats().limits[0];
+    assert_eq!((limit.admitted, limit.refused, limit.shadowed), (1, 0, 2));
+}
+
 fn ban(edge: &mut Edge, plan: &mut Plan, name: &str, allowed: &[&str], banned: &[&str]) {
     let list = |prefixes: &[&str]| -> Vec<Ban> {
         let prefixes = prefixes.iter().map(|text| text.parse::<Prefix>().unwrap());
@@ -201,8 +216,11 @@ fn a_banned_address_is_not_let_in_and_let_in_again() {
     assert_eq!(before.get("/").status, 200);
     ban(&mut edge, &mut plan, "first.bans", &[], &["127.0.0.0/8"]);
     assert!(Client::connect(listen).is_closed());
+    // One that is let in already is told why.
+    let refused = before.get("/");
+    assert_eq!((refused.status, refused.header("x-tend-error")), (403, Some("banned")));
     assert_eq!(upstream.count(), 1);
-    eventually("the counter", || (edge.stats().banned == 1).then_some(()));
+    eventually("the counter", || (edge.stats().banned == 2).then_some(()));
     ban(&mut edge, &mut plan, "second.bans", &["127.0.0.1"], &["127.0.0.0/8"]);
     assert_eq!(Client::connect(listen).get("/").status, 200);
     plan.snapshot.bans = None;

@@ -511,6 +511,7 @@ impl Plan {
                     weight: 1,
                     state: ReplicaState::Ready,
                     candidate: false,
+                    release: None,
                 })
                 .collect(),
         });

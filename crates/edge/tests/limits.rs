@@ -63,7 +63,7 @@ fn who_asks_too_often_is_refused_and_told_when_to_come_again() {
     serve(
         &mut edge,
         &mut plan,
-        vec![hourly("pay", LimitKey::Client, 2)],
+        vec![hourly("mps/pay", LimitKey::Client, 2)],
         Vec::new(),
     );
     let mut client = Client::connect(listen);
@@ -85,7 +85,7 @@ fn who_asks_too_often_is_refused_and_told_when_to_come_again() {
     let limit = stats(&mut edge, LimitKind::Rate);
     assert_eq!(
         (limit.stack.as_str(), limit.name.as_str(), limit.key.as_str()),
-        ("mps", "pay", "client")
+        ("mps", "mps/pay", "client")
     );
     assert_eq!(
         (limit.admitted, limit.delayed, limit.refused, limit.shadowed),
@@ -332,4 +332,56 @@ fn a_head_with_too_many_fields_is_refused() {
     assert_eq!(get(&mut Client::connect(listen), &fields(90)).status, 200);
     assert_eq!(get(&mut Client::connect(listen), &fields(200)).status, 431);
     assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn rates_of_one_name_count_together_whether_a_service_answers_or_not() {
+    let upstream = Upstream::named("api");
+    let (mut edge, listen, plan) = api(&[upstream.address]);
+    let mut plan = plan.route(None, "/old", "api");
+    let redirect = &mut plan.snapshot.routes[1];
+    redirect.service = None;
+    redirect.policy.redirect = Some(tend_core::model::Redirect {
+        to: "/new".to_owned(),
+        status: 302,
+    });
+    let named = |name: &str| hourly(name, LimitKey::Client, 1);
+    for (first, second, third) in [("mps/slow", "mps/slow", 429), ("mps/slow2", "other/slow2", 200)] {
+        plan.snapshot.routes[0].policy.limits = vec![named(first)];
+        plan.snapshot.routes[1].policy.limits = vec![named(second)];
+        edge.serve(&plan.next());
+        let mut client = Client::connect(listen);
+        assert_eq!(client.get("/").status, 200);
+        assert_eq!(client.get("/old").status, 302);
+        assert_eq!(client.get("/").status, third);
+        let limits = edge.stats().limits;
+        let told: Vec<_> = limits
+            .iter()
+            .map(|one| (one.stack.as_str(), one.name.as_str()))
+            .collect();
+        let mut wanted = vec![("mps", first)];
+        wanted.extend((first != second).then_some(("other", second)));
+        assert_eq!(told, wanted);
+    }
+}
+
+#[test]
+fn a_body_limit_that_is_tried_out_only_counts() {
+    let upstream = Upstream::named("api");
+    let (mut edge, listen, mut plan) = api(&[upstream.address]);
+    plan.snapshot.routes[0].policy.body_bytes_max = Some(10);
+    for (shadow, status, counted) in [(true, 200, (0, 2)), (false, 413, (2, 2))] {
+        plan.snapshot.routes[0].policy.body_shadow = shadow;
+        edge.serve(&plan.next());
+        let mut client = Client::connect(listen);
+        assert_eq!(client.post("/", "0123456789").status, 200);
+        assert_eq!(client.post("/", "0123456789a").status, status);
+        let mut client = Client::connect(listen);
+        client.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n");
+        assert_eq!(client.read().status, status);
+        eventually("both to be counted", || {
+            let limit = stats(&mut edge, LimitKind::Body);
+            ((limit.refused, limit.shadowed) == counted).then_some(())
+        });
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tend_core::model::{AccessLog, LogFormat};
+use tend_core::model::{AccessLog, LogFormat, Protocol};
 
 use crate::content::ask;
 use crate::fixture::{Client, Upstream, api, respond};
+use crate::h2_peers::{Secure, request, run};
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -133,4 +134,59 @@ fn failures_are_written_whatever_the_sample() {
     assert_eq!((count(404), count(500)), (300, 300));
     // 30 are expected; being off by so much has a chance below one in a billion.
     assert!((1..70).contains(&count(200)), "{}", count(200));
+}
+
+#[test]
+fn the_combined_format_says_which_version_the_client_speaks() {
+    let combined = AccessLog {
+        format: LogFormat::Combined,
+        ..AccessLog::default()
+    };
+    let upstream = Upstream::named("a");
+    let (mut edge, listen, mut plan) = api(&[upstream.address]);
+    plan.snapshot.access_log = combined;
+    edge.serve(&plan.next());
+    for version in ["1.0", "1.1"] {
+        let mut client = Client::connect(listen);
+        client.write(&format!("GET /{version} HTTP/{version}\r\nHost: any.test\r\n\r\n"));
+        assert_eq!(client.read().status, 200);
+    }
+    edge.drain();
+    let folder = edge.ended();
+    let text = std::fs::read_to_string(folder.0.join("edge/access.log")).unwrap();
+    for version in ["1.0", "1.1"] {
+        assert!(
+            text.contains(&format!("\"GET /{version} HTTP/{version}\" 200 ")),
+            "{text}"
+        );
+    }
+
+    let mut secure = Secure::before(&[upstream.address], Protocol::Http1);
+    secure.plan.snapshot.access_log = combined;
+    secure.edge.serve(&secure.plan.next());
+    run(async {
+        let client = secure.client().await;
+        assert_eq!(client.ask(request("GET", "/two"), &[]).await.unwrap().status, 200);
+    });
+    secure.edge.drain();
+    let folder = secure.edge.ended();
+    let text = std::fs::read_to_string(folder.0.join("edge/access.log")).unwrap();
+    assert!(text.contains("\"GET /two HTTP/2.0\" 200 "), "{text}");
+}
+
+#[test]
+fn a_line_says_which_release_answered_also_when_it_became_one_while_it_ran() {
+    let upstream = Upstream::named("a");
+    let (mut edge, listen, mut plan) = api(&[upstream.address]);
+    let mut client = Client::connect(listen);
+    for release in [None, Some(12), Some(13)] {
+        plan.snapshot.services[0].replicas[0].release = release;
+        edge.serve(&plan.next());
+        assert_eq!(client.get("/").status, 200);
+    }
+    client.write("GET /nowhere HTTP/1.1\r\nHost: any.test\r\nHost: two\r\n\r\n");
+    client.read();
+    let mut releases: Vec<_> = edge.log().iter().map(|line| line["release"].as_u64()).collect();
+    releases.sort_unstable();
+    assert_eq!(releases, [None, None, Some(12), Some(13)]);
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tend_base::Wall;
-use tend_core::model::{Money, Spool};
+use tend_core::model::{Money, Rewrite, Spool};
 use tend_edge::FromEdge;
 use tend_money::Books;
 use tend_routing::{Maintenance, Pause, ReplicaState};
@@ -329,4 +329,52 @@ fn callbacks_that_an_edge_took_in_are_delivered_by_the_next() {
         (taken.lock().unwrap().len() == 3).then_some(())
     });
     assert_eq!(*taken.lock().unwrap(), ["0", "1", "2"]);
+}
+
+#[test]
+fn kept_callbacks_are_rewritten_as_the_route_says_when_they_are_delivered() {
+    let (upstream, taken) = ledger(|_, _| 200);
+    let (mut edge, listen) = (Edge::start(), free_address());
+    let mut plan = spooling(listen, upstream.address, spool());
+    plan.snapshot.routes[0].policy.rewrite = Some(Rewrite::StripPrefix);
+    edge.serve(&plan.next());
+    assert_eq!(call_back(listen, "direct").status, 200);
+    assert_eq!(upstream.last().target(), "/?from=bank");
+    plan.snapshot.routes[0].maintenance = Some(closed());
+    edge.serve(&plan.next());
+    assert_eq!(call_back(listen, "kept").status, 202);
+    plan.snapshot.routes[0].maintenance = None;
+    plan.snapshot.routes[0].policy.rewrite = Some(Rewrite::ReplacePrefix("/hooks".to_owned()));
+    edge.serve(&plan.next());
+    eventually("it to be delivered", || {
+        (taken.lock().unwrap().len() == 2).then_some(())
+    });
+    assert_eq!(upstream.last().target(), "/hooks?from=bank");
+}
+
+#[test]
+fn what_waits_in_an_edge_that_is_replaced_goes_on_when_the_pause_ends() {
+    let (old, new) = (Upstream::named("old"), Upstream::named("new"));
+    let (mut edge, listen, mut plan) = api(&[old.address]);
+    plan.snapshot.routes[0].pause = Some(paused(10));
+    edge.serve(&plan.next());
+    let waiting: Vec<_> = (0..3)
+        .map(|_| std::thread::spawn(move || Client::connect(listen).get("/")))
+        .collect();
+    eventually("all to wait", || (edge.stats().paused == 3).then_some(()));
+    edge.drain();
+    edge.event(|event| matches!(event, FromEdge::Draining { .. }));
+    let mut next = Edge::start_in(edge.folder.clone(), "next", Duration::ZERO);
+    // Still paused: nothing goes on.
+    next.serve(&plan.next());
+    assert_eq!(edge.stats().paused, 3);
+    plan.snapshot.routes[0].pause = None;
+    plan.snapshot.services[0].replicas[0].address = new.address;
+    plan.snapshot.services[0].replicas[0].incarnation += 1;
+    next.serve(&plan.next());
+    for client in waiting {
+        assert_eq!(client.join().unwrap().text(), "new");
+    }
+    assert_eq!((old.count(), new.count()), (0, 3));
+    edge.ended();
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use tend_core::model::Money;
+use tend_core::model::{Money, Protocol, Rewrite, Spool};
 use tend_edge::FromEdge;
 use tend_money::{Answer, Books, Resolution};
 
 use crate::fixture::{
     Client, Edge, Folder, Keep, PATIENCE, Plan, Response, Upstream, eventually, free_address, respond,
 };
+use crate::h2_peers::{Secure, request as h2_request, run};
 
 /// Posts with a key, on a connection of its own.
 fn pay(address: std::net::SocketAddr, key: &str, body: &str) -> Response {
@@ -280,6 +281,35 @@ fn where_the_service_honours_keys_a_doubt_is_sent_again() {
 }
 
 #[test]
+fn a_doubt_that_is_sent_again_and_not_taken_stays_one() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = count.clone();
+    let upstream = Upstream::start(move |_, stream| match seen.fetch_add(1, Ordering::SeqCst) {
+        0 => Keep::Close,
+        _ => respond(stream, 429, "later"),
+    });
+    let idempotent = Money {
+        upstream_idempotent: true,
+        ..Money::default()
+    };
+    let (mut edge, listen) = (Edge::start(), free_address());
+    let mut plan = plan(listen, &[upstream.address], idempotent);
+    edge.serve(&plan.next());
+    assert_eq!(pay(listen, "k", "amount=5").status, 502);
+    assert_eq!(pay(listen, "k", "amount=5").status, 429);
+    // What the first did is as little known as before: it is not another request's key, nor sent where the service knows no keys.
+    assert_eq!(pay(listen, "k", "amount=6").status, 422);
+    plan.snapshot.routes[0].policy.money = Some(Money::default());
+    edge.serve(&plan.next());
+    let doubt = pay(listen, "k", "amount=5");
+    assert_eq!(
+        (doubt.status, doubt.header("x-tend-error")),
+        (409, Some("key_in_doubt"))
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn errors_of_the_service_are_answers_but_not_that_it_took_nothing() {
     let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();
@@ -423,4 +453,69 @@ fn what_an_edge_that_was_killed_had_sent_is_in_doubt_and_what_it_had_answered_is
     };
     assert_eq!(books.tell(take).unwrap(), 1);
     assert_eq!((told, books.tell(|_| true).unwrap()), (vec!["doubt".to_owned()], 0));
+}
+
+#[test]
+fn a_route_that_rewrites_the_path_does_so_with_a_key_too_and_the_key_stands_for_what_the_client_asked() {
+    let (upstream, count) = counting();
+    let (mut edge, listen) = (Edge::start(), free_address());
+    let mut plan = Plan::new(listen)
+        .service("api", &[upstream.address])
+        .route(None, "/pay", "api");
+    plan.snapshot.routes[0].policy.money = Some(Money::default());
+    for (rewrite, wanted) in [
+        (Rewrite::StripPrefix, "/?note=a"),
+        (Rewrite::ReplacePrefix("/v2/payments".to_owned()), "/v2/payments?note=a"),
+    ] {
+        plan.snapshot.routes[0].policy.rewrite = Some(rewrite);
+        edge.serve(&plan.next());
+        let key = format!("key-{}", wanted.len());
+        assert_eq!(ask(listen, "/pay?note=a", &key).status, 201);
+        assert_eq!(upstream.last().target(), wanted);
+        // What it is rewritten to may change meanwhile: the client asks the same.
+        plan.snapshot.routes[0].policy.rewrite = None;
+        edge.serve(&plan.next());
+        let again = ask(listen, "/pay?note=a", &key);
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+        assert_eq!(ask(listen, "/pay?note=b", &key).status, 422);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+fn ask(address: std::net::SocketAddr, target: &str, key: &str) -> Response {
+    let mut client = Client::connect(address);
+    client.write(&format!(
+        "POST {target} HTTP/1.1\r\nHost: any.test\r\nIdempotency-Key: {key}\r\nContent-Length: 8\r\n\r\namount=5"
+    ));
+    client.read()
+}
+
+#[test]
+fn a_route_that_rewrites_the_path_does_so_for_keys_and_callbacks_of_http2_too() {
+    let (upstream, _) = counting();
+    let mut secure = Secure::before(&[upstream.address], Protocol::Http1);
+    let route = &mut secure.plan.snapshot.routes[0];
+    route.path_prefix = "/pay".to_owned();
+    route.policy.rewrite = Some(Rewrite::StripPrefix);
+    route.policy.money = Some(Money {
+        spool: Some(Spool {
+            signature_header: Some("x-signature".to_owned()),
+            ..Spool::default()
+        }),
+        ..Money::default()
+    });
+    let snapshot = secure.plan.next();
+    secure.edge.serve(&snapshot);
+    for (name, path, wanted) in [
+        ("idempotency-key", "/pay/in?a=b", "/in?a=b"),
+        ("x-signature", "/pay/back?a=b", "/back?a=b"),
+    ] {
+        run(async {
+            let mut head = h2_request("POST", path);
+            head.headers_mut().insert(name, http::HeaderValue::from_static("k"));
+            let answer = secure.client().await.ask(head, b"amount=5").await.unwrap();
+            assert_eq!(answer.status, 201);
+        });
+        assert_eq!(upstream.last().target(), wanted);
+    }
 }

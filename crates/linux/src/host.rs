@@ -4,7 +4,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
@@ -12,15 +13,18 @@ use std::process::{Command as Program, Stdio};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
-    socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, recv, send, sendmsg, socket_with, socketpair,
 };
+
+use tend_redact::Value;
 
 use crate::attest::Attestation;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fifo;
 use crate::process::{ProcStat, pidfd};
+use crate::redaction;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::state::{
     EXIT_FILE, Evidence, ExitRecord, Outcome, OutputCounters, STATE_FILE, State, boot_id, evidence_from_pairs,
@@ -193,6 +197,28 @@ impl ShimConnection {
         .map_err(|errno| Error::ShimLost { source: errno.into() })
     }
 
+    /// Tells for which secrets to look from now on, in place of those told before. Answered by [`Report::Done`], or by
+    /// [`Report::Unsupported`] of a shim older than November 2026, which writes output as it is.
+    ///
+    /// # Errors
+    /// [`Error::ShimLost`] when the shim is gone, or no memory is left for it.
+    pub fn redact(&self, secrets: &[Value]) -> Result<(), Error> {
+        let failed = |source: io::Error| Error::ShimLost { source };
+        let memory = redaction::memory_file(&redaction::encode(secrets)).map_err(failed)?;
+        let descriptors = [memory.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(
+            &self.socket,
+            &[IoSlice::new(&Frame::new("redact").encode())],
+            &mut ancillary,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        )
+        .map(|_| ())
+        .map_err(|errno| failed(errno.into()))
+    }
+
     /// Returns the next report, nothing when none has come yet. Wait for the descriptor to become readable to know when.
     ///
     /// # Errors
@@ -274,7 +300,8 @@ pub struct ShimHandle {
 /// Starts a shim for a new replica. Returns before the replica has started; reports follow on the connection.
 ///
 /// `folder` is the replica's own and is made when missing. What an earlier replica left in it goes. `listen` becomes the
-/// descriptor named in the spec.
+/// descriptor named in the spec. `secrets` is what must not reach a file, where the spec asks for that: the shim has it before the
+/// replica begins, and never in a file.
 ///
 /// # Errors
 /// When the folder cannot be used or the program cannot be run.
@@ -283,6 +310,7 @@ pub fn spawn_shim(
     folder: &Path,
     spec: &Spec,
     listen: Option<BorrowedFd<'_>>,
+    secrets: &[Value],
 ) -> Result<ShimHandle, Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
@@ -308,18 +336,24 @@ pub fn spawn_shim(
         let path = folder.join(name);
         fifo::make(&path, spec.user.as_ref()).map_err(|source| Error::OpenFifo { path, source })?;
     }
-    launch(binary, folder, false, listen)
+    launch(binary, folder, false, listen, secrets)
 }
 
-/// Starts a shim for a replica whose shim was killed.
+/// Starts a shim for a replica whose shim was killed; `secrets` as for [`spawn_shim`].
 ///
 /// # Errors
 /// When the program cannot be run.
-pub fn spawn_takeover(binary: &Path, folder: &Path) -> Result<ShimHandle, Error> {
-    launch(binary, folder, true, None)
+pub fn spawn_takeover(binary: &Path, folder: &Path, secrets: &[Value]) -> Result<ShimHandle, Error> {
+    launch(binary, folder, true, None, secrets)
 }
 
-fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedFd<'_>>) -> Result<ShimHandle, Error> {
+fn launch(
+    binary: &Path,
+    folder: &Path,
+    takeover: bool,
+    listen: Option<BorrowedFd<'_>>,
+    secrets: &[Value],
+) -> Result<ShimHandle, Error> {
     let failed = |source: io::Error| Error::SpawnShim {
         binary: binary.to_path_buf(),
         source,
@@ -332,6 +366,9 @@ fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedF
         None,
     )
     .map_err(|errno| failed(errno.into()))?;
+    let connection = ShimConnection { socket: ours };
+    // Before it runs, so that it needs to wait for nothing.
+    connection.redact(secrets)?;
     let mut program = Program::new(binary);
     program.arg("shim");
     if takeover {
@@ -351,7 +388,7 @@ fn launch(binary: &Path, folder: &Path, takeover: bool, listen: Option<BorrowedF
     let child = program.spawn().map_err(failed)?;
     Ok(ShimHandle {
         pid: i32::try_from(child.id()).unwrap_or(0),
-        connection: ShimConnection { socket: ours },
+        connection,
         output,
     })
 }

@@ -6,12 +6,14 @@
 //! - `shim` runs in a process of its own, one for each replica; `host` is the daemon's side of it.
 //! - `spec`, `state`, `wire`, `replica_log` are the formats between the two (docs/reference/format-shim-protocol.md and
 //!   format-replica-log.md).
+//! - `redaction` hands a shim the secret values that must not reach the disk.
 //! - `attest` is what really runs as a replica, said by its shim or looked at from here.
 //! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs.
 //!
 //! Invariant: a replica is recognised by boot, pid, start time and executable, never by pid alone (test
 //! `a_process_with_another_start_time_is_foreign`).
 
+mod addresses;
 mod attest;
 mod cgroup;
 mod error;
@@ -23,6 +25,7 @@ mod instance;
 mod listen;
 mod process;
 mod reaper;
+mod redaction;
 mod replica_log;
 mod shim;
 mod spec;
@@ -31,6 +34,7 @@ mod tree;
 mod users;
 mod wire;
 
+pub use addresses::own_addresses;
 pub use attest::{Attestation, AttestedBy, RELEASE_VARIABLE, attest};
 pub use cgroup::{GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits, usage as group_usage};
 pub use error::Error;

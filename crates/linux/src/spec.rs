@@ -63,6 +63,9 @@ pub struct LogSettings {
     pub files_max: u32,
     /// What gives when output cannot be written as fast as it comes.
     pub when_behind: WhenBehind,
+    /// Secrets are replaced before anything is written. The shim must then be told for which values to look: until it is, nothing
+    /// reaches a file.
+    pub redact: bool,
 }
 
 /// What gives when output cannot be written as fast as it comes.
@@ -170,6 +173,9 @@ impl LogSettings {
                 WhenBehind::Block => "block",
             },
         );
+        if self.redact {
+            pairs.push_number("log_redact", 1);
+        }
     }
 
     pub(crate) fn from_pairs(pairs: &Pairs) -> Result<Self, &'static str> {
@@ -187,6 +193,12 @@ impl LogSettings {
                 Some(b"block") => WhenBehind::Block,
                 Some(b"drop") | None => WhenBehind::Drop,
                 Some(_) => return Err("`log_when_behind` is neither drop nor block"),
+            },
+            // Absent in what a daemon older than November 2026 wrote, which tells no values.
+            redact: match pairs.get("log_redact") {
+                Some(b"1") => true,
+                Some(b"0") | None => false,
+                Some(_) => return Err("`log_redact` is neither 0 nor 1"),
             },
         })
     }
@@ -247,6 +259,7 @@ mod tests {
                 file_bytes_max: 10 << 20,
                 files_max: 5,
                 when_behind: WhenBehind::Block,
+                redact: true,
             },
         }
     }

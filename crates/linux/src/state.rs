@@ -411,6 +411,7 @@ mod tests {
                 file_bytes_max: 1,
                 files_max: 1,
                 when_behind: WhenBehind::Drop,
+                redact: true,
             },
         };
         assert_eq!(State::decode(&state.encode()), Ok(state));

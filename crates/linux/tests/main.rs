@@ -3,6 +3,7 @@
 mod attest;
 mod cgroup;
 mod logs;
+mod redaction;
 mod rig;
 mod samples;
 mod shim;

@@ -13,12 +13,15 @@ use tend_linux::{
     Adoption, Command, Exit, ExitRecord, Hello, LogSettings, Outcome, Report, ShimConnection, ShimHandle, Spec, Tree,
     WhenBehind, adopt, become_subreaper, pidfd_open, pidfd_send_signal, spawn_shim, spawn_takeover,
 };
+use tend_redact::Value;
 
 /// Longer than anything takes on a busy machine, short enough that a hang is found.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Rig {
     pub(crate) home: PathBuf,
+    /// What a shim is told to look for.
+    pub(crate) secrets: Vec<Value>,
     /// Shims it started, to be collected.
     shims: RefCell<Vec<i32>>,
 }
@@ -36,6 +39,7 @@ impl Rig {
         become_subreaper().unwrap();
         Self {
             home,
+            secrets: Vec::new(),
             shims: RefCell::default(),
         }
     }
@@ -70,6 +74,7 @@ impl Rig {
                 file_bytes_max: 10 << 20,
                 files_max: 5,
                 when_behind: WhenBehind::Drop,
+                redact: false,
             },
         }
     }
@@ -79,13 +84,13 @@ impl Rig {
     }
 
     pub(crate) fn spawn_with(&self, spec: &Spec, listen: Option<BorrowedFd<'_>>) -> ShimHandle {
-        let shim = spawn_shim(probe(), &self.folder(), spec, listen).unwrap();
+        let shim = spawn_shim(probe(), &self.folder(), spec, listen, &self.secrets).unwrap();
         self.shims.borrow_mut().push(shim.pid);
         shim
     }
 
     pub(crate) fn take_over(&self) -> ShimHandle {
-        let shim = spawn_takeover(probe(), &self.folder()).unwrap();
+        let shim = spawn_takeover(probe(), &self.folder(), &self.secrets).unwrap();
         self.shims.borrow_mut().push(shim.pid);
         shim
     }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tend_base::Wall;
 
 use crate::key::KeyId;
+use crate::spool::{self, Refused};
 use crate::window::{self, Answer, Line, Which};
 use crate::{Error, schema};
 
@@ -163,6 +164,43 @@ impl Books {
             }
         }
         Ok(told)
+    }
+
+    /// Returns the callbacks that services did not want, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn refused(&self) -> Result<Vec<Refused>, Error> {
+        spool::all_refused(&self.connection, "", LINES_MAX).map_err(self.failed())
+    }
+
+    /// Removes a callback that its service did not want, by its id or the first digits of that, and returns it as it was.
+    ///
+    /// # Errors
+    /// When there is none, several, or it still waits to be delivered.
+    pub fn drop_refused(&mut self, id: &str) -> Result<Refused, Error> {
+        let unknown = || Error::UnknownCallback { id: id.to_owned() };
+        if id.is_empty() {
+            return Err(unknown());
+        }
+        let mut found = spool::all_refused(&self.connection, id, LINES_MAX).map_err(self.failed())?;
+        if found.len() > 1 {
+            return Err(Error::AmbiguousCallback {
+                id: id.to_owned(),
+                candidates: found.into_iter().map(|one| one.delivery_id).collect(),
+            });
+        }
+        let Some(refused) = found.pop() else {
+            let waits = spool::waits_as(&self.connection, id).map_err(self.failed())?;
+            return Err(if waits {
+                Error::StillWaits { id: id.to_owned() }
+            } else {
+                unknown()
+            });
+        };
+        let dropped = spool::drop_refused(&self.connection, &refused.delivery_id).map_err(self.failed())?;
+        // Somebody else was quicker.
+        if dropped { Ok(refused) } else { Err(unknown()) }
     }
 
     /// Returns what waits or was refused, by route.

@@ -83,6 +83,26 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// No service refused such a callback.
+    #[error("no refused callback `{id}` is known")]
+    UnknownCallback {
+        /// What was asked for.
+        id: String,
+    },
+    /// Several begin so.
+    #[error("`{id}` names several callbacks: {}", .candidates.join(", "))]
+    AmbiguousCallback {
+        /// What was asked for.
+        id: String,
+        /// The ids of all that fit.
+        candidates: Vec<String>,
+    },
+    /// Nobody refused it yet.
+    #[error("the callback {id} was not refused: it waits to be delivered")]
+    StillWaits {
+        /// Which.
+        id: String,
+    },
     /// Several have it.
     #[error("`{name}` names several keys: {}", .candidates.join(", "))]
     Ambiguous {
@@ -116,6 +136,9 @@ impl Error {
             Self::Full { .. } => "see why the service takes none with `tend money spool` and `tend status`",
             Self::Unknown { .. } => "see what is known with `tend money list`",
             Self::Ambiguous { .. } => "name one by its id",
+            Self::UnknownCallback { .. } => "see what was refused with `tend money spool`",
+            Self::AmbiguousCallback { .. } => "write more digits of the one you mean",
+            Self::StillWaits { .. } => "only what the service refused can be dropped; see `tend money spool`",
             Self::NotInDoubt { .. } => "nothing is to be done; `tend money show` has the answer",
         }
     }

@@ -22,6 +22,6 @@ pub use books::{Books, Resolution, SpoolLine};
 pub use decide::{Decision, State, decide};
 pub use error::Error;
 pub use key::{Key, KeyFault, KeyId, RequestHash, read_key};
-pub use spool::{Callback, Delivery, Kept, new_delivery_id};
+pub use spool::{Callback, Delivery, Kept, Refused, new_delivery_id};
 pub use store::{Begun, Claim, ReplayLock, Store};
 pub use window::{Answer, Fields, Line, LineState};

@@ -28,7 +28,7 @@ pub struct Callback {
     pub client: String,
     /// Of the request.
     pub method: String,
-    /// Path and query.
+    /// Path and query as the client wrote them; the service may be asked for others.
     pub target: String,
     /// As they go to a replica.
     pub fields: Fields,
@@ -64,6 +64,62 @@ pub struct Delivery {
 /// When the system has no randomness to give.
 pub fn new_delivery_id() -> io::Result<String> {
     crate::instance::random_digits()
+}
+
+/// A callback that the service did not want, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The same as on every delivery.
+    pub delivery_id: String,
+    /// Of which route.
+    pub route: String,
+    /// Of the request.
+    pub method: String,
+    /// Path and query as the client wrote them.
+    pub target: String,
+    /// When it came.
+    pub received_at: Wall,
+    /// It was tried so often.
+    pub tries: u32,
+    /// What the service said.
+    pub why: String,
+}
+
+/// Returns the refused callbacks whose id begins so, the oldest first; all for an empty beginning.
+pub(crate) fn all_refused(connection: &Connection, beginning: &str, lines_max: u32) -> rusqlite::Result<Vec<Refused>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT delivery_id, route, method, target, received_at, tries, last FROM spool
+         WHERE state = 1 AND substr(delivery_id, 1, length(?1)) = ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let found = statement.query_map(params![beginning, lines_max], |row| {
+        Ok(Refused {
+            delivery_id: row.get(0)?,
+            route: row.get(1)?,
+            method: row.get(2)?,
+            target: row.get(3)?,
+            received_at: Wall(row.get(4)?),
+            tries: row.get(5)?,
+            why: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+        })
+    })?;
+    found.collect()
+}
+
+/// Says whether a callback that still waits has an id that begins so.
+pub(crate) fn waits_as(connection: &Connection, beginning: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM spool WHERE state = 0 AND substr(delivery_id, 1, length(?1)) = ?1)",
+        )?
+        .query_row([beginning], |row| row.get(0))
+}
+
+/// Removes a refused callback; false when there is none of this id.
+pub(crate) fn drop_refused(connection: &Connection, delivery_id: &str) -> rusqlite::Result<bool> {
+    let changed = connection
+        .prepare_cached("DELETE FROM spool WHERE delivery_id = ?1 AND state = 1")?
+        .execute([delivery_id])?;
+    Ok(changed > 0)
 }
 
 pub(crate) fn waiting(connection: &Connection, route: &str) -> rusqlite::Result<u64> {

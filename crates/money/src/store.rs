@@ -20,6 +20,9 @@ use crate::{Error, schema};
 /// So much may wait to be written; more is refused at once, since the disk is behind.
 const WAITING_MAX: usize = 4096;
 
+/// Why a key is in doubt that was sent again and not taken.
+const STILL_IN_DOUBT: &str = "it was in doubt, and the service did not take it when it was sent again";
+
 /// Keys and callbacks on disk, as one edge uses them. Other edges may use the same folder at the same time.
 ///
 /// The writer ends when the store and every claim are dropped; nobody waits for it, since what was acknowledged is on disk.
@@ -50,6 +53,8 @@ pub enum Begun {
 /// The right to send a request, and the duty to say what became of it. Dropped without a word, it is in doubt.
 pub struct Claim {
     id: KeyId,
+    /// An earlier request with the key may have been carried out.
+    again: bool,
     instance: String,
     /// None once it was said what became of it.
     queue: Option<Queue>,
@@ -152,7 +157,7 @@ impl Store {
         let id = asked.key.id();
         let work = move |transaction: &Transaction<'_>, desk: &mut Desk| {
             let found = window::begin(transaction, &asked, &desk.instance.name, |by| desk.beginner(by, id))?;
-            if matches!(found, Found::Claimed) {
+            if matches!(found, Found::Claimed { .. }) {
                 desk.begins.push(id);
             }
             Ok(found)
@@ -161,8 +166,9 @@ impl Store {
         let (instance, folder) = (self.instance.clone(), self.folder.clone());
         self.submit(work, move |found| {
             reply(found.map(|found| match found {
-                Found::Claimed => Begun::Claimed(Claim {
+                Found::Claimed { again } => Begun::Claimed(Claim {
                     id,
+                    again,
                     instance,
                     queue: Some(queue),
                     folder,
@@ -253,7 +259,7 @@ impl Claim {
         reply: impl FnOnce(Result<(), (Claim, Answer, Error)>) + Send + 'static,
     ) {
         let Some(queue) = self.queue.take() else { return };
-        let (id, instance, folder) = (self.id, self.instance.clone(), self.folder.clone());
+        let (id, again, instance, folder) = (self.id, self.again, self.instance.clone(), self.folder.clone());
         let answer = Arc::new(answer);
         let written = answer.clone();
         let work = move |transaction: &Transaction<'_>, desk: &mut Desk| {
@@ -262,7 +268,7 @@ impl Claim {
             desk.ends.push(id);
             Ok(finished)
         };
-        let again = queue.clone();
+        let same_queue = queue.clone();
         submit(&queue, &folder.clone(), work, move |finished| {
             let error = match finished {
                 Ok(true) => return reply(Ok(())),
@@ -271,16 +277,21 @@ impl Claim {
             };
             let claim = Claim {
                 id,
+                again,
                 instance,
-                queue: Some(again),
+                queue: Some(same_queue),
                 folder,
             };
             reply(Err((claim, Arc::unwrap_or_clone(answer), error)));
         });
     }
 
-    /// Gives the key free: nothing can have been done.
-    pub fn release(mut self, reply: impl FnOnce(Result<(), Error>) + Send + 'static) {
+    /// Gives the key free: nothing was done by this request. Where an earlier one with the key may have been carried out, the key is in
+    /// doubt as it was before.
+    pub fn release(mut self, now: Wall, reply: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        if self.again {
+            return self.tell_doubt(STILL_IN_DOUBT, now, reply);
+        }
         let Some(queue) = self.queue.take() else { return };
         let id = self.id;
         let work = move |transaction: &Transaction<'_>, desk: &mut Desk| {

@@ -115,7 +115,10 @@ pub(crate) enum Beginner {
 /// What a key was found to be.
 pub(crate) enum Found {
     /// It is now begun by who asks.
-    Claimed,
+    Claimed {
+        /// An earlier request with it may have been carried out.
+        again: bool,
+    },
     Answered(Answer),
     NotKept,
     UnderWay,
@@ -158,9 +161,11 @@ pub(crate) fn begin(
         },
     });
     match decide(known, same, asked.upstream_idempotent) {
-        Decision::Fresh | Decision::Again => {
+        decision @ (Decision::Fresh | Decision::Again) => {
             insert(connection, asked, id, instance)?;
-            Ok(Found::Claimed)
+            Ok(Found::Claimed {
+                again: decision == Decision::Again,
+            })
         }
         Decision::Replay => Ok(read_answer(connection, id)?.map_or(Found::NotKept, Found::Answered)),
         Decision::NotKept => Ok(Found::NotKept),

@@ -1,5 +1,6 @@
 //! The store as edges use it: real files, real locks, two at once.
 
+mod spool;
 mod window;
 
 #[test]

@@ -9,14 +9,14 @@ use tend_base::Wall;
 use tend_money::{Answer, Begun, Books, Error, Key, LineState, RequestHash, Resolution, Store};
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(std::env::temp_dir().join(format!("tend-money-{}-{number}", std::process::id())))
@@ -172,12 +172,29 @@ fn a_key_that_was_released_is_free_and_an_answer_is_over_with_its_window() {
     let folder = Folder::new();
     let store = open(&folder);
     let claim = claimed(begin(&store, "k"));
-    wait(|reply: Box<dyn FnOnce(_) + Send>| claim.release(reply)).unwrap();
+    wait(|reply: Box<dyn FnOnce(_) + Send>| claim.release(Wall(1000), reply)).unwrap();
     finish(claimed(begin_at(&store, "k", "amount=6", false, 1000).unwrap()), 1000);
     let at = |now| begin_at(&store, "k", "amount=6", false, now).unwrap();
     assert!(matches!(at(60_999), Begun::Answered(_)));
     let again = begin_at(&store, "k", "another request", false, 61_000).unwrap();
     finish(claimed(again), 61_000);
+}
+
+#[test]
+fn a_key_in_doubt_that_is_sent_again_and_not_taken_is_in_doubt_as_before() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let claim = claimed(begin(&store, "k"));
+    wait(|reply: Box<dyn FnOnce(_) + Send>| claim.doubt("cut", Wall(2000), reply)).unwrap();
+    let again = claimed(begin_at(&store, "k", "amount=5", true, 3000).unwrap());
+    wait(|reply: Box<dyn FnOnce(_) + Send>| again.release(Wall(3000), reply)).unwrap();
+    assert!(matches!(begin(&store, "k"), Begun::InDoubt));
+    assert!(matches!(
+        begin_at(&store, "k", "amount=6", true, 3000),
+        Ok(Begun::Reused)
+    ));
+    finish(claimed(begin_at(&store, "k", "amount=5", true, 4000).unwrap()), 4000);
+    assert!(matches!(begin(&store, "k"), Begun::Answered(_)));
 }
 
 #[test]

@@ -433,7 +433,9 @@ fn rules(policy: &RoutePolicy, out: &mut Writer) {
             _ => out.missing("a bound on WebSockets, or by a claim"),
         }
     }
-    if let Some(bytes) = policy.body_bytes_max {
+    if policy.body_shadow {
+        out.missing("a `body_max` that is only tried out");
+    } else if let Some(bytes) = policy.body_bytes_max {
         out.line(format!("client_max_body_size {bytes};"));
     }
     // nginx takes the first that fits.
@@ -486,6 +488,7 @@ fn rules(policy: &RoutePolicy, out: &mut Writer) {
         (!policy.error_pages.is_empty(), "`error_pages`"),
         (policy.client_certificate, "`client_certificate` of a route"),
         (policy.timeouts.whole.is_some(), "`timeouts.whole`"),
+        (policy.min_upload_rate.is_some(), "`min_upload_rate`"),
         (policy.money.is_some(), "idempotency keys and the spool of `money`"),
     ] {
         if wanted {

@@ -194,6 +194,9 @@ pub struct Replica {
     /// It runs a release that is not proven, and gets only the requests that [`Service::split`] gives it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub candidate: bool,
+    /// The release it runs, for the access log; absent for a stack that runs in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
 }
 
 /// Whether a replica gets new requests.

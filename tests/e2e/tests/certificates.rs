@@ -195,6 +195,66 @@ fn a_daemon_killed_while_a_certificate_is_issued_goes_on_with_the_same_order() {
 }
 
 #[test]
+fn a_stack_whose_certificate_cannot_be_shown_is_refused_before_anything_changes() {
+    let machine = Machine::new("given-bad");
+    let port = free_port();
+    let made = || {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([HOST.to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let text = format!(
+        "{}edge:\n  listen:\n    - {{ address: \"127.0.0.1:{port}\", tls: true }}\n  \
+         routes:\n    - host: {HOST}\n      path: /\n      service: web\n      \
+         error_pages: [{{ statuses: [503], file: soon.html }}]\n  \
+         tls:\n    certificates:\n      - {{ chain: own.pem, key: own.key }}\n",
+        web(&[READY]),
+    );
+    let folder = PathBuf::from(machine.stack("shop", &text));
+    let up = || machine.tend(&["up", &folder.display().to_string()]);
+    let missing = up();
+    assert_eq!(missing.code, 3, "{}", missing.said());
+    assert!(missing.said().contains("own.pem`: No such file"), "{}", missing.said());
+    // Half of a renewal.
+    std::fs::write(folder.join("own.pem"), made().0).unwrap();
+    std::fs::write(folder.join("own.key"), made().1).unwrap();
+    let other = up();
+    assert_eq!(other.code, 3, "{}", other.said());
+    assert!(
+        other.said().contains("is not the key of this certificate"),
+        "{}",
+        other.said()
+    );
+    let stacks = machine.json(&["ls"]);
+    assert_eq!(stacks["stacks"], serde_json::json!([]), "nothing was changed");
+    let (chain, key) = made();
+    std::fs::write(folder.join("own.pem"), chain).unwrap();
+    std::fs::write(folder.join("own.key"), key).unwrap();
+    let came = up();
+    assert_eq!(came.code, 0, "{}", came.said());
+    assert!(came.said().contains("soon.html` of the route"), "{}", came.said());
+    assert!(
+        machine
+            .tend(&["status", "shop"])
+            .ok()
+            .contains("soon.html` of the route")
+    );
+
+    // What was right once and is replaced by half: a deploy is refused too.
+    std::fs::write(folder.join("own.key"), made().1).unwrap();
+    let file = folder.join("stack.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("path: /", "path: /a")).unwrap();
+    let deployed = machine.tend(&["deploy", &folder.display().to_string()]);
+    assert_eq!(deployed.code, 10, "{}", deployed.said());
+    assert!(
+        deployed.said().contains("is not the key of this certificate"),
+        "{}",
+        deployed.said()
+    );
+}
+
+#[test]
 fn certificates_in_files_are_taken_when_both_fit_and_the_last_good_is_shown_until_then() {
     let machine = Machine::new("given");
     let port = free_port();
@@ -220,6 +280,13 @@ fn certificates_in_files_are_taken_when_both_fit_and_the_last_good_is_shown_unti
     };
     machine.tend(&["up", &folder.display().to_string()]).ok();
     wait_until("the first is shown", || believed(&first));
+    let status = machine.json(&["status", "shop"]);
+    let certificate = &status["certificates"][0];
+    assert_eq!(certificate["names"], serde_json::json!([HOST]), "{status}");
+    assert!(
+        certificate["days_left"].as_i64().is_some_and(|days| days > 0),
+        "{certificate}"
+    );
     // Half of a renewal.
     let (second, key) = made();
     std::fs::write(folder.join("own.pem"), &second).unwrap();

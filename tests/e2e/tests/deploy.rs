@@ -37,6 +37,14 @@ fn a_good_release_is_deployed_and_gone_back_from_without_a_failed_request() {
     assert_eq!(versions.first().map(String::as_str), Some("0.1"));
     assert_eq!(versions.last().map(String::as_str), Some("0.3"));
     shop.machine.tend(&["events", "verify"]).ok();
+    // The access log says which release answered; what ran in place was none.
+    let log = shop.machine.folder.join("state/edge/access.log");
+    wait_until("each release stands in the access log", || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        [2, 3]
+            .iter()
+            .all(|release| text.contains(&format!("\"release\":{release},")))
+    });
 }
 
 #[test]

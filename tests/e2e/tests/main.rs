@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
 mod bad_input;
+mod bans;
 mod canary;
 mod certificates;
 mod commands;

@@ -80,6 +80,7 @@ pub(crate) fn step(step: &Step, context: &Context<'_>) -> Rule {
             incarnations_only_grow(*incarnation, context)?;
             ports_are_never_shared(launch, context)?;
             dependencies_are_met_at_the_first_start(replica, context)?;
+            what_is_done_is_not_run_again_unasked(replica, launch, context)?;
             restarts_wait_as_the_policy_says(replica, context)
         }
         Step::Signal {
@@ -107,6 +108,20 @@ pub(crate) fn step(step: &Step, context: &Context<'_>) -> Rule {
         }
         _ => Ok(()),
     }
+}
+
+/// What ended as its policy leaves it, a job that is done, is started again when somebody asks for it or it is defined anew, and not by itself.
+fn what_is_done_is_not_run_again_unasked(replica: &ReplicaId, launch: &Launch, context: &Context<'_>) -> Rule {
+    let Some(known) = context.monitor.known.get(replica) else {
+        return Ok(());
+    };
+    let same = known.ran == launch.fingerprint;
+    let asked = known.restart_wished || context.world.lane(&replica.service_id()).is_some();
+    if known.left && known.over && same && !asked {
+        let what = format!("{replica} is done ({}) and is started again", known.incarnation);
+        return Err(Violation::new("what_is_done_is_not_run_again_unasked", what));
+    }
+    Ok(())
 }
 
 /// Checks the end of a run.

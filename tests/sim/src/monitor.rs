@@ -57,6 +57,8 @@ pub(crate) struct Known {
     pub(crate) succeeded: bool,
     /// It ended as its policy leaves it and was not started since.
     pub(crate) left: bool,
+    /// The fingerprint of what this life runs or ran; 0 where that was not told.
+    pub(crate) ran: u64,
 }
 
 /// What was known of a replica before a transaction, should that be lost.
@@ -189,6 +191,7 @@ impl Monitor {
                 replica,
                 incarnation,
                 since,
+                fingerprint,
                 ..
             } => {
                 self.remember(replica, None);
@@ -196,6 +199,7 @@ impl Monitor {
                 if known.incarnation != *incarnation || !known.over {
                     let (same, unready) = (known.incarnation == *incarnation, known.unready);
                     known.lives(*incarnation, *since);
+                    known.ran = *fingerprint;
                     let retries = world
                         .definition(replica)
                         .and_then(|service| service.readiness.as_ref())
@@ -384,11 +388,15 @@ impl Monitor {
         }
         match step {
             Step::Start {
-                replica, incarnation, ..
+                replica,
+                incarnation,
+                launch,
             } => {
                 self.incarnation_last = self.incarnation_last.max(*incarnation);
                 self.remember(replica, Some(transaction));
-                self.known.entry(replica.clone()).or_default().begins(*incarnation);
+                let known = self.known.entry(replica.clone()).or_default();
+                known.begins(*incarnation);
+                known.ran = launch.fingerprint;
             }
             Step::Signal { replica, why, .. } | Step::Kill { replica, why, .. } => {
                 let known = self.known.entry(replica.clone()).or_default();

@@ -43,6 +43,9 @@ pub struct CertificateStatus {
     /// It is not valid after, in milliseconds since 1970 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Wall>,
+    /// Whole days until then; negative once it has expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
     /// Another is asked for from then on, in milliseconds since 1970 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<Wall>,

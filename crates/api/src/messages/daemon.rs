@@ -22,6 +22,13 @@ pub struct Accepted {
     pub message: String,
 }
 
+/// What the edge counts. Its counters begin at 0 with each process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeMetrics {
+    /// In Prometheus's text form, 0.0.4.
+    pub text: String,
+}
+
 /// The daemon on itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonReport {

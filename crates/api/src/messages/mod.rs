@@ -1,5 +1,6 @@
 //! The shape of each answer. Readers ignore fields they do not know; writers never take a field away within a protocol version.
 
+mod ban;
 mod certificate;
 mod daemon;
 mod description;
@@ -11,12 +12,15 @@ mod progress;
 mod release;
 mod status;
 
+pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
-pub use daemon::{Accepted, DaemonReport, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport};
+pub use daemon::{
+    Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
+};
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
-pub use money::{MoneyKey, MoneyList, SpoolReport, SpoolRoute};
+pub use money::{MoneyKey, MoneyList, RefusedCallback, SpoolReport, SpoolRoute};
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{

@@ -51,6 +51,28 @@ pub struct MoneyKey {
 pub struct SpoolReport {
     /// By route.
     pub routes: Vec<SpoolRoute>,
+    /// Those that services did not want, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedCallback>,
+}
+
+/// A callback that its service did not want. It is kept until somebody drops it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedCallback {
+    /// The same as on every delivery (`X-Tend-Delivery-Id`).
+    pub id: String,
+    /// As `mps/api */callbacks`: service, host, path.
+    pub route: String,
+    /// Of the request.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// When it came.
+    pub received_at: Wall,
+    /// It was tried so often.
+    pub tries: u32,
+    /// What the service said.
+    pub why: String,
 }
 
 /// The callbacks of a route.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tend_core::model::{ReplicaId, ServiceName, StackName};
 
-use super::DeploymentReport;
+use super::{CertificateStatus, DeploymentReport};
 
 /// All stacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct StackStatus {
     /// What is not as the file asks.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Those that clients are shown, or are to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// The release that runs; absent for a stack that runs in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<u64>,

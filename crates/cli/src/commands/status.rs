@@ -1,7 +1,7 @@
 //! `tend status`: a stack's services and replicas, one line each.
 
 use clap::Args;
-use tend_api::messages::{ReplicaStatus, ServiceState, ServiceStatus, StackStatus, WorkloadKind};
+use tend_api::messages::{CertificateState, ReplicaStatus, ServiceState, ServiceStatus, StackStatus, WorkloadKind};
 use tend_api::{Call, EXIT_OK};
 use tend_base::format_bytes;
 
@@ -71,6 +71,18 @@ pub(super) fn lines(status: &StackStatus, paint: Paint) -> Vec<String> {
         for url in &service.urls {
             lines.push(format!("  {url}  {}", paint.paint(Tone::Faint, service.name.as_str())));
         }
+    }
+    for certificate in &status.certificates {
+        let tone = certificate.state.into();
+        let days = paint.paint(tone, &text::days(certificate.state, certificate.days_left));
+        let whose = match certificate.files.first().filter(|_| certificate.names.is_empty()) {
+            Some(chain) => chain.display().to_string(),
+            None => certificate.names.join(", "),
+        };
+        lines.push(format!(
+            "  {} {whose}  {days}",
+            paint.paint(Tone::Faint, text::CERTIFICATE)
+        ));
     }
     lines.push(String::new());
     lines.extend(table(status).lines(paint));
@@ -160,6 +172,9 @@ fn percent(percent: f64) -> String {
 }
 
 mod text {
+    use super::CertificateState;
+
+    pub(super) const CERTIFICATE: &str = "certificate";
     pub(super) const HEADINGS: [&str; 11] = [
         "SERVICE",
         "STATE",
@@ -179,6 +194,16 @@ mod text {
         match release {
             Some(release) => format!("{file}, revision {revision}, release {release}"),
             None => format!("{file}, revision {revision}"),
+        }
+    }
+    /// How long clients take a certificate.
+    pub(super) fn days(state: CertificateState, left: Option<i64>) -> String {
+        match (state, left) {
+            (CertificateState::Missing, _) | (_, None) => "there is none".to_owned(),
+            (CertificateState::Expired, _) => "expired".to_owned(),
+            (_, Some(0)) => "less than a day left".to_owned(),
+            (_, Some(1)) => "1 day left".to_owned(),
+            (_, Some(days)) => format!("{days} days left"),
         }
     }
     pub(super) fn not_bound(address: &str) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use tend_api::Colour;
-use tend_api::messages::{ReplicaState, ServiceState};
+use tend_api::messages::{CertificateState, ReplicaState, ServiceState};
 
 /// What a piece of text means to the eye.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,16 @@ impl From<ServiceState> for Tone {
             | ServiceState::Degraded => Tone::Uneasy,
             ServiceState::Down => Tone::Bad,
             ServiceState::Unknown => Tone::Plain,
+        }
+    }
+}
+
+impl From<CertificateState> for Tone {
+    fn from(state: CertificateState) -> Self {
+        match state {
+            CertificateState::Valid => Tone::Good,
+            CertificateState::Expiring => Tone::Uneasy,
+            CertificateState::Expired | CertificateState::Missing => Tone::Bad,
         }
     }
 }

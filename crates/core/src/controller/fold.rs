@@ -2,33 +2,16 @@
 //!
 //! An input about an incarnation that is not the current one is old news and changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
-use crate::model::{Port, Quiesce, ReplicaId, ServiceId, StackName};
+use crate::model::{Port, Quiesce, ReplicaId, StackName};
 use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
-
-/// What has to be kept again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Dirty {
-    pub(super) stacks: BTreeSet<StackName>,
-    /// The releases of a stack; the records among them, which never change, are named one by one.
-    pub(super) releases: BTreeSet<StackName>,
-    pub(super) release: BTreeSet<(StackName, u64)>,
-    pub(super) configurations: BTreeSet<StackName>,
-    /// Whole revisions, to be kept or, without a value, to be forgotten.
-    pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
-    pub(super) services: BTreeSet<ServiceId>,
-    pub(super) replicas: BTreeSet<ReplicaId>,
-    pub(super) edge: bool,
-    pub(super) machine: bool,
-}
 
 /// What is known of a process found running.
 struct Found {
@@ -98,6 +81,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
+            Input::Ban { change, by } => self.ban(&change, by, now, reaction),
             Input::Configure(wish) => self.configure(*wish, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),
             Input::Decide {

@@ -2,6 +2,7 @@
 
 use tend_base::Mono;
 
+use crate::ban::BanChange;
 use crate::configuration::ConfigureWish;
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::door::DoorChange;
@@ -63,6 +64,13 @@ pub enum Input {
         service: Option<ServiceName>,
         /// What.
         change: DoorChange,
+        /// Who asks.
+        by: Principal,
+    },
+    /// Ban addresses, or let them in again.
+    Ban {
+        /// What.
+        change: BanChange,
         /// Who asks.
         by: Principal,
     },

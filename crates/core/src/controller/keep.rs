@@ -3,16 +3,35 @@
 //! Documents may be older than what runs: the daemon does not wait for the disk before each step. So a world that was
 //! restored is only a memory, and nothing is decided from it before the host was looked at ([`super::Input::Surveyed`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Chapter, Controller, Document, DocumentKind};
 use crate::deployment::Releases;
-use crate::model::{Quiesce, ServiceId, Stop};
+use crate::model::{Prefix, Quiesce, ReplicaId, ServiceId, StackName, Stop};
 use crate::observed::{LastExit, Phase, Replica, StopReason};
 use crate::world::World;
+
+/// What has to be kept again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) stacks: BTreeSet<StackName>,
+    /// The releases of a stack; the records among them, which never change, are named one by one.
+    pub(super) releases: BTreeSet<StackName>,
+    pub(super) release: BTreeSet<(StackName, u64)>,
+    pub(super) configurations: BTreeSet<StackName>,
+    /// Whole revisions, to be kept or, without a value, to be forgotten.
+    pub(super) revisions: BTreeMap<(StackName, u64), Option<Value>>,
+    pub(super) services: BTreeSet<ServiceId>,
+    pub(super) replicas: BTreeSet<ReplicaId>,
+    pub(super) bans: BTreeSet<Prefix>,
+    pub(super) edge: bool,
+    pub(super) machine: bool,
+}
 
 /// What is kept of a replica. Every field has a default, so that another version's document can be read.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -163,6 +182,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 value,
             });
         }
+        for prefix in dirty.bans {
+            documents.push(Document {
+                kind: DocumentKind::Ban,
+                id: prefix.to_string(),
+                value: self.world.bans.get(&prefix).map(|ban| json!(ban)),
+            });
+        }
         if dirty.machine {
             let value = json!({ "incarnation_last": self.world.incarnation_last });
             documents.push(Document {
@@ -252,6 +278,11 @@ pub fn restore(
             "machine" => {
                 let last = number("incarnation_last").unwrap_or(0);
                 world.incarnation_last = world.incarnation_last.max(last);
+            }
+            "ban" => {
+                let prefix = id.parse().map_err(|error| unreadable(&error))?;
+                let ban = serde_json::from_value(value.clone()).map_err(|error| unreadable(&error))?;
+                Arc::make_mut(&mut world.bans).insert(prefix, ban);
             }
             "edge" => world.edge.generation = number("generation").unwrap_or(0),
             _ => {}

@@ -12,6 +12,7 @@
 //!
 //! Invariant: no two steps with the same key are performed at once (test `a_step_is_not_performed_twice_at_once`).
 
+mod ban;
 mod configure;
 mod deploy;
 mod edge;
@@ -83,6 +84,8 @@ pub enum DocumentKind {
     Release,
     /// What is under way and what was with the releases of a stack. Id: its name.
     Releases,
+    /// Somebody who is let in nowhere. Id: `203.0.113.0/24`.
+    Ban,
     /// What replicas of a stack are started with by its configuration. Id: its name.
     Configuration,
     /// A whole revision of a configuration. Id: `mps/12`.
@@ -91,7 +94,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -99,6 +102,7 @@ impl DocumentKind {
         Self::Edge,
         Self::Release,
         Self::Releases,
+        Self::Ban,
         Self::Configuration,
         Self::Revision,
     ];
@@ -114,6 +118,7 @@ impl DocumentKind {
             Self::Edge => "edge",
             Self::Release => "release",
             Self::Releases => "releases",
+            Self::Ban => "ban",
             Self::Configuration => "configuration",
             Self::Revision => "revision",
         }
@@ -157,7 +162,7 @@ pub struct Controller<C> {
     daemon: Principal,
     in_flight: BTreeSet<StepKey>,
     clock: Option<(Mono, Wall)>,
-    dirty: fold::Dirty,
+    dirty: keep::Dirty,
 }
 
 impl<C: Clone> Clone for Controller<C> {
@@ -183,7 +188,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             daemon,
             in_flight: BTreeSet::new(),
             clock: None,
-            dirty: fold::Dirty::default(),
+            dirty: keep::Dirty::default(),
         }
     }
 

@@ -164,6 +164,11 @@ kinds! {
     /// Requests were let go on. Data: before.
     PauseEnded = "pause.ended",
 
+    /// Addresses were banned: the edge lets them in nowhere. Data: addresses, until, reason, forced, before (of those that were banned already).
+    BanBegun = "ban.begun",
+    /// Addresses were let in again before their ban ended by itself. Data: addresses, before.
+    BanEnded = "ban.ended",
+
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
 
@@ -171,6 +176,8 @@ kinds! {
     MoneyInDoubt = "money.in_doubt",
     /// A person said what became of a request that was in doubt. Data: id, key, happened, status.
     MoneyResolved = "money.resolved",
+    /// A person removed a callback that its service had refused. Data: id, route, method, target, received_at, tries, refused, why.
+    CallbackDropped = "money.callback_dropped",
     /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
     MoneyUnavailable = "money.unavailable",
 

@@ -18,7 +18,7 @@ pub use edge::{
     AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
     Edge, ErrorPage, Files, HashKey, InFlight, Limit, LimitKey, Listener, LogFormat, Method, Money, Outlier, Prefix,
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
-    Spool, Timeouts, Tls, TlsVersion, Upstream,
+    Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
 };
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};

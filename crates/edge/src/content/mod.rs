@@ -13,6 +13,8 @@ mod negotiate;
 mod pages;
 mod place;
 
+pub use pages::ERROR_PAGE_BYTES_MAX;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;

@@ -9,8 +9,8 @@ use tend_core::model::ErrorPage;
 use super::media::media_type;
 use crate::answer::{OwnAnswer, OwnBody};
 
-/// A page is held in memory by each snapshot; a longer one is not a page.
-const PAGE_BYTES_MAX: u64 = 1 << 20;
+/// A page is held in memory by each snapshot; a longer one, in bytes, is not a page.
+pub const ERROR_PAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// A route's pages, in the order of the stack file.
 #[derive(Debug, Default)]
@@ -74,6 +74,6 @@ fn body_of(path: &Path) -> Option<Bytes> {
         return None;
     }
     let mut body = Vec::new();
-    let read = file.take(PAGE_BYTES_MAX + 1).read_to_end(&mut body).ok()?;
-    (read as u64 <= PAGE_BYTES_MAX).then(|| Bytes::from(body))
+    let read = file.take(ERROR_PAGE_BYTES_MAX + 1).read_to_end(&mut body).ok()?;
+    (read as u64 <= ERROR_PAGE_BYTES_MAX).then(|| Bytes::from(body))
 }

@@ -15,12 +15,13 @@ use super::download::{Cut, Download};
 use super::head::{self, Framing};
 use super::link::Link;
 use super::own;
+use super::pace::Pace;
 use super::serve::{After, Client};
 use super::tunnel::Tunnel;
 use super::upload::{Stop, Upload, Way};
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::content::{ResponseView, Shape};
-use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::exchange::{Asked, Attempt, Exchange, Failed, Flow};
 use crate::gate::{Admission, money};
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
 use crate::worker::Worker;
@@ -67,6 +68,7 @@ pub(super) async fn carry(client: &mut Client, desk: &mut Desk, read: Result<(),
         Admission::Wait(wait) => Box::pin(admit(client, desk, &mut exchange, wait)).await,
         decided => Ok(decided),
     };
+    client.deadline.bind(exchange.whole_until());
     let refused = match admission {
         Err(Gone) => return After::Close,
         Ok(Admission::Answer(answer)) => Err(answer),
@@ -187,6 +189,10 @@ fn with_asked<T>(client: &Client, request: &RequestHead, ask: impl FnOnce(&Asked
         client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: request.method(),
+        version: match request.version() {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        },
         host: request.host(),
         path: request.path(),
         target: request.target(),
@@ -234,6 +240,7 @@ async fn tries(
     upload: &mut Upload,
 ) -> Result<(Link, Attempt), Option<ErrorCode>> {
     let mut tell_continue = desk.request.expects_continue();
+    let mut pace = Pace::new(exchange.upload_rule().filter(|_| !upload.is_over()));
     loop {
         let attempt = exchange.next().map_err(Some)?;
         let patience = exchange.patience();
@@ -245,7 +252,7 @@ async fn tries(
                 if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
                     desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
-                match talk(client, desk, upload, &mut link, &patience).await {
+                match talk(client, desk, (&mut *upload, &mut pace), &mut link, &patience).await {
                     Ok(()) if exchange.asks_another(desk.response.status(), upload.is_taken()) => {
                         failed(Failure::Status, upload, &link)
                     }
@@ -298,7 +305,7 @@ fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
 async fn talk(
     client: &mut Client,
     desk: &mut Desk,
-    upload: &mut Upload,
+    (upload, pace): (&mut Upload, &mut Pace),
     link: &mut Link,
     patience: &Patience,
 ) -> Result<(), Miss> {
@@ -323,14 +330,20 @@ async fn talk(
         if miss.is_none() {
             let clients_turn = upload.waits_for_client();
             let now = (clients_turn, link.written());
+            let deadlines = &client.worker.shop.deadlines;
+            pace.note(clients_turn, deadlines.looked());
             if waited.replace(now) != Some(now) {
                 let wait = if clients_turn { patience.body } else { patience.answer };
-                client.deadline.set(&client.worker.shop.deadlines, wait);
+                client.deadline.set_until(deadlines, wait, pace.until(upload.bytes()));
             }
-            if client.deadline.has_passed(cx) {
-                miss = Some(match clients_turn {
-                    true => Miss::Client(ErrorCode::RequestTimeout),
-                    false => failed(Failure::HeadTimeout, upload, link),
+            if clients_turn && pace.is_too_slow(upload.bytes(), deadlines.looked()) {
+                miss = Some(Miss::Client(ErrorCode::RequestTimeout));
+            } else if client.deadline.has_passed(cx) {
+                let is_overdue = client.deadline.is_overdue(deadlines);
+                miss = Some(match (clients_turn, is_overdue) {
+                    (true, true) => Miss::Client(ErrorCode::RequestOverdue),
+                    (true, false) => Miss::Client(ErrorCode::RequestTimeout),
+                    (false, _) => failed(Failure::HeadTimeout, upload, link),
                 });
             }
         }
@@ -437,6 +450,7 @@ struct Begun {
     ends_by_close: bool,
     /// The connection goes on after it.
     keeps: bool,
+    flow: Flow,
 }
 
 /// Writes the head of the response that is in `desk.response`; the answer is in place of it. What a response is shaped by is not held
@@ -481,6 +495,7 @@ fn begin(
         download: Download::new(desk.response.length(), length == Length::Chunked, encoder),
         ends_by_close,
         keeps,
+        flow: exchange.flow(&head::asked_fields(desk.response.fields())),
     })
 }
 
@@ -497,16 +512,13 @@ async fn respond(
         mut download,
         ends_by_close,
         keeps,
+        flow,
     } = begun;
-    let outcome = pass(
-        client,
-        desk,
-        upload,
-        &mut download,
-        &mut link,
-        exchange.patience().stall,
-    )
-    .await;
+    if flow.is_events {
+        client.deadline.bind(None);
+    }
+    let stall = exchange.patience().stall;
+    let outcome = pass(client, desk, upload, &mut download, &mut link, (stall, flow.silence)).await;
     exchange.passed(upload.bytes(), download.bytes());
     match outcome {
         Ok(()) => {}
@@ -514,9 +526,18 @@ async fn respond(
             exchange.cut("client_cut");
             return After::Close;
         }
-        Err(Cut::Replica) => {
-            exchange.cut_by(&attempt.replica);
-            if ends_by_close {
+        Err(cut) => {
+            match cut {
+                Cut::Overdue => exchange.cut("request_overdue"),
+                // Between two events may be any time: no replica is to blame.
+                Cut::Silent if flow.is_events => exchange.cut("events_idle"),
+                Cut::Silent => {
+                    exchange.cut_by(&attempt.replica);
+                    exchange.cut("upstream_silent");
+                }
+                Cut::Client | Cut::Replica => exchange.cut_by(&attempt.replica),
+            }
+            if ends_by_close && !flow.is_events {
                 // Nothing else tells this client that it did not get all of it.
                 client.stream.cut();
             }
@@ -563,16 +584,17 @@ fn write_head(client: &Client, desk: &mut Things, exchange: &Exchange, attempt: 
     desk.trailers.clear();
 }
 
-/// Passes on the response, and what is left of the request.
+/// Passes on the response, and what is left of the request. The pair: how long the client may take nothing, and the replica send nothing.
 async fn pass(
     client: &mut Client,
     desk: &mut Desk,
     upload: &mut Upload,
     download: &mut Download,
     link: &mut Link,
-    stall: Duration,
+    (stall, silence): (Duration, Option<Duration>),
 ) -> Result<(), Cut> {
-    let mut stalled: Option<u64> = None;
+    // Who was waited for, and how far that side had come by then.
+    let mut waited: Option<(bool, u64)> = None;
     client.deadline.clear();
     poll_fn(|cx| {
         let desk = &mut **desk;
@@ -593,21 +615,30 @@ async fn pass(
         if gone {
             return Poll::Ready(Err(Cut::Client));
         }
-        // A client may wait for its answer as long as it likes, but not the answer for the client.
-        if !download.waits_for_client() {
-            if stalled.take().is_some() {
-                client.deadline.clear();
+        let clients_turn = download.waits_for_client();
+        let come = if clients_turn {
+            download.written()
+        } else {
+            download.received()
+        };
+        if waited.replace((clients_turn, come)) != Some((clients_turn, come)) {
+            let wait = if clients_turn { Some(stall) } else { silence };
+            match wait {
+                Some(wait) => client.deadline.set(&client.worker.shop.deadlines, wait),
+                // A client may wait for its answer as long as it likes.
+                None => client.deadline.clear(),
             }
+        }
+        if !client.deadline.is_set() || !client.deadline.has_passed(cx) {
             return Poll::Pending;
         }
-        let written = download.written();
-        if stalled.replace(written) != Some(written) {
-            client.deadline.set(&client.worker.shop.deadlines, stall);
-        }
-        if client.deadline.has_passed(cx) {
-            return Poll::Ready(Err(Cut::Client));
-        }
-        Poll::Pending
+        Poll::Ready(Err(if client.deadline.is_overdue(&client.worker.shop.deadlines) {
+            Cut::Overdue
+        } else if clients_turn {
+            Cut::Client
+        } else {
+            Cut::Silent
+        }))
     })
     .await
 }

@@ -19,6 +19,8 @@ const LOOK_EVERY_MIN: Duration = Duration::from_millis(20);
 
 /// So many deadlines wait to be lent again.
 const SPARE_MAX: usize = 256;
+/// No clock gets there.
+const FOREVER: Mono = Mono(u64::MAX);
 
 /// The deadlines of one thread.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Deadlines {
 #[derive(Debug)]
 struct Cells {
     at: Cell<Option<Mono>>,
+    /// Whatever is waited for, it is not for longer than this; [`FOREVER`] without a bound.
+    until: Cell<Mono>,
     is_idle: Cell<bool>,
     has_passed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -64,6 +68,7 @@ impl Deadlines {
     pub(super) fn add(&self) -> Deadline {
         let cells = Rc::new(Cells {
             at: Cell::new(None),
+            until: Cell::new(FOREVER),
             is_idle: Cell::new(false),
             has_passed: Cell::new(false),
             waker: RefCell::new(None),
@@ -149,17 +154,42 @@ impl Deadline {
         self.put(Some(deadlines.after(wait)), false);
     }
 
+    /// Sets it so long from now, and no later than a moment that was reckoned from what [`Deadlines::looked`] said.
+    pub(super) fn set_until(&self, deadlines: &Deadlines, wait: Duration, until: Option<Mono>) {
+        let at = deadlines.after(wait);
+        self.put(Some(until.map_or(at, |until| at.min(until + deadlines.every))), false);
+    }
+
     /// Sets it for waiting for a request, which [`Deadlines::hasten`] shortens.
     pub(super) fn set_idle(&self, deadlines: &Deadlines, wait: Duration) {
         self.put(Some(deadlines.after(wait)), true);
     }
 
-    /// Takes it back.
+    /// Takes it back; a bound stays.
     pub(super) fn clear(&self) {
         self.put(None, false);
     }
 
+    /// Bounds all that is waited for from now on by a moment; none takes a bound back.
+    pub(super) fn bind(&self, until: Option<Mono>) {
+        self.cells.until.set(until.unwrap_or(FOREVER));
+        self.clear();
+    }
+
+    /// Says whether the moment it was bound by has come.
+    pub(super) fn is_overdue(&self, deadlines: &Deadlines) -> bool {
+        deadlines.looked() >= self.cells.until.get()
+    }
+
+    /// Says whether there is anything to ask [`Self::has_passed`] for.
+    pub(super) fn is_set(&self) -> bool {
+        self.cells.at.get().is_some() || self.cells.has_passed.get()
+    }
+
     fn put(&self, at: Option<Mono>, is_idle: bool) {
+        let until = self.cells.until.get();
+        let at = at.map_or(until, |at| at.min(until));
+        let at = (at != FOREVER).then_some(at);
         self.cells.at.set(at);
         self.cells.is_idle.set(is_idle);
         self.cells.has_passed.set(false);
@@ -235,6 +265,31 @@ mod tests {
         assert!(!again.has_passed(&cx));
         deadlines.give(again);
         while deadlines.look(Mono(0) + Duration::from_secs(200)) {}
+    }
+
+    #[test]
+    fn a_bound_holds_over_whatever_is_waited_for() {
+        let deadlines = deadlines();
+        let deadline = deadlines.add();
+        let cx = Context::from_waker(Waker::noop());
+        deadline.bind(Some(Mono(0) + Duration::from_secs(5)));
+        for second in 1..5 {
+            // Something moves every second.
+            deadline.set(&deadlines, Duration::from_secs(3));
+            deadlines.look(Mono(0) + Duration::from_secs(second));
+            assert!(
+                !deadline.has_passed(&cx) && !deadline.is_overdue(&deadlines),
+                "{second}"
+            );
+        }
+        deadline.clear();
+        assert!(deadline.is_set());
+        deadlines.look(Mono(0) + Duration::from_secs(5));
+        assert!(deadline.has_passed(&cx) && deadline.is_overdue(&deadlines));
+        deadline.bind(None);
+        assert!(!deadline.is_set() && !deadline.has_passed(&cx));
+        deadlines.look(Mono(0) + Duration::from_secs(100));
+        assert!(!deadline.has_passed(&cx) && !deadline.is_overdue(&deadlines));
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub(super) enum Cut {
     Client,
     /// It ended too soon, or sent something that was not what it announced.
     Replica,
+    /// The replica sends nothing for too long.
+    Silent,
+    /// The whole of the request took too long.
+    Overdue,
 }
 
 impl Download {
@@ -82,6 +86,11 @@ impl Download {
     /// Returns how much data there was for the client so far.
     pub(super) fn bytes(&self) -> u64 {
         self.coded.as_ref().map_or(self.bytes, |coded| coded.bytes)
+    }
+
+    /// Returns how much data came so far.
+    pub(super) fn received(&self) -> u64 {
+        self.bytes
     }
 
     /// Says whether the client is to take some before anything can go on.

@@ -18,6 +18,7 @@ use super::desk::{Desk, Things};
 use super::download::{Cut, Download};
 use super::head;
 use super::link::Link;
+use super::pace::Pace;
 use super::serve::Client;
 use super::upload::{Stop, Upload, Way};
 use crate::answer::ErrorCode;
@@ -47,6 +48,7 @@ pub(super) async fn collect(
     let patience = exchange.patience();
     let mut body = Vec::new();
     let mut waited: Option<usize> = None;
+    let mut pace = Pace::new(exchange.upload_rule());
     let outcome = poll_fn(|cx| {
         let Things {
             from_client,
@@ -72,11 +74,22 @@ pub(super) async fn collect(
         if let Poll::Ready(outcome) = taken {
             return Poll::Ready(outcome);
         }
+        let deadlines = &client.worker.shop.deadlines;
+        let bytes = body.len() as u64;
+        pace.note(true, deadlines.looked());
         if waited.replace(body.len()) != Some(body.len()) {
-            client.deadline.set(&client.worker.shop.deadlines, patience.body);
+            client.deadline.set_until(deadlines, patience.body, pace.until(bytes));
+        }
+        if pace.is_too_slow(bytes, deadlines.looked()) {
+            return Poll::Ready(Err(Stop::Client(ErrorCode::RequestTimeout)));
         }
         if client.deadline.has_passed(cx) {
-            return Poll::Ready(Err(Stop::Client(ErrorCode::RequestTimeout)));
+            let is_overdue = client.deadline.is_overdue(&client.worker.shop.deadlines);
+            return Poll::Ready(Err(Stop::Client(if is_overdue {
+                ErrorCode::RequestOverdue
+            } else {
+                ErrorCode::RequestTimeout
+            })));
         }
         Poll::Pending
     })
@@ -115,6 +128,7 @@ pub(crate) async fn call(exchange: &mut Exchange, request: BufferedRequest) -> R
         deadline: worker.shop.deadlines.add(),
         worker: worker.clone(),
     };
+    caller.deadline.bind(exchange.whole_until());
     let answer = caller.tries(&mut desk, exchange, &request).await;
     worker.shop.desks.give(desk);
     answer
@@ -167,7 +181,7 @@ impl Caller {
         let mut link = connected(&self.worker, exchange, attempt)
             .await
             .map_err(|why| Miss::Replica(Failed::before_sending(why, false)))?;
-        let joined = lay_out(desk, request);
+        let joined = lay_out(desk, request, &exchange.target());
         self.send(desk, request, joined, &mut link, &patience)
             .await
             .map_err(|why| {
@@ -260,14 +274,19 @@ impl Caller {
             if let Poll::Ready(outcome) = download.poll(cx, &mut kept, link, from_replica, to_client, trailers) {
                 return Poll::Ready(outcome.map_err(|cut| match cut {
                     Cut::Client => ErrorCode::AnswerTooLarge,
-                    Cut::Replica => ErrorCode::UpstreamFailed,
+                    Cut::Replica | Cut::Silent | Cut::Overdue => ErrorCode::UpstreamFailed,
                 }));
             }
             if waited.replace(download.bytes()) != Some(download.bytes()) {
                 self.deadline.set(&self.worker.shop.deadlines, patience.answer);
             }
             if self.deadline.has_passed(cx) {
-                return Poll::Ready(Err(ErrorCode::UpstreamTimeout));
+                let is_overdue = self.deadline.is_overdue(&self.worker.shop.deadlines);
+                return Poll::Ready(Err(if is_overdue {
+                    ErrorCode::RequestOverdue
+                } else {
+                    ErrorCode::UpstreamTimeout
+                }));
             }
             Poll::Pending
         })
@@ -278,12 +297,15 @@ impl Caller {
 }
 
 /// Lays out a try; says whether the body is with the head.
-fn lay_out(desk: &mut Things, request: &BufferedRequest) -> bool {
+///
+/// The request has the client's target, which a key stands for and which is kept; what the replica is asked for is the route's to say, at
+/// the time it is asked.
+fn lay_out(desk: &mut Things, request: &BufferedRequest, target: &str) -> bool {
     desk.from_replica.clear();
     desk.scan = tend_http1::Scan::default();
     desk.to_replica.clear();
     let out = &mut desk.to_replica.bytes;
-    let mut writer = HeadWriter::request(out, &request.method, &request.target);
+    let mut writer = HeadWriter::request(out, &request.method, target);
     for (name, value) in &request.fields {
         writer.field(name, value);
     }

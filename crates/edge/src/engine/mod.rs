@@ -2,7 +2,7 @@
 //!
 //! Map: `serve` is a client's connection; `carry` one request, its tries and its answer; `upload` and `download` the bodies; `own` what
 //! the edge answers by itself; `held` what is read whole; `head` the heads that are written; `link` the connections to replicas; `tunnel` what became something
-//! else than HTTP. `buffer`, `desk` and `deadline` are what makes it cheap.
+//! else than HTTP. `buffer`, `desk` and `deadline` are what makes it cheap; `pace` says which client sends too slowly.
 //!
 //! One task owns the client's connection and, while a request runs, the replica's. A request costs two calls of `recv` and two of
 //! `send`, no timer, and no allocation here: buffers come from the thread's pile and go back to it while a connection idles.
@@ -24,6 +24,7 @@ mod head;
 mod held;
 mod link;
 mod own;
+mod pace;
 mod serve;
 mod tunnel;
 mod upload;

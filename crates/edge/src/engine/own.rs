@@ -66,6 +66,10 @@ pub(super) async fn answer(
             },
         }
     };
+    // Whatever is late is still told so; what takes its time is a file.
+    if matches!(rest, Rest::Bytes(_)) {
+        client.deadline.bind(None);
+    }
     let stall = exchange.patience().stall;
     let mut stalled: Option<u64> = None;
     let mut written: u64 = 0;
@@ -86,7 +90,8 @@ pub(super) async fn answer(
     .await;
     exchange.passed(upload.bytes(), length - rest.left());
     if sent.is_err() {
-        exchange.cut("client_cut");
+        let is_overdue = client.deadline.is_overdue(&client.worker.shop.deadlines);
+        exchange.cut(if is_overdue { "request_overdue" } else { "client_cut" });
         return After::Close;
     }
     if !keeps {

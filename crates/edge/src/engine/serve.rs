@@ -27,6 +27,10 @@ const LIMITS: Limits = Limits {
     target_bytes_max: REQUEST_TARGET_BYTES_MAX,
 };
 
+/// What is read and dropped of a client that goes on sending after its answer: more than lies in the buffers of both kernels at most (Linux:
+/// `tcp_wmem` 4 MiB, `tcp_rmem` 6 MiB), so that a client that looks has seen the answer by then.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+
 /// A client's connection and what its requests have in common.
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
@@ -82,7 +86,9 @@ impl Client {
             loop {
                 let read = self.head(&mut desk).await?;
                 self.deadline.clear();
-                match carry(self, &mut desk, read).await {
+                let after = carry(self, &mut desk, read).await;
+                self.deadline.bind(None);
+                match after {
                     After::Next => {}
                     After::Close => {
                         self.worker.shop.desks.give(desk);
@@ -166,8 +172,8 @@ impl Client {
         .await
     }
 
-    /// Says that nothing more comes, and drops what the client still sends, for a while: closed with bytes unread, the kernel would
-    /// reset the connection and the client might never see its answer.
+    /// Says that nothing more comes, and drops what the client still sends, for a while and so much: closed with bytes unread, the kernel
+    /// would reset the connection and the client might never see its answer.
     async fn linger(&mut self, desk: &mut Desk) {
         let patience = self.worker.patience;
         let wait = if self.worker.is_draining() {
@@ -176,13 +182,14 @@ impl Client {
             patience.linger
         };
         self.deadline.set_idle(&self.worker.shop.deadlines, wait);
+        let mut dropped = 0;
         poll_fn(|cx| {
             // Whoever has closed already need not be told.
             let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
             loop {
                 desk.from_client.clear();
                 match desk.from_client.poll_fill(cx, &mut self.stream) {
-                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(Ok(read)) if read > 0 && dropped < LINGER_BYTES_MAX => dropped += read,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending if self.deadline.has_passed(cx) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,

@@ -190,7 +190,9 @@ async fn settle(exchange: &Exchange, money: &LiveMoney, claim: Claim, answer: Bu
     }
 }
 
-/// Says whether an answer means that the service did nothing and wants to be asked again: then it is no outcome.
+/// Says whether an answer means that the service did nothing and wants to be asked again: then it is no outcome. 425 says so by definition
+/// (RFC 8470, 5.2), and 429 is what is said before a request is looked at; Stripe keeps no answer for it either. A key that was in doubt
+/// before is in doubt again: this request was not taken, and of the earlier one nothing more is known.
 fn is_not_taken(status: u16) -> bool {
     matches!(status, 425 | 429)
 }
@@ -198,7 +200,7 @@ fn is_not_taken(status: u16) -> bool {
 /// Says for a person why it is not known what became of a request.
 fn why(code: ErrorCode) -> &'static str {
     match code {
-        ErrorCode::UpstreamTimeout => "the replica did not answer in time",
+        ErrorCode::UpstreamTimeout | ErrorCode::RequestOverdue => "the replica did not answer in time",
         ErrorCode::AnswerTooLarge => "the replica's answer was larger than can be held",
         _ => "the replica was lost before it had answered",
     }

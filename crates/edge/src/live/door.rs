@@ -63,7 +63,10 @@ impl Door {
         let Some(key) = limit_key(&LimitKey::Client, peer.ip(), &nothing, &self.open.hasher) else {
             return Ok(None);
         };
-        let going = self.open.enter(key, max, false).ok_or(Full)?;
+        let going = self
+            .open
+            .enter(key, max, self.listener.connections_shadow)
+            .ok_or(Full)?;
         Ok(Some(Rc::new(going)))
     }
 

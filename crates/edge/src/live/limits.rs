@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tend_core::model::LimitKey;
 use tend_routing::{Fields, Leak, Leaked, Route, limit_key};
 
-use super::LiveRoute;
+use super::{LiveRoute, UploadRule};
 use crate::message::{LimitKind, LimitStats};
 use crate::zone::{Counts, Going, Outcomes, Zone};
 
@@ -17,12 +17,23 @@ use crate::zone::{Counts, Going, Outcomes, Zone};
 pub(crate) struct RouteLimits {
     rates: Vec<RouteRate>,
     bounds: Vec<Bound>,
+    place: Place,
+    upload: Option<Arc<UploadRule>>,
+    /// Where the route says how large a body may be.
+    body: Option<BodyRule>,
+}
+
+/// How large a body may be.
+#[derive(Debug)]
+struct BodyRule {
+    bytes_max: u64,
+    shadow: bool,
+    outcomes: Arc<Outcomes>,
 }
 
 #[derive(Debug)]
 struct RouteRate {
-    /// The stack of the route's service; empty where the edge answers by itself.
-    stack: Box<str>,
+    /// Begins with its stack: the daemon writes it so, and limits of two stacks never have the same.
     name: Box<str>,
     key: LimitKey,
     leak: Leak,
@@ -42,7 +53,7 @@ struct Bound {
 }
 
 /// What tells routes apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     listeners: Vec<SocketAddr>,
     host: Option<String>,
@@ -80,11 +91,6 @@ pub(crate) enum Bounded {
 
 impl RouteLimits {
     fn new<'a>(route: &Route, known: impl Iterator<Item = &'a LiveRoute> + Clone) -> Self {
-        let stack: Box<str> = route
-            .service
-            .as_ref()
-            .map_or("", |service| service.stack.as_str())
-            .into();
         let known_rates = || known.clone().flat_map(|route| &route.limits.rates);
         let known_bounds = || known.clone().flat_map(|route| &route.limits.bounds);
         let place = Place {
@@ -94,10 +100,9 @@ impl RouteLimits {
         };
         let rates = route.policy.limits.iter().map(|limit| {
             let known = known_rates()
-                .find(|rate| *rate.name == *limit.name && rate.stack == stack && rate.key == limit.key)
+                .find(|rate| *rate.name == *limit.name && rate.key == limit.key)
                 .map(|rate| rate.zone.clone());
             RouteRate {
-                stack: stack.clone(),
                 name: limit.name.as_str().into(),
                 key: limit.key.clone(),
                 leak: Leak::from(&limit.rate),
@@ -119,9 +124,51 @@ impl RouteLimits {
                 counts: known.unwrap_or_else(|| Arc::new(Counts::new())),
             }
         });
+        let same = || {
+            let same = known.clone().find(|known| known.limits.place == place);
+            same.map(|same| &same.limits)
+        };
+        let upload = route.policy.min_upload_rate.as_ref().map(|rate| {
+            let before = same().and_then(|same| same.upload.as_ref());
+            let outcomes = before.map_or_else(Arc::default, |before| before.outcomes.clone());
+            Arc::new(UploadRule::new(rate, outcomes))
+        });
+        let body = route.policy.body_bytes_max.filter(|max| *max > 0).map(|bytes_max| {
+            let before = same().and_then(|same| same.body.as_ref());
+            BodyRule {
+                bytes_max,
+                shadow: route.policy.body_shadow,
+                outcomes: before.map_or_else(Arc::default, |before| before.outcomes.clone()),
+            }
+        });
         Self {
             rates: rates.collect(),
             bounds: bounds.collect(),
+            upload,
+            body,
+            place,
+        }
+    }
+
+    /// Returns how fast a body has to come.
+    pub(crate) fn upload(&self) -> Option<Arc<UploadRule>> {
+        self.upload.clone()
+    }
+
+    /// Counts a body that was refused for its size, where the route says how large one may be.
+    pub(crate) fn count_refused_body(&self) {
+        if let Some(body) = &self.body {
+            Outcomes::count(&body.outcomes.refused);
+        }
+    }
+
+    /// Counts a body that would have been refused for its size.
+    pub(crate) fn count_passed_body(&self, bytes: u64) {
+        if let Some(body) = &self.body
+            && body.shadow
+            && bytes > body.bytes_max
+        {
+            Outcomes::count(&body.outcomes.shadowed);
         }
     }
 
@@ -198,7 +245,7 @@ impl RouteLimits {
 
     fn stats(&self) -> impl Iterator<Item = LimitStats> {
         let rates = self.rates.iter().map(|rate| LimitStats {
-            stack: rate.stack.to_string(),
+            stack: rate.stack().to_owned(),
             ..LimitStats::of(LimitKind::Rate, &rate.name, &rate.key, &rate.zone.outcomes)
         });
         let bounds = self.bounds.iter().map(|bound| {
@@ -207,17 +254,33 @@ impl RouteLimits {
             } else {
                 LimitKind::InFlight
             };
-            let host = bound.place.host.as_deref().unwrap_or("");
-            let name = format!("{host}{}", bound.place.path_prefix);
-            LimitStats::of(kind, &name, &bound.key, &bound.counts.outcomes)
+            LimitStats::of(kind, &bound.place.name(), &bound.key, &bound.counts.outcomes)
         });
-        rates.chain(bounds)
+        let upload = self.upload.iter().map(|upload| {
+            let name = self.place.name();
+            LimitStats::of(LimitKind::UploadRate, &name, &LimitKey::Route, &upload.outcomes)
+        });
+        let body = self.body.iter().map(|body| {
+            let name = self.place.name();
+            LimitStats::of(LimitKind::Body, &name, &LimitKey::Route, &body.outcomes)
+        });
+        rates.chain(bounds).chain(upload).chain(body)
+    }
+}
+
+impl Place {
+    fn name(&self) -> String {
+        format!("{}{}", self.host.as_deref().unwrap_or(""), self.path_prefix)
     }
 }
 
 impl RouteRate {
     fn key_of(&self, client: IpAddr, fields: &Fields<'_>) -> Option<u64> {
         limit_key(&self.key, client, fields, &self.zone.hasher)
+    }
+
+    fn stack(&self) -> &str {
+        self.name.split_once('/').map_or("", |(stack, _)| stack)
     }
 
     fn count(&self, wait_ms: u64, longest_ms: &mut u64) {

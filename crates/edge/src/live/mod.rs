@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod route;
 mod service;
+mod upload;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub(crate) use limits::{Bounded, Rated, RouteLimits};
 pub(crate) use money::LiveMoney;
 pub(crate) use route::{HeadRules, LiveRoute};
 pub(crate) use service::{LiveService, Sought};
+pub(crate) use upload::UploadRule;
 
 use crate::EdgeError;
 use crate::bans::Bans;
@@ -93,6 +95,8 @@ pub(crate) struct Replica {
     pub(crate) outlier_row: AtomicU32,
     /// Idle connections that each thread keeps to it.
     keepalive: AtomicU32,
+    /// The release it runs, for the log; 0 for none. It may become part of one while it runs.
+    release: AtomicU64,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -128,7 +132,13 @@ impl Replica {
             unwell: AtomicBool::new(false),
             outlier_row: AtomicU32::new(0),
             keepalive: AtomicU32::new(0),
+            release: AtomicU64::new(0),
         }
+    }
+
+    /// Returns the release it runs, where it runs one.
+    pub(crate) fn release(&self) -> Option<u64> {
+        Some(self.release.load(Ordering::Relaxed)).filter(|release| *release > 0)
     }
 
     fn is(&self, described: &tend_routing::Replica, protocol: Protocol) -> bool {

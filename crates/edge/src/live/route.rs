@@ -93,6 +93,7 @@ impl LiveRoute {
             body_bytes_max: match policy.body_bytes_max {
                 None => BODY_BYTES_MAX,
                 Some(0) => u64::MAX,
+                Some(_) if policy.body_shadow => u64::MAX,
                 Some(max) => max,
             },
             retry,

@@ -75,6 +75,7 @@ impl LiveService {
                 replica
             });
             replica.keepalive.store(described.balance.keepalive, Ordering::Relaxed);
+            replica.release.store(one.release.unwrap_or(0), Ordering::Relaxed);
             // Without a check nothing would ever say that it is well again.
             if described.balance.check.is_none() {
                 replica.is_well(true);

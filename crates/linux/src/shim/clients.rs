@@ -1,14 +1,15 @@
 //! Those who are connected to a shim: the socket, and sending frames to all of them without ever waiting for one.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
-    send, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, accept_with, bind, listen, recvmsg, send, socket_with,
 };
 
 use crate::host::SOCKET_FILE;
@@ -18,6 +19,13 @@ use crate::wire::Frame;
 const CLIENTS_MAX: usize = 8;
 /// Every command fits; a longer frame is cut and so refused.
 const FRAME_BYTES: usize = 2048;
+
+/// One frame of a client.
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    /// What came along.
+    pub(super) descriptor: Option<OwnedFd>,
+}
 
 pub(super) struct Clients {
     pub(super) listener: OwnedFd,
@@ -60,15 +68,34 @@ impl Clients {
         allowed
     }
 
-    /// Reads one frame of a client; `Err` means that the client is gone.
-    pub(super) fn receive(&self, at: usize) -> Result<Option<Vec<u8>>, Errno> {
+    /// Reads one frame of a client, with the descriptor that came along; `Err` means that the client is gone.
+    pub(super) fn receive(&self, at: usize) -> Result<Option<Received>, Errno> {
         let mut bytes = [0u8; FRAME_BYTES];
-        match recv(&self.connected[at], &mut bytes, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => Err(Errno::CONNRESET),
-            Ok((read, _)) => Ok(Some(bytes[..read].to_vec())),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(
+            &self.connected[at],
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC,
+        );
+        let read = match received {
+            Ok(received) if received.bytes > 0 => received.bytes,
+            Ok(_) => return Err(Errno::CONNRESET),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let descriptor = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+                _ => None,
+            })
+            .next();
+        Ok(Some(Received {
+            bytes: bytes[..read].to_vec(),
+            descriptor,
+        }))
     }
 
     /// Sends to one client, who is dropped when his socket is full: he does not read, and can connect again.

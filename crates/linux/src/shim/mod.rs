@@ -6,6 +6,7 @@
 
 mod child;
 mod clients;
+mod screen;
 mod stream;
 mod watch;
 
@@ -73,6 +74,8 @@ fn run(folder: PathBuf, takeover: bool) -> i32 {
         Ok(watch) => watch,
         Err(_) => return CODE_FOLDER,
     };
+    // Before anything is read from the replica: it must not reach the disk before it is known for what to look.
+    watch.hear_first();
     let begun = if takeover {
         take_over(&mut watch)
     } else {

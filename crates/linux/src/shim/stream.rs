@@ -10,12 +10,15 @@ use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice, tee};
 use tend_base::{Clock as _, SystemClock};
+use tend_redact::Patterns;
 
+use super::screen::{Looking, Part, Screen};
 use crate::spec::{LogSettings, WhenBehind};
 
 const MS: u64 = 1_000_000;
@@ -33,6 +36,10 @@ const NAP: u64 = 8 * MS;
 const SLOW_WRITE: u64 = 100 * MS;
 /// After a write that failed, until the next try.
 const RETRY: u64 = 250 * MS;
+/// What is held back because it may be the begin of a secret is looked at again after this, and given up on after the replica's end
+/// once nothing has come for `HELD_MAX`.
+const HELD_LOOK: u64 = 20 * MS;
+const HELD_MAX: u64 = 1000 * MS;
 /// At most one record of the time index in this time.
 const INDEX_GAP: u64 = 100 * MS;
 
@@ -49,6 +56,11 @@ pub(super) struct Stream {
     /// Until then the FIFO is not looked at.
     wake_at: u64,
     gap: Option<Gap>,
+    screen: Screen,
+    /// Since when nothing has come after what is held back.
+    held_since: Option<u64>,
+    /// The replica is over: only what it left behind may still write.
+    leaving: bool,
     ended: bool,
     pub(super) written: u64,
     pub(super) dropped: u64,
@@ -71,7 +83,17 @@ struct Gap {
 }
 
 impl Stream {
-    pub(super) fn new(name: &'static str, fifo: OwnedFd, settings: LogSettings) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        fifo: OwnedFd,
+        settings: LogSettings,
+        patterns: Option<&Arc<Patterns>>,
+    ) -> Self {
+        let screen = match patterns {
+            _ if !settings.redact => Screen::Open,
+            None => Screen::Untold,
+            Some(patterns) => Screen::Told(Box::new(Looking::new(Arc::clone(patterns)))),
+        };
         let fifo_bytes = [1 << 20, 1 << 18, 1 << 16]
             .into_iter()
             .find_map(|bytes| rustix::pipe::fcntl_setpipe_size(&fifo, bytes).ok())
@@ -88,6 +110,9 @@ impl Stream {
             last_index: 0,
             wake_at: 0,
             gap: None,
+            screen,
+            held_since: None,
+            leaving: false,
             ended: false,
             written: 0,
             dropped: 0,
@@ -105,6 +130,15 @@ impl Stream {
         (Some(&self.fifo), self.gap.as_ref().map(|gap| gap.retry_at))
     }
 
+    /// Says for what to look from now on, in all that is still in the FIFO.
+    pub(super) fn look_for(&mut self, patterns: &Arc<Patterns>) {
+        if self.settings.redact {
+            self.screen = Screen::Told(Box::new(Looking::new(Arc::clone(patterns))));
+            self.held_since = None;
+            self.wake_at = 0;
+        }
+    }
+
     /// Moves what is in the FIFO, up to a bound; called when it is readable or a moment given by `interest` has come.
     pub(super) fn pump(&mut self) {
         let now = SystemClock.now().mono.0;
@@ -113,7 +147,11 @@ impl Stream {
         }
         // What waits now and no more: emptying the FIFO under a replica that writes would be one system call a line.
         // At least 1, for a gap to close also when nothing waits.
-        let moved = self.move_up_to(self.waiting().clamp(1, PASS_BYTES_MAX));
+        let given_up = self.leaving
+            && self
+                .held_since
+                .is_some_and(|since| now.saturating_sub(since) > HELD_MAX);
+        let moved = self.move_up_to(self.waiting().clamp(1, PASS_BYTES_MAX), given_up);
         if moved == 0 || self.wake_at > now {
             return;
         }
@@ -125,12 +163,14 @@ impl Stream {
     }
 
     /// Moves what is in the FIFO at this moment, so that the files hold all that was written before. Returns whether it did.
-    pub(super) fn drain(&mut self) -> bool {
+    ///
+    /// What may be the begin of a secret stays in the FIFO, unless nothing more comes: `last`.
+    pub(super) fn drain(&mut self, last: bool) -> bool {
         let mut left = self.waiting();
         while left > 0 {
-            let moved = self.move_up_to(left);
+            let moved = self.move_up_to(left, last);
             if moved == 0 {
-                return false;
+                return self.gap.is_none() && self.held_since.is_some();
             }
             left = left.saturating_sub(moved);
         }
@@ -139,6 +179,7 @@ impl Stream {
 
     /// Gives up on what still waits where the disk has failed, so that the counters are complete; with `block` it may wait on.
     pub(super) fn give_up(&mut self) {
+        self.leaving = true;
         if self.gap.is_some() && self.settings.when_behind == WhenBehind::Drop {
             // Reading one's own FIFO does not fail in a way that could be mended.
             let _ = self.discard(self.waiting());
@@ -192,10 +233,10 @@ impl Stream {
         rustix::io::ioctl_fionread(&self.fifo).unwrap_or(0)
     }
 
-    fn move_up_to(&mut self, bytes: u64) -> u64 {
+    fn move_up_to(&mut self, bytes: u64, last: bool) -> u64 {
         let mut moved = 0;
         while moved < bytes {
-            match self.step() {
+            match self.step(last) {
                 Ok(0) | Err(Errno::AGAIN) => break,
                 Ok(step) => moved += step,
                 Err(Errno::INTR) => {}
@@ -212,7 +253,7 @@ impl Stream {
     }
 
     /// Takes one portion out of the FIFO, to the file or, in a gap, to nowhere; 0 when nothing is left to do now.
-    fn step(&mut self) -> Result<u64, Errno> {
+    fn step(&mut self, last: bool) -> Result<u64, Errno> {
         let now = SystemClock.now().mono.0;
         let waiting = self.waiting();
         match &self.gap {
@@ -234,9 +275,14 @@ impl Stream {
         if waiting == 0 {
             return Ok(0);
         }
+        let clean = match self.next_part(now, waiting, last)? {
+            None => return Ok(0),
+            Some(Part::Clean(clean)) => clean,
+            Some(Part::Secret { bytes, instead }) => return self.replace(now, bytes, &instead),
+        };
         let portion = loop {
             let room = self.room()?;
-            match self.portion(waiting, room)? {
+            match self.portion(clean, room)? {
                 0 => self.rotate()?,
                 portion => break portion,
             }
@@ -244,6 +290,7 @@ impl Stream {
         self.stamp(now)?;
         let began = SystemClock.now().mono.0;
         let moved = self.transfer(portion)?;
+        self.took(moved);
         let took = SystemClock.now().mono.0.saturating_sub(began);
         self.written += moved;
         let full = self.waiting() >= self.fifo_bytes / 4 * 3;
@@ -258,6 +305,74 @@ impl Stream {
             self.discard(self.waiting())?;
         }
         Ok(moved)
+    }
+
+    /// Returns what is next in the FIFO; nothing when none of it may be written now.
+    fn next_part(&mut self, now: u64, waiting: u64, last: bool) -> Result<Option<Part>, Errno> {
+        match &mut self.screen {
+            Screen::Open => Ok(Some(Part::Clean(waiting))),
+            Screen::Told(looking) => {
+                if !last && self.held_since.is_some() && looking.held() == waiting {
+                    self.wake_at = now + HELD_LOOK;
+                    return Ok(None);
+                }
+                let next = looking.next(&self.fifo, waiting, last)?;
+                if next.is_some() {
+                    self.held_since = None;
+                } else {
+                    self.held_since.get_or_insert(now);
+                    self.wake_at = now + HELD_LOOK;
+                }
+                Ok(next)
+            }
+            Screen::Untold => {
+                self.wake_at = now + HELD_LOOK;
+                // Nobody waits for it yet, and nothing is lost.
+                if self.settings.when_behind == WhenBehind::Block || (waiting < self.fifo_bytes / 2 && !last) {
+                    return Ok(None);
+                }
+                self.gap = Some(Gap {
+                    why: "tend has not told which secrets to look for".to_owned(),
+                    bytes: 0,
+                    mid_line: false,
+                    retry_at: now + RETRY,
+                });
+                self.discard(waiting)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn took(&mut self, bytes: u64) {
+        if let Screen::Told(looking) = &mut self.screen {
+            looking.took(bytes);
+        }
+    }
+
+    /// Writes something in the place of a secret and only then takes the secret from the FIFO: a shim killed in between leaves it
+    /// there for the next, which writes the same once more.
+    fn replace(&mut self, now: u64, bytes: u64, instead: &[u8]) -> Result<u64, Errno> {
+        let mut rest = instead;
+        if self.room()? < rest.len() as u64 && rest.len() as u64 <= self.settings.file_bytes_max {
+            self.rotate()?;
+        }
+        while !rest.is_empty() {
+            let room = self.room()?;
+            if room == 0 {
+                self.rotate()?;
+                continue;
+            }
+            self.stamp(now)?;
+            let (part, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            let files = self.open()?;
+            write_all_at(&files.log, part, files.log_bytes)?;
+            files.log_bytes += part.len() as u64;
+            rest = later;
+        }
+        self.written += instead.len() as u64;
+        let taken = self.take(bytes, |_| {})?;
+        self.took(bytes);
+        Ok(taken)
     }
 
     fn room(&mut self) -> Result<u64, Errno> {
@@ -398,6 +513,10 @@ impl Stream {
     fn discard(&mut self, bytes: u64) -> Result<u64, Errno> {
         let mut last = None;
         let taken = self.take(bytes, |part| last = part.last().copied())?;
+        if let Screen::Told(looking) = &mut self.screen {
+            looking.forget();
+            self.held_since = None;
+        }
         self.dropped += taken;
         if let Some(gap) = &mut self.gap {
             gap.bytes += taken;

@@ -11,14 +11,16 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions};
 use rustix::time::Timespec;
 use tend_base::{Clock as _, SystemClock};
+use tend_redact::{Patterns, Rules};
 
-use super::clients::Clients;
+use super::clients::{Clients, Received};
 use super::stream::Stream;
 use super::{child, own_pid, record};
 use crate::attest::{AttestedBy, Look};
@@ -26,6 +28,7 @@ use crate::cgroup;
 use crate::exit::Exit;
 use crate::host::{FRAME_BYTES, PROTOCOL_VERSION, SOCKET_FILE};
 use crate::process::{ProcStat, pidfd_exit, signal_exactly};
+use crate::redaction;
 use crate::spec::LogSettings;
 use crate::state::{
     EXIT_FILE, ExitRecord, Outcome, OutputCounters, State, evidence_to_pairs, executable_of, replace_file,
@@ -50,6 +53,8 @@ pub(super) struct Watch {
     children: OwnedFd,
     replica: Option<(Replica, State)>,
     streams: Vec<Stream>,
+    /// For what to look in the streams, once somebody has told.
+    patterns: Option<Arc<Patterns>>,
     ended: Option<ExitRecord>,
     released: bool,
     /// Somebody asked what really runs, and it is being read.
@@ -65,6 +70,7 @@ impl Watch {
             children: child::child_signals()?,
             replica: None,
             streams: Vec::new(),
+            patterns: None,
             ended: None,
             released: false,
             look: None,
@@ -73,8 +79,8 @@ impl Watch {
 
     pub(super) fn log_to(&mut self, stdout: OwnedFd, stderr: OwnedFd, settings: &LogSettings) {
         self.streams = vec![
-            Stream::new("stdout", stdout, settings.clone()),
-            Stream::new("stderr", stderr, settings.clone()),
+            Stream::new("stdout", stdout, settings.clone(), self.patterns.as_ref()),
+            Stream::new("stderr", stderr, settings.clone(), self.patterns.as_ref()),
         ];
     }
 
@@ -94,7 +100,7 @@ impl Watch {
     /// Puts the end on record and tells it.
     pub(super) fn end(&mut self, outcome: Outcome) {
         for stream in &mut self.streams {
-            stream.drain();
+            stream.drain(true);
             stream.give_up();
         }
         self.streams.iter_mut().for_each(Stream::end_with_writers);
@@ -142,7 +148,7 @@ impl Watch {
             }
         }
         for stream in &mut self.streams {
-            stream.drain();
+            stream.drain(true);
         }
         // A socket nobody answers would make a daemon wait; the folder itself is the daemon's to remove.
         let _ = fs::remove_file(SOCKET_FILE);
@@ -242,8 +248,8 @@ impl Watch {
     }
 
     fn serve(&mut self, at: usize) {
-        let bytes = match self.clients.receive(at) {
-            Ok(Some(bytes)) => bytes,
+        let Received { bytes, descriptor } = match self.clients.receive(at) {
+            Ok(Some(received)) => received,
             Ok(None) => return,
             Err(_) => {
                 self.clients.connected.remove(at);
@@ -255,10 +261,39 @@ impl Watch {
                 Ok(()) => return,
                 Err(why) => failed("attest", &why),
             },
+            Some(command) if command.word == "redact" => match self.look_for(descriptor) {
+                Ok(()) => done("redact"),
+                Err(why) => failed("redact", &why),
+            },
             Some(command) => self.obey(&command),
             None => unsupported("?"),
         };
         self.clients.send(at, &answer);
+    }
+
+    /// Takes what whoever started this shim had to say before it: for which secrets to look. That is not answered, for nobody is
+    /// greeted yet.
+    pub(super) fn hear_first(&mut self) {
+        if self.clients.connected.is_empty() {
+            return;
+        }
+        if let Ok(Some(received)) = self.clients.receive(0)
+            && Frame::decode(&received.bytes).is_some_and(|frame| frame.word == "redact")
+        {
+            // Not understood, it is as if nothing was said: then nothing is written.
+            let _ = self.look_for(received.descriptor);
+        }
+    }
+
+    /// Looks for other secrets from now on.
+    fn look_for(&mut self, memory: Option<OwnedFd>) -> Result<(), String> {
+        let memory = memory.ok_or("no secrets came with it")?;
+        let patterns = Arc::new(Patterns::new(&redaction::read(memory)?, Rules::All));
+        for stream in &mut self.streams {
+            stream.look_for(&patterns);
+        }
+        self.patterns = Some(patterns);
+        Ok(())
     }
 
     /// Begins to look at what really runs, unless that is under way: who asks meanwhile gets the same answer.
@@ -303,12 +338,13 @@ impl Watch {
     }
 
     fn obey(&mut self, command: &Frame) -> Frame {
-        let done = match command.word.as_str() {
+        let obeyed = match command.word.as_str() {
             "signal" => self.signal(command),
             "kill-tree" => self.kill_tree(),
             "flush" => {
                 // Both, also when the first cannot be written.
-                let [stdout, stderr] = [0, 1].map(|at| self.streams.get_mut(at).is_none_or(Stream::drain));
+                let [stdout, stderr] =
+                    [0, 1].map(|at| self.streams.get_mut(at).is_none_or(|stream| stream.drain(false)));
                 if stdout && stderr {
                     Ok(())
                 } else {
@@ -331,12 +367,10 @@ impl Watch {
             }
             other => return unsupported(other),
         };
-        if let Err(why) = done {
+        if let Err(why) = obeyed {
             return failed(&command.word, &why);
         }
-        let mut answer = Frame::new("done");
-        answer.pairs.push("command", &command.word);
-        answer
+        done(&command.word)
     }
 
     fn signal(&self, command: &Frame) -> Result<(), String> {
@@ -431,6 +465,12 @@ struct Ready {
     adopted: bool,
     /// A bit for each client.
     clients: u32,
+}
+
+fn done(command: &str) -> Frame {
+    let mut frame = Frame::new("done");
+    frame.pairs.push("command", command);
+    frame
 }
 
 fn failed(command: &str, why: &str) -> Frame {

@@ -87,7 +87,7 @@ static LISTENER: Record = record(
         key("trusted", PREFIXES, "as `edge.trusted`, here only"),
         key(
             "connections_per_client",
-            POSITIVE,
+            Shape::Either(&[POSITIVE, Shape::Keys(&CONNECTIONS)]),
             "connections open at once from one address; default any number",
         ),
     ],
@@ -129,7 +129,7 @@ static DEFAULTS: Record = Record {
 };
 
 /// The rules of a route.
-static RULES: [Key; 18] = [
+static RULES: [Key; 19] = [
     key(
         "retry",
         Shape::Keys(&RETRY),
@@ -147,8 +147,13 @@ static RULES: [Key; 18] = [
     ),
     key(
         "body_max",
-        BYTES,
+        Shape::Either(&[BYTES, Shape::Keys(&BODY)]),
         "the largest body of a request, more is 413; 0 for any; default 10m",
+    ),
+    key(
+        "min_upload_rate",
+        Shape::Either(&[BYTES, Shape::Keys(&UPLOAD_RATE)]),
+        "a request's body that comes more slowly, in bytes a second, is refused with 408; 0 or default any speed",
     ),
     key("timeouts", Shape::Keys(&TIMEOUTS), "how long each side is waited for"),
     key(
@@ -270,6 +275,38 @@ static IN_FLIGHT: Record = record(
     ],
 );
 
+static BODY: Record = record(
+    "body_max",
+    &["max"],
+    &[
+        key("max", BYTES, "the largest body of a request; 0 for any"),
+        key("shadow", BOOL, "counted and told, not enforced; default false"),
+    ],
+);
+
+static CONNECTIONS: Record = record(
+    "connections_per_client",
+    &["max"],
+    &[
+        key("max", POSITIVE, "so many at once"),
+        key("shadow", BOOL, "counted and told, not enforced; default false"),
+    ],
+);
+
+static UPLOAD_RATE: Record = record(
+    "min_upload_rate",
+    &["rate"],
+    &[
+        key(
+            "rate",
+            BYTES,
+            "bytes a second, over the time in which the client is waited for",
+        ),
+        key("after", DURATION, "for so long any speed is good; default 20s"),
+        key("shadow", BOOL, "counted and told, not enforced; default false"),
+    ],
+);
+
 static TIMEOUTS: Record = record(
     "timeouts",
     &[],
@@ -296,7 +333,7 @@ static TIMEOUTS: Record = record(
         key(
             "whole",
             DURATION,
-            "for the whole request, answer included; default for ever",
+            "for the whole request, answer included, but not for WebSockets and event streams; default for ever",
         ),
     ],
 );

@@ -6,18 +6,20 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::money;
+use super::answer::{bans, money};
 use super::hub::Hub;
 use super::readiness::Readiness;
 use super::shared::Shared;
 use super::snapshot;
 use super::steps::Performer;
 use serde_json::json;
+use tend_base::with_causes;
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::ServiceId;
 use tend_core::observed::Endpoints;
-use tend_edge::{ControlClient, EdgeError, FromEdge, HandedSocket, ToEdge};
+use tend_core::world::World;
+use tend_edge::{ControlClient, EdgeError, FromEdge, HandedSocket, Stats, ToEdge};
 
 /// The edge's control socket, in the run folder.
 pub(crate) const SOCKET: &str = "edge.sock";
@@ -217,19 +219,76 @@ pub(crate) async fn dismiss_idle(performer: &Arc<Performer>) {
     }
 }
 
+/// Returns whether the edge said that it serves all that is to be served now.
+pub(crate) fn serves_all(world: &World) -> bool {
+    let edge = &world.edge;
+    edge.connected && edge.published_revision == world.revisions() && edge.serving >= edge.generation
+}
+
+/// Asks the edge for its counters.
+///
+/// # Errors
+/// When no edge answers.
+pub(crate) async fn stats(shared: &Arc<Shared>) -> Result<Stats, String> {
+    ask(shared, ToEdge::Stats, |said| match said {
+        FromEdge::Stats(stats) => Some(stats),
+        _ => None,
+    })
+    .await
+}
+
+/// Asks the edge what it counts, as Prometheus reads it.
+///
+/// # Errors
+/// When no edge answers.
+pub(crate) async fn metrics(shared: &Arc<Shared>) -> Result<String, String> {
+    ask(shared, ToEdge::Metrics, |said| match said {
+        FromEdge::Metrics { text } => Some(text),
+        _ => None,
+    })
+    .await
+}
+
+/// Asks the edge something, by a connection of its own: what else it says meanwhile is said to the daemon's too.
+async fn ask<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    question: ToEdge,
+    answer: impl Fn(FromEdge) -> Option<T> + Send + 'static,
+) -> Result<T, String> {
+    let socket = shared.paths.run.join(SOCKET);
+    let asked = tokio::task::spawn_blocking(move || -> Result<T, String> {
+        let client = ControlClient::connect(&socket).map_err(|error| with_causes(&error))?;
+        client.send(&question, &[]).map_err(|error| with_causes(&error))?;
+        let begun = super::now().mono;
+        while super::now().mono.since(begun) < ANSWER_MAX {
+            let said = client.receive(ANSWER_MAX).map_err(|error| with_causes(&error))?;
+            if let Some(answer) = said.and_then(|(said, _)| answer(said)) {
+                return Ok(answer);
+            }
+        }
+        Err("it did not answer in time".to_owned())
+    });
+    asked.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
 /// Hands the edge what it is to serve; it says by itself when it does.
 pub(crate) async fn publish(performer: &Arc<Performer>, generation: u64, endpoints: Endpoints) -> Result<(), String> {
     let link = performer.edge.lock().await.clone().ok_or("the edge is not connected")?;
     let shared = Arc::clone(&performer.shared);
-    let mut snapshot = performer
+    let (mut snapshot, banned, hops) = performer
         .hub
         .ask(move |controller, _| {
             let world = controller.world();
             let mut snapshot = snapshot::compose(world, generation, &endpoints, &shared.candidate_token);
             shared.certificates.fill(world, &mut snapshot);
-            snapshot
+            let hops = world.bans.hops_let_in(bans::trusted(world).into_iter());
+            (snapshot, Arc::clone(&world.bans), hops)
         })
         .await;
+    let ban_files = &performer.shared.ban_files;
+    snapshot.bans = ban_files
+        .file_of(&banned, hops, generation)
+        .map_err(|error| format!("the bans could not be written where the edge reads them: {error}"))?;
     let listeners = &performer.shared.listeners;
     // A service's inner address that someone else holds is left out: clients are served all the same. It is then given another.
     for service in &mut snapshot.services {
@@ -309,6 +368,7 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                     let names = certificate.names.join(", ");
                     refused(&performer.shared, &format!("{names}: {}; {meanwhile}", certificate.why));
                 }
+                performer.shared.ban_files.served(generation);
                 performer.hub.input(Input::EdgeServing { generation }).await;
             }
             FromEdge::Refused { what, why, .. } => {

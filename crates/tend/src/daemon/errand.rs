@@ -1,17 +1,22 @@
 //! Running a command of a stack to its end: as its user, for so long and no longer, with nothing of it left behind.
 //!
-//! Its output goes into a file and not into a pipe: it outlives a daemon that is killed, and a pipe without a reader would end it in
-//! the middle. Knows nothing of what the command is for.
+//! Its output goes into a file in memory and not into a pipe: it outlives a daemon that is killed, and a pipe without a reader would end
+//! it in the middle. From there it goes on to its log, without its secrets, and is taken out of memory. What a command says after its
+//! daemon was killed is lost. Knows nothing of what the command is for.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{FallocateFlags, MemfdFlags};
 use tend_base::without_os_numbers;
+use tend_redact::{Patterns, Redactor};
 
 use super::shared::Shared;
 
@@ -24,6 +29,12 @@ const LAST_LINES: usize = 10;
 /// Read back of a command's output to find these lines.
 const LAST_BYTES: u64 = 8 << 10;
 
+/// Moved from memory to the log at once.
+const MOVED_BYTES: usize = 32 << 10;
+
+/// No machine has larger pages of memory for a file.
+const PAGE_BYTES_MAX: u64 = 64 << 10;
+
 /// How long processes may take to be gone after SIGKILL.
 const GONE_MAX: Duration = Duration::from_secs(5);
 
@@ -35,6 +46,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) timeout: Duration,
     /// Where its output goes; what was there before is replaced.
     pub(crate) log: &'a Path,
+    /// What is replaced in it before.
+    pub(crate) patterns: Arc<Patterns>,
     /// Inherited by it as standard input, which is empty: it holds the lock on this file for as long as it or a child of it lives,
     /// whatever becomes of the daemon.
     pub(crate) lock: Option<File>,
@@ -67,6 +80,7 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
         mut program,
         timeout,
         log,
+        patterns,
         lock,
         stop,
         said,
@@ -76,11 +90,11 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
         why,
         last_lines: Vec::new(),
     };
-    let opened = open_log(log).map_err(|error| {
+    let opened = Output::open(log, patterns).map_err(|error| {
         let error = without_os_numbers(&error.to_string());
         plain(format!("its output could not be kept in `{}`: {error}", log.display()))
     })?;
-    let (stdout, stderr, mut reader) = opened;
+    let (stdout, stderr, mut output) = opened;
     let marks: Vec<Mark> = [lock.as_ref(), Some(&stdout)]
         .into_iter()
         .flatten()
@@ -112,7 +126,7 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
         if let Some(why) = stop() {
             break Err(why);
         }
-        if let Some(line) = latest_line(&mut reader) {
+        if let Some(line) = output.move_on(false) {
             said(&line);
         }
         std::thread::sleep(LOOK);
@@ -121,6 +135,7 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
     // It is gone by now, or the kernel does not let it go: then waiting for it would not help.
     let _ = child.try_wait();
     shared.replicas.end_child(&child);
+    output.move_on(true);
     let why = match ended {
         Ok(status) if status.success() => return Ok(()),
         Ok(status) => format!("`{name}` ended with {status}"),
@@ -132,35 +147,73 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
     })
 }
 
-fn open_log(path: &Path) -> std::io::Result<(File, File, File)> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    // A new file each time: what an earlier command that still runs writes goes elsewhere.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // For this daemon's user alone: what a command writes may be anything.
-    let write = File::options().create_new(true).append(true).mode(0o600).open(path)?;
-    Ok((write.try_clone()?, write, File::open(path)?))
+/// A command's output on its way to its log.
+struct Output {
+    /// Read here, written by the command.
+    memory: File,
+    read: u64,
+    redactor: Redactor,
+    log: File,
 }
 
-/// Returns the last whole line written since the last look.
-fn latest_line(reader: &mut File) -> Option<String> {
-    let mut new = Vec::new();
-    let size = reader.metadata().ok()?.len();
-    let at = reader.stream_position().ok()?;
-    if size.saturating_sub(at) > LAST_BYTES {
-        reader.seek(SeekFrom::Start(size - LAST_BYTES)).ok()?;
+impl Output {
+    /// Returns what the command is to write to, twice, and what moves it on.
+    fn open(path: &Path, patterns: Arc<Patterns>) -> std::io::Result<(File, File, Self)> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // A new file each time: what an earlier command that still runs writes goes elsewhere.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let memory = File::from(rustix::fs::memfd_create("tend-output", MemfdFlags::CLOEXEC)?);
+        // The command's descriptors share one place in it; the reader has its own.
+        let reader = File::options()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/self/fd/{}", memory.as_raw_fd()))?;
+        let output = Self {
+            memory: reader,
+            read: 0,
+            redactor: Redactor::new(patterns),
+            // For this daemon's user alone: what a command writes may be anything.
+            log: File::options().create_new(true).append(true).mode(0o600).open(path)?,
+        };
+        Ok((memory.try_clone()?, memory, output))
     }
-    reader.take(LAST_BYTES).read_to_end(&mut new).ok()?;
-    let text = String::from_utf8_lossy(&new);
-    text.lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .map(str::to_owned)
+
+    /// Moves what was written since the last time. Returns the last line of it; all of it when nothing more comes: `last`.
+    fn move_on(&mut self, last: bool) -> Option<String> {
+        let mut buffer = vec![0; MOVED_BYTES];
+        let mut out = Vec::new();
+        let mut latest = None;
+        loop {
+            // Reading memory does not fail; the log may be on a full disk, and then has a hole.
+            let count = self.memory.read_at(&mut buffer, self.read).unwrap_or(0);
+            self.redactor.push(&buffer[..count], &mut out);
+            if count == 0 && last {
+                self.redactor.flush(&mut out);
+            }
+            let _ = self.log.write_all(&out);
+            let text = String::from_utf8_lossy(&out);
+            let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+            latest = line.map(str::to_owned).or(latest);
+            out.clear();
+            if count == 0 {
+                return latest;
+            }
+            // A page goes only as a whole: from the begin of the one that was read in part before.
+            let from = self.read / PAGE_BYTES_MAX * PAGE_BYTES_MAX;
+            let _ = rustix::fs::fallocate(
+                &self.memory,
+                FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+                from,
+                self.read + count as u64 - from,
+            );
+            self.read += count as u64;
+        }
+    }
 }
 
 /// Returns the last lines of a file, oldest first.
@@ -272,16 +325,39 @@ mod tests {
         assert_eq!(lines.len(), LAST_LINES);
         assert_eq!(lines.last().map(String::as_str), Some("line 4999"));
         assert!(last_lines(&folder.join("none")).is_empty());
-        let mut reader = File::open(&log).unwrap();
-        assert_eq!(latest_line(&mut reader).as_deref(), Some("line 4999"));
-        assert_eq!(latest_line(&mut reader), None, "nothing was written since");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn patterns() -> Arc<Patterns> {
+        let values = [tend_redact::Value::new("DB_PASSWORD", "hunter2hunter2")];
+        Arc::new(Patterns::new(&values, tend_redact::Rules::All))
+    }
+
+    #[test]
+    fn output_reaches_its_log_without_its_secrets_and_leaves_the_memory() {
+        let folder = place("output");
+        let log = folder.join("log");
+        let (mut stdout, mut stderr, mut output) = Output::open(&log, patterns()).unwrap();
+        stdout.write_all(b"one\nit is hunter2").unwrap();
+        assert_eq!(output.move_on(false).as_deref(), Some("it is"));
+        stderr.write_all(b"hunter2 token=abc").unwrap();
+        assert_eq!(output.move_on(false).as_deref(), Some("[secret DB_PASSWORD]"));
+        assert_eq!(output.move_on(false), None, "nothing was written since");
+        assert_eq!(output.move_on(true).as_deref(), Some("token=[redacted]"));
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(text, "one\nit is [secret DB_PASSWORD] token=[redacted]");
+        for _ in 0..300 {
+            stdout.write_all(&[b'x'; 4001]).unwrap();
+            output.move_on(false);
+        }
+        assert!(stdout.metadata().unwrap().blocks() * 512 <= PAGE_BYTES_MAX);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn what_left_the_tree_is_ended_by_the_file_it_holds() {
         let folder = place("tree");
-        let (stdout, _, _) = open_log(&folder.join("log")).unwrap();
+        let (stdout, _, _) = Output::open(&folder.join("log"), patterns()).unwrap();
         let marks: Vec<Mark> = Mark::of(&stdout).into_iter().collect();
         let pids = folder.join("pids");
         // One below it, one in a session of its own whose parent is gone by then.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tend_api::messages::{
-    Accepted, DaemonReport, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
+    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
 };
 use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Door, Handler, PlanBody, Reply, Target, Upgrade};
 use tend_base::{Clock, SystemClock};
@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{self, environment, events, logs, money, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, edge_link};
+use super::{Ending, Shared, certificates, edge_link, named_files};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -86,6 +86,11 @@ impl Calls {
                     .hub
                     .ask(move |controller, now| status::stack_status(controller.world(), &wanted, now));
                 let mut status = status.await.ok_or_else(|| no_stack(&name))?;
+                let certificates = certificates::of_stack(&self.hub, &self.shared.certificates, &name).await;
+                let late = certificates::warnings(&certificates, SystemClock.now().wall);
+                status.warnings.extend(late);
+                status.certificates = certificates;
+                status.warnings.extend(progress::missing_pages(&self.hub, &name).await);
                 status
                     .warnings
                     .extend(money::warnings(&self.shared, name.as_str()).await);
@@ -139,8 +144,13 @@ impl Calls {
                 Ok(self.tell(target.stack))
             }
             Call::Door(door) => self.door(door, by()).await,
+            Call::Ban(ask) => self.ban(ask, by()).await,
+            Call::Unban(ask) => self.unban(ask, by()).await,
+            Call::Bans => Ok(Reply::json(&self.bans().await)),
+            Call::EdgeMetrics => self.edge_metrics().await,
             Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
             Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
+            Call::DropCallback(callback) => Ok(Reply::json(&money::drop_callback(&self.shared, callback, by()).await?)),
             Call::Spool => Ok(Reply::json(&money::spool(&self.shared).await?)),
             Call::Deploy(deploy) => self.deploys().deploy(deploy, by()).await,
             Call::FollowDeployment(stack) => self.deploys().follow(stack).await,
@@ -280,28 +290,56 @@ impl Calls {
         })
         .await?;
         let name = service.map_or_else(|| stack.to_string(), |service| format!("{stack}/{service}"));
+        if self.edge_serves().await {
+            let message = format!("{name}: {change}; the edge serves it so");
+            return Ok(Reply::json(&Accepted { message }));
+        }
+        Err(ApiError::new(
+            Class::Unavailable,
+            format!("{name}: {change}, and is written down; the edge does not serve it so yet"),
+        )
+        .hint("`tend info` says how the edge is; it takes this over as soon as it can"))
+    }
+
+    /// Waits until the edge serves all it was told; returns whether it does in time. At once where there is none and none is needed.
+    pub(crate) async fn edge_serves(&self) -> bool {
         let begun = SystemClock.now().mono;
         loop {
-            let serves = self.hub.ask(|controller, _| {
-                let (edge, revisions) = (&controller.world().edge, controller.world().revisions());
-                edge.connected && edge.published_revision == revisions && edge.serving >= edge.generation
-            });
-            if serves.await {
-                let message = format!("{name}: {change}; the edge serves it so");
-                return Ok(Reply::json(&Accepted { message }));
-            }
-            if SystemClock.now().mono.since(begun) > EDGE_WAIT {
-                return Err(ApiError::new(
-                    Class::Unavailable,
-                    format!("{name}: {change}, and is written down; the edge does not serve it so yet"),
+            let asked = self.hub.ask(|controller, _| {
+                let world = controller.world();
+                (
+                    edge_link::serves_all(world),
+                    world.stacks.is_empty() && !world.edge.connected,
                 )
-                .hint("`tend info` says how the edge is; it takes this over as soon as it can"));
+            });
+            let (serves, needless) = asked.await;
+            if serves || needless || SystemClock.now().mono.since(begun) > EDGE_WAIT {
+                return serves;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    async fn durable(&self, input: Input) -> Result<(), ApiError> {
+    /// Returns what the edge counts.
+    async fn edge_metrics(&self) -> Result<Reply, ApiError> {
+        match edge_link::metrics(&self.shared).await {
+            Ok(text) => Ok(Reply::json(&EdgeMetrics { text })),
+            Err(why) => {
+                let idle = self.hub.ask(|controller, _| controller.world().stacks.is_empty());
+                let (message, hint) = if idle.await {
+                    ("no edge runs: no stack is up", "`tend up` starts one")
+                } else {
+                    (
+                        "the edge did not say what it counts",
+                        "`tend info` says how the edge is; try again",
+                    )
+                };
+                Err(ApiError::new(Class::Unavailable, message).detail(why).hint(hint))
+            }
+        }
+    }
+
+    pub(crate) async fn durable(&self, input: Input) -> Result<(), ApiError> {
         self.hub.input_durable(input).await.map_err(|why| {
             ApiError::new(
                 Class::Unavailable,
@@ -441,7 +479,9 @@ impl Calls {
             // What runs is what the file says, built: the file itself would run it in place.
             stack = running.stack;
         }
-        // Before anything is accepted: every address must be ours to listen on.
+        // Before anything is accepted: every certificate must be one that can be shown, every address ours to listen on.
+        let (looked, uid) = (stack.clone(), self.shared.uid);
+        named_files::looked_at(move || named_files::check_certificates(&looked, uid)).await?;
         let addresses = stack
             .edge
             .listeners

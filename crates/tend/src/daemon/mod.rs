@@ -1,12 +1,15 @@
 //! The daemon: build from what is kept and what runs, run, end. Crash-only: ending is no more than stopping to decide.
 //!
-//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge and
+//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `program` keeps the copy of this very program;
+//! memory and processors; `certificates` keeps those up to date; `known_secrets` is what must not be shown; `errand` runs a command of a
+//! stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter; `program` keeps the copy of this very
+//! program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
+mod ban_files;
 mod certificates;
 mod edge_counts;
 mod edge_link;
@@ -14,9 +17,11 @@ mod errand;
 mod handler;
 mod hub;
 mod identity;
+mod known_secrets;
 mod listeners;
 mod measure;
 mod migrations;
+mod named_files;
 mod program;
 mod readiness;
 mod record;

@@ -238,6 +238,14 @@ pub(crate) async fn adopt_all(performer: &Arc<Performer>) {
         };
         match adoption {
             Adoption::Running(running) => {
+                // Before its shim is connected to, or another takes over.
+                let of = life.replica.clone();
+                let launch = performer
+                    .hub
+                    .ask(move |controller, _| super::answer::environment::launch_of(controller.world(), &of));
+                if let Some(launch) = launch.await {
+                    performer.learn(life.replica.stack.as_str(), &launch.environment);
+                }
                 let pid = u32::try_from(running.evidence.pid).unwrap_or(0);
                 let quiesce = running.quiesce.as_deref().and_then(parse_quiesce);
                 let since = running.evidence.started();
@@ -292,6 +300,19 @@ fn remove_empty_groups(shared: &Shared) {
     }
 }
 
+/// Tells every shim of a stack for which secrets to look.
+pub(crate) fn tell_secrets(shared: &Shared, stack: &str) {
+    let values = shared.secrets.values(stack);
+    for (replica, live) in lock(&shared.replicas.live).iter() {
+        if replica.stack.as_str() == stack
+            && let Some(connection) = &live.connection
+        {
+            // A shim that is gone is replaced, and its successor told.
+            let _ = connection.redact(&values);
+        }
+    }
+}
+
 /// Keeps a replica without shim on the list until a shim takes over.
 fn hold(performer: &Arc<Performer>, life: &Life, folder: PathBuf, output: OutputHold) {
     let live = Live {
@@ -332,6 +353,8 @@ fn watch(
         _output: output,
     };
     lock(&performer.shared.replicas.live).insert(life.replica.clone(), live);
+    // Also to one that was told at its start: more may have become known since. One that cannot be told was lost, which shows below.
+    let _ = connection.redact(&performer.shared.secrets.values(life.replica.stack.as_str()));
     let performer = Arc::clone(performer);
     tokio::spawn(async move {
         let over = listen(&performer, &life, &connection, started).await;
@@ -456,7 +479,10 @@ async fn report_exit(performer: &Arc<Performer>, life: &Life, record: ExitRecord
         Outcome::Ended(exit) => observed_exit(exit),
         Outcome::NotStarted(failure) => Exit::Unknown(failure.to_string()),
     };
+    // Its shim may be older than redaction.
+    let patterns = performer.shared.secrets.patterns(life.replica.stack.as_str());
     let last_lines = logs::last_lines_in(&performer.shared.logs_folder(), &life.replica, LAST_LINES);
+    let last_lines = last_lines.iter().map(|line| patterns.redact(line)).collect();
     let (replica, incarnation) = (life.replica.clone(), life.incarnation);
     performer
         .hub

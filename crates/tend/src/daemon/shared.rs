@@ -13,8 +13,10 @@ use tend_linux::Hierarchy;
 use tend_store::{Files, Store};
 use tokio::sync::watch;
 
+use super::ban_files::BanFiles;
 use super::certificates::Shelf;
 use super::edge_counts::EdgeCounts;
+use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
 
@@ -53,10 +55,14 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     /// The replicas' shims.
     pub(crate) replicas: Replicas,
+    /// The secret values that must not reach a log, the journal or an answer.
+    pub(crate) secrets: KnownSecrets,
     /// Asks the edge for a replica of a release that gets no requests of clients yet; another one in each life of the daemon.
     pub(crate) candidate_token: Secret,
     /// The certificates that clients can be shown.
     pub(crate) certificates: Shelf,
+    /// Who is let in nowhere, as the edge is told.
+    pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
     edge_pid: AtomicU32,
     looked_at: AtomicU64,
@@ -90,8 +96,10 @@ impl Shared {
             commits,
             listeners: Listeners::new(cores as usize),
             replicas: Replicas::default(),
+            secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
+            ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
             looked_at: AtomicU64::new(0),

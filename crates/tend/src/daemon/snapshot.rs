@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::answer::status;
 use tend_base::Secret;
 use tend_core::deployment::Exposure;
-use tend_core::model::{AccessLog, Allow, Listener, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream};
+use tend_core::model::{
+    AccessLog, Allow, Listener, ReplicaId, RoutePolicy, ServiceId, Stack, StackName, Strategy, Upstream,
+};
 use tend_core::observed::{Endpoint, Endpoints};
 use tend_core::world::World;
 use tend_routing::{
@@ -55,6 +58,11 @@ fn split(world: &World, id: &ServiceId, endpoints: &[Endpoint], candidate_token:
         allow,
         token: candidate_token.clone(),
     })
+}
+
+/// Returns the release that a replica runs.
+fn release(world: &World, id: &ReplicaId) -> Option<u64> {
+    status::release(world, id, world.replicas.get(id)?)
 }
 
 /// Returns the snapshot of a generation; `candidate_token` asks for a replica of a release that is only looked at so far.
@@ -121,6 +129,7 @@ pub(crate) fn compose(world: &World, generation: u64, endpoints: &Endpoints, can
                     ReplicaState::Ready
                 },
                 candidate: endpoint.candidate,
+                release: release(world, &endpoint.replica),
             });
             let upstream: Option<&Upstream> = stack.edge.upstreams.get(&id.service);
             let balance = upstream.map(|upstream| upstream.balance.clone());
@@ -180,6 +189,7 @@ fn outside(name: &StackName, stack: &Stack) -> impl Iterator<Item = Service> {
                 weight: server.weight,
                 state: ReplicaState::Ready,
                 candidate: false,
+                release: None,
             });
             Service {
                 internal: None,

@@ -51,6 +51,8 @@ pub struct Config {
     pub release: Option<String>,
     /// Requests carried out are logged, not only those that failed.
     pub log_info: bool,
+    /// Where tend tells what changes while this replica runs; none without tend.
+    pub live_socket: Option<PathBuf>,
 }
 
 impl Config {
@@ -99,18 +101,25 @@ impl Config {
                 .unwrap_or_else(|| format!("mps-api/{}", std::process::id())),
             version: var("APP_VERSION").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             release,
-            log_info: match log_level.as_str() {
-                "debug" | "info" => true,
-                "warn" | "error" => false,
-                _ => {
-                    return Err(Error::Setting {
-                        name: "LOG_LEVEL",
-                        value: log_level,
-                        expected: "`debug`, `info`, `warn` or `error`",
-                    });
-                }
-            },
+            log_info: log_info(&log_level).ok_or(Error::Setting {
+                name: "LOG_LEVEL",
+                value: log_level,
+                expected: LOG_LEVELS,
+            })?,
+            live_socket: var("TEND_CONFIG_SOCKET").map(PathBuf::from),
         })
+    }
+}
+
+/// What a level of the log may be.
+pub(crate) const LOG_LEVELS: &str = "`debug`, `info`, `warn` or `error`";
+
+/// Tells whether a level has requests carried out logged; none where it is no level.
+pub(crate) fn log_info(level: &str) -> Option<bool> {
+    match level {
+        "debug" | "info" => Some(true),
+        "warn" | "error" => Some(false),
+        _ => None,
     }
 }
 

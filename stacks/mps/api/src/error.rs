@@ -18,6 +18,12 @@ pub enum Error {
         /// What it may hold.
         expected: &'static str,
     },
+    /// What tells of a configuration that changes could not be started.
+    #[error("could not watch the configuration")]
+    WatchConfiguration {
+        /// What the client said.
+        source: tend_config_client::Error,
+    },
     /// The database's folder is missing and could not be made.
     #[error("could not create the folder `{path}` for the database")]
     CreateFolder {
@@ -165,7 +171,7 @@ impl Error {
             Error::ConnectPostgres { .. } | Error::Postgres { .. } => {
                 "check that the server runs and that DATABASE_URL names a database this user owns"
             }
-            Error::StartThread { .. } | Error::Runtime { .. } => {
+            Error::StartThread { .. } | Error::Runtime { .. } | Error::WatchConfiguration { .. } => {
                 "check the limits on processes, memory and open files of this user"
             }
             Error::DataInRelease { .. } => {

@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{Config, Error, Log, Metrics, worker::Database};
+use crate::{Config, Error, Live, Log, Metrics, worker::Database};
 use serve::Api;
+pub(crate) use socket::SOCKETS_MAX;
 
 /// How long a connection may take to send a request's head, and how long a kept-alive one may be silent.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -31,7 +32,13 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT, then drains: WebSockets are closed (1001), not ready but still serving for `config.drain`,
 /// each answer closing its connection; then no new connections; then until the last request in flight is answered.
-pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log) -> Result<(), Error> {
+pub async fn run(
+    config: &Config,
+    database: Database,
+    metrics: Arc<Metrics>,
+    log: Log,
+    live: Arc<Live>,
+) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -45,7 +52,7 @@ pub async fn run(config: &Config, database: Database, metrics: Arc<Metrics>, log
         line.insert("database".into(), format!("{:?}", config.database).into());
     });
     let (closing, closed) = watch::channel(false);
-    let api = Arc::new(Api::new(config, database, metrics, log.clone()));
+    let api = Arc::new(Api::new(config, database, metrics, log.clone(), live));
     api.break_by(config.breakage);
     let feed = tokio::spawn({
         let api = Arc::clone(&api);

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Log {
     lines: SyncSender<String>,
     dropped: Arc<AtomicU64>,
     base: Arc<Map<String, Json>>,
-    info: bool,
+    info: Arc<AtomicBool>,
 }
 
 /// The thread behind a [`Log`]; [`LogThread::finish`] waits until everything is written.
@@ -57,15 +57,20 @@ impl Log {
                 lines,
                 dropped: Arc::default(),
                 base: Arc::new(base),
-                info,
+                info: Arc::new(AtomicBool::new(info)),
             },
             LogThread(thread),
         ))
     }
 
+    /// Has lines of level `info` written from now on, or left out.
+    pub fn set_info(&self, info: bool) {
+        self.info.store(info, Ordering::Relaxed);
+    }
+
     /// Writes a line of level `info`.
     pub fn info(&self, category: &'static str, message: &'static str, fields: impl FnOnce(&mut Map<String, Json>)) {
-        if self.info {
+        if self.info.load(Ordering::Relaxed) {
             self.write("info", category, message, fields);
         }
     }

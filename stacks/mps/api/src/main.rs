@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use mps_api::migrate::NEEDED;
-use mps_api::{Breakage, Config, Error, Log, Metrics, http, worker};
+use mps_api::{Breakage, Config, Error, Live, Log, Metrics, http, live, worker};
 
 const USAGE: &str = "\
 mps-api: the API of the member payment system
@@ -66,9 +66,12 @@ fn serve() -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let served = runtime.block_on(http::run(&config, database, metrics, log));
-    // Connections hold the log too; they end with the runtime.
+    let live = Arc::new(Live::default());
+    let watching = live::watch(&config, &live, &log)?;
+    let served = runtime.block_on(http::run(&config, database, metrics, log, live));
+    // Connections hold the log too, and so does who watches the configuration; they end with the runtime and with this.
     drop(runtime);
+    drop(watching);
     log_thread.finish();
     served
 }

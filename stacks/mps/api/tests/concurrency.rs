@@ -23,7 +23,7 @@ fn start(url: &DatabaseUrl) -> Arc<Database> {
 async fn code(database: &Database) -> String {
     let command = Command::RotateQr(RotateQr {
         card_id: "test-card-id".into(),
-        ttl_seconds: 900,
+        ttl_seconds: Some(900),
     });
     let outcome = database
         .write(Write { command, key: None }, database.count_in_flight())
@@ -38,6 +38,7 @@ fn pay(qr: &str, key: String) -> Write {
         merchant_id: "merchant-01".into(),
         qr_plain: qr.to_owned(),
         amount: 100,
+        amount_max: None,
     });
     Write {
         command,

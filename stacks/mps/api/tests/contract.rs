@@ -155,7 +155,7 @@ fn key(text: &str, request: &str) -> Key {
 fn rotate(ttl_seconds: i64) -> Command {
     Command::RotateQr(RotateQr {
         card_id: "anna-1".into(),
-        ttl_seconds,
+        ttl_seconds: Some(ttl_seconds),
     })
 }
 
@@ -164,6 +164,7 @@ fn pay(qr: &str, amount: i64) -> Command {
         merchant_id: "shop".into(),
         qr_plain: qr.to_owned(),
         amount,
+        amount_max: None,
     })
 }
 
@@ -307,6 +308,7 @@ fn a_refusal_moves_nothing(books: &mut Books) {
         merchant_id: "nowhere".into(),
         qr_plain: qr.clone(),
         amount: 1,
+        amount_max: None,
     });
     let of_recharge = Command::Refund(Refund {
         transaction_id: recharged,
@@ -343,7 +345,7 @@ fn a_refusal_moves_nothing(books: &mut Books) {
         (
             Command::RotateQr(RotateQr {
                 card_id: "nobody".into(),
-                ttl_seconds: 900,
+                ttl_seconds: Some(900),
             }),
             "card_not_found",
         ),

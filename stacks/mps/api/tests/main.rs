@@ -6,6 +6,7 @@ mod contract;
 mod durability;
 mod fixture;
 mod http;
+mod live;
 mod migrations;
 mod releases;
 mod sockets;

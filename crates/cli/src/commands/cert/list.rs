@@ -1,7 +1,7 @@
 //! `tend cert list`: for which hosts there are certificates, from whom, and until when.
 
 use clap::Args;
-use tend_api::messages::{CertificateList, CertificateState, CertificateStatus};
+use tend_api::messages::{CertificateList, CertificateStatus};
 use tend_api::{Call, EXIT_OK};
 use tend_base::Wall;
 
@@ -46,16 +46,11 @@ fn lines(context: &Context<'_>, list: &CertificateList) -> Vec<String> {
     let day = |at: Option<Wall>| at.map_or_else(String::new, |at| local_time(at, zone).chars().take(16).collect());
     let mut table = Table::new(&text::HEADINGS);
     for certificate in &list.certificates {
-        let tone = match certificate.state {
-            CertificateState::Valid => Tone::Good,
-            CertificateState::Expiring => Tone::Uneasy,
-            CertificateState::Expired | CertificateState::Missing => Tone::Bad,
-        };
         let stack = certificate.stack.as_ref().map_or("", |stack| stack.as_str());
         table.row(vec![
             Cell::new(certificate.names.join(", ")),
             Cell::new(stack),
-            Cell::new(certificate.state.as_str()).tone(tone),
+            Cell::new(certificate.state.as_str()).tone(certificate.state),
             Cell::new(day(certificate.not_after)),
             Cell::new(day(certificate.renew_at)).tone(Tone::Faint),
             Cell::new(certificate.issuer.clone().unwrap_or_default()),

@@ -1,6 +1,6 @@
-//! `tend money spool`: callbacks that wait for their service.
+//! `tend money spool`: callbacks that wait for their service, and those it refused; its command has a file of its own.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use tend_api::messages::SpoolReport;
 use tend_api::{Call, EXIT_OK};
 
@@ -10,22 +10,37 @@ use crate::error::Result;
 use crate::output::{Cell, Table, Tone};
 use crate::when::local_time;
 
+mod drop;
+
 /// Show callbacks that wait for their service
 ///
-/// Shows the callbacks of providers that were taken in while their service was away, and wait to be delivered, by route.
+/// Shows the callbacks of providers that were taken in while their service was away, and wait to be delivered, by route; and those that
+/// the service refused when they were, which are kept until they are dropped.
 ///
 /// Example: tend money spool
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct Spool {
+    #[command(subcommand)]
+    command: Option<SpoolCommand>,
     #[command(flatten)]
     json: JsonOption,
 }
 
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    Drop(drop::Drop),
+}
+
 const HEADINGS: [&str; 6] = ["ROUTE", ">WAITING", "OLDEST", ">TRIES", ">REFUSED", "LAST"];
+const REFUSED_HEADINGS: [&str; 5] = ["REFUSED", "ROUTE", "REQUEST", "CAME", "WHY"];
 const NONE: &str = "no callback waits";
 
 impl Spool {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        if let Some(SpoolCommand::Drop(drop)) = self.command {
+            return drop.run(context).await;
+        }
         let client = context.client().await?;
         let (report, text) = client.json_with_text::<SpoolReport>(&Call::Spool).await?;
         if self.json.json {
@@ -51,6 +66,23 @@ impl Spool {
                 Cell::new(route.last.clone().unwrap_or_default()),
             ]);
         }
+        for line in table.lines(context.paint()) {
+            context.line_later(&line)?;
+        }
+        if report.refused.is_empty() {
+            return Ok(EXIT_OK);
+        }
+        let mut table = Table::new(&REFUSED_HEADINGS);
+        for one in &report.refused {
+            table.row(vec![
+                Cell::new(&one.id),
+                Cell::new(&one.route),
+                Cell::new(format!("{} {}", one.method, one.target)),
+                Cell::new(local_time(one.received_at, &context.surroundings.time_zone)).tone(Tone::Faint),
+                Cell::new(&one.why),
+            ]);
+        }
+        context.line_later("")?;
         for line in table.lines(context.paint()) {
             context.line_later(&line)?;
         }

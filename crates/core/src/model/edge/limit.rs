@@ -1,6 +1,6 @@
 //! How much of something one client may have: requests in a time, requests at once.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,18 @@ pub struct InFlight {
     /// Only connections that changed their protocol, such as WebSockets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub upgraded: bool,
+    /// Counted and told, not enforced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+}
+
+/// How fast a client has to send the body of a request: `MinRate` of Apache's mod_reqtimeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRate {
+    /// Bytes a second, over the time in which the client is waited for.
+    pub rate: NonZeroU64,
+    /// For so long any speed is good.
+    pub after: Duration,
     /// Counted and told, not enforced.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shadow: bool,

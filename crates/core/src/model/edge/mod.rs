@@ -20,7 +20,7 @@ mod tls;
 
 pub use balance::{ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, Upstream};
 pub use content::{Compress, Cors, ErrorPage, Files, Redirect, ResponseHeaders, Rewrite};
-pub use limit::{InFlight, Limit, LimitKey, Rate};
+pub use limit::{InFlight, Limit, LimitKey, Rate, UploadRate};
 pub use money::{Money, Spool};
 pub use policy::{Retry, RetryMethods, RoutePolicy, Timeouts};
 pub use prefix::{Prefix, PrefixError};
@@ -64,6 +64,9 @@ pub struct Listener {
     /// Connections open at once from one address; any number when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections_per_client: Option<u32>,
+    /// `connections_per_client` is counted and told, not enforced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub connections_shadow: bool,
 }
 
 impl Edge {
@@ -107,6 +110,7 @@ impl Listener {
             proxy_protocol: false,
             trusted: Vec::new(),
             connections_per_client: None,
+            connections_shadow: false,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compress, Cors, ErrorPage, Files, InFlight, Limit, Money, Prefix, Redirect, ResponseHeaders, Rewrite};
+use super::{
+    Compress, Cors, ErrorPage, Files, InFlight, Limit, Money, Prefix, Redirect, ResponseHeaders, Rewrite, UploadRate,
+};
 
 /// The rules of one route. The default forwards and guards as nginx does without a word of configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,11 @@ pub struct RoutePolicy {
     pub in_flight: Vec<InFlight>,
     /// The largest body of a request in bytes, more is 413; 0 for any. 1 MiB is nginx's default.
     pub body_bytes_max: Option<u64>,
+    /// `body_bytes_max` is counted and told, not enforced: a larger body passes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub body_shadow: bool,
+    /// A body that comes more slowly is refused with 408; any speed is good when absent.
+    pub min_upload_rate: Option<UploadRate>,
     /// How long each side is waited for.
     pub timeouts: Timeouts,
     /// Only these addresses; all when empty. The others get 403.

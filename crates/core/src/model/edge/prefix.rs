@@ -75,6 +75,18 @@ impl Prefix {
         }
     }
 
+    /// Says whether every address of another range is in this one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
+    /// Says whether some address is in both ranges.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
     fn cleared(self) -> Self {
         let address = match self.address {
             IpAddr::V4(address) => {

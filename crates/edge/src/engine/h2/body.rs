@@ -6,12 +6,15 @@ use std::future::{Future, poll_fn};
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
+use tend_base::{Clock, Mono, SystemClock};
 
+use super::super::pace::Pace;
 use super::bridge::Asking;
 use super::fields;
 use super::link::LinkGuard;
@@ -20,6 +23,10 @@ use super::pour::{Broken, Cut, Piece, Pieces};
 use crate::answer::{ErrorCode, OwnBody};
 use crate::limits::BUFFER_BYTES_MAX;
 use crate::live::Replica;
+use crate::live::UploadRule;
+
+/// How often it is looked whether a client sends fast enough while its body is collected.
+const PACE_LOOK: Duration = Duration::from_secs(1);
 
 /// A request's body on its way to a replica; several tries share it until one takes the first piece.
 #[derive(Clone)]
@@ -35,6 +42,8 @@ struct Shared {
     failed: Cell<Option<ErrorCode>>,
     /// The replica would take more and the client has not sent it.
     awaited: Cell<bool>,
+    /// How fast the client sends, where its route minds.
+    pace: RefCell<Pace>,
 }
 
 /// The first pieces of a body, for another try.
@@ -137,20 +146,62 @@ impl RequestBody {
             bytes: Cell::new(0),
             failed: Cell::new(None),
             awaited: Cell::new(false),
+            pace: RefCell::default(),
         }))
+    }
+
+    /// Has it watched that the client sends fast enough.
+    pub(super) fn watch(&self, rule: Option<Arc<UploadRule>>) {
+        *self.0.pace.borrow_mut() = Pace::new(rule);
+    }
+
+    /// Says whether [`Self::is_too_slow`] has to be asked from time to time.
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.pace.borrow().is_watched()
+    }
+
+    /// Returns when the client is too slow if nothing more comes; never where nobody minds.
+    pub(super) fn slow_at(&self) -> Option<Mono> {
+        self.0.pace.borrow().until(self.bytes())
+    }
+
+    /// Says whether the client has been sending too slowly.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.is_watched() && {
+            let mut pace = self.0.pace.borrow_mut();
+            pace.is_too_slow(self.bytes(), SystemClock.now().mono)
+        }
+    }
+
+    fn note_turn(&self, clients_turn: bool) {
+        if self.is_watched() {
+            self.0.pace.borrow_mut().note(clients_turn, SystemClock.now().mono);
+        }
     }
 
     /// Reads it to its end; what trails is dropped. The error is the code to answer with.
     pub(super) async fn collect(&mut self, patience: Duration) -> Result<Bytes, ErrorCode> {
         let mut all = Vec::new();
+        let look = if self.is_watched() {
+            patience.min(PACE_LOOK)
+        } else {
+            patience
+        };
+        let mut last = SystemClock.now().mono;
         loop {
             let piece = poll_fn(|cx| self.poll_piece(cx));
-            match tokio::time::timeout(patience, piece).await {
+            let coming = tokio::time::timeout(look, piece).await;
+            if self.is_too_slow() {
+                return Err(ErrorCode::RequestTimeout);
+            }
+            match coming {
+                Err(_) if look < patience && SystemClock.now().mono.since(last) < patience => continue,
                 Err(_) => return Err(ErrorCode::RequestTimeout),
                 Ok(Some(Ok(Piece::Data(data)))) => all.extend_from_slice(&data),
                 Ok(None | Some(Ok(Piece::Trailers(_)))) => return Ok(Bytes::from(all)),
                 Ok(Some(Err(Broken))) => return Err(self.failed().unwrap_or(ErrorCode::BadRequest)),
             }
+            last = SystemClock.now().mono;
         }
     }
 
@@ -214,8 +265,10 @@ impl Pieces for RequestBody {
             return Poll::Ready(Some(Ok(Piece::Data(piece))));
         }
         shared.awaited.set(true);
+        self.note_turn(true);
         let piece = ready!(shared.inbound.borrow_mut().poll_piece(cx));
         shared.awaited.set(false);
+        self.note_turn(false);
         let broken = |code| {
             shared.failed.set(Some(code));
             Poll::Ready(Some(Err(Broken)))

@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use super::STREAM_WINDOW;
 use super::body::{LinkedBody, RequestBody, Source, Upload};
 use super::deferred::Deferred;
-use super::pour::{Cut, Pieces, pour};
+use super::pour::{Cut, Pieces, Waits, pour};
 use super::request::{Answered, Miss};
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
@@ -307,8 +307,11 @@ pub(super) async fn send(
     let (mut response, mut taker) = sender.send_request(request, whole).map_err(over)?;
     let mut upload: Option<Upload> = (!whole).then(|| {
         let mut body = body.clone();
-        let stall = patience.answer;
-        let sending = async move { pour(&mut body, &mut taker, stall, |_| {}).await };
+        let waits = Waits {
+            stall: patience.answer,
+            silence: None,
+        };
+        let sending = async move { pour(&mut body, &mut taker, waits, |_| {}).await };
         Box::pin(sending) as Upload
     });
     let waited = wait(worker, &mut response, &mut upload, body, patience).await;
@@ -359,7 +362,7 @@ async fn wait(
             match outcome {
                 Err(Cut::Source) => return Poll::Ready(Ok(Waited::Broken)),
                 // It may answer without the rest of the request.
-                Ok(()) | Err(Cut::Taker | Cut::Stalled) => {}
+                Ok(()) | Err(Cut::Taker | Cut::Stalled | Cut::Silent | Cut::Overdue) => {}
             }
         }
         if let Poll::Ready(outcome) = Pin::new(&mut *response).poll(cx) {
@@ -372,9 +375,10 @@ async fn wait(
         let now = (clients_turn, body.bytes());
         if waited.replace(now) != Some(now) {
             let wait = if clients_turn { patience.body } else { patience.answer };
-            deadline.set(deadlines, wait);
+            deadline.set_until(deadlines, wait, body.slow_at());
         }
         match deadline.has_passed(cx) {
+            _ if clients_turn && body.is_too_slow() => Poll::Ready(Err(Late::Client)),
             false => Poll::Pending,
             true if clients_turn => Poll::Ready(Err(Late::Client)),
             true => Poll::Ready(Err(Late::Replica)),

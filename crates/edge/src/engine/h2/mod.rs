@@ -24,6 +24,7 @@ mod link;
 mod plain;
 mod pour;
 mod request;
+mod within;
 
 use crate::live::Live;
 

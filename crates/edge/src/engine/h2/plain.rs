@@ -111,7 +111,10 @@ impl Plain {
             let now = (clients_turn, self.link.written());
             if waited.replace(now) != Some(now) {
                 let wait = if clients_turn { patience.body } else { patience.answer };
-                deadline.set(deadlines, wait);
+                deadline.set_until(deadlines, wait, self.sending.body.slow_at());
+            }
+            if clients_turn && self.sending.body.is_too_slow() {
+                return Poll::Ready(Err(Miss::Client(ErrorCode::RequestTimeout)));
             }
             if !deadline.has_passed(cx) {
                 return Poll::Pending;

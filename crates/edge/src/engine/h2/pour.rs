@@ -42,23 +42,42 @@ pub(super) enum Cut {
     Taker,
     /// Whoever should have got it takes nothing for too long.
     Stalled,
+    /// Nothing came from where it comes from for too long.
+    Silent,
+    /// It took too long as a whole.
+    Overdue,
+}
+
+/// How long each side of a body is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// For whoever gets it to take some.
+    pub(super) stall: Duration,
+    /// For its next piece; for ever when absent.
+    pub(super) silence: Option<Duration>,
 }
 
 /// Passes a body on to its end. `passed` is told of each piece's bytes.
 pub(super) async fn pour(
     source: &mut impl Pieces,
     taker: &mut SendStream<Bytes>,
-    stall: Duration,
+    Waits { stall, silence }: Waits,
     mut passed: impl FnMut(u64),
 ) -> Result<(), Cut> {
     loop {
-        let piece = poll_fn(|cx| match source.poll_piece(cx) {
+        let mut coming = poll_fn(|cx| match source.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(piece.transpose().map_err(|Broken| Cut::Source)),
             // Nobody else would notice that it was reset while there is nothing to send.
             Poll::Pending => taker.poll_reset(cx).map(|_| Err(Cut::Taker)),
-        })
-        .await?;
-        match piece {
+        });
+        let piece = match silence {
+            None => (&mut coming).await,
+            // Boxed, for a timer is large and most have none.
+            Some(wait) => Box::pin(tokio::time::timeout(wait, &mut coming))
+                .await
+                .unwrap_or(Err(Cut::Silent)),
+        };
+        match piece? {
             None => return taker.send_data(Bytes::new(), true).map_err(|_| Cut::Taker),
             Some(Piece::Trailers(trailers)) => return taker.send_trailers(trailers).map_err(|_| Cut::Taker),
             // What only says that the body ends here.

@@ -21,11 +21,12 @@ use super::fields;
 use super::front::Client;
 use super::link::{self, Head, Target};
 use super::plain::{Interims, Plain};
-use super::pour::{Cut, Pieces, pour};
+use super::pour::{Cut, Pieces, Waits, pour};
+use super::within::within;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
 use crate::content::{ResponseView, Shape};
-use crate::exchange::{Asked, Attempt, Exchange, Failed};
+use crate::exchange::{Asked, Attempt, Exchange, Failed, Flow};
 use crate::gate::{Admission, money};
 use crate::limits::Patience;
 
@@ -80,12 +81,14 @@ async fn carry(
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
     let body = RequestBody::received(stream, bytes_max);
+    body.watch(exchange.upload_rule());
     if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
         // A client that is gone is noticed below.
         let _ = respond.send_informational(go_on);
     }
+    let until = exchange.whole_until();
     if let Admission::Collect { .. } = admission {
         return Box::pin(held(exchange, parts, &host, body, respond)).await;
     }
@@ -94,10 +97,14 @@ async fn carry(
         trailers: fields::takes_trailers(&parts.headers),
         interims: Interims::default(),
     };
-    let fetching = fetch(client, &mut exchange, parts, &to, &body);
-    let fetched = unless_reset(respond, &to.interims, fetching).await?;
+    let fetched = {
+        // The deadlines in it, which know who is to blame, are late by two looks at most.
+        let late = until.map(|until| until + 2 * client.worker.shop.deadlines.every());
+        let fetching = pin!(fetch(client, &mut exchange, parts, &to, &body));
+        unless_reset(respond, &to.interims, within(late, fetching)).await?
+    };
     body.settle();
-    let (mut head, mut source, attempt) = match fetched {
+    let (mut head, mut source, attempt) = match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
         Ok(fetched) => fetched,
         Err(code) => {
             exchange.passed(body.bytes(), 0);
@@ -118,13 +125,21 @@ async fn carry(
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
     fields::to_client(&mut head.headers, &attempt.replica, &exchange, &shape);
+    let flow = exchange.flow(&asked_fields(&head.headers));
+    let until = until.filter(|_| !flow.is_events);
     let passed = match shape.encoder.take() {
-        None => give(head, &mut source, &mut exchange, respond).await,
+        None => within(until, pin!(give(head, &mut source, &mut exchange, flow, respond))).await,
         Some(encoder) => {
             let mut encoded = Encoded::new(&mut source, encoder);
-            give(head, &mut encoded, &mut exchange, respond).await
+            // Boxed: most answers are passed on as they are.
+            within(
+                until,
+                Box::pin(give(head, &mut encoded, &mut exchange, flow, respond)).as_mut(),
+            )
+            .await
         }
     };
+    let passed = passed.unwrap_or(Err(Cut::Overdue));
     exchange.passed(body.bytes(), 0);
     match passed {
         Ok(()) => {
@@ -135,6 +150,13 @@ async fn carry(
             exchange.cut_by(&attempt.replica);
             respond.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
+        }
+        Err(Cut::Overdue) => ended_late("request_overdue", &mut exchange, respond),
+        // Between two events may be any time: no replica is to blame.
+        Err(Cut::Silent) if flow.is_events => ended_late("events_idle", &mut exchange, respond),
+        Err(Cut::Silent) => {
+            exchange.cut_by(&attempt.replica);
+            ended_late("upstream_silent", &mut exchange, respond)
         }
         Err(cut) => gone(&mut exchange, cut, respond),
     }
@@ -150,8 +172,12 @@ async fn held(
 ) -> Result<(), Gone> {
     let head_only = parts.method == Method::HEAD;
     let patience = exchange.patience().body;
-    let collected = unless_reset(respond, &Interims::default(), body.collect(patience)).await;
-    let (exchange, own) = match collected? {
+    let collected = {
+        let collecting = pin!(body.collect(patience));
+        let collecting = within(exchange.whole_until(), collecting);
+        unless_reset(respond, &Interims::default(), collecting).await?
+    };
+    let (exchange, own) = match collected.unwrap_or(Err(ErrorCode::RequestOverdue)) {
         Err(code) => (exchange, OwnAnswer::refusal(code)),
         Ok(bytes) => {
             let request = BufferedRequest {
@@ -209,6 +235,13 @@ fn gone(exchange: &mut Exchange, cut: Cut, respond: &mut SendResponse<Bytes>) ->
     Err(Gone)
 }
 
+/// Ends an answer that took too long.
+fn ended_late(why: &'static str, exchange: &mut Exchange, respond: &mut SendResponse<Bytes>) -> Result<(), Gone> {
+    exchange.cut(why);
+    respond.send_reset(Reason::INTERNAL_ERROR);
+    Ok(())
+}
+
 /// Where a request goes, beside the replica.
 struct Destination {
     host: String,
@@ -251,6 +284,7 @@ async fn admitted(
         client_certificate: client.client_certificate.clone(),
         listener: client.listener,
         method: parts.method.as_str(),
+        version: "2.0",
         host: checked.unwrap_or_default(),
         path: parts.uri.path(),
         target: target(parts),
@@ -364,6 +398,7 @@ async fn give(
     mut head: http::response::Parts,
     source: &mut impl Pieces,
     exchange: &mut Exchange,
+    flow: Flow,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Cut> {
     fields::date(&mut head.headers, exchange.began());
@@ -374,8 +409,11 @@ async fn give(
     if last {
         return Ok(());
     }
-    let stall = exchange.patience().stall;
-    pour(source, &mut taker, stall, |bytes| exchange.passed(0, bytes)).await
+    let waits = Waits {
+        stall: exchange.patience().stall,
+        silence: flow.silence,
+    };
+    pour(source, &mut taker, waits, |bytes| exchange.passed(0, bytes)).await
 }
 
 /// Gives the client an answer of the edge. Boxed, as all that is rare: a request that is passed on has no room for it.
@@ -419,8 +457,17 @@ async fn give_own_inline(
     if head_only {
         source = Source::Own(Bytes::new());
     }
-    match give(head, &mut source, &mut exchange, respond).await {
+    // Whatever is late is still told so; what takes its time is a file.
+    let is_file = matches!(source, Source::File { .. });
+    let until = exchange.whole_until().filter(|_| is_file);
+    let given = within(
+        until,
+        pin!(give(head, &mut source, &mut exchange, Flow::default(), respond)),
+    )
+    .await;
+    match given.unwrap_or(Err(Cut::Overdue)) {
         Ok(()) => Ok(()),
+        Err(Cut::Overdue) => ended_late("request_overdue", &mut exchange, respond),
         // A file that became shorter than was announced.
         Err(Cut::Source) => {
             exchange.cut("file_cut");

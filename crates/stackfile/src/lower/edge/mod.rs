@@ -55,13 +55,16 @@ fn listeners(tree: &Node) -> Vec<(Listener, Place)> {
     items
         .filter_map(|item| {
             let address = item.as_text().or_else(|| item.get("address")?.as_text())?;
+            let connections = item.get("connections_per_client");
             let own = item.get("trusted").map(|own| rules::prefixes(Some(own)));
             let listener = Listener {
                 tls: rules::is_true(item.get("tls")),
                 redirect_to_https: rules::text(item, "redirect_to_https").and_then(|port| port.parse().ok()),
                 proxy_protocol: rules::is_true(item.get("proxy_protocol")),
                 trusted: own.unwrap_or_else(|| trusted.clone()),
-                connections_per_client: count(item, "connections_per_client"),
+                connections_per_client: count(item, "connections_per_client")
+                    .or_else(|| connections.and_then(|connections| count(connections, "max"))),
+                connections_shadow: connections.is_some_and(|connections| rules::is_true(connections.get("shadow"))),
                 ..Listener::plain(parse_host_port(address).ok()?)
             };
             Some((listener, item.place))
@@ -193,7 +196,12 @@ fn lower_route(
     route.as_map()?;
     let path_prefix = route.get("path").and_then(Node::as_text).unwrap_or("/").to_owned();
     let host = route.get("host").and_then(Node::as_text).map(str::to_ascii_lowercase);
-    let name = format!("{}{path_prefix}", host.as_deref().unwrap_or(""));
+    let own = addresses(route.get("listen"));
+    let mut name = format!("{}{path_prefix}", host.as_deref().unwrap_or(""));
+    // Routes may differ in nothing else.
+    for (address, _) in &own {
+        name.push_str(&format!("@{address}"));
+    }
     let policy = rules::read(route, stack.tree.at(&["edge", "defaults"]), &name, findings);
     let service = match route.get("service") {
         Some(named) => Some(routed_service(named, stack, findings)?),
@@ -206,7 +214,6 @@ fn lower_route(
         }
     };
     let mut listeners = all.to_vec();
-    let own = addresses(route.get("listen"));
     if !own.is_empty() {
         for (address, place) in &own {
             if !common.contains(address) {
@@ -266,10 +273,13 @@ fn routed_service(named: &Node, stack: Known<'_>, findings: &mut Findings) -> Op
     Some(service)
 }
 
+/// What limits of published ports are called where they have no name, before it is known of which port.
+const PORTS: &str = "ports";
+
 /// `ports: ["8080:3000"]` of a process: the edge listens at 8080 and everything that comes there goes to the service.
 fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
     let rules = match tree.at(&["edge", "defaults"]) {
-        Some(defaults) => rules::read(defaults, None, "ports", findings),
+        Some(defaults) => rules::read(defaults, None, PORTS, findings),
         None => RoutePolicy::default(),
     };
     for entry in tree.get("services").map_or(&[][..], Node::entries) {
@@ -343,13 +353,20 @@ fn published_ports(tree: &Node, draft: &mut Draft, findings: &mut Findings) {
                 continue;
             }
             draft.listeners.push((Listener::plain(address), port.place));
+            let mut policy = rules.clone();
+            // Each port has limits of its own where they have no name: they were read once for all.
+            for limit in &mut policy.limits {
+                if let Some(number) = limit.name.strip_prefix(PORTS).and_then(|rest| rest.strip_prefix('#')) {
+                    limit.name = format!("{address}#{number}");
+                }
+            }
             draft.routes.push((
                 Route {
                     listeners: vec![address],
                     host: None,
                     path_prefix: "/".to_owned(),
                     service: Some(service.clone()),
-                    policy: rules.clone(),
+                    policy,
                 },
                 port.place,
             ));

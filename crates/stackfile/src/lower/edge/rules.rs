@@ -1,14 +1,14 @@
 //! The rules of a route: what stands beside its host, path and service, over what `edge.defaults` says.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tend_base::parse_bytes;
 use tend_core::model::{
     Compress, Cors, ErrorPage, Files, InFlight, Limit, LimitKey, Money, Prefix, Rate, Redirect, ResponseHeaders, Retry,
-    RetryMethods, Rewrite, RoutePolicy, Spool, Timeouts,
+    RetryMethods, Rewrite, RoutePolicy, Spool, Timeouts, UploadRate,
 };
 
 use crate::error::Findings;
@@ -18,6 +18,9 @@ use crate::yaml::Node;
 
 /// A year with sub-domains: what the guides set (E4), without `preload`, which cannot be taken back within months.
 const HSTS: &str = "max-age=31536000; includeSubDomains";
+
+/// For so long a client may send as slowly as it likes: the default of Apache's mod_reqtimeout (`body=20,MinRate=500`).
+const UPLOAD_AFTER: Duration = Duration::from_secs(20);
 
 /// What a route says itself, and for what it does not say, what all routes do.
 #[derive(Clone, Copy)]
@@ -49,7 +52,11 @@ pub(super) fn read(own: &Node, defaults: Option<&Node>, name: &str, findings: &m
         retry: rules.get("retry").map_or_else(Retry::default, retry),
         limits,
         in_flight: rules.items("in_flight").iter().filter_map(in_flight).collect(),
-        body_bytes_max: rules.get("body_max").and_then(bytes),
+        body_bytes_max: rules
+            .get("body_max")
+            .and_then(|body| bytes(body).or_else(|| bytes_at(body, "max"))),
+        body_shadow: rules.get("body_max").is_some_and(|body| is_true(body.get("shadow"))),
+        min_upload_rate: rules.get("min_upload_rate").and_then(upload_rate),
         timeouts: rules.get("timeouts").map_or_else(Timeouts::default, timeouts),
         allow: prefixes(rules.get("allow")),
         deny: prefixes(rules.get("deny")),
@@ -141,6 +148,16 @@ fn in_flight(node: &Node) -> Option<InFlight> {
         key: key(node),
         max: count(node, "max").and_then(NonZeroU32::new)?,
         upgraded: is_true(node.get("upgraded")),
+        shadow: is_true(node.get("shadow")),
+    })
+}
+
+/// Reads a number of bytes alone, or a mapping with it; none for 0.
+fn upload_rate(node: &Node) -> Option<UploadRate> {
+    let rate = bytes(node).or_else(|| bytes_at(node, "rate"))?;
+    Some(UploadRate {
+        rate: NonZeroU64::new(rate)?,
+        after: duration(node, "after").unwrap_or(UPLOAD_AFTER),
         shadow: is_true(node.get("shadow")),
     })
 }

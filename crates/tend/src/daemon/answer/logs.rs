@@ -8,6 +8,7 @@ use std::time::Duration;
 use tend_api::messages::{LogLine, LogSource};
 use tend_api::{ApiError, Class, LineSender, LogStreams, LogsQuery, Reply, Target, lines};
 use tend_core::model::{ReplicaId, StackName};
+use tend_redact::Patterns;
 
 use super::log_files::{Line, Stream};
 use crate::daemon::Shared;
@@ -41,10 +42,12 @@ pub(crate) async fn logs(shared: &Arc<Shared>, hub: &Hub, query: LogsQuery) -> R
     let mut sources = open(&shared.logs_folder(), &replicas, &query)?;
     let (sender, lines) = lines(AT_ONCE);
     let folder = shared.logs_folder();
+    // What was written before a value became known, or by a shim older than redaction.
+    let patterns = shared.secrets.patterns(query.target.stack.as_str());
     tokio::spawn(async move {
         let mut known: BTreeSet<ReplicaId> = replicas.into_iter().collect();
         loop {
-            match drain(&mut sources, &sender).await {
+            match drain(&mut sources, &sender, &patterns).await {
                 Ok(()) => {}
                 Err(Stopped::ClientGone) => return,
                 Err(Stopped::Failed(error)) => return sender.refuse(error).await,
@@ -109,14 +112,15 @@ enum Stopped {
     Failed(ApiError),
 }
 
-async fn drain(sources: &mut [Source], sender: &LineSender<LogLine>) -> Result<(), Stopped> {
+async fn drain(sources: &mut [Source], sender: &LineSender<LogLine>, patterns: &Arc<Patterns>) -> Result<(), Stopped> {
     let unreadable = |error: std::io::Error| {
         Stopped::Failed(ApiError::new(
             Class::Unavailable,
             format!("a log could not be read: {error}"),
         ))
     };
-    while let Some(line) = earliest(sources).map_err(unreadable)? {
+    while let Some(mut line) = earliest(sources).map_err(unreadable)? {
+        line.text = patterns.redact(&line.text);
         sender.send(&line).await.map_err(|_| Stopped::ClientGone)?;
     }
     Ok(())

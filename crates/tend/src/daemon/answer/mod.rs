@@ -1,6 +1,7 @@
 //! What the daemon answers with: state, plans, progress, events, logs, environments. Changes nothing but in `deploy`, which hands
 //! wishes to the controller.
 
+pub(crate) mod bans;
 pub(crate) mod deploy;
 pub(crate) mod environment;
 pub(crate) mod events;

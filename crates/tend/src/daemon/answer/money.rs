@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use tend_api::messages::{Accepted, MoneyKey, MoneyList, SpoolReport, SpoolRoute};
-use tend_api::{ApiError, Class, MoneyQuery, Resolve};
+use tend_api::messages::{Accepted, MoneyKey, MoneyList, RefusedCallback, SpoolReport, SpoolRoute};
+use tend_api::{ApiError, Class, DropCallback, MoneyQuery, Resolve};
 use tend_base::{Clock, SystemClock};
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::ReplicaId;
@@ -23,8 +23,11 @@ pub(crate) fn folder(state: &Path) -> PathBuf {
 
 fn refused(error: &Error) -> ApiError {
     let class = match error {
-        Error::Unknown { .. } => Class::NotFound,
-        Error::Ambiguous { .. } | Error::NotInDoubt { .. } => Class::Conflict,
+        Error::Unknown { .. } | Error::UnknownCallback { .. } => Class::NotFound,
+        Error::Ambiguous { .. }
+        | Error::NotInDoubt { .. }
+        | Error::AmbiguousCallback { .. }
+        | Error::StillWaits { .. } => Class::Conflict,
         _ => Class::Unavailable,
     };
     let mut refused = ApiError::new(class, error.to_string()).hint(error.hint());
@@ -132,30 +135,50 @@ pub(crate) async fn resolve(shared: &Shared, resolve: Resolve, by: Principal) ->
     };
     let data = json!({ "id": line.id, "key": line.key, "happened": happened.is_some(), "status": status });
     let entry = Entry::new(by, Kind::MoneyResolved).with(data);
-    // Who said so has to be known afterwards.
-    let written = shared.store.append(vec![on(entry, &line.scope)]);
+    let done = format!("{} is in doubt no more: {what}", line.id);
+    tell(shared, on(entry, &line.scope), done).await
+}
+
+/// Puts what a person did into the journal, since who did it has to be known afterwards, and returns what the person is told.
+async fn tell(shared: &Shared, entry: Entry, done: String) -> Result<Accepted, ApiError> {
+    let written = shared.store.append(vec![entry]);
     match tokio::task::spawn_blocking(move || written.wait()).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            return Err(ApiError::new(
-                Class::Unavailable,
-                format!(
-                    "{} is in doubt no more: {what}; that could not be put into the journal",
-                    line.id
-                ),
-            )
-            .detail(error.to_string())
-            .hint("free some space where tend keeps its state (`tend info` names the folder)"));
-        }
+        Ok(Ok(_)) => Ok(Accepted { message: done }),
+        Ok(Err(error)) => Err(ApiError::new(
+            Class::Unavailable,
+            format!("{done}; that could not be put into the journal"),
+        )
+        .detail(error.to_string())
+        .hint("free some space where tend keeps its state (`tend info` names the folder)")),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-    Ok(Accepted {
-        message: format!("{} is in doubt no more: {what}", line.id),
-    })
+}
+
+/// Removes a callback that its service refused.
+pub(crate) async fn drop_callback(shared: &Shared, drop: DropCallback, by: Principal) -> Result<Accepted, ApiError> {
+    let why = drop.why.trim().to_owned();
+    if why.is_empty() {
+        return Err(
+            ApiError::new(Class::Usage, "a callback is not dropped without a reason")
+                .hint("say why it is not needed; it stands in the journal"),
+        );
+    }
+    let id = drop.id.clone();
+    let Some(refused) = ask(shared, move |mut books| books.drop_refused(&id).map(Some)).await? else {
+        return Err(refused(&Error::UnknownCallback { id: drop.id }));
+    };
+    let data = json!({
+        "id": refused.delivery_id, "route": refused.route, "method": refused.method, "target": refused.target,
+        "received_at": refused.received_at, "tries": refused.tries, "refused": refused.why, "why": why,
+    });
+    let scope = refused.route.split(' ').next().unwrap_or_default();
+    let entry = on(Entry::new(by, Kind::CallbackDropped).with(data), scope);
+    let done = format!("{} is dropped; it is not delivered", refused.delivery_id);
+    tell(shared, entry, done).await
 }
 
 pub(crate) async fn spool(shared: &Shared) -> Result<SpoolReport, ApiError> {
-    let lines = ask(shared, |books| books.spool()).await?;
+    let (lines, refused) = ask(shared, |books| Ok((books.spool()?, books.refused()?))).await?;
     let routes = lines.into_iter().map(|line| SpoolRoute {
         route: line.route,
         waiting: line.waiting,
@@ -164,8 +187,18 @@ pub(crate) async fn spool(shared: &Shared) -> Result<SpoolReport, ApiError> {
         last: line.last,
         refused: line.refused,
     });
+    let refused = refused.into_iter().map(|one| RefusedCallback {
+        id: one.delivery_id,
+        route: one.route,
+        method: one.method,
+        target: one.target,
+        received_at: one.received_at,
+        tries: one.tries,
+        why: one.why,
+    });
     Ok(SpoolReport {
         routes: routes.collect(),
+        refused: refused.collect(),
     })
 }
 
@@ -194,7 +227,7 @@ pub(crate) async fn warnings(shared: &Shared, stack: &str) -> Vec<String> {
         }
         if line.refused > 0 {
             warnings.push(format!(
-                "callbacks of {} that the service refused: {}",
+                "callbacks of {} that the service refused: {}; `tend money spool` shows them",
                 line.route, line.refused
             ));
         }

@@ -15,6 +15,7 @@ use tend_core::world::World;
 use tend_supervise::{Goal, GoalState, goals};
 
 use crate::daemon::hub::Hub;
+use crate::daemon::named_files;
 
 use super::status;
 
@@ -70,6 +71,9 @@ async fn run(
         let waited = SystemClock.now().mono.since(begun);
         let finished = over.or_else(|| (waited > TELLING_MAX).then(|| timed_out(&view)));
         if let Some(mut finished) = finished {
+            if finished.ok && matches!(until, Until::AsWanted) {
+                finished.warnings.extend(missing_pages(hub, stack).await);
+            }
             finished.took_ms = millis(waited);
             return sender.send(&ProgressLine::Finished(finished)).await;
         }
@@ -78,6 +82,16 @@ async fn run(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = sender.gone() => return Ok(()),
         }
+    }
+}
+
+/// Says which error pages of a stack are not there.
+pub(crate) async fn missing_pages(hub: &Hub, stack: &StackName) -> Vec<String> {
+    let name = stack.clone();
+    let wanted = hub.ask(move |controller, _| controller.world().stack_wanted(&name).cloned());
+    match wanted.await {
+        Some(stack) => named_files::looked_at(move || named_files::missing_pages(&stack)).await,
+        None => Vec::new(),
     }
 }
 

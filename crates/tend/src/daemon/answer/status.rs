@@ -69,6 +69,7 @@ pub(crate) fn stack_status(world: &World, name: &StackName, now: Now) -> Option<
             .into_iter()
             .chain(wanted.doors.lines(name.as_str()))
             .collect(),
+        certificates: Vec::new(),
         release: world.releases.get(name).and_then(|releases| releases.running),
         deployment: world.deployment(name).map(deploy::deployment),
         services,
@@ -263,7 +264,7 @@ pub(crate) fn replica_status(world: &World, id: &ReplicaId, now: Now) -> Replica
 }
 
 /// Returns the release that a replica runs, or is to run when there is no process.
-fn release(world: &World, id: &ReplicaId, replica: &tend_core::observed::Replica) -> Option<u64> {
+pub(crate) fn release(world: &World, id: &ReplicaId, replica: &tend_core::observed::Replica) -> Option<u64> {
     let deployment = world.deployment(&id.stack);
     match deployment {
         Some(deployment) if replica.is_up() => match world.runs_target(id, replica) {

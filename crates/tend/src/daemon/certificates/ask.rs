@@ -12,9 +12,11 @@ use tend_api::{ApiError, Class, LineSender, Lines, RenewCertificates, lines};
 use tend_base::{Clock, Mono, SystemClock, Wall};
 use tend_certificate::{Due, Names, Warning, renew_at};
 use tend_core::journal::{Kind, Principal};
+use tend_core::model::StackName;
 use tokio::sync::mpsc;
 
 use super::shelf::{Shelf, Shown};
+use super::status::days_left;
 use super::wanted::{Wanted, WantedByAcme, wanted};
 use super::{Failed, Keeper, directory, record, stage, wish};
 use crate::daemon::hub::Hub;
@@ -107,6 +109,13 @@ pub(crate) async fn list(hub: &Hub, shelf: &Shelf) -> CertificateList {
     CertificateList { certificates }
 }
 
+/// Returns the certificates that a stack wants.
+pub(crate) async fn of_stack(hub: &Hub, shelf: &Shelf, stack: &StackName) -> Vec<CertificateStatus> {
+    let mut certificates = list(hub, shelf).await.certificates;
+    certificates.retain(|certificate| certificate.stack.as_ref() == Some(stack));
+    certificates
+}
+
 fn status(names: &Names, shown: Option<&Shown>, now: Wall) -> CertificateStatus {
     let certificate = shown.map(|shown| &shown.certificate);
     let names = certificate.map_or(names, |certificate| &certificate.names);
@@ -126,6 +135,7 @@ fn status(names: &Names, shown: Option<&Shown>, now: Wall) -> CertificateStatus 
         serial: certificate.map(|certificate| certificate.serial.clone()),
         not_before: certificate.map(|certificate| certificate.not_before),
         not_after: certificate.map(|certificate| certificate.not_after),
+        days_left: certificate.map(|certificate| days_left(certificate.not_after, now)),
         renew_at: None,
         failures: 0,
         error: None,

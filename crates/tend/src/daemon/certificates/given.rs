@@ -44,8 +44,30 @@ fn base(files: &CertificateFiles) -> String {
     format!("{:016x}", fnv64(&both))
 }
 
-/// Reads the two files and copies them, where they can be served; `owner` is the user whose key it has to be.
-pub(crate) fn take(folder: &Path, files: &CertificateFiles, owner: Option<u32>) -> Result<Shown, NotTaken> {
+impl NotTaken {
+    /// Says that a file could not be read.
+    pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        Self {
+            why: without_os_numbers(&format!("could not read `{}`: {error}", path.display())),
+            hint: "the daemon's user must be able to read it; is the path right?".to_owned(),
+        }
+    }
+}
+
+/// Two files that fit together.
+pub(crate) struct Fitting {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+    certificate: Certificate,
+}
+
+/// Returns whose file the key of a stack has to be: nobody may have a daemon of root show a key that is not his.
+pub(crate) fn key_owner(daemon_uid: u32, owner_uid: u32) -> Option<u32> {
+    (daemon_uid == 0 && owner_uid != 0).then_some(owner_uid)
+}
+
+/// Reads the two files, and returns them where they can be served; `owner` is the user whose key it has to be.
+pub(crate) fn can_be_served(files: &CertificateFiles, owner: Option<u32>) -> Result<Fitting, NotTaken> {
     let (chain, key) = (read(&files.chain)?, read(&files.key)?);
     if let Some(owner) = owner {
         let held = fs::metadata(&files.key).map(|metadata| metadata.uid());
@@ -68,6 +90,20 @@ pub(crate) fn take(folder: &Path, files: &CertificateFiles, owner: Option<u32>) 
         ),
         hint: error.hint().to_owned(),
     })?;
+    Ok(Fitting {
+        chain,
+        key,
+        certificate,
+    })
+}
+
+/// Reads the two files and copies them, where they can be served; `owner` is the user whose key it has to be.
+pub(crate) fn take(folder: &Path, files: &CertificateFiles, owner: Option<u32>) -> Result<Shown, NotTaken> {
+    let Fitting {
+        chain,
+        key,
+        certificate,
+    } = can_be_served(files, owner)?;
     let hash = digest(&SHA256, &[chain.as_slice(), key.as_slice()].concat());
     let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let base = base(files);
@@ -129,10 +165,7 @@ fn copies(folder: &Path, base: &str, hash: &str) -> (PathBuf, PathBuf) {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, NotTaken> {
-    fs::read(path).map_err(|error| NotTaken {
-        why: without_os_numbers(&format!("could not read `{}`: {error}", path.display())),
-        hint: "the daemon's user must be able to read it; is the path right?".to_owned(),
-    })
+    fs::read(path).map_err(|error| NotTaken::unreadable(path, &error))
 }
 
 #[cfg(test)]

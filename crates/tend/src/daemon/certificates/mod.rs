@@ -11,6 +11,7 @@ mod ask;
 mod given;
 mod seen;
 mod shelf;
+mod status;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +29,10 @@ use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::{Acme, StackName};
 use tokio::sync::mpsc;
 
-pub(crate) use ask::{Ask, ask, list};
+pub(crate) use ask::{Ask, ask, list, of_stack};
+pub(crate) use given::{NotTaken, can_be_served, key_owner};
 pub(crate) use shelf::Shelf;
+pub(crate) use status::warnings;
 
 use super::hub::Hub;
 use super::shared::Shared;
@@ -211,7 +214,7 @@ impl Keeper {
                 continue;
             }
             // The daemon of a user reads what that user can; root's must not lend its eyes.
-            let owner = (self.shared.uid == 0 && *owner_uid != 0).then_some(*owner_uid);
+            let owner = given::key_owner(self.shared.uid, *owner_uid);
             let mut now = Given {
                 mark: Some(mark),
                 ..before.clone()

@@ -7,6 +7,7 @@ mod probe;
 mod quiesce;
 mod start;
 
+use std::collections::BTreeMap;
 use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tend_core::model::{ProbeAction, ReplicaId};
 use tend_core::observed::StartFailure;
 use tend_core::plan::{Launch, ProbeKind, Step};
 use tend_linux::{Command, Scope, ShimConnection};
+use tend_redact::{Patterns, Redactor};
 use tokio::sync::Mutex;
 
 use super::edge_link::EdgeLink;
@@ -243,6 +245,8 @@ impl Performer {
     async fn run(&self, launch: &Launch, stack: &str, timeout: Duration) -> Result<(), String> {
         let who = identity::who(&self.shared, launch, stack).map_err(|failure| failure.why)?;
         let environment = identity::environment(&self.shared, launch, stack, &who);
+        self.learn(stack, &environment);
+        let patterns = self.shared.secrets.patterns(stack);
         let command = launch.command.clone();
         let directory = launch.directory.clone();
         let shared = Arc::clone(&self.shared);
@@ -252,7 +256,7 @@ impl Performer {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped());
-            run_to_end(&shared, &mut program, timeout)
+            run_to_end(&shared, &mut program, timeout, patterns)
         };
         tokio::task::spawn_blocking(run)
             .await
@@ -288,7 +292,9 @@ impl Performer {
                 .map(|facts| (facts.fingerprint, facts.port))
         });
         let (fingerprint, port) = facts.await.ok_or_else(gone)?;
-        let shim = tend_linux::spawn_takeover(&self.shared.program, &folder).map_err(|error| error.to_string())?;
+        let secrets = self.shared.secrets.values(replica.stack.as_str());
+        let shim = tend_linux::spawn_takeover(&self.shared.program, &folder, &secrets);
+        let shim = shim.map_err(|error| error.to_string())?;
         let life = Life {
             replica: replica.clone(),
             incarnation,
@@ -297,6 +303,13 @@ impl Performer {
         };
         super::replicas::watch_new(self, life, folder, shim, None);
         Ok(())
+    }
+
+    /// Takes in what an environment of a stack says is secret, and tells the stack's shims when that is new.
+    pub(crate) fn learn(&self, stack: &str, environment: &BTreeMap<String, String>) {
+        if self.shared.secrets.learn(stack, environment) {
+            super::replicas::tell_secrets(&self.shared, stack);
+        }
     }
 
     /// Returns the generation last given out.
@@ -328,7 +341,12 @@ const CHILD_AGAIN: Duration = Duration::from_millis(10);
 /// How often it is looked whether all that a command said was read, once it has ended.
 const SAID_LOOKS: u32 = 50;
 
-fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Result<(), String> {
+fn run_to_end(
+    shared: &Shared,
+    program: &mut Program,
+    timeout: Duration,
+    patterns: Arc<Patterns>,
+) -> Result<(), String> {
     use std::io::Read;
     let name = program.get_program().to_string_lossy().into_owned();
     let mut child = shared
@@ -340,13 +358,18 @@ fn run_to_end(shared: &Shared, program: &mut Program, timeout: Duration) -> Resu
     let said = std::thread::spawn(move || {
         let mut kept = Vec::new();
         let mut buffer = [0; 4096];
+        // Before it is cut: half a secret would not be recognised.
+        let mut redactor = Redactor::new(patterns);
         if let Some(mut stderr) = stderr {
             while let Ok(count @ 1..) = stderr.read(&mut buffer) {
-                kept.extend_from_slice(&buffer[..count]);
+                redactor.push(&buffer[..count], &mut kept);
                 let surplus = kept.len().saturating_sub(FAILURE_BYTES_MAX);
                 kept.drain(..surplus);
             }
         }
+        redactor.flush(&mut kept);
+        let surplus = kept.len().saturating_sub(FAILURE_BYTES_MAX);
+        kept.drain(..surplus);
         String::from_utf8_lossy(&kept).trim().to_owned()
     });
     let begun = super::now().mono;

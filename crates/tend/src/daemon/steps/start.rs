@@ -32,6 +32,7 @@ pub(super) async fn start(
     let stack = replica.stack.as_str();
     let who = identity::who(shared, &launch, stack)?;
     let environment = identity::environment(shared, &launch, stack, &who);
+    performer.learn(stack, &environment);
     let life = Life {
         replica: replica.clone(),
         incarnation,
@@ -75,16 +76,16 @@ pub(super) async fn start(
                 WhenBehind::Drop => tend_linux::WhenBehind::Drop,
                 WhenBehind::Block => tend_linux::WhenBehind::Block,
             },
+            redact: true,
         },
     };
     let folder = replicas::folder_of(shared, &life);
-    let shim =
-        tend_linux::spawn_shim(&shared.program, &folder, &spec, socket.as_ref().map(AsFd::as_fd)).map_err(|error| {
-            StartFailure {
-                hint: error.hint(),
-                ..passing(error.to_string())
-            }
-        })?;
+    let socket = socket.as_ref().map(AsFd::as_fd);
+    let shim = tend_linux::spawn_shim(&shared.program, &folder, &spec, socket, &shared.secrets.values(stack));
+    let shim = shim.map_err(|error| StartFailure {
+        hint: error.hint(),
+        ..passing(error.to_string())
+    })?;
     let (started, starting) = oneshot::channel();
     replicas::watch_new(performer, life, folder, shim, Some(started));
     match tokio::time::timeout(START_MAX, starting).await {

@@ -17,7 +17,7 @@ use super::route::{ReadCommand, Route, route};
 use super::socket::{NoSocket, Sockets};
 use crate::ledger::{Facts, Key, Outcome, Query, Refusal, Write};
 use crate::worker::{Answer, Database};
-use crate::{Breakage, Config, Error, Log, Metrics, Now, token};
+use crate::{Breakage, Config, Error, Live, Log, Metrics, Now, token};
 
 /// Largest body; the largest sensible request is a hundredth of it.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -116,6 +116,7 @@ pub(super) struct Api {
     database: Database,
     metrics: Arc<Metrics>,
     log: Log,
+    live: Arc<Live>,
     replica: HeaderValue,
     version: String,
     breakable: bool,
@@ -130,12 +131,13 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log) -> Api {
+    pub(super) fn new(config: &Config, database: Database, metrics: Arc<Metrics>, log: Log, live: Arc<Live>) -> Api {
         let unnamed = HeaderValue::from_static("unnamed");
         Api {
             database,
             metrics,
             log,
+            live,
             replica: HeaderValue::from_str(&config.replica).unwrap_or(unnamed),
             version: config.version.clone(),
             breakable: config.breakable,
@@ -315,7 +317,10 @@ impl Api {
         let mut about = self.about();
         about["merchant_id"] = merchant.as_str().into();
         about["replica"] = self.replica.to_str().unwrap_or_default().into();
-        match self.sockets.accept(&mut request, merchant, about) {
+        match self
+            .sockets
+            .accept(&mut request, merchant, about, self.live.websockets_max())
+        {
             Ok(headers) => Reply {
                 upgrade: Some(headers),
                 ..Reply::json(101, Bytes::new())
@@ -405,10 +410,11 @@ impl Api {
             Ok(body) => body,
             Err(reply) => return reply,
         };
-        let command = match read(&body) {
+        let mut command = match read(&body) {
             Ok(command) => command,
             Err(error) => return unreadable(&error),
         };
+        command.fill_in(&self.live);
         let moves_money = command.moves_money();
         let key = match key {
             Some(text) if moves_money => Some(Key {

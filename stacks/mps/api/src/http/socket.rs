@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::feed::Feed;
 
 /// Sockets of one replica; beyond, a handshake is answered 503.
-const SOCKETS_MAX: usize = 1000;
+pub(crate) const SOCKETS_MAX: i64 = 1000;
 /// Largest message a client may send; none it sends means anything.
 const MESSAGE_BYTES_MAX: usize = 4096;
 /// How often a client is pinged, so that proxies do not take a quiet socket for a dead one.
@@ -87,10 +87,11 @@ impl Sockets {
         request: &mut Request<Incoming>,
         merchant: String,
         about: Json,
+        max: i64,
     ) -> Result<HeaderMap, NoSocket> {
         let answer =
             create_response_with_body(request, || ()).map_err(|error| NoSocket::NotAsked(error.to_string()))?;
-        if self.count() >= SOCKETS_MAX {
+        if self.count() as i64 >= max {
             return Err(NoSocket::Full);
         }
         self.open.send_modify(|open| *open += 1);

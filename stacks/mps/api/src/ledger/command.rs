@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::{Refusal, Statements, audit, idempotency, money_moves, qr, registry};
-use crate::Error;
+use crate::{Error, Live};
 
 /// `POST /api/qr/rotate`.
 #[derive(Debug, Clone, Deserialize)]
@@ -12,14 +12,9 @@ use crate::Error;
 pub struct RotateQr {
     /// The card that gets a new code; its earlier code ends.
     pub card_id: String,
-    /// Seconds until the code ends by itself, 1 to 86 400.
-    #[serde(default = "ttl_seconds_default")]
-    pub ttl_seconds: i64,
-}
-
-/// The guide's lifetime of a code: fifteen minutes.
-fn ttl_seconds_default() -> i64 {
-    900
+    /// Seconds until the code ends by itself, 1 to 86 400; what is configured where absent.
+    #[serde(default)]
+    pub ttl_seconds: Option<i64>,
 }
 
 /// `POST /api/payment/pay`.
@@ -32,6 +27,10 @@ pub struct Pay {
     pub qr_plain: String,
     /// The price before the discount, in minor units.
     pub amount: i64,
+    /// The largest price that is allowed now. Never from the client; looked at only when the payment is carried out, so that one
+    /// that was carried out before is answered as it was then.
+    #[serde(skip)]
+    pub amount_max: Option<i64>,
 }
 
 /// `POST /api/payment/refund`.
@@ -124,6 +123,17 @@ impl Command {
     /// Tells whether the command moves money and so must come with a key.
     pub fn moves_money(&self) -> bool {
         matches!(self, Command::Pay(_) | Command::Refund(_) | Command::Recharge(_))
+    }
+
+    /// Fills in what is configured at this moment.
+    pub fn fill_in(&mut self, live: &Live) {
+        match self {
+            Command::RotateQr(rotate) => {
+                rotate.ttl_seconds.get_or_insert(live.qr_ttl_seconds());
+            }
+            Command::Pay(pay) => pay.amount_max = Some(live.payment_amount_max()),
+            _ => {}
+        }
     }
 
     fn status(&self) -> u16 {

@@ -83,6 +83,9 @@ pub(super) fn pay(
 ) -> Result<Json, Failure> {
     let now_ms = context.now_ms;
     valid_amount(pay.amount)?;
+    if let Some(max) = pay.amount_max.filter(|max| pay.amount > *max) {
+        return Err(Refusal::OverLimit { max }.into());
+    }
     valid_id("merchant_id", &pay.merchant_id)?;
     facts.amount = Some(pay.amount);
     facts.merchant_id = Some(pay.merchant_id.clone());

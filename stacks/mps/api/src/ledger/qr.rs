@@ -7,10 +7,7 @@ use serde_json::{Value as Json, json};
 use super::command::{Context, Facts, Failure, RotateQr};
 use super::registry::{lock_card, valid_id};
 use super::{Refusal, Statements};
-use crate::{Error, clock, token};
-
-/// Longest life of a code: one day.
-const TTL_SECONDS_MAX: i64 = 86_400;
+use crate::{Error, clock, live, token};
 
 /// The live code that was presented, on a card that is now locked.
 pub(super) struct LiveQr {
@@ -32,7 +29,8 @@ pub(super) fn rotate(
     facts: &mut Facts,
 ) -> Result<Json, Failure> {
     valid_id("card_id", &rotate.card_id)?;
-    if !(1..=TTL_SECONDS_MAX).contains(&rotate.ttl_seconds) {
+    let ttl_seconds = rotate.ttl_seconds.unwrap_or(live::QR_TTL_SECONDS);
+    if !(1..=live::QR_TTL_SECONDS_MAX).contains(&ttl_seconds) {
         return Err(Refusal::Invalid {
             field: "ttl_seconds",
             expected: "1 to 86400",
@@ -60,7 +58,7 @@ pub(super) fn rotate(
     let qr_plain = token::new_qr();
     let qr_hash = token::hash(&[qr_plain.as_bytes()]);
     let qr_id = token::new_id("qr", now);
-    let expires_at = now + rotate.ttl_seconds * 1000;
+    let expires_at = now + ttl_seconds * 1000;
     db.execute(
         "INSERT INTO app.card_qr_state (card_id, qr_id, qr_hash, issued_at, expires_at, ended_at) \
          VALUES ($1, $2, $3, app.ts($4), app.ts($5), NULL) \
@@ -88,7 +86,7 @@ pub(super) fn rotate(
     Ok(json!({
         "qr_plain": qr_plain,
         "card_id": card_id,
-        "ttl_seconds": rotate.ttl_seconds,
+        "ttl_seconds": ttl_seconds,
         "issued_at": clock::rfc3339(now),
         "expires_at": clock::rfc3339(expires_at),
     }))

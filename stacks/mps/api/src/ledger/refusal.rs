@@ -43,6 +43,12 @@ pub enum Refusal {
         /// What the payment needs after the discount.
         needed: i64,
     },
+    /// More than one payment may be now.
+    #[error("a payment may be {max} at most at present (minor units)")]
+    OverLimit {
+        /// `limits.payment_amount_max`.
+        max: i64,
+    },
     /// Only payments are refunded.
     #[error("`{0}` is not a payment: only payments can be refunded")]
     NotAPayment(String),
@@ -76,6 +82,7 @@ impl Refusal {
             Refusal::QrUsed => "qr_used",
             Refusal::QrExpired => "qr_expired",
             Refusal::InsufficientBalance { .. } => "insufficient_balance",
+            Refusal::OverLimit { .. } => "amount_over_limit",
             Refusal::NotAPayment(_) => "not_a_payment",
             Refusal::RefundTooLarge { .. } => "refund_too_large",
             Refusal::KeyMissing => "idempotency_key_missing",
@@ -97,7 +104,7 @@ impl Refusal {
                 409
             }
             Refusal::QrExpired => 410,
-            Refusal::KeyReused => 422,
+            Refusal::KeyReused | Refusal::OverLimit { .. } => 422,
         }
     }
 }

@@ -338,6 +338,7 @@ fn readable_by_owner(shared: &Shared, stack: &Stack, directory: &Path) -> Result
             program: find,
             timeout: FIND_MAX,
             log: &log,
+            patterns: shared.secrets.patterns(stack.name.as_str()),
             lock: None,
             stop: &|| None,
             said: &|_| {},
@@ -368,6 +369,9 @@ fn on_this_host(
     };
     let who = identity::who(shared, launch, stack.as_str()).map_err(|failure| plain(failure.why, failure.hint))?;
     let environment = identity::environment(shared, launch, stack.as_str(), &who);
+    if shared.secrets.learn(stack.as_str(), &environment) {
+        crate::daemon::replicas::tell_secrets(shared, stack.as_str());
+    }
     let Some((_, process)) = processes(&deploy.stack).find(|(service, _)| service.name == *name) else {
         return Err(plain("it is no process".to_owned(), None));
     };
@@ -393,6 +397,7 @@ fn on_this_host(
                 program,
                 timeout: prepare.timeout,
                 log: &log,
+                patterns: shared.secrets.patterns(stack.as_str()),
                 lock: None,
                 stop: &|| build.aborted(),
                 said: &said,

@@ -28,6 +28,7 @@ pub(super) async fn notify(performer: &Arc<Performer>, scene: Scene) -> Value {
     };
     let log = folder(performer, scene.stack()).join("notify.log");
     let work = Arc::clone(performer);
+    let patterns = performer.shared.secrets.patterns(scene.stack().as_str());
     let (words, path) = (command.clone(), log.clone());
     let done = blocking(move || {
         let launch = launch(&scene, words);
@@ -37,6 +38,7 @@ pub(super) async fn notify(performer: &Arc<Performer>, scene: Scene) -> Value {
             program,
             timeout: NOTIFY_MAX,
             log: &path,
+            patterns,
             lock: None,
             stop: &|| None,
             said: &|_| {},

@@ -84,6 +84,7 @@ fn in_folder(performer: &Performer, scene: &Scene, migrate: &Migrate, launch: &L
     let own = folder(performer, scene.stack());
     let held = preflight::held(scene);
     let Identified { who, mut environment } = identified(performer, launch, scene.stack())?;
+    performer.learn(scene.stack().as_str(), &environment);
     environment.insert(HELD_VARIABLE.to_owned(), held.join(" "));
     let begun = now().mono;
     std::fs::create_dir_all(&own).map_err(|error| unusable(&own, &error))?;
@@ -112,6 +113,7 @@ fn in_folder(performer: &Performer, scene: &Scene, migrate: &Migrate, launch: &L
             program,
             timeout: migrate.timeout,
             log: &log,
+            patterns: performer.shared.secrets.patterns(scene.stack().as_str()),
             lock: Some(lock),
             stop: &|| None,
             said: &|_| {},

@@ -16,6 +16,7 @@ use tend_migration::{Finding, Severity};
 
 use super::{Identified, Scene, blocking, counted, identified, program, sentence};
 use crate::daemon::migrations;
+use crate::daemon::named_files;
 use crate::daemon::steps::Performer;
 
 /// How long a database server may take to accept a connection.
@@ -84,6 +85,12 @@ pub(super) async fn look(performer: &Arc<Performer>, scene: Scene) -> Outcome {
                 findings.take(reachable(database, user));
             }
             judge_migrations(&scene, &mut findings);
+            let stack = &scene.target.stack;
+            findings.looked += stack.edge.tls.certificates.len();
+            let refused = named_files::certificates_refused(stack, work.shared.uid);
+            let wrong = refused.into_iter().map(|not_taken| not_taken.why);
+            findings.wrong.extend(wrong);
+            findings.warnings.extend(named_files::missing_pages(stack));
         }
         let listeners = &scene.target.stack.edge.listeners;
         let addresses: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();

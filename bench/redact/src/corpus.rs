@@ -1,0 +1,56 @@
+//! Secrets and log lines, made up: the same each time.
+
+use tend_redact::{Value, forms};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// Returns so many secrets as generators make them: 32 characters of base64.
+pub(crate) fn values(count: usize) -> Vec<Value> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    (0..count)
+        .map(|number| {
+            let value: Vec<u8> = (0..32).map(|_| LETTERS[(random.next() >> 20) as usize % 64]).collect();
+            Value::new(&format!("SECRET_{number}"), value)
+        })
+        .collect()
+}
+
+/// Returns log lines of a payment service, one in a hundred with a form of a secret in it.
+pub(crate) fn text(values: &[Value], bytes: usize) -> Vec<u8> {
+    let mut random = Random(7);
+    let planted: Vec<Vec<u8>> = values.iter().flat_map(|value| forms(value.expose())).collect();
+    let mut text = Vec::with_capacity(bytes + 512);
+    let mut number = 0u64;
+    while text.len() < bytes {
+        let id = random.next();
+        let line = format!(
+            "{{\"time\":\"2026-11-22T00:{:02}:{:02}.{:03}Z\",\"level\":\"info\",\"request\":\"{id:016x}\",\"message\":\"debit \
+             accepted\",\"member\":\"M{:06}\",\"amount\":\"{}.{:02}\",\"currency\":\"VND\",\"took_ms\":{},\"path\":\"/v1/members/{}/debits\",\"extra\":\"",
+            number / 60 % 60,
+            number % 60,
+            id % 1000,
+            id % 1_000_000,
+            id % 100_000,
+            id % 100,
+            id % 50,
+            id % 1_000_000,
+        );
+        text.extend(line.bytes());
+        if number.is_multiple_of(100) && !planted.is_empty() {
+            text.extend(&planted[(id >> 9) as usize % planted.len()]);
+        }
+        text.extend(b"\"}\n");
+        number += 1;
+    }
+    text
+}
