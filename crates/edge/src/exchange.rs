@@ -1,8 +1,10 @@
 //! One request from its head to its last byte: which replica, which next, what is counted and what is logged.
 //!
 //! This is what an engine talks to. An engine moves bytes and speaks HTTP; an exchange decides and remembers. No type of an HTTP
-//! library appears here, so that engines can be exchanged. How long it may take stands in `time`.
+//! library appears here, so that engines can be exchanged. How long it may take stands in `time`, what is counted and
+//! logged of it in `said`.
 
+mod said;
 mod time;
 
 use std::borrow::Cow;
@@ -18,13 +20,13 @@ use tend_routing::{
     Aim, EjectionPolicy, Failure, Fields, Hops, Match, Pass, Snapshot, Ticket, Try, Verdict, hash_key, may_retry,
 };
 
-use crate::access_log::{Record, Told};
+use crate::access_log::Told;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::content::{ResponseView, Shape, Wish};
 use crate::gate::{self, Admission, money::Errand};
 use crate::live::{Door, Live, LiveRoute, LiveService, Replica, Sought};
 use crate::message::FromEdge;
-use crate::metrics::{Counted, RouteCounters};
+use crate::metrics::RouteCounters;
 use crate::notes::Notes;
 use crate::refusal::{Form, dress, refusal};
 use crate::tls::ClientCertificate;
@@ -329,7 +331,12 @@ impl Exchange {
 
     /// Keeps what the request counts as, until it ends.
     pub(crate) fn keep(&mut self, going: Vec<Going>) {
-        self.going.extend(going);
+        // One gate gives all there is: its vector is used as it is.
+        if self.going.is_empty() {
+            self.going = going;
+        } else {
+            self.going.extend(going);
+        }
     }
 
     /// Returns a refusal in the form the client likes.
@@ -717,67 +724,6 @@ impl Drop for Exchange {
             self.log();
         }
         std::mem::take(&mut self.notes).give_back(&self.worker);
-    }
-}
-
-impl Exchange {
-    fn log(&self) {
-        let now = SystemClock.mono();
-        let upgraded = self.status == SWITCHING;
-        let service = self.service();
-        let (status, error) = if self.status == 0 {
-            // What nginx writes when the client leaves before it is answered.
-            (499, Some("client_closed"))
-        } else {
-            (self.status, self.error)
-        };
-        let request = now.since(self.began.mono);
-        self.counters().add(Counted {
-            method: self.notes.method(),
-            status,
-            took: (!upgraded).then_some(request),
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-        });
-        let log = self.live.snapshot.access_log;
-        let failed = status >= 400 || error.is_some();
-        if !failed && log.sample_permille < 1000 && self.worker.random() % 1000 >= log.sample_permille.into() {
-            return;
-        }
-        let (client, peer) = (self.client(), self.peer.ip().to_canonical());
-        let peer_text = self.peer.to_string();
-        // Whom a trusted hop named has no port that is known.
-        let named = self.hops.as_ref().map(|_| client.to_string());
-        let record = Record {
-            time: self.began.wall,
-            request_id: self.notes.request_id(),
-            client: named.as_deref().unwrap_or(&peer_text),
-            peer: (client != peer).then_some(peer_text.as_str()),
-            listener: &self.listener.to_string(),
-            method: self.notes.method(),
-            version: self.version,
-            host: self.notes.host(),
-            scheme: self.scheme(),
-            path: self.notes.target(),
-            route: self.route().map(|route| &*route.label),
-            trace_id: self.trace.id(),
-            referer: &self.told.referer,
-            user_agent: &self.told.user_agent,
-            status,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            request,
-            upstream_connect: self.connect,
-            upstream_head: self.head,
-            upstream_total: self.head.and(self.try_began).map(|began| now.since(began)),
-            stack: service.map(|service| service.id.stack.as_str()),
-            service: service.map(|service| &*service.name),
-            replica: self.notes.tried.last().map(|replica| &*replica.name),
-            release: self.notes.tried.last().and_then(|replica| replica.release()),
-            tries: self.tries,
-            error,
-        };
-        self.worker.log(&record, log.format);
     }
 }
 

@@ -34,6 +34,7 @@ mod message;
 mod metrics;
 mod minder;
 mod notes;
+mod number;
 mod refusal;
 mod replay;
 mod role;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::exchange::Asked;
 use crate::live::Replica;
+use crate::trace::write_hex;
 use crate::worker::Worker;
 
 /// What is remembered of a request, in vectors that the next one of the thread uses again.
@@ -30,9 +31,11 @@ impl Notes {
         match asked.request_id {
             Some(given) => text.push_str(given),
             None => {
-                let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
-                let digit = |place: u32| char::from_digit((number >> (place * 4) & 15) as u32, 16).unwrap_or('0');
-                text.extend((0..32).rev().map(digit));
+                // All at once: character by character it cost as much as choosing a replica.
+                let mut id = [0; 32];
+                write_hex(&mut id[..16], worker.random());
+                write_hex(&mut id[16..], worker.random());
+                text.push_str(std::str::from_utf8(&id).unwrap_or_default());
             }
         }
         notes

@@ -94,7 +94,8 @@ fn parent(value: &[u8]) -> Option<([u8; 32], u8)> {
     Some((id.try_into().ok()?, flags))
 }
 
-fn write_hex(out: &mut [u8], mut value: u64) {
+/// Writes the last digits of a number, as many as there is room for.
+pub(crate) fn write_hex(out: &mut [u8], mut value: u64) {
     for digit in out.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(value & 15) as usize];
         value >>= 4;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tend_routing::{BucketTable, Leak, Leaked};
 
+use crate::number::ByNumber;
+
 /// A power of two: with the few threads an edge has, two rarely meet at one.
 const SHARDS: usize = 16;
 
@@ -67,7 +69,8 @@ impl Zone {
 /// How much goes on at once, by key. Holds only keys with something going on, so it is as large as that is.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    shards: [Mutex<HashMap<u64, u32>>; SHARDS],
+    /// The keys are hashes with the secret below; hashing them again, on the way in and out, cost more than the look-up.
+    shards: [Mutex<HashMap<u64, u32, ByNumber>>; SHARDS],
     pub(crate) hasher: RandomState,
     pub(crate) outcomes: Outcomes,
 }
@@ -82,7 +85,7 @@ pub(crate) struct Going {
 impl Counts {
     pub(crate) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::default())),
             hasher: RandomState::new(),
             outcomes: Outcomes::default(),
         }

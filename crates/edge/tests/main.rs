@@ -12,6 +12,7 @@ mod frames;
 mod h2;
 mod h2_attacks;
 mod h2_peers;
+mod h2_rules;
 mod hostility;
 mod http;
 mod lifecycle;

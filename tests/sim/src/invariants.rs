@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tend_base::{Mono, Now};
-use tend_core::journal::{Kind, Subject};
+use tend_core::journal::{Entry, Kind, Subject};
 use tend_core::model::{DependencyCondition, ReplicaId, Schedule, ServiceId};
 use tend_core::observed::{Endpoints, StopReason};
 use tend_core::plan::{Launch, Step};
@@ -15,7 +15,7 @@ use tend_core::world::World;
 use tend_supervise::{GoalState, ReplicaState, goals, replica_state};
 
 use crate::host::{FakeEdge, Host};
-use crate::monitor::{Known, Monitor, is_on_purpose};
+use crate::monitor::{Known, Monitor, is_on_purpose, reason_of, replica_of};
 use crate::store::Store;
 use crate::trouble::Acknowledged;
 
@@ -90,7 +90,6 @@ pub(crate) fn step(step: &Step, context: &Context<'_>) -> Rule {
             ..
         } => {
             a_stop_has_a_true_reason(replica, *incarnation, *why, context)?;
-            a_stop_on_purpose_takes_at_most_one_replica_out(replica, *why, context)?;
             a_replica_is_drained_before_it_is_told_to_go(replica, *incarnation, context)?;
             what_is_in_flight_is_finished_before_a_stop_on_purpose(replica, *incarnation, *why, context)
         }
@@ -120,6 +119,16 @@ fn what_is_done_is_not_run_again_unasked(replica: &ReplicaId, launch: &Launch, c
     if known.left && known.over && same && !asked {
         let what = format!("{replica} is done ({}) and is started again", known.incarnation);
         return Err(Violation::new("what_is_done_is_not_run_again_unasked", what));
+    }
+    Ok(())
+}
+
+/// Checks what was written: whom the daemon begins to take out of service.
+pub(crate) fn entries(entries: &[Entry], context: &Context<'_>) -> Rule {
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::ReplicaStopping) {
+        if let (Some(replica), Some(why)) = (replica_of(entry), reason_of(entry)) {
+            a_stop_on_purpose_takes_at_most_one_replica_out(&replica, why, context)?;
+        }
     }
     Ok(())
 }
@@ -327,7 +336,8 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
     }
 }
 
-/// A restart on purpose or a changed definition takes at most one ready replica of a service out of service at a time.
+/// A restart on purpose or a changed definition takes at most one ready replica of a service out of service at a time. It is asked when one
+/// begins to leave: that others which were not wanted then are wanted again by the time it is told to go does not count against it.
 fn a_stop_on_purpose_takes_at_most_one_replica_out(
     replica: &ReplicaId,
     why: StopReason,
@@ -368,7 +378,7 @@ fn a_stop_on_purpose_takes_at_most_one_replica_out(
     });
     let others: Vec<_> = leaving.map(|(other, _)| other.to_string()).collect();
     if !others.is_empty() {
-        let what = format!("{replica} is told to go while {} leaves too", others.join(", "));
+        let what = format!("{replica} begins to leave while {} leaves too", others.join(", "));
         return Err(Violation::new("a_stop_on_purpose_takes_at_most_one_replica_out", what));
     }
     Ok(())

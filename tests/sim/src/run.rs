@@ -361,18 +361,13 @@ impl Simulation {
                 self.line(&format!("  ♦ {} {} {}", entry.kind, entry.subject, entry.data));
             }
         }
+        let result = invariants::entries(&reaction.entries, &self.context(daemon.controller.world()));
+        self.check(result);
         let survey_pending = daemon.controller.world().survey_pending;
         let result = invariants::reaction(&reaction.steps, reaction.wake_at, survey_pending, self.now);
         self.check(result);
         for step in reaction.steps {
-            let context = invariants::Context {
-                world: daemon.controller.world(),
-                monitor: &self.monitor,
-                host: &self.host,
-                edge: &self.edge,
-                store: &self.store,
-                now: self.now,
-            };
+            let context = self.context(daemon.controller.world());
             let result = invariants::step(&step, &context).and_then(|()| deploys::step(&step, &context));
             self.check(result);
             if step.is_recorded() {
@@ -527,19 +522,24 @@ impl Simulation {
         }
     }
 
-    fn check_settled(&mut self) {
-        let Some(daemon) = self.daemon.take() else {
-            self.after(LOOK_EVERY, Event::Settled);
-            return;
-        };
-        let context = invariants::Context {
-            world: daemon.controller.world(),
+    /// Returns what the rules look at.
+    fn context<'a>(&'a self, world: &'a World) -> invariants::Context<'a> {
+        invariants::Context {
+            world,
             monitor: &self.monitor,
             host: &self.host,
             edge: &self.edge,
             store: &self.store,
             now: self.now,
+        }
+    }
+
+    fn check_settled(&mut self) {
+        let Some(daemon) = self.daemon.take() else {
+            self.after(LOOK_EVERY, Event::Settled);
+            return;
         };
+        let context = self.context(daemon.controller.world());
         let result = invariants::settled(&context, self.time())
             .and_then(|()| deploys::a_deployment_ends(&context))
             .and_then(|()| configure::what_runs_holds_the_revision_in_force(&context))

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tend_base::SystemClock;
@@ -377,7 +377,7 @@ fn poll_upload(
     upload.poll(cx, &mut way, link, &mut desk.to_replica)
 }
 
-/// Reads the head of the response to the request on the desk.
+/// Reads the head of the response to the request on the desk; those that are none yet are passed on where that is understood.
 fn poll_client_head(
     cx: &mut Context<'_>,
     desk: &mut Things,
@@ -386,26 +386,32 @@ fn poll_client_head(
 ) -> Poll<Result<(), Failure>> {
     let passes_interim = desk.request.version() == Version::Http11;
     let to_head = desk.request.method() == "HEAD";
-    poll_head(cx, desk, link, interim, to_head, passes_interim)
+    loop {
+        match ready!(poll_head(cx, desk, link, interim, to_head))? {
+            Heard::Last => return Poll::Ready(Ok(())),
+            Heard::Interim if passes_interim => head::interim(&mut desk.to_client.bytes, &desk.response),
+            Heard::Interim => {}
+        }
+    }
 }
 
-/// Reads until the head of the response is there. Those that are none yet are passed on where that is wanted, but for 100, which the
-/// edge says itself.
+/// Which head of a response was read.
+pub(super) enum Heard {
+    /// One that is none yet and may be passed on; another follows.
+    Interim,
+    Last,
+}
+
+/// Reads until there is a head of a response in `desk.response`. A 100 is passed over, for the edge says that itself.
 pub(super) fn poll_head(
     cx: &mut Context<'_>,
     desk: &mut Things,
     link: &mut Link,
     interim: &mut u32,
     to_head: bool,
-    passes_interim: bool,
-) -> Poll<Result<(), Failure>> {
+) -> Poll<Result<Heard, Failure>> {
     loop {
-        match link.poll_fill(cx, &mut desk.from_replica) {
-            Poll::Ready(Ok(read)) if read > 0 => {}
-            Poll::Ready(_) => return Poll::Ready(Err(Failure::Closed)),
-            Poll::Pending => return Poll::Pending,
-        }
-        loop {
+        while !desk.from_replica.is_empty() {
             let read = desk
                 .response
                 .read(&mut desk.scan, desk.from_replica.filled(), &LIMITS, to_head);
@@ -413,23 +419,27 @@ pub(super) fn poll_head(
                 return Poll::Ready(Err(Failure::Malformed));
             };
             let Some(bytes) = read else {
+                desk.from_replica.grow(RESPONSE_HEAD_BYTES_MAX + 1);
                 break;
             };
             desk.from_replica.consume(bytes);
             let status = desk.response.status();
             if status >= 200 || status == 101 {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Heard::Last));
             }
             *interim += 1;
             if *interim > INTERIM_MAX {
                 return Poll::Ready(Err(Failure::Malformed));
             }
             desk.scan = Scan::default();
-            if status != 100 && passes_interim {
-                head::interim(&mut desk.to_client.bytes, &desk.response);
+            if status != 100 {
+                return Poll::Ready(Ok(Heard::Interim));
             }
         }
-        desk.from_replica.grow(RESPONSE_HEAD_BYTES_MAX + 1);
+        match ready!(link.poll_fill(cx, &mut desk.from_replica)) {
+            Ok(read) if read > 0 => {}
+            _ => return Poll::Ready(Err(Failure::Closed)),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 /// How often they are looked over at most.
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(20);
 
+/// So many deadlines wait to be lent again.
+const SPARE_MAX: usize = 256;
 /// No clock gets there.
 const FOREVER: Mono = Mono(u64::MAX);
 
@@ -24,6 +26,8 @@ const FOREVER: Mono = Mono(u64::MAX);
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     cells: RefCell<Vec<Weak<Cells>>>,
+    /// Of those who have no connection to keep one for, to be lent again.
+    spare: RefCell<Vec<Deadline>>,
     /// When it was last looked.
     looked: Cell<Mono>,
     every: Duration,
@@ -49,6 +53,7 @@ impl Deadlines {
     pub(crate) fn new(patience: &Patience) -> Self {
         Self {
             cells: RefCell::default(),
+            spare: RefCell::default(),
             looked: Cell::new(SystemClock.mono()),
             every: patience.shortest().clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX),
         }
@@ -70,6 +75,23 @@ impl Deadlines {
         });
         self.cells.borrow_mut().push(Rc::downgrade(&cells));
         Deadline { cells }
+    }
+
+    /// Returns a deadline that is not set, for a short while: to be given back.
+    pub(super) fn lend(&self) -> Deadline {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| self.add())
+    }
+
+    /// Takes a deadline back.
+    pub(super) fn give(&self, deadline: Deadline) {
+        deadline.clear();
+        // A waker keeps its task's memory.
+        deadline.cells.waker.take();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(deadline);
+        }
     }
 
     /// Notes the time, for the deadlines that are set from now on.
@@ -100,6 +122,10 @@ impl Deadlines {
             }
             true
         });
+        // Those that wait to be lent are given up a few at a time, so that a thread without connections comes to rest.
+        let mut spare = self.spare.borrow_mut();
+        let kept = spare.len() / 2;
+        spare.truncate(kept);
         // A crowd that has left leaves no room behind.
         if cells.capacity() > 4 * cells.len().max(64) {
             cells.shrink_to_fit();
@@ -223,6 +249,22 @@ mod tests {
         deadlines.hasten(Duration::from_secs(2));
         deadlines.look(now + Duration::from_secs(300));
         assert!(idle.has_passed(&cx) && !busy.has_passed(&cx));
+    }
+
+    #[test]
+    fn a_deadline_is_lent_again_unset_and_given_up_in_the_end() {
+        let deadlines = deadlines();
+        let cx = Context::from_waker(Waker::noop());
+        let first = deadlines.lend();
+        first.set(&deadlines, Duration::from_secs(1));
+        assert!(!first.has_passed(&cx));
+        deadlines.give(first);
+        let again = deadlines.lend();
+        assert_eq!(deadlines.cells.borrow().len(), 1);
+        deadlines.look(Mono(0) + Duration::from_secs(100));
+        assert!(!again.has_passed(&cx));
+        deadlines.give(again);
+        while deadlines.look(Mono(0) + Duration::from_secs(200)) {}
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tend_http1::{Fields, HeadWriter, Kind};
 use tend_routing::Failure;
 use tokio::io::AsyncWrite;
 
-use super::carry::{connected, poll_head};
+use super::carry::{Heard, connected, poll_head};
 use super::deadline::Deadline;
 use super::desk::{Desk, Things};
 use super::download::{Cut, Download};
@@ -242,8 +242,10 @@ impl Caller {
             if !is_broken {
                 is_broken = matches!(poll_write_all(cx, desk, link, &mut rest), Poll::Ready(Err(_)));
             }
-            if let Poll::Ready(outcome) = poll_head(cx, desk, link, &mut interim, request.method == "HEAD", false) {
-                return Poll::Ready(outcome);
+            while let Poll::Ready(heard) = poll_head(cx, desk, link, &mut interim, request.method == "HEAD") {
+                if let Heard::Last = heard? {
+                    return Poll::Ready(Ok(()));
+                }
             }
             if waited.replace(link.written()) != Some(link.written()) {
                 self.deadline.set(&self.worker.shop.deadlines, patience.answer);

@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,33 +20,13 @@ use super::buffer::{Buffer, Outgoing};
 use super::h2;
 use crate::limits::Patience;
 use crate::live::{Live, Replica};
+use crate::number::ByNumber;
 use crate::worker::Worker;
 
 /// The idle connections of one thread, by [`Replica::number`].
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<Number>>>,
-}
-
-/// Leaves numbers as they are: they are our own and no client can choose them.
-#[derive(Default)]
-struct Number(u64);
-
-impl Hasher for Number {
-    fn finish(&self) -> u64 {
-        // Spread over all bits, of which the table uses the highest as well.
-        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
+    idle: RefCell<HashMap<u64, Vec<Idle>, ByNumber>>,
 }
 
 struct Idle {

@@ -13,7 +13,7 @@ pub(super) fn ask(exchange: &mut Exchange, asked: &Asked<'_>) -> Option<Admissio
     if limits.has_no_bounds() {
         return None;
     }
-    match limits.bound(exchange.client(), asked.fields, wants_upgrade(asked)) {
+    match limits.bound(exchange.client(), asked.fields, || wants_upgrade(asked)) {
         Bounded::Going(going) => {
             exchange.keep(going);
             None

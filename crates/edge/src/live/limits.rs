@@ -225,9 +225,9 @@ impl RouteLimits {
     }
 
     /// Decides by the bounds. `upgrade`: the request asks to change the protocol.
-    pub(crate) fn bound(&self, client: IpAddr, fields: &Fields<'_>, upgrade: bool) -> Bounded {
+    pub(crate) fn bound(&self, client: IpAddr, fields: &Fields<'_>, upgrade: impl Fn() -> bool) -> Bounded {
         let mut going = Vec::with_capacity(self.bounds.len());
-        for bound in self.bounds.iter().filter(|bound| upgrade || !bound.upgraded) {
+        for bound in self.bounds.iter().filter(|bound| !bound.upgraded || upgrade()) {
             let Some(key) = limit_key(&bound.key, client, fields, &bound.counts.hasher) else {
                 continue;
             };

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tend_base::{Clock, Mono, SystemClock, fnv64};
 use tend_core::model::{Protocol, ReplicaId};
 use tend_routing::{Availability, Failure, Health, Match, RouteTable, Snapshot, SnapshotError};
@@ -63,6 +64,8 @@ pub(crate) struct Replica {
     pub(crate) id: ReplicaId,
     /// `mps/api/1`, as headers and the log write it.
     pub(crate) name: Box<str>,
+    /// The same and its incarnation as values of fields: they cannot end their line, and to clone them does not copy.
+    pub(crate) shown: [HeaderValue; 2],
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
     /// What is spoken with it.
@@ -103,6 +106,11 @@ impl Replica {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             id: described.id.clone(),
+            shown: [
+                // Nothing but letters, digits, `-`, `_`, `.` and `/`.
+                HeaderValue::from_str(&described.id.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
+                HeaderValue::from(described.incarnation),
+            ],
             name: described.id.to_string().into(),
             incarnation: described.incarnation,
             address: described.address,

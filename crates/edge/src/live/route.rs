@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use tend_core::model::{ResponseHeaders, Retry, RetryMethods, RoutePolicy};
 use tend_routing::{Maintenance, Pause, Route};
 
@@ -43,17 +44,20 @@ pub(crate) struct LiveRoute {
     pub(crate) quiet_paths: Vec<String>,
 }
 
-/// What is done to the head of each response of a route; names in lower case.
+/// What is done to the head of each response of a route. Names and values are of types that can only hold such, so that neither has to
+/// be looked at for each response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadRules {
     /// Taken out of what the replica wrote.
-    pub(crate) remove: Vec<Box<str>>,
+    pub(crate) remove: Vec<HeaderName>,
     /// Written, whatever the replica wrote.
-    pub(crate) set: Vec<(Box<str>, Box<str>)>,
+    pub(crate) set: Vec<(HeaderName, HeaderValue)>,
     /// Written where the replica wrote none of that name.
-    pub(crate) unless: Vec<(Box<str>, Box<str>)>,
+    pub(crate) unless: Vec<(HeaderName, HeaderValue)>,
     /// As `set`, to clients that speak TLS.
-    pub(crate) set_secure: Vec<(Box<str>, Box<str>)>,
+    pub(crate) set_secure: Vec<(HeaderName, HeaderValue)>,
+    /// Bit n: a name of n bytes is among the rules.
+    lengths: u64,
 }
 
 impl LiveRoute {
@@ -104,7 +108,6 @@ impl LiveRoute {
 
 impl HeadRules {
     fn new(headers: &ResponseHeaders) -> Self {
-        let pair = |name: &str, value: &str| (name.into(), value.into());
         let security = [
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "SAMEORIGIN"),
@@ -112,15 +115,59 @@ impl HeadRules {
         ];
         let named = |name: &str| headers.set.contains_key(name) || headers.remove.iter().any(|one| one == name);
         let hsts = headers.hsts.iter();
-        Self {
-            remove: headers.remove.iter().map(|name| name.as_str().into()).collect(),
-            set: headers.set.iter().map(|(name, value)| pair(name, value)).collect(),
+        let rules = Self {
+            remove: headers.remove.iter().filter_map(|name| name.parse().ok()).collect(),
+            set: headers
+                .set
+                .iter()
+                .filter_map(|(name, value)| rule(name, value))
+                .collect(),
             unless: security
                 .iter()
                 .filter(|(name, _)| headers.security && !named(name))
-                .map(|(name, value)| pair(name, value))
+                .filter_map(|(name, value)| rule(name, value))
                 .collect(),
-            set_secure: hsts.map(|value| pair("strict-transport-security", value)).collect(),
-        }
+            set_secure: hsts
+                .filter_map(|value| rule("strict-transport-security", value))
+                .collect(),
+            lengths: 0,
+        };
+        let written = rules.set.iter().chain(&rules.unless).chain(&rules.set_secure);
+        let names = written.map(|(name, _)| name).chain(&rules.remove);
+        let lengths = names.fold(0, |lengths, name| lengths | length_bit(name.as_str().as_bytes()));
+        Self { lengths, ..rules }
+    }
+
+    /// Says whether any rule may be about a field of this name; most are told apart by their length.
+    pub(crate) fn may_concern(&self, name: &[u8]) -> bool {
+        self.lengths & length_bit(name) != 0
+    }
+}
+
+/// Names too long for a bit of their own share the last.
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
+}
+
+/// Returns a field; none where it cannot be one, whatever was checked before.
+fn rule(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((name.parse().ok()?, HeaderValue::from_str(value).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rule_can_end_its_line() {
+        let mut headers = ResponseHeaders::default();
+        headers.set.insert("x-a".to_owned(), "1\r\nx-b: 2".to_owned());
+        headers.set.insert("x-c: 1\r\nx-d".to_owned(), "2".to_owned());
+        headers.set.insert("x-e".to_owned(), "3".to_owned());
+        headers.hsts = Some("max-age=1\n".to_owned());
+        let rules = HeadRules::new(&headers);
+        assert_eq!(rules.set, [("x-e".parse().unwrap(), HeaderValue::from_static("3"))]);
+        assert_eq!(rules.set_secure, []);
+        assert!(rules.may_concern(b"X-E") && !rules.may_concern(b"x-long"));
     }
 }

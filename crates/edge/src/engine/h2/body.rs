@@ -12,20 +12,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tend_base::{Clock, Mono, SystemClock};
 
 use super::super::pace::Pace;
+use super::bridge::Asking;
 use super::fields;
 use super::link::LinkGuard;
-use super::plain::Lease;
+use super::plain::Plain;
 use super::pour::{Broken, Cut, Piece, Pieces};
 use crate::answer::{ErrorCode, OwnBody};
 use crate::limits::BUFFER_BYTES_MAX;
+use crate::live::Replica;
 use crate::live::UploadRule;
 
-/// How often it is looked whether a client sends fast enough.
-pub(super) const PACE_LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether a client sends fast enough while its body is collected.
+const PACE_LOOK: Duration = Duration::from_secs(1);
 
 /// A request's body on its way to a replica; several tries share it until one takes the first piece.
 #[derive(Clone)]
@@ -33,49 +34,51 @@ pub(super) struct RequestBody(Rc<Shared>);
 
 struct Shared {
     inbound: RefCell<Inbound>,
+    /// What was passed on already, while it is so little that it can be passed on again.
+    kept: RefCell<Kept>,
     bytes_max: u64,
     taken: Cell<bool>,
     bytes: Cell<u64>,
     failed: Cell<Option<ErrorCode>>,
     /// The replica would take more and the client has not sent it.
     awaited: Cell<bool>,
-    moved: Cell<Option<Mono>>,
     /// How fast the client sends, where its route minds.
     pace: RefCell<Pace>,
 }
+
+/// The first pieces of a body, for another try.
+#[derive(Default)]
+struct Kept {
+    pieces: Vec<Bytes>,
+    /// So many of them were passed on in this try.
+    at: usize,
+    bytes: usize,
+}
+
+/// A body that is no larger is kept until the answer comes; as for clients of HTTP/1.
+const KEPT_BYTES_MAX: usize = 16 << 10;
 
 /// What a client sends.
 enum Inbound {
     Received(Received),
     /// Over a bridge, from one of HTTP/1.
-    Incoming(Incoming),
+    Bridged(Rc<RefCell<Asking>>),
 }
 
 impl Inbound {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
         match self {
             Self::Received(received) => received.poll_piece(cx),
-            Self::Incoming(incoming) => poll_incoming(incoming, cx),
+            Self::Bridged(asking) => asking.borrow_mut().poll_piece(cx),
         }
     }
 
     fn is_end(&self) -> bool {
         match self {
             Self::Received(received) => received.is_end(),
-            Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Bridged(asking) => asking.borrow().is_end(),
         }
     }
-}
-
-/// Returns the next piece of what hyper received.
-fn poll_incoming(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
-    let frame = ready!(Pin::new(incoming).poll_frame(cx));
-    Poll::Ready(frame.map(|frame| {
-        Ok(match frame.map_err(|_| Broken)?.into_data() {
-            Ok(data) => Piece::Data(data),
-            Err(other) => Piece::Trailers(other.into_trailers().unwrap_or_default()),
-        })
-    }))
 }
 
 /// What comes in a stream of HTTP/2. The window is opened again for a piece when the next is asked for.
@@ -130,19 +133,19 @@ impl RequestBody {
     }
 
     /// Returns the body of a request that came over a bridge, and was looked at before.
-    pub(super) fn incoming(incoming: Incoming) -> Self {
-        Self::new(Inbound::Incoming(incoming), u64::MAX)
+    pub(super) fn bridged(asking: Rc<RefCell<Asking>>) -> Self {
+        Self::new(Inbound::Bridged(asking), u64::MAX)
     }
 
     fn new(inbound: Inbound, bytes_max: u64) -> Self {
         Self(Rc::new(Shared {
             inbound: RefCell::new(inbound),
+            kept: RefCell::default(),
             bytes_max,
             taken: Cell::new(false),
             bytes: Cell::new(0),
             failed: Cell::new(None),
             awaited: Cell::new(false),
-            moved: Cell::new(None),
             pace: RefCell::default(),
         }))
     }
@@ -155,6 +158,11 @@ impl RequestBody {
     /// Says whether [`Self::is_too_slow`] has to be asked from time to time.
     pub(super) fn is_watched(&self) -> bool {
         self.0.pace.borrow().is_watched()
+    }
+
+    /// Returns when the client is too slow if nothing more comes; never where nobody minds.
+    pub(super) fn slow_at(&self) -> Option<Mono> {
+        self.0.pace.borrow().until(self.bytes())
     }
 
     /// Says whether the client has been sending too slowly.
@@ -215,21 +223,52 @@ impl RequestBody {
         self.0.awaited.get()
     }
 
-    /// Returns when some of it was last passed on.
-    pub(super) fn moved(&self) -> Option<Mono> {
-        self.0.moved.get()
+    /// Begins again with what was kept, for another try. To be asked only while nothing is taken.
+    pub(super) fn rewind(&self) {
+        self.0.kept.borrow_mut().at = 0;
+    }
+
+    /// Drops what was kept: it will not be sent again.
+    pub(super) fn settle(&self) {
+        let mut kept = self.0.kept.borrow_mut();
+        self.0.taken.set(self.0.taken.get() || !kept.pieces.is_empty());
+        *kept = Kept::default();
+    }
+}
+
+impl Shared {
+    fn keep(&self, data: &Bytes) {
+        let mut kept = self.kept.borrow_mut();
+        kept.bytes += data.len();
+        if self.taken.get() || kept.bytes > KEPT_BYTES_MAX {
+            self.taken.set(true);
+            *kept = Kept::default();
+        } else {
+            kept.pieces.push(data.clone());
+            kept.at += 1;
+        }
+    }
+
+    /// Returns the next piece of those that are passed on again.
+    fn again(&self) -> Option<Bytes> {
+        let mut kept = self.kept.borrow_mut();
+        let piece = kept.pieces.get(kept.at)?.clone();
+        kept.at += 1;
+        Some(piece)
     }
 }
 
 impl Pieces for RequestBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
         let shared = &self.0;
+        if let Some(piece) = shared.again() {
+            return Poll::Ready(Some(Ok(Piece::Data(piece))));
+        }
         shared.awaited.set(true);
         self.note_turn(true);
         let piece = ready!(shared.inbound.borrow_mut().poll_piece(cx));
         shared.awaited.set(false);
         self.note_turn(false);
-        shared.taken.set(true);
         let broken = |code| {
             shared.failed.set(Some(code));
             Poll::Ready(Some(Err(Broken)))
@@ -241,10 +280,11 @@ impl Pieces for RequestBody {
                     return broken(ErrorCode::BodyTooLarge);
                 }
                 shared.bytes.set(bytes);
-                shared.moved.set(Some(SystemClock.now().mono));
+                shared.keep(&data);
                 Poll::Ready(Some(Ok(Piece::Data(data))))
             }
             Some(Ok(Piece::Trailers(mut trailers))) => {
+                shared.taken.set(true);
                 fields::clean_request_trailers(&mut trailers);
                 Poll::Ready(Some(Ok(Piece::Trailers(trailers))))
             }
@@ -254,38 +294,10 @@ impl Pieces for RequestBody {
     }
 
     fn is_end(&self) -> bool {
-        self.0.inbound.borrow().is_end()
+        let kept = self.0.kept.borrow();
+        kept.at == kept.pieces.len() && self.0.inbound.borrow().is_end()
     }
 }
-
-/// For hyper, which sends it to replicas of HTTP/1.
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BrokenRequest;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
-        self.poll_piece(cx).map(|piece| {
-            piece.map(|piece| match piece {
-                Ok(Piece::Data(data)) => Ok(Frame::data(data)),
-                Ok(Piece::Trailers(trailers)) => Ok(Frame::trailers(trailers)),
-                Err(Broken) => Err(BrokenRequest),
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_end()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
-}
-
-/// The client did not send the rest of its request.
-#[derive(Debug, thiserror::Error)]
-#[error("the client did not send the rest of its request")]
-pub(super) struct BrokenRequest;
 
 /// A request's body being sent to a replica of HTTP/2 while the answer comes.
 pub(super) type Upload = Pin<Box<dyn Future<Output = Result<(), Cut>>>>;
@@ -299,25 +311,58 @@ pub(super) enum Source {
         left: u64,
     },
     /// From a replica of HTTP/1.
-    Plain {
-        incoming: Incoming,
-        lease: Lease,
-    },
+    Plain(Box<Plain>),
     /// From a replica of HTTP/2.
-    Linked {
-        received: LinkedBody,
-        upload: Option<Upload>,
-        /// The stream counts on its connection until here.
-        _guard: LinkGuard,
-    },
+    Linked(LinkedBody),
 }
 
 /// What a replica of HTTP/2 sends.
-pub(super) struct LinkedBody(Received);
+pub(super) struct LinkedBody {
+    received: Received,
+    /// None once its end was seen.
+    upload: Option<Upload>,
+    /// The client broke the request off.
+    is_broken: bool,
+    /// The stream counts on its connection until here.
+    _guard: LinkGuard,
+}
 
 impl LinkedBody {
-    pub(super) fn new(stream: RecvStream) -> Self {
-        Self(Received::new(stream))
+    pub(super) fn new(stream: RecvStream, upload: Option<Upload>, guard: LinkGuard) -> Self {
+        Self {
+            received: Received::new(stream),
+            upload,
+            is_broken: false,
+            _guard: guard,
+        }
+    }
+}
+
+impl Pieces for LinkedBody {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
+        self.poll_aside(cx);
+        if self.is_broken {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        let mut piece = ready!(self.received.poll_piece(cx));
+        if let Some(Ok(Piece::Trailers(trailers))) = &mut piece {
+            fields::clean_response_trailers(trailers);
+        }
+        Poll::Ready(piece)
+    }
+
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        if let Some(sending) = &mut self.upload
+            && let Poll::Ready(outcome) = sending.as_mut().poll(cx)
+        {
+            self.upload = None;
+            // A replica may answer without the rest of the request. A client that broke it off is another matter.
+            self.is_broken = outcome == Err(Cut::Source);
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        self.received.is_end()
     }
 }
 
@@ -338,16 +383,14 @@ impl Source {
         match self {
             Self::Own(bytes) => Some(bytes.len() as u64),
             Self::File { left, .. } => Some(*left),
-            Self::Plain { .. } | Self::Linked { .. } => None,
+            Self::Plain(_) | Self::Linked(_) => None,
         }
     }
 
-    /// Ends it well: a connection that can be used again is kept, unless the replica is about to stop.
-    pub(super) fn complete(self, keep: bool) {
-        if let Self::Plain { lease, .. } = self
-            && keep
-        {
-            lease.give_back();
+    /// Ends well what came from this replica: a connection that can be used again is kept.
+    pub(super) fn complete(self, replica: &Replica) {
+        if let Self::Plain(plain) = self {
+            plain.complete(replica);
         }
     }
 }
@@ -363,23 +406,16 @@ impl Pieces for Source {
             Self::File { file, offset, left } => {
                 Poll::Ready(Some(read_piece(file, offset, left).map(Piece::Data).ok_or(Broken)))
             }
-            Self::Plain { incoming, .. } => {
-                let piece = ready!(poll_incoming(incoming, cx));
-                Poll::Ready(piece.map(|piece| piece.map(cleaned)))
-            }
-            Self::Linked { received, upload, .. } => {
-                if let Some(sending) = upload
-                    && let Poll::Ready(outcome) = sending.as_mut().poll(cx)
-                {
-                    *upload = None;
-                    // A replica may answer without the rest of the request. A client that broke it off is another matter.
-                    if outcome == Err(Cut::Source) {
-                        return Poll::Ready(Some(Err(Broken)));
-                    }
-                }
-                let piece = ready!(received.0.poll_piece(cx));
-                Poll::Ready(piece.map(|piece| piece.map(cleaned)))
-            }
+            Self::Plain(plain) => plain.poll_piece(cx),
+            Self::Linked(linked) => linked.poll_piece(cx),
+        }
+    }
+
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Own(_) | Self::File { .. } => {}
+            Self::Plain(plain) => plain.poll_aside(cx),
+            Self::Linked(linked) => linked.poll_aside(cx),
         }
     }
 
@@ -387,18 +423,10 @@ impl Pieces for Source {
         match self {
             Self::Own(bytes) => bytes.is_empty(),
             Self::File { left, .. } => *left == 0,
-            Self::Plain { incoming, .. } => incoming.is_end_stream(),
-            Self::Linked { received, .. } => received.0.is_end(),
+            Self::Plain(plain) => plain.is_end(),
+            Self::Linked(linked) => linked.is_end(),
         }
     }
-}
-
-/// Takes out of a replica's trailers what clients believe of the edge.
-fn cleaned(mut piece: Piece) -> Piece {
-    if let Piece::Trailers(trailers) = &mut piece {
-        fields::clean_response_trailers(trailers);
-    }
-    piece
 }
 
 /// Reads the next piece of a file; none when it became shorter than was announced.

@@ -60,6 +60,10 @@ impl Pieces for Encoded<'_> {
         Poll::Ready(Some(Ok(Piece::Data(Bytes::from(out)))))
     }
 
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        self.source.poll_aside(cx);
+    }
+
     fn is_end(&self) -> bool {
         self.encoder.is_none() && self.trailers.is_none()
     }

@@ -1,15 +1,17 @@
 //! What is done to the fields of heads and trailers on their way: hop-by-hop ones taken out, what the edge knows put in; and which
 //! heads of HTTP/2 are not let through. Knows no connection.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Uri};
-use tend_base::{Clock, SystemClock};
+use http::{Method, Response, StatusCode, response};
+use tend_base::Wall;
+use tend_http1::{FieldRef, Fields, Kind, Length, ResponseHead};
 
-use super::super::head::{ATTESTED, TRUSTED};
+use super::super::head::{ATTESTED, TRUSTED, may_trail, passing_trailers, response_fields};
 use crate::answer::ErrorCode;
 use crate::content::Shape;
 use crate::exchange::Exchange;
@@ -37,6 +39,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
     header::EXPECT,
 ];
+
+/// Room for the fields of the usual answer and for ours.
+const FIELDS_USUAL: usize = 24;
 
 /// The one thing HTTP/2 knows in `TE`.
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -70,6 +75,14 @@ pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
     if host.is_empty() || host.len() > 255 || !host.bytes().all(allowed) {
         return Err(ErrorCode::BadRequest);
     }
+    // As on HTTP/1: readers differ in how they see what should have been escaped (RFC 3986, 2.1).
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ErrorCode::BadRequest);
+    }
+    if parts.headers.keys().any(|name| looks_like_framing(name.as_str())) {
+        return Err(ErrorCode::BadRequest);
+    }
     let asterisk = parts.method == Method::OPTIONS && parts.uri.path() == "*";
     if !parts.uri.path().starts_with('/') && !asterisk {
         return Err(ErrorCode::BadRequest);
@@ -77,24 +90,116 @@ pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
     Ok(host)
 }
 
+/// Says whether a name reads as one that frames a body where `_` and `-` are the same, such as in CGI.
+fn looks_like_framing(name: &str) -> bool {
+    let alike = |known: &str| name.contains('_') && name.replace('_', "-") == known;
+    match name.len() {
+        14 => alike("content-length"),
+        17 => alike("transfer-encoding"),
+        _ => false,
+    }
+}
+
 /// Says whether the client takes trailers, as clients of gRPC have to say.
 pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
     headers.get(header::TE).is_some_and(|value| *value == TRAILERS)
 }
 
-/// Makes the head that goes to a replica one of HTTP/1: cookies, which HTTP/2 may write apart, are one field (RFC 9113, 8.2.3).
-pub(super) fn for_plain(headers: &mut HeaderMap) {
+/// Returns the cookies as HTTP/1 has them: HTTP/2 may write them apart, there they are one field (RFC 9113, 8.2.3).
+pub(super) fn joined_cookies(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let mut cookies = headers.get_all(header::COOKIE).iter();
-    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
-        let mut joined = [first.as_bytes(), b"; ", second.as_bytes()].concat();
-        for cookie in cookies {
-            joined.extend_from_slice(b"; ");
-            joined.extend_from_slice(cookie.as_bytes());
+    let mut joined = Cow::Borrowed(cookies.next()?.as_bytes());
+    for cookie in cookies {
+        let joined = joined.to_mut();
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    Some(joined)
+}
+
+/// Says whether a field of a request goes on to a replica of HTTP/1 as it is: neither meant for this hop only nor framing.
+pub(super) fn is_end_to_end(name: &HeaderName) -> bool {
+    // By its text: the compiler looks at the length first, and most names are told apart by that.
+    !matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Returns the length of the body that a head tells.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Returns the trailer fields of a request as they go to a replica of HTTP/1.
+pub(super) fn to_plain_trailers(trailers: &HeaderMap) -> impl Iterator<Item = FieldRef<'_>> {
+    let fields = trailers.iter().map(|(name, value)| FieldRef {
+        name: name.as_str().as_bytes(),
+        value: value.as_bytes(),
+        kind: Kind::Other,
+    });
+    fields
+        .zip(trailers.iter().map(|(name, _)| is_end_to_end(name)))
+        .filter_map(|(field, passes)| (passes && may_trail(field.name)).then_some(field))
+}
+
+/// Returns the head of what a replica of HTTP/1 answered, without what is for us only and what it may not say.
+pub(super) fn from_plain(head: &ResponseHead) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    // The parser lets 100 to 999 through, as this does.
+    parts.status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    parts.headers = HeaderMap::with_capacity(FIELDS_USUAL);
+    for field in response_fields(head.fields()) {
+        add(&mut parts.headers, field);
+    }
+    let length = match (head.length(), head.announced()) {
+        (Length::Bytes(_), Some(announced)) => HeaderValue::from_bytes(announced).ok(),
+        // An answer to HEAD and a 304 tell the length of what they do not send; a 204 has none to tell.
+        (Length::None, Some(announced)) if head.status() != 204 && head.status() >= 200 => {
+            HeaderValue::from_bytes(announced).ok()
         }
-        // Each part was a value; so is what they make.
-        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-            headers.insert(header::COOKIE, joined);
-        }
+        _ => None,
+    };
+    if let Some(length) = length {
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    parts
+}
+
+/// Returns the trailer fields of a message of HTTP/1 that may go on; none when there are none.
+pub(super) fn trailers_from_plain(trailers: &Fields, reserved: &[&str]) -> Option<HeaderMap> {
+    if trailers.is_empty() {
+        return None;
+    }
+    let mut headers = HeaderMap::new();
+    for field in passing_trailers(trailers, reserved) {
+        add(&mut headers, field);
+    }
+    (!headers.is_empty()).then_some(headers)
+}
+
+/// Adds the fields of a head of HTTP/1 that go on to the next hop.
+pub(super) fn add_end_to_end(headers: &mut HeaderMap, fields: &Fields) {
+    for field in fields.iter().filter(|field| field.kind.is_end_to_end()) {
+        add(headers, field);
+    }
+}
+
+fn add(headers: &mut HeaderMap, field: FieldRef<'_>) {
+    // What was read strictly is a name and a value here as well.
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+        headers.append(name, value);
     }
 }
 
@@ -106,27 +211,19 @@ pub(super) fn for_linked(headers: &mut HeaderMap, trailers: bool) {
     }
 }
 
-/// Returns the target of a request as replicas of HTTP/1 get it: path and query, or `*`.
-pub(super) fn origin_form(uri: &Uri) -> Uri {
-    match uri.path_and_query() {
-        Some(target) => Uri::from(target.clone()),
-        None => Uri::from_static("/"),
-    }
-}
-
 /// Says when an answer was made, where the replica did not: HTTP wants that of whoever has a clock (RFC 9110, 6.6.1).
-pub(super) fn date(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::DATE) {
-        headers.insert(header::DATE, today());
+pub(super) fn date(headers: &mut HeaderMap, now: Wall) {
+    if let Entry::Vacant(free) = headers.entry(header::DATE) {
+        free.insert(today(now));
     }
 }
 
 /// Returns the date; written anew once a second.
-fn today() -> HeaderValue {
+fn today(now: Wall) -> HeaderValue {
     thread_local! {
         static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
     }
-    let seconds = SystemClock.now().wall.0 / 1000;
+    let seconds = now.0 / 1000;
     LAST.with(|last| {
         let mut last = last.borrow_mut();
         if last.0 != seconds {
@@ -203,14 +300,15 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &str, exchange: &Exchan
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.scheme()));
     headers.insert(X_FORWARDED_HOST, value_of(host));
     headers.insert(header::HOST, value_of(host));
-    headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+    headers.insert(X_REQUEST_ID, once(exchange.request_id()));
     if exchange.hides_codings() {
         headers.remove(header::ACCEPT_ENCODING);
     }
     if !exchange.trace().is_clients {
         headers.remove("tracestate");
     }
-    if let Ok(parent) = HeaderValue::from_bytes(&exchange.trace().parent()) {
+    if let Ok(mut parent) = HeaderValue::from_bytes(&exchange.trace().parent()) {
+        parent.set_sensitive(true);
         headers.insert("traceparent", parent);
     }
     if let Some(certificate) = exchange.client_certificate() {
@@ -222,20 +320,25 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &str, exchange: &Exchan
 /// Returns the fields of a request as they go to a replica when it is held whole: without those that frame it.
 pub(super) fn to_be_held(mut headers: HeaderMap, host: &str, exchange: &Exchange) -> Vec<(String, Vec<u8>)> {
     to_upstream(&mut headers, host, exchange);
-    for_plain(&mut headers);
     for framing in [header::CONTENT_LENGTH, header::TRAILER] {
         headers.remove(framing);
     }
-    let fields = headers.iter();
+    let cookies = joined_cookies(&headers).map(|joined| ("cookie".to_owned(), joined.into_owned()));
+    let fields = headers.iter().filter(|(name, _)| *name != header::COOKIE);
     fields
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .chain(cookies)
         .collect()
+}
+
+/// Takes out of the head of what a replica of HTTP/2 answered what is for us only and what it may not say.
+pub(super) fn from_linked(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    remove_alike(headers, &ATTESTED);
 }
 
 /// Makes a replica's headers those of the response to a client.
 pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, exchange: &Exchange, shape: &Shape) {
-    remove_hop_by_hop(headers);
-    remove_alike(headers, &ATTESTED);
     for name in &shape.remove {
         headers.remove(*name);
     }
@@ -246,10 +349,11 @@ pub(super) fn to_client(headers: &mut HeaderMap, replica: &Replica, exchange: &E
         headers.remove(header::CONTENT_LENGTH);
     }
     apply(headers, exchange);
-    headers.insert(X_TEND_REPLICA, value_of(&replica.name));
-    headers.insert(X_TEND_INCARNATION, HeaderValue::from(replica.incarnation));
+    let [name, incarnation] = &replica.shown;
+    headers.insert(X_TEND_REPLICA, name.clone());
+    headers.insert(X_TEND_INCARNATION, incarnation.clone());
     if !headers.contains_key(X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, value_of(exchange.request_id()));
+        headers.insert(X_REQUEST_ID, once(exchange.request_id()));
     }
 }
 
@@ -260,18 +364,16 @@ pub(super) fn apply(headers: &mut HeaderMap, exchange: &Exchange) {
     };
     let rules = &route.head;
     for name in &rules.remove {
-        headers.remove(&**name);
+        headers.remove(name);
     }
     for (name, value) in &rules.unless {
-        if !headers.contains_key(&**name) {
-            set(headers, name, value);
+        if let Entry::Vacant(free) = headers.entry(name) {
+            free.insert(value.clone());
         }
     }
-    for (name, value) in &rules.set {
-        set(headers, name, value);
-    }
-    for (name, value) in rules.set_secure.iter().filter(|_| exchange.is_secure()) {
-        set(headers, name, value);
+    let secure = rules.set_secure.iter().filter(|_| exchange.is_secure());
+    for (name, value) in rules.set.iter().chain(secure) {
+        headers.insert(name, value.clone());
     }
 }
 
@@ -292,6 +394,14 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
     };
     headers.get(X_REQUEST_ID).filter(harmless)?.to_str().ok()
+}
+
+/// Returns a value that comes once and never again. Marked so, it is kept out of the table of fields seen before (RFC 7541, 2.3.2): it
+/// would drive out what does come again, and each one that lies there is compared with the next.
+pub(super) fn once(text: &str) -> HeaderValue {
+    let mut value = value_of(text);
+    value.set_sensitive(true);
+    value
 }
 
 /// Returns a value for a text that was checked to be one.

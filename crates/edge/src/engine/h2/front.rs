@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::Builder;
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::{Mono, SystemClock};
 use tokio::time::Instant;
 
 use super::STREAM_WINDOW;
@@ -61,7 +61,9 @@ impl Client {
     /// Notes the end of a request.
     pub(super) fn ended(&self, reset: bool) {
         self.open.set(self.open.get() - 1);
-        self.idle.set(SystemClock.now().mono);
+        if self.open.get() == 0 {
+            self.idle.set(SystemClock.mono());
+        }
         if !reset {
             self.calm.finished();
         } else if self.calm.reset() {
@@ -114,7 +116,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         secure,
         client_certificate: accepted.client_certificate,
         open: Cell::new(0),
-        idle: Cell::new(SystemClock.now().mono),
+        idle: Cell::new(SystemClock.mono()),
         calm: Calm::default(),
         is_hostile: Cell::new(false),
         waker: RefCell::new(None),
@@ -130,7 +132,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
         }
         drop(waker);
         if leaving.is_none() && (worker.is_draining() || drain.as_mut().poll(cx).is_ready()) {
-            leaving = Some(SystemClock.now().mono);
+            leaving = Some(SystemClock.mono());
             connection.graceful_shutdown();
         }
         if client.is_hostile.get() && !expelled {
@@ -141,26 +143,34 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     client.begins();
-                    tokio::task::spawn_local(answer(client.clone(), request, respond));
+                    // Boxed here: spawning moves it from place to place, and then only the box.
+                    tokio::task::spawn_local(Box::pin(answer(client.clone(), request, respond)));
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
         loop {
-            let now = SystemClock.now().mono;
-            let wanted = match client.deadline(&patience, leaving, &wait) {
-                // The timer may be late: it only brings us here to look again.
-                None => Instant::now() + patience.idle.min(patience.stall),
-                Some(deadline) if now < deadline => Instant::now() + deadline.since(now),
-                Some(_) if leaving.is_none() && wait.since().is_none() => {
+            let Some(deadline) = client.deadline(&patience, leaving, &wait) else {
+                // The usual case, which costs no look at a clock. The timer only brings us here to look again.
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                armed = Instant::now() + patience.idle.min(patience.stall);
+                timer.as_mut().reset(armed);
+                continue;
+            };
+            let now = SystemClock.mono();
+            let wanted = match deadline {
+                deadline if now < deadline => Instant::now() + deadline.since(now),
+                _ if leaving.is_none() && wait.since().is_none() => {
                     // Idle: a request that crosses is still answered.
                     leaving = Some(now);
                     connection.graceful_shutdown();
                     cx.waker().wake_by_ref();
                     Instant::now() + patience.drain_idle
                 }
-                Some(_) => return Poll::Ready(()),
+                _ => return Poll::Ready(()),
             };
             if wanted + Duration::from_millis(1) < armed || timer.as_ref().is_elapsed() {
                 timer.as_mut().reset(wanted);

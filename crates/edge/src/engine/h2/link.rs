@@ -18,7 +18,7 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use rustix::net::RecvFlags;
-use tend_base::{Clock, Mono, SystemClock};
+use tend_base::{Mono, SystemClock};
 use tend_routing::Failure;
 use tokio::sync::Mutex;
 
@@ -26,11 +26,12 @@ use super::STREAM_WINDOW;
 use super::body::{LinkedBody, RequestBody, Source, Upload};
 use super::deferred::Deferred;
 use super::pour::{Cut, Pieces, Waits, pour};
-use super::request::{Answered, Late, Miss, wait_for};
+use super::request::{Answered, Miss};
 use crate::answer::ErrorCode;
 use crate::exchange::Failed;
 use crate::limits::{Patience, RESPONSE_HEAD_BYTES_MAX};
 use crate::live::Replica;
+use crate::number::ByNumber;
 use crate::worker::Worker;
 
 /// Streams on one connection, unless the replica wants fewer; what gRPC servers allow by default.
@@ -69,7 +70,7 @@ impl Target {
 /// The connections of one thread, by [`Replica::number`].
 #[derive(Default)]
 pub(super) struct Links {
-    by_replica: RefCell<HashMap<u64, Rc<ToReplica>>>,
+    by_replica: RefCell<HashMap<u64, Rc<ToReplica>, ByNumber>>,
 }
 
 /// The connections to one replica.
@@ -169,7 +170,7 @@ impl LinkGuard {
 impl Drop for LinkGuard {
     fn drop(&mut self) {
         self.link.streams.set(self.link.streams.get() - 1);
-        self.link.idle.set(SystemClock.now().mono);
+        self.link.idle.set(SystemClock.mono());
     }
 }
 
@@ -184,9 +185,9 @@ pub(super) async fn get(
     if let Some(place) = to.place(certain) {
         return Ok((place, Duration::ZERO));
     }
-    let began = SystemClock.now().mono;
+    let began = SystemClock.mono();
     let _one_at_a_time = to.connecting.lock().await;
-    let took = |place| Ok((place, SystemClock.now().mono.since(began)));
+    let took = |place| Ok((place, SystemClock.mono().since(began)));
     if let Some(place) = to.place(certain).or_else(|| to.crowded_place()) {
         return took(place);
     }
@@ -202,7 +203,7 @@ pub(super) async fn get(
             took(LinkGuard::new(link))
         }
         Err(why) => {
-            to.failed.set(Some((SystemClock.now().mono, why)));
+            to.failed.set(Some((SystemClock.mono(), why)));
             Err(why)
         }
     }
@@ -229,7 +230,7 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
         socket,
         streams: Cell::new(0),
         was_used: Cell::new(false),
-        idle: Cell::new(SystemClock.now().mono),
+        idle: Cell::new(SystemClock.mono()),
         is_over: Cell::new(false),
     });
     let watched = Rc::downgrade(&link);
@@ -241,7 +242,7 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
                 break;
             }
             if let Some(link) = watched.upgrade() {
-                let idle = SystemClock.now().mono.since(link.idle.get());
+                let idle = SystemClock.mono().since(link.idle.get());
                 if link.streams.get() == 0 && idle >= IDLE_MAX {
                     break;
                 }
@@ -255,6 +256,12 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
     Ok(link)
 }
 
+/// Who kept us waiting.
+enum Late {
+    Client,
+    Replica,
+}
+
 /// How waiting for a head ended.
 enum Waited {
     Answer(Response<RecvStream>),
@@ -265,6 +272,7 @@ enum Waited {
 
 /// Sends a request and waits for the head of the answer.
 pub(super) async fn send(
+    worker: &Worker,
     guard: LinkGuard,
     head: Head<'_>,
     body: &RequestBody,
@@ -306,15 +314,11 @@ pub(super) async fn send(
         let sending = async move { pour(&mut body, &mut taker, waits, |_| {}).await };
         Box::pin(sending) as Upload
     });
-    let waited = wait(&mut response, &mut upload, body, patience).await;
+    let waited = wait(worker, &mut response, &mut upload, body, patience).await;
     match waited {
         Ok(Waited::Answer(response)) => {
             let (head, stream) = response.into_parts();
-            let source = Source::Linked {
-                received: LinkedBody::new(stream),
-                upload,
-                _guard: guard,
-            };
+            let source = Source::Linked(LinkedBody::new(stream, upload, guard));
             Ok((head, source))
         }
         Ok(Waited::Broken) => Err(Miss::Client(body.failed().unwrap_or(ErrorCode::BadRequest))),
@@ -337,27 +341,48 @@ pub(super) async fn send(
     }
 }
 
+/// Waits for the head of an answer while a body is sent: that may take as long as it takes while it moves; when it does not, it is one
+/// side's fault.
 async fn wait(
+    worker: &Worker,
     response: &mut ResponseFuture,
     upload: &mut Option<Upload>,
     body: &RequestBody,
     patience: &Patience,
 ) -> Result<Waited, Late> {
-    let mut answer = pin!(poll_fn(|cx| {
+    let deadlines = &worker.shop.deadlines;
+    let deadline = deadlines.add();
+    // For whom was waited, and how much had moved by then.
+    let mut waited: Option<(bool, u64)> = None;
+    poll_fn(|cx| {
         if let Some(sending) = upload
             && let Poll::Ready(outcome) = sending.as_mut().poll(cx)
         {
             *upload = None;
             match outcome {
-                Err(Cut::Source) => return Poll::Ready(Waited::Broken),
+                Err(Cut::Source) => return Poll::Ready(Ok(Waited::Broken)),
                 // It may answer without the rest of the request.
                 Ok(()) | Err(Cut::Taker | Cut::Stalled | Cut::Silent | Cut::Overdue) => {}
             }
         }
-        Pin::new(&mut *response).poll(cx).map(|outcome| match outcome {
-            Ok(response) => Waited::Answer(response),
-            Err(error) => Waited::Failed(error),
-        })
-    }));
-    wait_for(answer.as_mut(), body, patience).await
+        if let Poll::Ready(outcome) = Pin::new(&mut *response).poll(cx) {
+            return Poll::Ready(Ok(match outcome {
+                Ok(response) => Waited::Answer(response),
+                Err(error) => Waited::Failed(error),
+            }));
+        }
+        let clients_turn = body.is_awaited();
+        let now = (clients_turn, body.bytes());
+        if waited.replace(now) != Some(now) {
+            let wait = if clients_turn { patience.body } else { patience.answer };
+            deadline.set_until(deadlines, wait, body.slow_at());
+        }
+        match deadline.has_passed(cx) {
+            _ if clients_turn && body.is_too_slow() => Poll::Ready(Err(Late::Client)),
+            false => Poll::Pending,
+            true if clients_turn => Poll::Ready(Err(Late::Client)),
+            true => Poll::Ready(Err(Late::Replica)),
+        }
+    })
+    .await
 }

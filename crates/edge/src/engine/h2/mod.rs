@@ -1,8 +1,9 @@
 //! HTTP/2: from clients that agreed on it in the handshake, and to replicas that are said to speak it.
 //!
 //! Map: `front` is a client's connection, `request` one of its streams on the way to a replica and back; `link` the connections to
-//! replicas that speak HTTP/2, `plain` those to replicas that do not, `bridge` how clients of HTTP/1 reach the former; `body` and
-//! `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `deferred` lets many streams share one write.
+//! replicas that speak HTTP/2, `plain` a request with one that does not, `bridge` how clients of HTTP/1 reach the former; `body`,
+//! `inlet` and `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `deferred` lets many streams
+//! share one write.
 //!
 //! It stands on the `h2` crate, which speaks the protocol and bounds what one peer can make us keep: header lists, CONTINUATION
 //! frames, empty and tiny DATA frames, answers to PING and SETTINGS (none is read while one cannot be written), streams that are reset
@@ -18,6 +19,7 @@ mod coded;
 mod deferred;
 pub(super) mod fields;
 mod front;
+mod inlet;
 mod link;
 mod plain;
 mod pour;
@@ -35,11 +37,10 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// Bytes of one stream's body that may wait to be sent by us.
 const STREAM_SEND_BYTES_MAX: usize = crate::limits::BUFFER_BYTES_MAX;
 
-/// The connections of one thread to replicas, for requests of HTTP/2 or to replicas of HTTP/2.
+/// The connections of one thread to replicas of HTTP/2.
 #[derive(Default)]
 pub(crate) struct Upstreams {
     links: link::Links,
-    plain: plain::Pool,
 }
 
 impl Upstreams {
@@ -47,6 +48,5 @@ impl Upstreams {
     pub(crate) fn keep_only(&self, live: &Live) {
         let ready: std::collections::HashSet<u64> = live.ready().map(|replica| replica.number).collect();
         self.links.keep_only(&ready);
-        self.plain.keep_only(&ready);
     }
 }

@@ -1,265 +1,309 @@
-//! Connections to replicas that speak HTTP/1: kept between requests, checked before they are used again, made anew otherwise.
+//! A request of HTTP/2 with a replica that speaks HTTP/1: on the connections and desks of the engine for HTTP/1, by its rules.
 //!
-//! hyper speaks the protocol. It is the same care as for clients of HTTP/1, whose engine has connections of its own kind.
+//! The head is written anew from what `h2` took apart, the body framed anew, and the answer read by the same strict parser. Nothing is
+//! read on either side that the other does not take: what waits here is at most what one call takes from a socket.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use rustix::net::RecvFlags;
-use tend_base::{Clock, Mono, SystemClock};
+use http::Method;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::response;
+use tend_http1::{FieldRef, HeadWriter, Kind, Length, write_chunk_size};
 use tend_routing::Failure;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::super::buffer::Buffer;
+use super::super::carry::{Heard, connected, poll_head};
+use super::super::desk::Desk;
+use super::super::head::{self, ATTESTED};
+use super::super::link::Link;
 use super::body::RequestBody;
-use super::request::{Late, Miss, wait_for};
+use super::fields;
+use super::inlet::{From, Inlet};
+use super::pour::{Broken, Piece, Pieces};
+use super::request::Miss;
 use crate::answer::ErrorCode;
-use crate::exchange::Failed;
-use crate::limits::{BUFFER_BYTES_MAX, Patience, RESPONSE_HEAD_BYTES_MAX};
+use crate::exchange::{Attempt, Exchange, Failed};
 use crate::live::Replica;
 use crate::worker::Worker;
 
-/// Idle connections kept to each replica by each thread: as many as one client of HTTP/2 may use at once.
-const IDLE_MAX: usize = 128;
+/// Responses that are none yet, for whoever has the client's stream.
+pub(super) type Interims = RefCell<Vec<response::Parts>>;
 
-/// How often idle connections are looked over while there are any.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// The idle connections of one thread, by [`Replica::number`].
-#[derive(Default)]
-pub(super) struct Pool {
-    idle: RefCell<HashMap<u64, Vec<Idle>>>,
-    sweeping: Cell<bool>,
-}
-
-struct Idle {
-    link: Link,
-    since: Mono,
-}
-
-/// One connection to a replica.
-struct Link {
-    sender: SendRequest<RequestBody>,
-    /// To ask the kernel.
-    socket: OwnedFd,
-    /// Bytes written so far.
-    written: Rc<Cell<u64>>,
-}
-
-/// A connection while a request uses it; closed when dropped instead of given back.
-pub(super) struct Lease {
-    link: Link,
-    replica: u64,
+/// What one request needs while it is with a replica.
+pub(super) struct Plain {
     worker: Rc<Worker>,
-    reused: bool,
+    desk: Desk,
+    link: Link,
+    sending: Sending,
+    receiving: Inlet,
 }
 
-impl Pool {
-    /// Closes the idle connections to all replicas but these.
-    pub(super) fn keep_only(&self, ready: &HashSet<u64>) {
-        self.idle.borrow_mut().retain(|number, _| ready.contains(number));
-    }
-
-    /// Closes the idle connections to one replica: one of them turned out to be dead.
-    pub(super) fn forget(&self, replica: &Replica) {
-        self.idle.borrow_mut().remove(&replica.number);
-    }
-
-    fn take(&self, replica: &Replica, certain: bool) -> Option<Link> {
-        let mut idle = self.idle.borrow_mut();
-        let kept = idle.get_mut(&replica.number)?;
-        // The latest used is the least likely to be closed.
-        while let Some(Idle { link, .. }) = kept.pop() {
-            if link.sender.is_ready() && (!certain || link.is_open()) {
-                return Some(link);
-            }
-        }
-        None
-    }
-
-    fn sweep(&self, now: Mono, idle_max: Duration) -> bool {
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|_, kept| {
-            kept.retain(|idle| !idle.link.sender.is_closed() && now.since(idle.since) < idle_max);
-            !kept.is_empty()
-        });
-        !idle.is_empty()
-    }
+/// A request's body on its way.
+struct Sending {
+    body: RequestBody,
+    /// What is left of it.
+    left: Length,
+    /// The replica would take more and the client has not sent it.
+    waits_for_client: bool,
+    /// The replica did not take all of it.
+    is_broken: bool,
 }
 
-impl Link {
-    /// Asks the kernel whether the replica has closed it. hyper notices by itself, but only after the event loop's next turn.
-    fn is_open(&self) -> bool {
-        let mut byte = [0u8; 1];
-        let peeked = rustix::net::recv(&self.socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        // Bytes nobody asked for are as bad as the end.
-        matches!(peeked, Err(rustix::io::Errno::AGAIN))
-    }
-}
-
-impl Lease {
-    /// Gets a connection to the replica, and says how long that took.
-    ///
-    /// `certain` asks the kernel that a kept one is still open, for requests that cannot be repeated.
-    pub(super) async fn get(
-        worker: &Rc<Worker>,
-        replica: &Replica,
-        certain: bool,
-        patience: &Patience,
-    ) -> Result<(Self, Duration), Failure> {
-        let lease = |link, reused| Self {
-            link,
-            replica: replica.number,
-            worker: worker.clone(),
-            reused,
-        };
-        if let Some(link) = worker.upstreams.plain.take(replica, certain) {
-            return Ok((lease(link, true), Duration::ZERO));
-        }
-        let began = SystemClock.now().mono;
-        let stream = super::super::link::connect(replica.address, patience.connect).await?;
-        let socket = stream
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|_| Failure::ConnectFailed)?;
-        let written = Rc::new(Cell::new(0));
-        let io = TokioIo::new(Counted {
-            stream,
-            written: written.clone(),
-        });
-        let (sender, connection) = Builder::new()
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .max_header_size(RESPONSE_HEAD_BYTES_MAX)
-            .handshake::<_, RequestBody>(io)
-            .await
-            .map_err(|_| Failure::ConnectFailed)?;
-        // Its errors reach whoever waits for the response.
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-        });
-        let link = Link {
-            sender,
-            socket,
-            written,
-        };
-        Ok((lease(link, false), SystemClock.now().mono.since(began)))
-    }
-
-    /// Sends the request and waits for the head of the response.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
+impl Plain {
+    /// Asks a replica; returns what it answers once there is a head.
+    pub(super) async fn ask(
+        exchange: &mut Exchange,
+        attempt: &Attempt,
+        (parts, host): (&Parts, &str),
         body: &RequestBody,
-        patience: &Patience,
-    ) -> Result<Response<Incoming>, Miss> {
-        let before = self.link.written.get();
-        let mut answer = pin!(self.link.sender.send_request(request));
-        let why = match wait_for(answer.as_mut(), body, patience).await {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) => match body.failed() {
-                Some(code) => return Err(Miss::Client(code)),
-                None if error.is_parse() => Failure::Malformed,
-                None => Failure::Closed,
+        interims: &Interims,
+    ) -> Result<(response::Parts, Box<Self>), Miss> {
+        let worker = exchange.worker().clone();
+        let link = connected(&worker, exchange, attempt)
+            .await
+            .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
+        let length = length(parts, body);
+        let mut plain = Box::new(Self {
+            desk: worker.shop.desks.take(),
+            worker,
+            link,
+            sending: Sending {
+                body: body.clone(),
+                left: length,
+                waits_for_client: false,
+                is_broken: false,
             },
-            Err(Late::Client) => return Err(Miss::Client(ErrorCode::RequestTimeout)),
-            Err(Late::Replica) => Failure::HeadTimeout,
-        };
-        Err(Miss::Replica(Failed {
-            why,
-            bytes_may_have_arrived: self.link.written.get() > before,
-            body_taken: body.is_taken(),
-            reused: self.reused,
-        }))
+            receiving: Inlet::new(Length::None, &ATTESTED),
+        });
+        plain.desk.trailers.clear();
+        write_head(&mut plain.desk.to_replica.bytes, parts, host, exchange, length);
+        plain.talk(exchange, parts.method == Method::HEAD, interims).await?;
+        let head = fields::from_plain(&plain.desk.response);
+        plain.receiving = Inlet::new(plain.desk.response.length(), &ATTESTED);
+        Ok((head, plain))
     }
 
-    /// Keeps the connection for another request.
-    pub(super) fn give_back(self) {
-        let pool = &self.worker.upstreams.plain;
-        if self.link.sender.is_closed() {
-            return;
-        }
-        let mut idle = pool.idle.borrow_mut();
-        let kept = idle.entry(self.replica).or_default();
-        if kept.len() >= IDLE_MAX {
-            return;
-        }
-        kept.push(Idle {
-            link: self.link,
-            since: SystemClock.now().mono,
-        });
-        drop(idle);
-        if !pool.sweeping.replace(true) {
-            let worker = self.worker;
-            tokio::task::spawn_local(async move {
-                let pool = &worker.upstreams.plain;
-                loop {
-                    tokio::time::sleep(SWEEP_EVERY).await;
-                    if !pool.sweep(SystemClock.now().mono, worker.patience.upstream_idle) {
-                        break;
+    /// Sends the request and waits for the head of the response; the body may not be over then.
+    async fn talk(&mut self, exchange: &Exchange, to_head: bool, interims: &Interims) -> Result<(), Miss> {
+        let patience = exchange.patience();
+        let worker = self.worker.clone();
+        let deadlines = &worker.shop.deadlines;
+        let deadline = deadlines.lend();
+        let mut interim = 0;
+        // For whom was waited, and how much had moved by then.
+        let mut waited: Option<(bool, u64)> = None;
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(Err(code)) = self.poll_upload(cx) {
+                return Poll::Ready(Err(Miss::Client(code)));
+            }
+            while let Poll::Ready(heard) = poll_head(cx, &mut self.desk, &mut self.link, &mut interim, to_head) {
+                match heard {
+                    Ok(Heard::Last) => return Poll::Ready(Ok(())),
+                    Ok(Heard::Interim) => interims.borrow_mut().push(fields::from_plain(&self.desk.response)),
+                    Err(why) => return Poll::Ready(Err(self.failed(why))),
+                }
+            }
+            let clients_turn = self.sending.waits_for_client;
+            let now = (clients_turn, self.link.written());
+            if waited.replace(now) != Some(now) {
+                let wait = if clients_turn { patience.body } else { patience.answer };
+                deadline.set_until(deadlines, wait, self.sending.body.slow_at());
+            }
+            if clients_turn && self.sending.body.is_too_slow() {
+                return Poll::Ready(Err(Miss::Client(ErrorCode::RequestTimeout)));
+            }
+            if !deadline.has_passed(cx) {
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(match clients_turn {
+                true => Miss::Client(ErrorCode::RequestTimeout),
+                false => self.failed(Failure::HeadTimeout),
+            }))
+        })
+        .await;
+        deadlines.give(deadline);
+        outcome
+    }
+
+    fn failed(&self, why: Failure) -> Miss {
+        Miss::Replica(Failed {
+            why,
+            bytes_may_have_arrived: self.link.written() > 0,
+            body_taken: self.sending.body.is_taken(),
+            reused: self.link.is_reused(),
+        })
+    }
+
+    /// Sends the head that is on the desk and then the body, as far as both sides let it. A replica that does not take it any more is
+    /// not an error: it may have answered.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorCode>> {
+        let Self {
+            desk, link, sending, ..
+        } = self;
+        let out = &mut desk.to_replica;
+        loop {
+            sending.waits_for_client = false;
+            if sending.is_broken {
+                return Poll::Ready(Ok(()));
+            }
+            // What has come of the body goes in one call with the head, or with what else has come.
+            if out.is_empty() || link.written() == 0 {
+                while !sending.is_over() && !out.is_full() {
+                    match sending.body.poll_piece(cx) {
+                        Poll::Ready(piece) => sending.frame(&mut out.bytes, piece)?,
+                        Poll::Pending => break,
                     }
                 }
-                pool.sweeping.set(false);
+            }
+            if !out.is_empty() {
+                if ready!(link.poll_flush(cx, out)).is_err() {
+                    sending.is_broken = true;
+                }
+                continue;
+            }
+            if sending.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            sending.waits_for_client = true;
+            return Poll::Pending;
+        }
+    }
+
+    /// Returns what the response says next; reads only when what it said before was passed on.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
+        // An answer may begin before the request has ended. A client that breaks the request off is another matter.
+        if let Poll::Ready(Err(_)) = self.poll_upload(cx) {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        let things = &mut *self.desk;
+        let link = &mut self.link;
+        let from = From {
+            buffer: &mut things.from_replica,
+            trailers: &mut things.trailers,
+            fill: |cx: &mut Context<'_>, buffer: &mut Buffer| link.poll_fill(cx, buffer),
+        };
+        self.receiving.poll_piece(cx, from)
+    }
+
+    /// Ends it well: a connection that can be used again is kept.
+    pub(super) fn complete(self, replica: &Replica) {
+        let Self {
+            worker,
+            desk,
+            link,
+            sending,
+            ..
+        } = self;
+        let shop = &worker.shop;
+        // A replica that is about to stop is not kept waiting for a connection that nobody will use.
+        if desk.response.keeps()
+            && sending.is_over()
+            && !sending.is_broken
+            && desk.to_replica.is_empty()
+            && desk.from_replica.is_empty()
+            && !replica.is_emptying()
+        {
+            shop.pool.give_back(replica, link, shop.deadlines.looked());
+        }
+        shop.desks.give(desk);
+    }
+}
+
+impl Pieces for Plain {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>> {
+        self.poll_response(cx)
+    }
+
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        // Its end is noticed with the next piece.
+        let _ = self.poll_upload(cx);
+    }
+
+    fn is_end(&self) -> bool {
+        self.receiving.is_end()
+    }
+}
+
+impl Sending {
+    /// Says whether all of it was taken from the client.
+    fn is_over(&self) -> bool {
+        matches!(self.left, Length::None | Length::Bytes(0))
+    }
+
+    /// Writes a piece as the replica gets it.
+    fn frame(&mut self, out: &mut Vec<u8>, piece: Option<Result<Piece, Broken>>) -> Result<(), ErrorCode> {
+        let failed = |body: &RequestBody| Err(body.failed().unwrap_or(ErrorCode::BadRequest));
+        match (&mut self.left, piece) {
+            (_, Some(Err(Broken))) => return failed(&self.body),
+            (Length::Bytes(left), Some(Ok(Piece::Data(data)))) => {
+                // `h2` holds clients to what they announce; a request that says two things must not go on in any case.
+                let Some(rest) = left.checked_sub(data.len() as u64) else {
+                    return failed(&self.body);
+                };
+                *left = rest;
+                out.extend_from_slice(&data);
+            }
+            (Length::Bytes(_), _) => return failed(&self.body),
+            (_, Some(Ok(Piece::Data(data)))) => {
+                if !data.is_empty() {
+                    write_chunk_size(out, data.len());
+                    out.extend_from_slice(&data);
+                    out.extend_from_slice(b"\r\n");
+                }
+                if self.body.is_end() {
+                    head::write_trailers(out, std::iter::empty());
+                    self.left = Length::None;
+                }
+            }
+            (_, last) => {
+                let trailers = match last {
+                    Some(Ok(Piece::Trailers(trailers))) => trailers,
+                    _ => HeaderMap::new(),
+                };
+                head::write_trailers(out, fields::to_plain_trailers(&trailers));
+                self.left = Length::None;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says how a request's body is framed for the replica.
+fn length(parts: &Parts, body: &RequestBody) -> Length {
+    let announced = fields::announced(&parts.headers);
+    if !body.is_end() {
+        return announced.map_or(Length::Chunked, Length::Bytes);
+    }
+    // Where a method usually has a body, that there is none has to be said (RFC 9110, 8.6).
+    match parts.method {
+        Method::POST | Method::PUT | Method::PATCH => Length::Bytes(0),
+        _ => announced.map_or(Length::None, |_| Length::Bytes(0)),
+    }
+}
+
+/// Writes the head of the request to a replica.
+fn write_head(out: &mut Vec<u8>, parts: &Parts, host: &str, exchange: &Exchange, length: Length) {
+    let mut writer = HeadWriter::request(out, parts.method.as_str(), &exchange.target());
+    writer.field("host", host.as_bytes());
+    let stays = head::stays(exchange);
+    for (name, value) in &parts.headers {
+        if *name != header::COOKIE && fields::is_end_to_end(name) && stays(name.as_str().as_bytes()) {
+            // Neither type can hold what would end its line.
+            writer.copy(FieldRef {
+                name: name.as_str().as_bytes(),
+                value: value.as_bytes(),
+                kind: Kind::Other,
             });
         }
     }
-}
-
-/// The stream under hyper: counts what is written.
-struct Counted {
-    stream: TcpStream,
-    written: Rc<Cell<u64>>,
-}
-
-impl Counted {
-    fn note(&self, outcome: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = outcome {
-            self.written.set(self.written.get() + *bytes as u64);
-        }
+    if let Some(cookies) = fields::joined_cookies(&parts.headers) {
+        writer.field("cookie", &cookies);
     }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(&outcome);
-        outcome
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(&outcome);
-        outcome
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    head::told(host, exchange, |name, value| head::write_told(&mut writer, name, value));
+    head::write_length(&mut writer, length);
+    writer.end();
 }

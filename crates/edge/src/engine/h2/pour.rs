@@ -20,6 +20,11 @@ pub(super) trait Pieces {
     /// Returns the next piece; none after the last. Asking again says that the piece before was passed on.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Broken>>>;
 
+    /// Moves what has to move beside it while nobody asks for the next piece, such as the rest of the request.
+    fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
     /// Says whether it is known that nothing follows.
     fn is_end(&self) -> bool;
 }
@@ -60,14 +65,17 @@ pub(super) async fn pour(
     mut passed: impl FnMut(u64),
 ) -> Result<(), Cut> {
     loop {
-        let coming = poll_fn(|cx| match source.poll_piece(cx) {
+        let mut coming = poll_fn(|cx| match source.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(piece.transpose().map_err(|Broken| Cut::Source)),
             // Nobody else would notice that it was reset while there is nothing to send.
             Poll::Pending => taker.poll_reset(cx).map(|_| Err(Cut::Taker)),
         });
         let piece = match silence {
-            None => coming.await,
-            Some(wait) => tokio::time::timeout(wait, coming).await.unwrap_or(Err(Cut::Silent)),
+            None => (&mut coming).await,
+            // Boxed, for a timer is large and most have none.
+            Some(wait) => Box::pin(tokio::time::timeout(wait, &mut coming))
+                .await
+                .unwrap_or(Err(Cut::Silent)),
         };
         match piece? {
             None => return taker.send_data(Bytes::new(), true).map_err(|_| Cut::Taker),
@@ -79,7 +87,7 @@ pub(super) async fn pour(
             Some(Piece::Data(bytes)) => {
                 let length = bytes.len() as u64;
                 let last = source.is_end();
-                send(taker, bytes, last, stall).await?;
+                send(source, taker, bytes, last, stall).await?;
                 passed(length);
                 if last {
                     return Ok(());
@@ -89,12 +97,23 @@ pub(super) async fn pour(
     }
 }
 
-async fn send(taker: &mut SendStream<Bytes>, mut bytes: Bytes, last: bool, stall: Duration) -> Result<(), Cut> {
+async fn send(
+    source: &mut impl Pieces,
+    taker: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    last: bool,
+    stall: Duration,
+) -> Result<(), Cut> {
     while !bytes.is_empty() {
         taker.reserve_capacity(bytes.len());
         if taker.capacity() == 0 {
-            let room = poll_fn(|cx| taker.poll_capacity(cx));
-            match tokio::time::timeout(stall, room).await {
+            // Boxed, for it is rare, and a timer is large.
+            // A replica may give no more of its answer before it has got more of the request, nor take more before it has given some.
+            let room = poll_fn(|cx| {
+                source.poll_aside(cx);
+                taker.poll_capacity(cx)
+            });
+            match Box::pin(tokio::time::timeout(stall, room)).await {
                 Ok(Some(Ok(_))) => {}
                 Ok(_) => return Err(Cut::Taker),
                 Err(_) => {
