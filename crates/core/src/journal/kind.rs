@@ -171,6 +171,12 @@ kinds! {
 
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
+    /// A changed configuration is not taken: what was in force stays. Data: error, details.
+    ConfigRefused = "config.refused",
+    /// A table of configuration cannot be read: what was last known of it stays in force. Data: table, error.
+    ConfigAway = "config.away",
+    /// It is read again. Data: table, since.
+    ConfigBack = "config.back",
 
     /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
     MoneyInDoubt = "money.in_doubt",

@@ -11,6 +11,7 @@
 mod answer;
 mod ban_files;
 mod certificates;
+mod configuration;
 mod edge_counts;
 mod edge_link;
 mod errand;

@@ -1,0 +1,157 @@
+//! What people ask of configurations, and `tend up` before it brings a stack up.
+
+use std::time::Duration;
+
+use tend_api::{ApiError, Class};
+use tend_config::Stand;
+use tend_core::journal::Principal;
+use tend_core::model::{Stack, StackName};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Keeper;
+
+/// A number where something was taken.
+type Taken = Result<Option<u64>, ApiError>;
+
+/// What is asked, with where the answer goes.
+pub(crate) enum Ask {
+    /// A stack is about to come up, or to be deployed.
+    Before {
+        stack: Box<Stack>,
+        by: Principal,
+        answer: oneshot::Sender<Taken>,
+    },
+    /// A person changes something.
+    Change {
+        stack: StackName,
+        change: Change,
+        confirm: Option<Duration>,
+        by: Principal,
+        answer: oneshot::Sender<Taken>,
+    },
+    /// A person wants to know.
+    Look {
+        stack: StackName,
+        answer: oneshot::Sender<Result<Box<Stand>, ApiError>>,
+    },
+}
+
+/// What a person changes.
+pub(crate) enum Change {
+    /// Keys are set as they were typed; none unsets what lies beneath.
+    Set(Vec<(String, Option<String>)>),
+    /// What was set of a key is taken back.
+    Clear(String),
+    /// The values of a preset are set.
+    Preset(String),
+    /// An earlier revision is to be in force again.
+    Back(u64),
+}
+
+/// Has the configuration of a stack that is about to come up read, checked and taken.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Principal) -> Result<(), ApiError> {
+    if stack.config.is_none() {
+        return Ok(());
+    }
+    let (answer, answered) = oneshot::channel();
+    let ask = Ask::Before {
+        stack: Box::new(stack.clone()),
+        by: by.clone(),
+        answer,
+    };
+    put(asks, ask)?;
+    answered.await.unwrap_or_else(|_| Err(gone())).map(drop)
+}
+
+fn put(asks: &mpsc::Sender<Ask>, ask: Ask) -> Result<(), ApiError> {
+    asks.try_send(ask).map_err(|_| {
+        ApiError::new(Class::Unavailable, "too much was asked of configurations at once").hint("try again in a moment")
+    })
+}
+
+fn gone() -> ApiError {
+    ApiError::new(Class::Bug, "the one who looks after configurations is gone")
+        .hint("`tend daemon restart` starts it again")
+}
+
+impl Keeper {
+    pub(super) async fn answer(&mut self, ask: Ask) {
+        // Who asked may have left.
+        match ask {
+            Ask::Before { stack, by, answer } => {
+                let taken = self.before(&stack, &by).await;
+                let _ = answer.send(taken);
+            }
+            Ask::Change {
+                stack,
+                change,
+                confirm,
+                by,
+                answer,
+            } => {
+                let taken = self.change(&stack, change, confirm, &by).await;
+                let _ = answer.send(taken);
+            }
+            Ask::Look { stack, answer } => {
+                let kept = self.stacks.get(&stack).ok_or_else(|| no_configuration(&stack));
+                let _ = answer.send(kept.map(|kept| Box::new(kept.stand().clone())));
+            }
+        }
+    }
+
+    async fn before(&mut self, stack: &Stack, by: &Principal) -> Taken {
+        self.prepare(stack).await?;
+        let Some(kept) = self.stacks.get_mut(&stack.name) else {
+            return Err(no_configuration(&stack.name));
+        };
+        let set = kept.stand().set_layer().clone();
+        let who = by.to_string();
+        kept.offer(&self.shared, &self.hub, &who, by, Some((set, None))).await
+    }
+
+    async fn change(&mut self, stack: &StackName, change: Change, confirm: Option<Duration>, by: &Principal) -> Taken {
+        let Some(kept) = self.stacks.get_mut(stack) else {
+            return Err(no_configuration(stack));
+        };
+        let who = by.to_string();
+        let now = crate::daemon::now().wall;
+        let refused = |report: &tend_config::Report| kept_error(stack, report);
+        let mut set = kept.stand().set_layer().clone();
+        let schema = kept.stand().schema().map_err(|report| refused(&report))?;
+        match change {
+            Change::Back(number) => return kept.go_back(&self.hub, number, confirm, by).await,
+            Change::Clear(key) => {
+                if !set.clear(&key) {
+                    return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
+                        .hint("`tend config why KEY` says where its value comes from"));
+                }
+            }
+            Change::Preset(name) => set
+                .preset(&schema, &name, &who, now)
+                .map_err(|report| refused(&report))?,
+            Change::Set(keys) => {
+                for (key, text) in keys {
+                    let done = match text {
+                        Some(text) => set.set(&schema, &key, &text, &who, now),
+                        None => set.unset(&schema, &key, &who, now),
+                    };
+                    done.map_err(|report| refused(&report))?;
+                }
+            }
+        }
+        kept.offer(&self.shared, &self.hub, &who, by, Some((set, confirm)))
+            .await
+    }
+}
+
+fn kept_error(stack: &StackName, report: &tend_config::Report) -> ApiError {
+    super::kept::report_error(stack, report)
+}
+
+fn no_configuration(stack: &StackName) -> ApiError {
+    ApiError::new(Class::NotFound, format!("{stack} has no configuration, or is not up"))
+        .hint("a chapter `config` in the stack file says where it comes from")
+}

@@ -1,0 +1,128 @@
+//! Where a stack's configuration is read from: its files and its table, told as they change.
+//!
+//! Decides nothing. Files are watched by a thread of their own, which ends with this value; a table by a task.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tend_base::Secret;
+use tend_core::model::{ConfigSources, ConfigTable, Stack, StackName};
+use tend_database::{Address, Columns, Settings, Source, Table};
+use tend_watch::{Content, FileWatch, FileWatchSettings, Seen, Waker};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// What was read.
+pub(super) enum Read {
+    /// All files, as they are now.
+    Files(BTreeMap<PathBuf, Content>),
+    /// What is told of the table.
+    Table(tend_database::Event),
+}
+
+/// Reads for one stack until it is dropped.
+pub(super) struct Reading {
+    sources: ConfigSources,
+    over: Arc<AtomicBool>,
+    waker: Waker,
+    table: Option<AbortHandle>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        self.waker.wake();
+        if let Some(table) = &self.table {
+            table.abort();
+        }
+    }
+}
+
+impl Reading {
+    /// Reads the files once and watches them from then on; the table is read as soon as it answers. To be called within a runtime.
+    ///
+    /// # Errors
+    /// Why files cannot be watched, or what is wrong with the table's address; a text for people.
+    pub(super) fn start(
+        stack: &Stack,
+        sources: &ConfigSources,
+        told: &mpsc::Sender<(StackName, Read)>,
+    ) -> Result<(Self, BTreeMap<PathBuf, Content>), String> {
+        let paths = [&sources.schema]
+            .into_iter()
+            .chain(&sources.files)
+            .chain(&sources.dotenv);
+        let mut watch =
+            FileWatch::new(paths.cloned(), FileWatchSettings::default()).map_err(|error| error.to_string())?;
+        let contents = watch.contents();
+        let (over, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
+        let table = match &sources.table {
+            None => None,
+            Some(table) => Some(look_at(stack, table, told)?),
+        };
+        let (stack, told, ended) = (stack.name.clone(), told.clone(), Arc::clone(&over));
+        let thread = std::thread::Builder::new().name("config-files".to_owned());
+        thread
+            .spawn(move || {
+                while !ended.load(Ordering::Acquire) {
+                    match watch.next(None) {
+                        Ok(Seen::Changed(change)) => {
+                            if told.blocking_send((stack.clone(), Read::Files(change.files))).is_err() {
+                                return;
+                            }
+                        }
+                        Ok(Seen::Nothing | Seen::Woken) => {}
+                        // Nothing can be waited for any more; what is known stays in force.
+                        Err(_) => return,
+                    }
+                }
+            })
+            .map_err(|error| format!("files of configuration cannot be watched: {error}"))?;
+        let reading = Self {
+            sources: sources.clone(),
+            over,
+            waker,
+            table,
+        };
+        Ok((reading, contents))
+    }
+
+    /// Says whether these are what it reads.
+    pub(super) fn is_of(&self, sources: &ConfigSources) -> bool {
+        self.sources == *sources
+    }
+}
+
+fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, Read)>) -> Result<AbortHandle, String> {
+    let url = Secret::new(table.url.clone());
+    let address = Address::parse(&url, &stack.source.directory)
+        .map_err(|error| format!("{}; {}", error.with_causes(), error.hint()))?;
+    let default = Columns::default();
+    let settings = Settings {
+        table: Some(Table {
+            name: table.name.clone(),
+            columns: Columns {
+                key: table.key.clone(),
+                value: table.value.clone(),
+                // All but key and value may be missing in a table: one of this name is, and all rows count.
+                is_active: table.active.clone().unwrap_or_else(|| "-".to_owned()),
+                ..default
+            },
+        }),
+        poll: table.every,
+        ..Settings::new(address)
+    };
+    let (stack, told) = (stack.name.clone(), told.clone());
+    let task = tokio::spawn(async move {
+        let mut source = Source::start(settings);
+        loop {
+            let event = source.next().await;
+            if told.send((stack.clone(), Read::Table(event))).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(task.abort_handle())
+}
