@@ -8,6 +8,7 @@ use tend_core::model::{ConfigSources, ConfigTable, Delivery, DeliveryForm, FileF
 
 use super::probe::duration;
 use super::update::check_range;
+use super::{one_or_several, texts};
 use crate::error::Findings;
 use crate::load::Setting;
 use crate::schema::parse_signal;
@@ -30,7 +31,7 @@ pub(super) fn sources(tree: &Node, setting: &Setting, findings: &mut Findings) -
     let environment = environment.unwrap_or(ENVIRONMENT);
     let paths = |key: &str, default: &[String]| -> Vec<PathBuf> {
         let texts: Vec<String> = match chapter.get(key) {
-            Some(written) => texts(written),
+            written @ Some(_) => texts(written),
             None => default.to_vec(),
         };
         let paths = texts.iter().map(|text| absolute(&setting.directory, text.as_ref()));
@@ -106,10 +107,7 @@ pub(super) fn delivery(entry: &Entry, has_chapter: bool, findings: &mut Findings
         }
     }
     let keys = node.get("keys");
-    for written in keys.into_iter().flat_map(|keys| match keys.items() {
-        [] => std::slice::from_ref(keys),
-        items => items,
-    }) {
+    for written in one_or_several(keys) {
         if let Some(text) = written.as_text()
             && !is_key_or_prefix(text)
         {
@@ -132,16 +130,8 @@ pub(super) fn delivery(entry: &Entry, has_chapter: bool, findings: &mut Findings
             Some("watch") => DeliveryForm::Watch,
             _ => DeliveryForm::Environment,
         },
-        keys: keys.map(texts).unwrap_or_default(),
+        keys: texts(keys),
     })
-}
-
-/// Returns one text or several.
-fn texts(node: &Node) -> Vec<String> {
-    let one = node.as_text().into_iter();
-    one.chain(node.items().iter().filter_map(Node::as_text))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// `payment.max_attempts`, `payment.*`.

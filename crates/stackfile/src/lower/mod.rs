@@ -121,3 +121,20 @@ pub(crate) fn is_process(service: &Node) -> bool {
 fn is_process_workload(workload: &Workload) -> bool {
     matches!(workload, Workload::Process(_))
 }
+
+/// Returns one text, or those of a list.
+fn texts(node: Option<&Node>) -> Vec<String> {
+    one_or_several(node)
+        .iter()
+        .filter_map(Node::as_text)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Returns the items of a list, or what stands there by itself.
+fn one_or_several(node: Option<&Node>) -> &[Node] {
+    match node.map_or(&[][..], Node::items) {
+        [] => node.map_or(&[][..], std::slice::from_ref),
+        items => items,
+    }
+}

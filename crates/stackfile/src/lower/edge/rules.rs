@@ -13,6 +13,7 @@ use tend_core::model::{
 
 use crate::error::Findings;
 use crate::lower::probe::{count, duration};
+use crate::lower::texts;
 use crate::schema::{parse_limit_key, parse_rate};
 use crate::yaml::Node;
 
@@ -76,11 +77,6 @@ pub(super) fn read(own: &Node, defaults: Option<&Node>, name: &str, findings: &m
 pub(super) fn prefixes(node: Option<&Node>) -> Vec<Prefix> {
     let items = node.map_or(&[][..], Node::items);
     items.iter().filter_map(|item| item.as_text()?.parse().ok()).collect()
-}
-
-fn texts(node: Option<&Node>) -> Vec<String> {
-    let items = node.map_or(&[][..], Node::items);
-    items.iter().filter_map(Node::as_text).map(str::to_owned).collect()
 }
 
 fn names(node: Option<&Node>) -> Vec<String> {
