@@ -17,7 +17,7 @@ use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
 use crate::report::Report;
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
-use crate::set::Set;
+use crate::set::{Diff, Set};
 use crate::take::{Candidate, Confirm, Standing, Step, Taken, take, take_back};
 
 /// A text that the configuration is made from.
@@ -231,11 +231,61 @@ impl Stand {
         Ok(take_back(&self.standing(schema, offer), revision, offer.confirm, now))
     }
 
-    /// Returns the revision that takes an unconfirmed change back, when its time is over.
+    /// Returns what is in force as a new revision: it holds the same, and is given to others or in other ways.
     #[must_use]
-    pub fn due(&self, offer: &Offer<'_>, now: Now) -> Option<Revision> {
+    pub fn renew(&self, who: &str, now: Now) -> Option<Step> {
+        let current = self.history.current()?;
+        Some(Step {
+            revision: Revision {
+                number: current.number + 1,
+                when: now.wall,
+                who: who.to_owned(),
+                ..current.clone()
+            },
+            diff: Diff::default(),
+            asks: BTreeMap::new(),
+            waiting: self.waiting.clone().map(|waiting| Confirm {
+                revision: current.number + 1,
+                ..waiting
+            }),
+        })
+    }
+
+    /// Returns the record of the revision in force as one that nobody has to confirm any more, to be stored and then kept.
+    ///
+    /// # Errors
+    /// When another revision waits than `number`, or none.
+    pub fn confirm(&self, number: u64) -> Result<Record, crate::error::Error> {
+        Confirm::confirm(self.waiting.as_ref(), number)?;
+        let current = self
+            .history
+            .current()
+            .ok_or(crate::error::Error::NothingToConfirm { number, waiting: None })?;
+        Ok(Record {
+            revision: current.clone(),
+            set: self.set.clone(),
+            waiting: None,
+            rows: self.rows.clone(),
+        })
+    }
+
+    /// Decides about a change that nobody confirmed: nothing while there is time.
+    #[must_use]
+    pub fn due(&self, schema: &Schema, offer: &Offer<'_>, now: Now) -> Option<Taken> {
         let (waiting, current) = self.waiting.as_ref().zip(self.history.current())?;
-        waiting.due(current, now, offer.boot)
+        let back = waiting.due(current, now, offer.boot)?;
+        let standing = Standing {
+            // It is over, whatever becomes of what is in force.
+            waiting: None,
+            ..self.standing(schema, offer)
+        };
+        Some(take_back(&standing, back, None, now))
+    }
+
+    /// Returns whether a change waits to be confirmed and its time is over.
+    #[must_use]
+    pub fn is_due(&self, now: Now, boot: &str) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_due(now, boot))
     }
 
     /// Returns the record of a step, to be stored in one transaction with what follows from it, and then kept.
@@ -254,7 +304,11 @@ impl Stand {
         self.set = record.set;
         self.waiting = record.waiting;
         self.rows = record.rows;
-        self.history.push(record.revision)
+        match self.history.current() {
+            // Only what surrounds it is another.
+            Some(current) if current.number == record.revision.number => None,
+            _ => self.history.push(record.revision),
+        }
     }
 
     fn standing<'a>(&'a self, schema: &'a Schema, offer: &Offer<'a>) -> Standing<'a> {

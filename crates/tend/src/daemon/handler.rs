@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{self, environment, events, logs, money, secrets, status};
+use super::answer::{environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, edge_link, named_files};
+use super::{Ending, Shared, certificates, configuration, edge_link, named_files};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -44,6 +44,8 @@ pub(crate) struct Calls {
     pub(crate) builds: Arc<Builds>,
     /// Renewals that people ask for.
     pub(crate) certificate_asks: mpsc::Sender<certificates::Ask>,
+    /// Questions about configurations, and changes of them.
+    pub(crate) configuration: mpsc::Sender<configuration::Ask>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
 }
@@ -97,6 +99,7 @@ impl Calls {
                 status
                     .warnings
                     .extend(super::secrets::warnings(&self.shared, name.as_str()).await);
+                status.warnings.extend(self.shared.deliveries.lines(&name));
                 Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -426,6 +429,7 @@ impl Calls {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             builds: Arc::clone(&self.builds),
+            configuration: self.configuration.clone(),
         }
     }
 
@@ -487,7 +491,6 @@ impl Calls {
             wait,
             in_place,
         } = apply;
-        answer::config_is_to_come(&stack)?;
         self.deploys().free(&stack.name).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {
@@ -514,6 +517,7 @@ impl Calls {
             .iter()
             .map(|listener| listener.address)
             .collect::<Vec<_>>();
+        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
             ApiError::new(

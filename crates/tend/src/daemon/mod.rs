@@ -239,6 +239,8 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;
     secrets::reconcile(&shared, &hub, &principal).await;
+    // Before anything is started: it is given its configuration then.
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
@@ -249,6 +251,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         hub: hub.clone(),
         builds: Arc::default(),
         certificate_asks: certificates::start(Arc::clone(&shared), hub.clone()),
+        configuration,
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

@@ -1,9 +1,11 @@
 //! What people ask of configurations, and `tend up` before it brings a stack up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tend_api::{ApiError, Class};
-use tend_config::Stand;
+use tend_base::Wall;
+use tend_config::{Holding, Liveness, Stand, Taker};
 use tend_core::journal::Principal;
 use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
@@ -32,8 +34,24 @@ pub(crate) enum Ask {
     /// A person wants to know.
     Look {
         stack: StackName,
-        answer: oneshot::Sender<Result<Box<Stand>, ApiError>>,
+        answer: oneshot::Sender<Result<Box<View>, ApiError>>,
     },
+}
+
+/// How a stack's configuration stands.
+pub(crate) struct View {
+    /// What it is made from, what was set by command, and what was taken.
+    pub(crate) stand: Stand,
+    /// What is wrong with what lies in the files and the table now, if it is not taken.
+    pub(crate) refused: Option<String>,
+    /// Since when the table cannot be read, and why.
+    pub(crate) away: Option<(Wall, String)>,
+    /// Whether every replica holds what is in force.
+    pub(crate) liveness: Liveness,
+    /// What each replica that takes configuration holds, by its name.
+    pub(crate) holders: BTreeMap<String, Holding>,
+    /// Who takes what, and how.
+    pub(crate) takers: Vec<Taker>,
 }
 
 /// What a person changes.
@@ -46,6 +64,8 @@ pub(crate) enum Change {
     Preset(String),
     /// An earlier revision is to be in force again.
     Back(u64),
+    /// What waits to be confirmed stays: this revision, or whichever it is.
+    Confirm(Option<u64>),
 }
 
 /// Has the configuration of a stack that is about to come up read, checked and taken.
@@ -96,8 +116,8 @@ impl Keeper {
                 let _ = answer.send(taken);
             }
             Ask::Look { stack, answer } => {
-                let kept = self.stacks.get(&stack).ok_or_else(|| no_configuration(&stack));
-                let _ = answer.send(kept.map(|kept| Box::new(kept.stand().clone())));
+                let view = self.view(&stack).await.map(Box::new);
+                let _ = answer.send(view.ok_or_else(|| no_configuration(&stack)));
             }
         }
     }
@@ -122,7 +142,8 @@ impl Keeper {
         let mut set = kept.stand().set_layer().clone();
         let schema = kept.stand().schema().map_err(|report| refused(&report))?;
         match change {
-            Change::Back(number) => return kept.go_back(&self.hub, number, confirm, by).await,
+            Change::Back(number) => return kept.go_back(&self.shared, &self.hub, number, confirm, by).await,
+            Change::Confirm(number) => return kept.confirm(&self.hub, number, by).await.map(Some),
             Change::Clear(key) => {
                 if !set.clear(&key) {
                     return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
