@@ -83,8 +83,9 @@ impl Heard<'_> {
                     let events: Vec<&str> = events.lines().rev().take(EVENTS_SHOWN).collect();
                     return Err(Error::Broken {
                         said: format!(
-                            "replica {behind} has {last:?} and not ({file}, {row}) after {DEADLINE:?}\n{status}\n{}",
-                            events.join("\n")
+                            "replica {behind} has {last:?} and not ({file}, {row}) after {DEADLINE:?}\n{status}\n{}\n{}",
+                            events.join("\n"),
+                            self.stack.said_by_daemons()
                         ),
                     });
                 }

@@ -141,7 +141,10 @@ impl Stack {
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut command = self.command("tend");
-        command.arg("daemon").stdout(Stdio::null()).stderr(Stdio::null());
+        let log = self.folder.path().join("daemon.log");
+        let opened = std::fs::File::options().create(true).append(true).open(&log);
+        let opened = opened.map_err(Error::file("write", log))?;
+        command.arg("daemon").stdout(Stdio::null()).stderr(opened);
         // What the killed one was just starting may hold its lock for a moment more; then whoever restarts daemons tries again.
         let started = move || {
             let begun = Instant::now();
@@ -155,6 +158,15 @@ impl Stack {
         };
         std::thread::spawn(started);
         Ok(())
+    }
+
+    /// Returns what the daemons wrote that were started after kills; where they only found another at work, nothing.
+    pub(crate) fn said_by_daemons(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains("already running") && !line.contains("tend status"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Renames a file with another value into place; returns the moment before.

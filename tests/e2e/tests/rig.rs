@@ -155,11 +155,15 @@ impl Machine {
                 &self.folder.join("mps-api").display().to_string(),
             )
             .replace("${MPS_LISTEN:-127.0.0.1:8080}", &format!("127.0.0.1:{port}"));
-        self.stack(
+        let folder = self.stack(
             "mps",
             text.strip_prefix("name: mps")
                 .map_or(text.replace("name: mps\n", "").as_str(), |rest| rest),
-        )
+        );
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/config");
+        let copied = Command::new("cp").arg("-r").arg(config).arg(&folder).status();
+        assert!(copied.is_ok_and(|status| status.success()), "no configuration of mps");
+        folder
     }
 
     /// Returns the daemon's process id.
