@@ -139,7 +139,7 @@ impl Sources {
             file: source.name.clone(),
             line: place.line,
             column: place.column,
-            length: place.length,
+            length: source.shows.carets(place.length),
             text: text.chars().skip(before).take(WIDE).collect(),
             before: number(before),
         }
