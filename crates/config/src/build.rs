@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use tend_base::Secret;
-
 use tend_text::{
     Findings, Kind, Location, Node, Noted, Place, Report, Value as Tree, did_you_mean, is_bare_variable, nearest_name,
 };

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Secret, Wall};
-
 use tend_text::{Report, did_you_mean, nearest_name};
 
 use crate::schema::Schema;

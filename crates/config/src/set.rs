@@ -7,7 +7,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Secret;
-
 use tend_text::Diagnostic;
 
 use crate::layers::Layer;

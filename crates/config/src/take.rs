@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Mono, Now, Wall};
-
 use tend_text::{Diagnostic, Location, Report, Severity};
 
 use crate::ask::{Ask, Asked, Taker, plan};

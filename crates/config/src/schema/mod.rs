@@ -16,14 +16,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Secret;
+use tend_text::{Diagnostic, Findings, Kind, Location, Node, Report, Shows};
 
 pub use docs::docs;
 pub use json::json_schema;
 pub use shape::{Shape, Type};
 
 pub(crate) use check::Form;
-
-use tend_text::{Diagnostic, Findings, Kind, Location, Node, Report, Shows};
 
 use crate::flatten::Names;
 use crate::value::Value;

@@ -1,8 +1,8 @@
 //! Compares a tree with the table and notes every difference, with the nearest valid spelling.
 
-use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use tend_text::{did_you_mean, masked};
 
+use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use crate::error::Findings;
 use crate::source::Place;
 use crate::yaml::{Entry, Kind, Node, Scalar, Tag, Value};
