@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Now, Secret};
+use tend_text::Report;
 
 use crate::ask::Taker;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
-use crate::report::Report;
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
 use crate::set::{Diff, Set};
