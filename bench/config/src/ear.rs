@@ -61,6 +61,7 @@ impl Ear {
                 .and_then(|()| self.socket.recv(&mut bytes));
             let count = match heard {
                 Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Ok(None);
                 }
