@@ -6,6 +6,7 @@
 //! - `series` is what a store implements; `memory` is the plain store that tests use.
 //! - `text` is how names, strings and numbers are written, `duration` how lengths of time are.
 //! - `eval` evaluates a tree at the steps of a query; `annotation` is what a result should be read with, `calendar` its dates.
+//! - `testlang` runs acceptance cases, Prometheus' and ours.
 //! - `lexer` and `parser` read a query into the tree of `ast`; `printer` writes it; `functions` is the table of functions.
 
 mod annotation;
@@ -23,6 +24,7 @@ mod parser;
 mod printer;
 mod sample;
 mod series;
+pub mod testlang;
 mod text;
 
 pub use annotation::{Annotation, Severity};

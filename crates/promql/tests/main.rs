@@ -1,3 +1,5 @@
 //! The one test program of the crate; each module is a file beside this one.
 
+mod conformance;
+mod parsing;
 mod store;

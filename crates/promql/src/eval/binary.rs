@@ -8,7 +8,7 @@ use super::grid::{ABSENT, Grid, Row, Steps, duplicate, is_absent};
 use super::{Evaluated, Evaluator, Got};
 use crate::ast::{Binary, BinaryOp, Cardinality, Matching};
 use crate::error::Error;
-use crate::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use crate::labels::{Labels, LabelsBuilder, METRIC_NAME, is_metadata};
 
 /// What an operator makes of two numbers; for a comparison the left one.
 fn compute(op: BinaryOp, left: f64, right: f64) -> f64 {
@@ -338,10 +338,10 @@ impl<'a> Matched<'a> {
     /// Says that the side of the one has two.
     fn not_one(&self, before: usize, row: usize) -> Error {
         let side = if self.is_swapped { "left" } else { "right" };
-        let mut two = [before, row].map(|row| self.one.rows[row].labels.to_string());
+        let mut two = [before, row].map(|row| self.one.rows[row].labels.in_braces());
         two.sort();
         let matching = &self.node.matching;
-        let shared = signature(matching, &self.one.rows[row].labels);
+        let shared = signature(matching, &self.one.rows[row].labels).in_braces();
         Error::evaluate(format!(
             "found duplicate series for the match group {shared} on the {side} hand-side of the operation: [{}, \
              {}];many-to-many matching not allowed: matching labels must be unique on one side",
@@ -354,7 +354,7 @@ impl<'a> Matched<'a> {
 fn result_labels(many: &Labels, one: &Labels, matching: &Matching, drops_name: bool) -> Labels {
     let listed = |name: &str| matching.labels.iter().any(|listed| listed == name);
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
-    let kept = many.retain(|name| !(drops_name && name == METRIC_NAME) && !(one_to_one && listed(name) != matching.on));
+    let kept = many.retain(|name| !(drops_name && is_metadata(name)) && !(one_to_one && listed(name) != matching.on));
     if matching.include.is_empty() {
         return kept;
     }

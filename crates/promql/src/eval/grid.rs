@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::error::Error;
-use crate::labels::Labels;
+use crate::labels::{Labels, METRIC_NAME, is_metadata};
 use crate::sample::{STALE, Timestamp, is_stale};
 
 /// The times an expression is evaluated at.
@@ -187,13 +187,14 @@ impl Grid {
 
     /// Takes the name off every row now, and makes rows that are the same then one.
     pub(crate) fn nameless(mut self) -> Result<Grid, Error> {
-        // Rows of one name stay as different as they were.
-        let mut names = self.rows.iter().map(|row| row.labels.metric_name());
-        let first = names.next().unwrap_or_default();
-        let one_name = names.all(|name| name == first);
-        if one_name && first.is_empty() {
+        let metadata = |row: &Row| row.labels.iter().filter(|(name, _)| is_metadata(name)).count();
+        if self.rows.iter().all(|row| metadata(row) == 0) {
             return Ok(self);
         }
+        // Rows of one name stay as different as they were.
+        let first = self.rows.first().map(|row| row.labels.clone()).unwrap_or_default();
+        let alike = |row: &Row| row.labels.metric_name() == first.metric_name() && metadata(row) <= 1;
+        let one_name = first.has(METRIC_NAME) && self.rows.iter().all(alike);
         for row in &mut self.rows {
             row.labels = row.labels.without_name();
         }

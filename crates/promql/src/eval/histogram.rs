@@ -199,7 +199,7 @@ fn quantile(share: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
     let [.., second, highest] = &buckets[..] else {
         return (f64::NAN, forced);
     };
-    if highest.count == 0.0 || highest.count.is_nan() && buckets.len() < 2 {
+    if highest.count == 0.0 {
         return (f64::NAN, forced);
     }
     let rank = share * highest.count;
