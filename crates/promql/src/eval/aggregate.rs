@@ -204,7 +204,7 @@ impl Evaluator<'_> {
         };
         let mut order = Vec::new();
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); grouping.rows.len()];
-        for step in 0..grid.steps {
+        for (step, parameter) in parameters.iter().enumerate() {
             members.iter_mut().for_each(Vec::clear);
             order.clear();
             for (row, group) in grouping.of.iter().enumerate() {
@@ -213,7 +213,7 @@ impl Evaluator<'_> {
                 }
             }
             for rows in &mut members {
-                narrow(node.op, parameters[step], &grid, step, rows);
+                narrow(node.op, *parameter, &grid, step, rows);
                 for row in rows.iter() {
                     chosen.row_mut(*row)[step] = grid.row(*row)[step];
                 }
@@ -275,12 +275,12 @@ fn quantiles(grid: &Grid, grouping: Grouping, parameters: &[f64]) -> Grid {
     let mut result = Grid::new(grid.steps);
     let mut values = Vec::new();
     for (row, members) in grouping.rows.into_iter().zip(members) {
-        for step in 0..grid.steps {
+        for (step, parameter) in parameters.iter().enumerate() {
             values.clear();
             values.extend(members.iter().filter_map(|member| grid.get(*member, step)));
             result.values.push(match values.is_empty() {
                 true => ABSENT,
-                false => quantile(parameters[step], &mut values),
+                false => quantile(*parameter, &mut values),
             });
         }
         result.close_row(|| row);

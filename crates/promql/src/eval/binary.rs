@@ -241,7 +241,7 @@ impl<'a> Matched<'a> {
         let (fill_one, fill_many) = self.fills();
         let any = |grid: &Grid| (0..grid.rows.len()).any(|row| grid.get(row, step).is_some());
         let fills = fill_one.is_some() || fill_many.is_some();
-        if !fills && !(any(&self.many) && any(&self.one)) {
+        if !(fills || any(&self.many) && any(&self.one)) {
             return Ok(());
         }
         self.one_of.fill(None);
@@ -354,7 +354,7 @@ impl<'a> Matched<'a> {
 fn result_labels(many: &Labels, one: &Labels, matching: &Matching, drops_name: bool) -> Labels {
     let listed = |name: &str| matching.labels.iter().any(|listed| listed == name);
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
-    let kept = many.retain(|name| !(drops_name && is_metadata(name)) && !(one_to_one && listed(name) != matching.on));
+    let kept = many.retain(|name| !(drops_name && is_metadata(name) || one_to_one && listed(name) != matching.on));
     if matching.include.is_empty() {
         return kept;
     }

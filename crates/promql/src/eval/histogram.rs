@@ -203,7 +203,8 @@ fn quantile(share: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
         return (f64::NAN, forced);
     }
     let rank = share * highest.count;
-    let at = buckets[..buckets.len() - 1].partition_point(|bucket| !(bucket.count >= rank));
+    let reaches = |bucket: &Bucket| bucket.count >= rank;
+    let at = buckets[..buckets.len() - 1].partition_point(|bucket| !reaches(bucket));
     let value = if at == buckets.len() - 1 {
         second.bound
     } else if at == 0 && buckets[0].bound <= 0.0 {

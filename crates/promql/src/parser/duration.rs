@@ -32,12 +32,12 @@ impl Parser<'_> {
     /// A length in brackets.
     pub(super) fn positive_period(&mut self, context: &str, expected: &str) -> Parsed<Period> {
         let (expr, _) = self.duration_expr(0, context, expected)?;
-        if let DurationExpr::Number(number) = &expr {
-            if number.value <= 0.0 {
-                return Err(ParseError::new(number.span, "duration must be greater than 0"));
+        match &expr {
+            DurationExpr::Number(number) if number.value <= 0.0 => {
+                Err(ParseError::new(number.span, "duration must be greater than 0"))
             }
+            _ => period(expr),
         }
-        period(expr)
     }
 
     /// What stands behind `offset`: arithmetic only in parentheses, so that `a offset 5m + b` adds `b`.

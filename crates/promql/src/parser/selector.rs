@@ -88,8 +88,11 @@ impl Parser<'_> {
     }
 }
 
+/// Names and values of labels.
+type LabelPairs = Vec<(String, String)>;
+
 /// Reads `name{label="value"}` without modifiers from the start of a line of samples; what is behind it is given back.
-pub(crate) fn parse_series(line: &str) -> Result<(Vec<(String, String)>, &str), ParseError> {
+pub(crate) fn parse_series(line: &str) -> Result<(LabelPairs, &str), ParseError> {
     let wrong = |span, text: &str| Err(ParseError::new(span, text).in_query(line));
     let mut at = line
         .bytes()

@@ -297,11 +297,9 @@ impl<'a> Lines<'a> {
             return Ok(true);
         }
         // A number alone is a scalar; a series begins with a name or a brace.
-        if let Ok(scalar) = items(line) {
-            if let [item @ Item::Float(_)] = scalar[..] {
-                eval.scalar = Some(item);
-                return Ok(false);
-            }
+        if let Ok([item @ Item::Float(_)]) = items(line).as_deref() {
+            eval.scalar = Some(*item);
+            return Ok(false);
         }
         let (labels, items) = self.series(line)?;
         let position = eval.series.len();
