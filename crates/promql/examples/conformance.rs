@@ -40,7 +40,7 @@ fn passed(cases: &[Case], class: Class) -> (usize, usize) {
 fn line(name: &str, counts: &[(usize, usize)]) -> String {
     let counts = counts
         .iter()
-        .map(|(passed, all)| format!("{:>16}", format!("{passed}/{all}")));
+        .map(|(passed, all)| format!("{:>18}", format!("{passed}/{all}")));
     format!("{name:<28}{}", counts.collect::<String>())
 }
 
@@ -52,7 +52,7 @@ fn report(folder: &Path) -> std::io::Result<bool> {
     paths.sort();
     let mut totals = [(0, 0); Class::ALL.len()];
     let (mut all_read, mut details) = (true, Vec::new());
-    let names = Class::ALL.map(|class| format!("{:>16}", class.as_str()));
+    let names = Class::ALL.map(|class| format!("{:>18}", class.as_str()));
     println!("{:<28}{}", "passed/all", names.concat());
     for path in &paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tend_promql::testlang::{Class, run};
+use tend_promql::testlang::{Class, run, run_over};
+use tend_promql::{EvalOptions, MemoryStore};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -77,6 +78,27 @@ fn as_many_of_prometheus_own_cases_pass_as_ever() {
             failures.join("\n")
         );
     }
+}
+
+#[test]
+fn names_removed_at_once_change_only_the_texts_that_name_a_metric() {
+    // By default Prometheus has each function remove names; its cases are run with names removed at the very end.
+    let mut differing = Vec::new();
+    for entry in fs::read_dir(Path::new(HERE).join("tests/scripts")).expect("tests/scripts") {
+        let script = fs::read_to_string(entry.expect("an entry").path()).expect("a script");
+        let cases = run_over(&mut MemoryStore::default(), &script, &EvalOptions::default()).expect("cases");
+        differing.extend(cases.into_iter().filter_map(|case| Some((case.query, case.failure?))));
+    }
+    differing.sort();
+    let queries: Vec<&str> = differing.iter().map(|(query, _)| query.as_str()).collect();
+    assert_eq!(
+        queries,
+        [
+            "histogram_quantile(0.25, falls_bucket)",
+            "histogram_quantile(0.5, bad_bucket)"
+        ],
+        "{differing:?}"
+    );
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn regression(window: &Window<'_>, at: i64) -> Option<(f64, f64)> {
     }
     let (mut x_sum, mut y_sum, mut xy_sum, mut xx_sum) = <(Sum, Sum, Sum, Sum)>::default();
     for sample in window.samples.iter() {
-        let x = (sample.time - at) as f64 / 1000.0;
+        let x = sample.time.saturating_sub(at) as f64 / 1000.0;
         x_sum.add(x);
         y_sum.add(sample.value);
         xy_sum.add(x * sample.value);

@@ -203,7 +203,7 @@ impl Evaluator<'_> {
         if end < start {
             return Ok(Vec::new());
         }
-        let count = usize::try_from((end - start) / step + 1).unwrap_or(usize::MAX);
+        let count = usize::try_from(end.saturating_sub(start) / step + 1).unwrap_or(usize::MAX);
         self.spend(count)?;
         let inner = Steps { start, step, count };
         let grid = self.vector(&subquery.expr, inner)?.sorted();

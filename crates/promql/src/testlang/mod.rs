@@ -12,5 +12,5 @@ mod run;
 mod script;
 mod values;
 
-pub use run::{Case, Class, LoadStore, run, run_over};
+pub use run::{Case, Class, LoadStore, eval_options, run, run_over};
 pub use script::ScriptError;

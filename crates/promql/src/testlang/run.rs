@@ -72,13 +72,13 @@ impl LoadStore for MemoryStore {
     }
 }
 
-/// Runs a script over a store in memory.
+/// Runs a script over a store in memory, with the settings of Prometheus' own runs.
 pub fn run(script: &str) -> Result<Vec<Case>, ScriptError> {
-    run_over(&mut MemoryStore::default(), script)
+    run_over(&mut MemoryStore::default(), script, &eval_options())
 }
 
 /// Runs a script over a store.
-pub fn run_over(store: &mut dyn LoadStore, script: &str) -> Result<Vec<Case>, ScriptError> {
+pub fn run_over(store: &mut dyn LoadStore, script: &str, options: &EvalOptions) -> Result<Vec<Case>, ScriptError> {
     let mut special = Special::default();
     let mut cases = Vec::new();
     for command in commands(script)? {
@@ -102,7 +102,7 @@ pub fn run_over(store: &mut dyn LoadStore, script: &str) -> Result<Vec<Case>, Sc
             Command::Eval(eval) => cases.push(Case {
                 line: eval.line,
                 class: special.class(&eval),
-                failure: run_case(&*store, &eval).err(),
+                failure: run_case(&*store, &eval, options).err(),
                 query: eval.query,
             }),
         }
@@ -207,7 +207,8 @@ fn read(query: &str) -> Result<Query, Error> {
     Ok(Query::new(query, options)?)
 }
 
-fn eval_options() -> EvalOptions {
+/// The settings of Prometheus' own runs.
+pub fn eval_options() -> EvalOptions {
     EvalOptions {
         delayed_name_removal: true,
         ..EvalOptions::default()
@@ -230,10 +231,10 @@ fn judged(eval: &Eval, got: Result<Outcome, Error>, how: &str) -> Result<Option<
     }
 }
 
-fn run_case(store: &dyn Store, eval: &Eval) -> Result<(), String> {
+fn run_case(store: &dyn Store, eval: &Eval, options: &EvalOptions) -> Result<(), String> {
     let at = match eval.when {
         When::Range { start, end, step } => {
-            let got = read(&eval.query).and_then(|query| query.range(store, (start, end), step, &eval_options()));
+            let got = read(&eval.query).and_then(|query| query.range(store, (start, end), step, options));
             let Some(outcome) = judged(eval, got, "over the range")? else {
                 return Ok(());
             };
@@ -243,7 +244,7 @@ fn run_case(store: &dyn Store, eval: &Eval) -> Result<(), String> {
         }
         When::At(at) => at,
     };
-    instant(store, eval, &eval.query, at)?;
+    instant(store, eval, &eval.query, at, options)?;
     let Ok(query) = read(&eval.query) else {
         return Ok(());
     };
@@ -256,13 +257,13 @@ fn run_case(store: &dyn Store, eval: &Eval) -> Result<(), String> {
     };
     others
         .into_iter()
-        .try_for_each(|other| instant(store, eval, &fixed, other))
+        .try_for_each(|other| instant(store, eval, &fixed, other, options))
 }
 
 /// Asks at one time, and over a range around it.
-fn instant(store: &dyn Store, eval: &Eval, query: &str, at: Timestamp) -> Result<(), String> {
+fn instant(store: &dyn Store, eval: &Eval, query: &str, at: Timestamp, options: &EvalOptions) -> Result<(), String> {
     let how = format!("`{query}` at {at} ms");
-    let got = read(query).and_then(|query| query.instant(store, at, &eval_options()));
+    let got = read(query).and_then(|query| query.instant(store, at, options));
     let Some(outcome) = judged(eval, got, &how)? else {
         return Ok(());
     };
@@ -277,7 +278,7 @@ fn instant(store: &dyn Store, eval: &Eval, query: &str, at: Timestamp) -> Result
     }
     let minute = 60_000;
     let how = format!("{how}, as a range");
-    let range = read(query).and_then(|query| query.range(store, (at - minute, at + minute), minute, &eval_options()));
+    let range = read(query).and_then(|query| query.range(store, (at - minute, at + minute), minute, options));
     let range = range.map_err(|error| format!("{how}: {error}"))?;
     if eval.is_ordered {
         return Ok(());
