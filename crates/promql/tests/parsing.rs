@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use tend_promql::{Expr, ParseOptions, parse, parse_with};
+use tend_promql::{Expr, ParseOptions, parse, parse_matchers, parse_with};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -120,6 +120,19 @@ fn deep_texts_are_refused() {
     }
     let fine = format!("{}a{}", "(".repeat(190), ")".repeat(190));
     assert!(matches!(parse(&fine), Ok(Expr::Paren(_))));
+}
+
+#[test]
+fn a_selector_alone_is_read_into_its_matchers() {
+    let matchers = parse_matchers(" up{job=~\"a|b\"} ").unwrap();
+    let shown: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["job=~\"a|b\"", "__name__=\"up\""]);
+    for other in ["up offset 5m", "up @ 1", "up[5m]", "rate(up[5m])", "1"] {
+        assert_eq!(
+            parse_matchers(other).unwrap_err().to_string(),
+            "1:1: parse error: expected a series selector"
+        );
+    }
 }
 
 #[test]
