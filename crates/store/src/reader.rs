@@ -1,13 +1,17 @@
 //! Asks the journal and the state, while they are written or not. Knows no writer.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::de::DeserializeOwned;
 use tend_core::journal::{Event, EventId, Filter};
 
 use crate::{DocumentKind, Error, schema, select::select, transaction};
+
+/// Rows that [`Reader::rows`] holds in memory.
+const ROWS_AT_ONCE: usize = 64;
 
 /// A read-only look at a database. Not shared between threads: each opens its own.
 #[derive(Debug)]
@@ -128,6 +132,71 @@ impl Reader {
             .optional()
             .map_err(self.read_failed("documents"))?;
         json.map(|json| self.parse(kind, id, &json)).transpose()
+    }
+
+    /// Shows every row of documents and events as it is stored, each with what it is called, such as `stack mps` or `event 12`: for who
+    /// looks for something that should be in none. Stops when told to.
+    ///
+    /// Reads a bounded number of rows at a time, so that it neither takes memory nor keeps the writer's log from being cut back.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn rows(&self, each: &mut dyn FnMut(&str, &str) -> ControlFlow<()>) -> Result<(), Error> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let failed = self.read_failed("documents");
+            let mut statement = self
+                .connection
+                .prepare_cached(
+                    "SELECT kind, id, json FROM documents WHERE (kind, id) > (?, ?) ORDER BY kind, id LIMIT ?",
+                )
+                .map_err(&failed)?;
+            let rows = statement
+                .query_map(params![after.0, after.1, ROWS_AT_ONCE], |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, String>(1)?,
+                        row.get::<_, String>(2)?,
+                    ))
+                })
+                .map_err(&failed)?;
+            let rows: Vec<_> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+            for (kind, id, json) in &rows {
+                if each(&format!("{kind} {id}"), json).is_break() {
+                    return Ok(());
+                }
+            }
+            let full = rows.len() == ROWS_AT_ONCE;
+            match rows.into_iter().next_back() {
+                Some((kind, id, _)) if full => after = (kind, id),
+                _ => break,
+            }
+        }
+        let mut after = -1_i64;
+        loop {
+            let failed = self.read_failed("events");
+            let mut statement = self
+                .connection
+                .prepare_cached(
+                    "SELECT seq, principal || ' ' || subject || ' ' || data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+                )
+                .map_err(&failed)?;
+            let rows = statement
+                .query_map(params![after, ROWS_AT_ONCE], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+                })
+                .map_err(&failed)?;
+            let rows: Vec<_> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+            for (seq, text) in &rows {
+                if each(&format!("event {seq}"), text).is_break() {
+                    return Ok(());
+                }
+            }
+            match rows.last() {
+                Some((seq, _)) if rows.len() == ROWS_AT_ONCE => after = *seq,
+                _ => return Ok(()),
+            }
+        }
     }
 
     fn parse<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str, json: &str) -> Result<T, Error> {

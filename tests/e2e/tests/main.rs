@@ -1,5 +1,6 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
+mod audit;
 mod bad_input;
 mod bans;
 mod canary;

@@ -4,11 +4,13 @@
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
-//! `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
+//! `audit` looks
+//! through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
 //! `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
+mod audit;
 mod ban_files;
 mod certificates;
 mod edge_counts;

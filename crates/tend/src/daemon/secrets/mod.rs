@@ -6,7 +6,7 @@
 mod deliver;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -62,6 +62,19 @@ impl Secrets {
             Some(store) => work(store),
             None => work(store.insert(Store::open(&self.folder, passphrase()?.as_ref())?)),
         }
+    }
+
+    /// Returns the folder of the files that replicas are given, and whether it is memory.
+    pub(crate) fn files(&self) -> (&Path, bool) {
+        (&self.files, deliver::in_memory(&self.files).unwrap_or(false))
+    }
+
+    /// Returns the stacks that have secrets, without making a key where there are none of any.
+    pub(crate) fn stacks(&self) -> Result<Vec<String>, SecretsError> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        self.with(|store| store.stacks())
     }
 
     /// Returns the secrets of a stack, without making a key where there are none of any.
