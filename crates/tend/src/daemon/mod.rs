@@ -46,7 +46,7 @@ use tend_base::{Clock, SystemClock};
 use tend_core::controller::{Controller, restore};
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_deploy::Deploy;
-use tend_store::{DocumentKind, Files, Options, Reader, Store};
+use tend_store::{DocumentKind, Files, Options, Reader, Seal, Store};
 use tend_supervise::Supervise;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -163,8 +163,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build: build.clone(),
     };
     let files = Files::of(&paths.state);
+    let secrets = secrets::Secrets::new(&paths.state, &paths.run);
+    let seal: Arc<dyn Seal> = Arc::new(secrets.at_rest().map_err(|error| secrets::refused(&error))?);
     let (committed, commits) = watch::channel(0);
     let mut options = Options::new(format!("tend daemon {}", env!("CARGO_PKG_VERSION")), principal.clone());
+    options.seal = Some(Arc::clone(&seal));
     options.on_commit = Some(Box::new(move |head| {
         committed.send_replace(head.0);
     }));
@@ -179,14 +182,16 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build,
         store.clone(),
         commits,
+        secrets,
     ));
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
+        let reader = reader.opened_by(seal);
         let mut documents = Vec::new();
         for kind in DocumentKind::ALL {
             let kept = reader
                 .documents::<serde_json::Value>(kind)
-                .map_err(|error| unusable(&error))?;
+                .map_err(|error| unusable(&error).hint(error.hint().unwrap_or_default()))?;
             documents.extend(
                 kept.into_iter()
                     .map(|(id, value)| (kind.as_str().to_owned(), id, value)),

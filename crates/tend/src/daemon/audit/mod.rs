@@ -21,7 +21,7 @@ use tend_base::Mono;
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::model::StackName;
 use tend_redact::{Finder, Found, Label};
-use tend_store::Reader;
+use tend_store::{Reader, RowName};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -200,7 +200,6 @@ impl Audit {
 
     /// Looks through the rows of journal and state, which pages may hold in pieces.
     fn rows(&mut self, database: &Path) -> ControlFlow<()> {
-        let patterns = Arc::clone(self.patterns.of(Look::Closely));
         let reader = match Reader::open(database) {
             Ok(reader) => reader,
             Err(error) => {
@@ -210,8 +209,14 @@ impl Audit {
         };
         let mut gone = false;
         let read = reader.rows(&mut |row, text| {
-            let mut finder = Finder::new(Arc::clone(&patterns));
-            let mut passage = Passage::of(self, database, Some(row));
+            // A definition names its secrets, and so looks as if it had them.
+            let look = match row {
+                RowName::Document { .. } => Look::ForValues,
+                RowName::Event(_) => Look::Closely,
+            };
+            let mut finder = Finder::new(Arc::clone(self.patterns.of(look)));
+            let row = row.to_string();
+            let mut passage = Passage::of(self, database, Some(&row));
             finder.push(text.as_bytes(), &mut |found| passage.found(Shape::Bytes, &found));
             finder.end(&mut |found| passage.found(Shape::Bytes, &found));
             gone |= passage.gone;
