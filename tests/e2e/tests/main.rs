@@ -16,6 +16,7 @@ mod ports;
 mod readme;
 mod rig;
 mod secrets;
+mod state;
 mod supervision;
 
 /// Every file beside this one is compiled.
