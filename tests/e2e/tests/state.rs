@@ -23,7 +23,7 @@ services:
       - -c
       - 'printf %s "$$STORED$$API_KEY$$DATABASE_URL$$FILE_TOKEN$$LITERAL_PASSWORD" | sha256sum; echo "said $$LITERAL_PASSWORD"; exec sleep 1000'
     artifact: [.]
-    prepare: 'echo built > built.txt'
+    prepare: 'echo built > built.txt; : --key ${API_KEY} --token=${API_KEY}'
     env_file: [vars.env]
     environment:
       API_KEY: ${API_KEY}

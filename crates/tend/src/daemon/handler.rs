@@ -507,6 +507,7 @@ impl Calls {
         }
         let current = super::secrets::resolve(&self.shared, &stack, &principal(caller)).await?;
         stack.give_secrets(&current);
+        super::secrets::learn(&self.shared, &stack);
         // Before anything is accepted: every certificate must be one that can be shown, every address ours to listen on.
         let (looked, uid) = (stack.clone(), self.shared.uid);
         named_files::looked_at(move || named_files::check_certificates(&looked, uid)).await?;

@@ -99,9 +99,12 @@ impl KnownSecrets {
     pub(crate) fn patterns(&self, stack: &str) -> Arc<Patterns> {
         let mut stacks = self.lock();
         let known = stacks.entry(stack.to_owned()).or_default();
-        let values = known.values();
-        let made = || Arc::new(Patterns::new(&values, Rules::All));
-        Arc::clone(known.patterns.get_or_insert_with(made))
+        if let Some(patterns) = &known.patterns {
+            return Arc::clone(patterns);
+        }
+        let made = Arc::new(Patterns::new(&known.values(), Rules::All));
+        known.patterns = Some(Arc::clone(&made));
+        made
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {

@@ -2,7 +2,7 @@
 //!
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
-//! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
+//! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
 //! `audit` looks
 //! through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
@@ -28,6 +28,7 @@ mod program;
 mod readiness;
 mod record;
 mod replicas;
+mod screen;
 mod secrets;
 mod shared;
 mod snapshot;
@@ -214,7 +215,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
 
     let performer: Arc<OnceLock<Arc<Performer>>> = Arc::default();
     let performing = Arc::clone(&performer);
-    let hub = Hub::start(controller, Recorder::new(store.clone()), move |step| {
+    let screening = Arc::clone(&shared);
+    let recorder = Recorder::new(store.clone(), move |entry| {
+        screen::screen(&screening.known_secrets, entry);
+    });
+    let hub = Hub::start(controller, recorder, move |step| {
         if let Some(performer) = performing.get() {
             Arc::clone(performer).perform(step);
         }

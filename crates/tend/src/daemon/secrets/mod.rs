@@ -215,6 +215,22 @@ pub(crate) fn known(shared: &Shared, stack: &str, book: &Book) {
     }
 }
 
+/// Takes what the environments of a definition say is secret for known, and tells the stack's shims when that is new.
+pub(crate) fn learn(shared: &Shared, stack: &Stack) {
+    let name = stack.name.as_str();
+    let new = environments(stack).filter(|environment| shared.known_secrets.learn(name, environment));
+    if new.count() > 0 {
+        replicas::tell_secrets(shared, name);
+    }
+}
+
+fn environments(stack: &Stack) -> impl Iterator<Item = &BTreeMap<String, String>> {
+    stack.services.values().filter_map(|service| match &service.workload {
+        Workload::Process(process) => Some(&process.environment),
+        _ => None,
+    })
+}
+
 /// Takes the values of every stack for known, those of the store and those in environments. Before replicas are adopted: their shims are told then.
 pub(crate) async fn known_of_all(shared: &Arc<Shared>, hub: &Hub) {
     let stacks = hub.ask(|controller, _| {
@@ -222,13 +238,8 @@ pub(crate) async fn known_of_all(shared: &Arc<Shared>, hub: &Hub) {
         let wanted = world.stacks.values().map(|wanted| &wanted.stack);
         let releases = world.releases.values().flat_map(|releases| releases.kept.values());
         let all = wanted.chain(releases.map(|release| &release.stack));
-        let environments = all.flat_map(|stack| {
-            let processes = stack.services.values().filter_map(|service| match &service.workload {
-                Workload::Process(process) => Some(process.environment.clone()),
-                _ => None,
-            });
-            processes.map(|environment| (stack.name.clone(), environment))
-        });
+        let environments =
+            all.flat_map(|stack| environments(stack).map(|environment| (stack.name.clone(), environment.clone())));
         let environments = environments.collect::<Vec<_>>();
         (world.stacks.keys().cloned().collect::<Vec<_>>(), environments)
     });
