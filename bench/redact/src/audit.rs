@@ -16,6 +16,9 @@ const FILE_BYTES: usize = 256 << 20;
 /// Read at once, as the daemon does.
 const BLOCK_BYTES: usize = 64 << 10;
 
+/// With more secrets it is not looked for each form by itself.
+const COMPARED_MAX: usize = 100;
+
 /// What came of one number of secrets.
 pub(crate) struct Audit {
     /// Texts looked for.
@@ -24,10 +27,9 @@ pub(crate) struct Audit {
     pub(crate) rate: f64,
     /// The same for known values only.
     pub(crate) known_rate: f64,
-    /// Places of known values in the file, by looking for each form by itself in a part of it.
-    pub(crate) planted: usize,
-    /// Places that were told in that part.
-    pub(crate) told: usize,
+    /// Lines of a part of the file in which a known value stands, found by looking for each form by itself, and lines that were told
+    /// there; not for so many secrets that it would take minutes.
+    pub(crate) lines: Option<(usize, usize)>,
 }
 
 /// Looks through a file of log lines for so many secrets.
@@ -60,21 +62,18 @@ fn in_file(path: &Path, count: usize) -> io::Result<Audit> {
         all.iter()
             .any(|form| line.windows(form.len()).any(|bytes| bytes == form.as_slice()))
     };
-    let planted = match count {
-        // A thousand secrets have eight thousand forms: that would take minutes.
-        0..=100 => part.split(|byte| *byte == b'\n').filter(lines_with).count(),
-        _ => 0,
-    };
-    let told = match count {
-        0..=100 => look(&Arc::new(Patterns::new(&values, Rules::None)), part)?,
-        _ => 0,
+    let lines = if count <= COMPARED_MAX {
+        let planted = part.split(|byte| *byte == b'\n').filter(lines_with).count();
+        let told = look(&Arc::new(Patterns::new(&values, Rules::None)), part)?;
+        Some((planted, told))
+    } else {
+        None
     };
     Ok(Audit {
         forms: all.len(),
         rate: rate?,
         known_rate: known_rate?,
-        planted,
-        told,
+        lines,
     })
 }
 

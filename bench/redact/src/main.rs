@@ -112,11 +112,17 @@ fn audits(out: &mut impl std::io::Write) -> std::io::Result<bool> {
     let mut all = true;
     for count in COUNTS {
         let audit = audit::audit(count)?;
-        all &= audit.planted == audit.told;
+        let lines = match audit.lines {
+            Some((planted, told)) => {
+                all &= planted == told;
+                format!("{planted} and {told}")
+            }
+            None => "not compared".to_owned(),
+        };
         writeln!(
             out,
-            "{count:>7}  {:>5}  {:>17.0}  {:>10.0}   {} and {}",
-            audit.forms, audit.rate, audit.known_rate, audit.planted, audit.told
+            "{count:>7}  {:>5}  {:>17.0}  {:>10.0}   {lines}",
+            audit.forms, audit.rate, audit.known_rate
         )?;
     }
     Ok(all)

@@ -56,7 +56,7 @@ fn holders(machine: &Machine) -> Vec<String> {
     let holds = |path: &PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         let in_it = |value: &&str| bytes.windows(value.len()).any(|part| part == value.as_bytes());
-        PLANTED.iter().any(|value| in_it(&value))
+        PLANTED.iter().any(in_it)
     };
     let all = folders.iter().flat_map(|folder| files(folder));
     let own = all.filter(|path| !path.starts_with(machine.folder.join("state/bin")));
