@@ -22,7 +22,6 @@ use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::model::StackName;
 use tend_redact::{Finder, Found, Label};
 use tend_store::{Reader, RowName};
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Shared;
@@ -40,6 +39,12 @@ const LISTED_MAX: u64 = 20;
 
 /// Between two lines that tell how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// So long somebody may let a line wait: others wait for their turn.
+const READ_WAIT: Duration = Duration::from_secs(60);
+
+/// Between two looks whether he reads.
+const READ_AGAIN: Duration = Duration::from_millis(5);
 
 /// How far the thread gives way: as far as there is.
 const NICE: i32 = 19;
@@ -68,11 +73,11 @@ pub(crate) async fn audit(
         false => Places::output_of(&shared.paths, &wanted.stacks),
     };
     let (sender, lines) = tend_api::lines(64);
-    let (shared, handle) = (Arc::clone(shared), Handle::current());
+    let shared = Arc::clone(shared);
     let work = move || {
         // Where it cannot, it is merely not as polite.
         let _ = rustix::process::setpriority_process(None, NICE);
-        let audit = Audit::new(Patterns::new(wanted.values), sender, handle);
+        let audit = Audit::new(Patterns::new(wanted.values), sender);
         audit.run(
             &shared,
             &places,
@@ -97,7 +102,6 @@ pub(crate) async fn audit(
 struct Audit {
     patterns: Patterns,
     sender: LineSender<AuditLine>,
-    handle: Handle,
     report: AuditReport,
     progress: AuditProgress,
     begun: Mono,
@@ -105,7 +109,7 @@ struct Audit {
 }
 
 impl Audit {
-    fn new(patterns: Patterns, sender: LineSender<AuditLine>, handle: Handle) -> Self {
+    fn new(patterns: Patterns, sender: LineSender<AuditLine>) -> Self {
         let begun = now().mono;
         let (values, forms) = patterns.counts();
         let report = AuditReport {
@@ -123,7 +127,6 @@ impl Audit {
         Self {
             patterns,
             sender,
-            handle,
             report,
             progress,
             begun,
@@ -255,11 +258,15 @@ impl Audit {
         }
     }
 
-    /// Sends a line that must not be lost, waiting for whoever reads.
+    /// Sends a line that must not be lost, waiting for whoever reads; who does not read for long has left.
     fn send(&self, line: &AuditLine) -> ControlFlow<()> {
-        match self.handle.block_on(self.sender.send(line)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+        let begun = now().mono;
+        loop {
+            match self.sender.try_send(line) {
+                Ok(true) => return ControlFlow::Continue(()),
+                Ok(false) if now().mono.since(begun) < READ_WAIT => std::thread::sleep(READ_AGAIN),
+                _ => return ControlFlow::Break(()),
+            }
         }
     }
 }

@@ -76,19 +76,13 @@ impl Secrets {
         (&self.files, deliver::in_memory(&self.files).unwrap_or(false))
     }
 
-    /// Returns the stacks that have secrets, without making a key where there are none of any.
+    /// Returns the stacks that have secrets.
     pub(crate) fn stacks(&self) -> Result<Vec<String>, SecretsError> {
-        if !self.folder.exists() {
-            return Ok(Vec::new());
-        }
         self.with(|store| store.stacks())
     }
 
-    /// Returns the secrets of a stack, without making a key where there are none of any.
+    /// Returns the secrets of a stack.
     pub(crate) fn book(&self, stack: &str) -> Result<Option<Book>, SecretsError> {
-        if !self.folder.exists() {
-            return Ok(None);
-        }
         self.with(|store| store.read(stack))
     }
 }
