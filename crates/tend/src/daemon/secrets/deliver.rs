@@ -192,7 +192,7 @@ fn put(
     Ok(())
 }
 
-fn in_memory(folder: &Path) -> io::Result<bool> {
+pub(super) fn in_memory(folder: &Path) -> io::Result<bool> {
     let kind = u64::try_from(rustix::fs::statfs(folder)?.f_type).unwrap_or(0);
     Ok(IN_MEMORY.contains(&(kind & 0xffff_ffff)))
 }
