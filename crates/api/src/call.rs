@@ -100,6 +100,8 @@ pub enum Call {
     Events(EventsQuery),
     /// Output.
     Logs(LogsQuery),
+    /// Whether secrets of a stack, or of all that are the caller's, stand in what is stored.
+    AuditLogs(Option<StackName>),
     /// What a process of a service is given.
     Environment(EnvironmentQuery),
     /// A one-off command has ended.
@@ -310,6 +312,7 @@ impl Call {
             Call::AddRecoveryKey(_) => CallName::AddRecoveryKey,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
+            Call::AuditLogs(_) => CallName::AuditLogs,
             Call::Environment(_) => CallName::Environment,
             Call::RunFinished(_) => CallName::RunFinished,
             Call::Shutdown => CallName::Shutdown,
@@ -418,6 +421,10 @@ impl Call {
             ),
             Call::Events(query) => (query.address(path(&[])), Vec::new()),
             Call::Logs(query) => (query.address(path(&[])), Vec::new()),
+            Call::AuditLogs(stack) => {
+                let address = Address::new(path(&[])).with("stack", stack.as_ref());
+                (address.finish(), Vec::new())
+            }
             Call::Environment(query) => (path(&[]), json(query)),
             Call::RunFinished(report) => (path(&[]), json(report)),
             Call::Upgrade(upgrade) => (path(&[]), json(upgrade)),
@@ -577,6 +584,7 @@ impl Call {
             }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
             CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
+            CallName::AuditLogs => Call::AuditLogs(query.get("stack")?),
             CallName::Environment => Call::Environment(of_a_service(from_json(body)?)?),
             CallName::RunFinished => {
                 let report: RunReport = from_json(body)?;

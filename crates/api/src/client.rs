@@ -20,9 +20,9 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, RecoveryKeyReport, ReleaseList,
-    ReleaseReport, RollbackReport, SecretChanged, SecretList, SecretValue, ServiceDescription, StackList, StackStatus,
-    VersionReport,
+    Accepted, AuditLine, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, RecoveryKeyReport,
+    ReleaseList, ReleaseReport, RollbackReport, SecretChanged, SecretList, SecretValue, ServiceDescription, StackList,
+    StackStatus, VersionReport,
 };
 use crate::{
     AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, BanAsk, Call, ChangeSecrets, Decide, Deploy, Door, DropCallback,
@@ -303,6 +303,14 @@ impl Client {
     /// As every call.
     pub async fn logs(&self, query: LogsQuery) -> Result<LineReader<LogLine>> {
         self.lines(&Call::Logs(query)).await
+    }
+
+    /// Whether secrets stand in what is stored.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns them or is root.
+    pub async fn audit_logs(&self, stack: Option<StackName>) -> Result<LineReader<AuditLine>> {
+        self.lines(&Call::AuditLogs(stack)).await
     }
 
     /// The journal.

@@ -81,6 +81,8 @@ pub enum CallName {
     Events,
     /// Output of replicas.
     Logs,
+    /// Whether secrets stand in what is stored.
+    AuditLogs,
     /// What a process of a service is given.
     Environment,
     /// A one-off command has ended.
@@ -163,7 +165,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 42] = [
+pub const ENDPOINTS: [Endpoint; 43] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -467,6 +469,17 @@ pub const ENDPOINTS: [Endpoint; 42] = [
         Answer::Lines("LogLine"),
         "Output of replicas, oldest first; with `follow` new lines as they are written.",
     ),
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::AuditLogs,
+            "/v1/logs/audit",
+            "stack",
+            Answer::Lines("AuditLine"),
+            "Looks through what tend stored for every secret value it knows, of one stack or of all that are the caller's. The daemon's \
+             user and root have everything looked through, others the files of their stacks. Never a value.",
+        )
+    },
     post(
         CallName::Environment,
         "/v1/environment",

@@ -45,7 +45,10 @@ fn add_a_field(value: &mut Value, maps: &[&str]) {
                 }
             }
             // A line of progress is a choice with exactly one name.
-            if !fields.contains_key("progress") && !fields.contains_key("finished") {
+            if !["progress", "finding", "finished"]
+                .iter()
+                .any(|choice| fields.contains_key(*choice))
+            {
                 fields.insert("of_a_newer_daemon".to_owned(), Value::from(1));
             }
         }
@@ -570,6 +573,45 @@ fn every_answer_is_read_as_it_is_written() {
             }],
             recovery_keys: 1,
         },
+    );
+    check(
+        "AuditLine",
+        &AuditLine::Progress(AuditProgress {
+            files: 3,
+            files_all: 12,
+            bytes: 4_194_304,
+            bytes_all: 68_157_440,
+        }),
+    );
+    check(
+        "AuditLine-finding",
+        &AuditLine::Finding(AuditFinding {
+            file: "/var/lib/tend/logs/mps/api/1/stdout.log.2".to_owned(),
+            row: None,
+            line: Some(1207),
+            offset: 88_321,
+            class: AuditClass::Known,
+            what: "mps/db_password@3".to_owned(),
+            form: Some("base64 at 1".to_owned()),
+        }),
+    );
+    check(
+        "AuditLine-finished",
+        &AuditLine::Finished(AuditReport {
+            clean: false,
+            files: 12,
+            bytes: 68_157_440,
+            rows: 4711,
+            values: 9,
+            forms: 88,
+            known: 1,
+            looks_like: 2,
+            not_listed: 0,
+            unread: vec!["/var/lib/tend/logs/mps/api/1/stdout.log.3: Permission denied".to_owned()],
+            too_short: vec!["mps/pin@1".to_owned()],
+            left_out: vec!["/var/lib/tend/bin: programs".to_owned()],
+            took_ms: 512,
+        }),
     );
     check(
         "SecretChanged",

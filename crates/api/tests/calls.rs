@@ -444,6 +444,8 @@ fn cases() -> Vec<(&'static str, Call)> {
                 follow: true,
             }),
         ),
+        ("logs-audit", Call::AuditLogs(None)),
+        ("logs-audit-of-a-stack", Call::AuditLogs(Some(mps()))),
         (
             "environment-to-run",
             Call::Environment(EnvironmentQuery {

@@ -2,6 +2,7 @@
 
 mod attached;
 mod fake;
+mod fake_audit;
 mod fake_bans;
 mod fake_certificates;
 mod fake_money;

@@ -70,7 +70,7 @@ impl Recipe {
     }
 }
 
-fn random(count: usize) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+pub(crate) fn random(count: usize) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
     let mut bytes = Zeroizing::new(vec![0; count]);
     let mut filled = 0;
     while filled < count {

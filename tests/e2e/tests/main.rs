@@ -1,5 +1,6 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
+mod audit;
 mod bad_input;
 mod bans;
 mod canary;
@@ -16,6 +17,7 @@ mod ports;
 mod readme;
 mod rig;
 mod secrets;
+mod state;
 mod supervision;
 
 /// Every file beside this one is compiled.

@@ -1,6 +1,7 @@
 //! Secrets from the terminal to a replica and back out of use: how they reach it, and that they are nowhere else.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -247,6 +248,9 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     });
     kill(machine.daemon());
     rotation.wait().unwrap();
+    // Its socket takes connections until its last thread is gone, which may be writing to the disk.
+    let socket = machine.folder.join("run/tend.sock");
+    wait_until("the daemon is gone", || UnixStream::connect(&socket).is_err());
     // The next one, started by the next command, goes on with it.
     typed(&machine, &["up", &folder], "");
     let list = machine.json(&["secret", "list", "-s", "vault"]);

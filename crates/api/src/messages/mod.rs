@@ -1,5 +1,6 @@
 //! The shape of each answer. Readers ignore fields they do not know; writers never take a field away within a protocol version.
 
+mod audit;
 mod ban;
 mod certificate;
 mod daemon;
@@ -13,6 +14,7 @@ mod release;
 mod secret;
 mod status;
 
+pub use audit::{AuditClass, AuditFinding, AuditLine, AuditProgress, AuditReport};
 pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
 pub use daemon::{

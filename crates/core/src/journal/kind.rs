@@ -205,6 +205,10 @@ kinds! {
     SecretRetired = "secret.retired",
     /// The values of retired versions of a secret were wiped. Data: name, versions.
     SecretDestroyed = "secret.destroyed",
+    /// Documents of the state that an earlier tend wrote in clear were sealed, and pages where they were cleaned. Data: documents, clean, error.
+    StateSealed = "state.sealed",
+    /// What is stored was looked through for secrets. Data: clean, files, bytes, rows, values, forms, known, looks_like, unread.
+    LogsAudited = "logs.audited",
     /// A key kept off this machine opens all secrets from now on. Data: public (its public half).
     SecretKeyAdded = "secret.key_added",
     /// The secrets cannot be used as they are. Data: error, hint.

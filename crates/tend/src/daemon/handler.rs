@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, configuration, edge_link, named_files, rotation};
+use super::{Ending, Shared, audit, certificates, configuration, edge_link, named_files, rotation};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -192,6 +192,7 @@ impl Calls {
             Call::AddRecoveryKey(add) => secrets::add_key(&self.shared, add, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
+            Call::AuditLogs(stack) => audit::audit(&self.shared, &self.hub, stack, caller, by()).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
             Call::RunFinished(report) => environment::run_finished(&self.shared, &self.hub, report, caller).await,
             Call::Shutdown => {
@@ -225,6 +226,7 @@ impl Calls {
             Call::Rollback(rollback) => vec![rollback.stack.clone()],
             // Whoever has the code of one run in the other has to own both.
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
+            Call::AuditLogs(stack) => stack.iter().cloned().collect(),
             Call::Environment(query) => vec![query.target.stack.clone()],
             Call::RunFinished(report) => vec![report.query.target.stack.clone()],
             Call::Secrets(stack) => vec![stack.clone()],
@@ -513,6 +515,7 @@ impl Calls {
         }
         let current = super::secrets::resolve(&self.shared, &stack, &principal(caller)).await?;
         stack.give_secrets(&current);
+        super::secrets::learn(&self.shared, &stack);
         // Before anything is accepted: every certificate must be one that can be shown, every address ours to listen on.
         let (looked, uid) = (stack.clone(), self.shared.uid);
         named_files::looked_at(move || named_files::check_certificates(&looked, uid)).await?;

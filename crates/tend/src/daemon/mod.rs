@@ -2,14 +2,16 @@
 //!
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
-//! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
+//! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
-//! `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
+//! `audit` looks through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files;
+//! `named_files` looks at those of the edge's chapter;
 //! `configuration` reads, takes and delivers those of stacks; `rotation` brings secrets from one version to the next;
 //! `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
+mod audit;
 mod ban_files;
 mod certificates;
 mod configuration;
@@ -29,6 +31,7 @@ mod readiness;
 mod record;
 mod replicas;
 mod rotation;
+mod screen;
 mod secrets;
 mod shared;
 mod snapshot;
@@ -47,7 +50,7 @@ use tend_base::{Clock, SystemClock};
 use tend_core::controller::{Controller, restore};
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_deploy::Deploy;
-use tend_store::{DocumentKind, Files, Options, Reader, Store};
+use tend_store::{DocumentKind, Files, Options, Reader, Seal, Store};
 use tend_supervise::Supervise;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -164,8 +167,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build: build.clone(),
     };
     let files = Files::of(&paths.state);
+    let secrets = secrets::Secrets::new(&paths.state, &paths.run);
+    let seal: Arc<dyn Seal> = Arc::new(secrets.at_rest().map_err(|error| secrets::refused(&error))?);
     let (committed, commits) = watch::channel(0);
     let mut options = Options::new(format!("tend daemon {}", env!("CARGO_PKG_VERSION")), principal.clone());
+    options.seal = Some(Arc::clone(&seal));
     options.on_commit = Some(Box::new(move |head| {
         committed.send_replace(head.0);
     }));
@@ -180,14 +186,16 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build,
         store.clone(),
         commits,
+        secrets,
     ));
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
+        let reader = reader.opened_by(seal);
         let mut documents = Vec::new();
         for kind in DocumentKind::ALL {
             let kept = reader
                 .documents::<serde_json::Value>(kind)
-                .map_err(|error| unusable(&error))?;
+                .map_err(|error| unusable(&error).hint(error.hint().unwrap_or_default()))?;
             documents.extend(
                 kept.into_iter()
                     .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
@@ -210,7 +218,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
 
     let performer: Arc<OnceLock<Arc<Performer>>> = Arc::default();
     let performing = Arc::clone(&performer);
-    let hub = Hub::start(controller, Recorder::new(store.clone()), move |step| {
+    let screening = Arc::clone(&shared);
+    let recorder = Recorder::new(store.clone(), move |entry| {
+        screen::screen(&screening.known_secrets, entry);
+    });
+    let hub = Hub::start(controller, recorder, move |step| {
         if let Some(performer) = performing.get() {
             Arc::clone(performer).perform(step);
         }

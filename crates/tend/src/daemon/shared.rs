@@ -85,6 +85,7 @@ impl Shared {
         build: String,
         store: Store,
         commits: watch::Receiver<u64>,
+        secrets: Secrets,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let ports = tend_linux::replica_ports();
@@ -108,7 +109,7 @@ impl Shared {
             known_secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
-            secrets: Secrets::new(&paths.state, &paths.run),
+            secrets,
             deliveries: Deliveries::default(),
             rotations: Rotations::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),

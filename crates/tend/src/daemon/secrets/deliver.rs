@@ -232,7 +232,7 @@ fn only_in_memory(shared: &Shared) -> Result<(), StartFailure> {
     })
 }
 
-fn in_memory(folder: &Path) -> io::Result<bool> {
+pub(super) fn in_memory(folder: &Path) -> io::Result<bool> {
     let kind = u64::try_from(rustix::fs::statfs(folder)?.f_type).unwrap_or(0);
     Ok(IN_MEMORY.contains(&(kind & 0xffff_ffff)))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tend_base::without_os_numbers;
+use tend_base::{Secret, without_os_numbers};
 use tend_core::model::{Port, ReplicaId, WhenBehind};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::super::answer::logs;
 use super::super::configuration;
 use super::super::identity;
+use super::super::known_secrets::is_secret;
 use super::super::replicas::{self, Life};
 use super::super::secrets::{self, Given};
 use super::Performer;
@@ -55,7 +56,14 @@ pub(super) async fn start(
         ))
     })?;
     let folder = replicas::folder_of(shared, &life);
-    let given = given(performer, &launch, &life, &who, &folder).await?;
+    let mut given = given(performer, &launch, &life, &who, &folder).await?;
+    // What is secret by its name goes the way of secrets: past the disk.
+    let hidden = |(name, value): &(&String, &String)| is_secret(name, value);
+    for (name, value) in environment.iter().filter(hidden) {
+        if given.secrets.env.iter().all(|(other, _)| other != name.as_str()) {
+            given.secrets.env.push((name.into(), Secret::new(value.clone())));
+        }
+    }
     let spec = Spec {
         incarnation: life.text(),
         release: launch.environment.get(tend_linux::RELEASE_VARIABLE).cloned(),
@@ -63,6 +71,7 @@ pub(super) async fn start(
         argv: launch.command.iter().map(OsString::from).collect(),
         env: environment
             .into_iter()
+            .filter(|(name, value)| !is_secret(name, value))
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
         directory: launch.directory.clone(),
