@@ -194,7 +194,7 @@ impl<'a> Lines<'a> {
         };
         let said = if strict { said } else { trim_begin(said) };
         let (word, after) = token(said);
-        if !matches!(word, b"HELP" | b"TYPE") && !(strict && word == b"UNIT") || after.is_empty() {
+        if after.is_empty() || !(matches!(word, b"HELP" | b"TYPE") || strict && word == b"UNIT") {
             return if strict { Err(Reason::Comment) } else { Ok(None) };
         }
         let after = if strict { &after[1..] } else { trim_begin(after) };

@@ -10,6 +10,9 @@ use crate::format::Format;
 /// The label that carries a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// Name and value of a label, without escapes.
+pub type LabelPair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Returns how many bytes of `line`, from its begin, name a series.
 pub(crate) fn scan(line: &[u8], format: Format) -> Result<usize, Reason> {
     let mut reader = Reader { line, at: 0, format };
@@ -36,8 +39,8 @@ pub(crate) fn scan_exemplar(line: &[u8]) -> Result<usize, Reason> {
 ///
 /// # Errors
 /// [`Reason::LabelTwice`] for a name that stands twice; what else is wrong with a text that no sample gave.
-pub fn series_labels(series: &[u8], format: Format) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Reason> {
-    let mut labels: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::with_capacity(8);
+pub fn series_labels(series: &[u8], format: Format) -> Result<Vec<LabelPair<'_>>, Reason> {
+    let mut labels: Vec<LabelPair<'_>> = Vec::with_capacity(8);
     let mut name = None;
     let mut reader = Reader {
         line: series,

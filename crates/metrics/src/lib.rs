@@ -1,0 +1,4 @@
+//! Draft.
+mod bits;
+mod chunk;
+mod varint;
