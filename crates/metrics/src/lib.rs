@@ -1,4 +1,7 @@
 //! Draft.
 mod bits;
 mod chunk;
+mod group;
+mod index;
+mod record;
 mod varint;
