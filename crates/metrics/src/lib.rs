@@ -1,7 +1,11 @@
 //! Draft.
 mod bits;
+mod block;
 mod chunk;
+mod error;
 mod group;
+mod head;
 mod index;
 mod record;
 mod varint;
+mod wal;
