@@ -9,13 +9,15 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tend_promql::{Labels, Matcher};
 
 use crate::error::Error;
 use crate::group::{self, Group};
+use crate::head::EachSlot;
 use crate::index::{Candidates, Index};
+use crate::lock::lock;
 use crate::varint::{self, Reader};
 
 const MAGIC: &[u8; 8] = b"tendblk1";
@@ -143,17 +145,31 @@ impl BlockWriter {
 
     /// Ends the block and puts it into its place. All segments of the log below `log_from` are in it or in blocks before.
     ///
-    /// `None` where it has no group.
-    pub(crate) fn finish(mut self, log_from: u64) -> Result<Option<Block>, Error> {
+    /// `before` is called with the place when the block is whole and on its disk, and not there yet. `None` where it has no group.
+    pub(crate) fn finish(
+        mut self,
+        log_from: u64,
+        before: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Option<Block>, Error> {
         let places = || self.dictionary.targets.iter().flat_map(|target| &target.places);
-        let (Some(min), Some(max)) = (places().map(|place| place.min).min(), places().map(|place| place.max).max()) else {
+        let (Some(min), Some(max)) = (
+            places().map(|place| place.min).min(),
+            places().map(|place| place.max).max(),
+        ) else {
             return Ok(None);
         };
         let samples: u64 = places().map(|place| place.samples).sum();
         let (dictionary, offset) = (self.dictionary.written(), self.offset);
         self.write(&dictionary)?;
         let mut footer = Vec::with_capacity(FOOTER_BYTES);
-        for number in [offset, dictionary.len() as u64, min as u64, max as u64, samples, log_from] {
+        for number in [
+            offset,
+            dictionary.len() as u64,
+            min as u64,
+            max as u64,
+            samples,
+            log_from,
+        ] {
             footer.extend_from_slice(&number.to_le_bytes());
         }
         footer.extend_from_slice(&u64::from(crc32fast::hash(&dictionary)).to_le_bytes());
@@ -169,6 +185,7 @@ impl BlockWriter {
         let put = (|| {
             self.file.flush()?;
             self.file.get_ref().sync_all()?;
+            before(&path)?;
             std::fs::rename(&place.1, &path)?;
             File::open(&place.0)?.sync_all()
         })();
@@ -360,7 +377,10 @@ impl Block {
             *number = reader.u64().ok_or_else(damaged)?;
         }
         let [offset, length, min, max, samples, log_from, sum, footer_sum] = numbers;
-        if reader.0 != MAGIC || u64::from(crc32fast::hash(&footer[..56])) != footer_sum || offset.checked_add(length) != Some(at) {
+        if reader.0 != MAGIC
+            || u64::from(crc32fast::hash(&footer[..56])) != footer_sum
+            || offset.checked_add(length) != Some(at)
+        {
             return Err(damaged());
         }
         Ok(Self {
@@ -380,7 +400,7 @@ impl Block {
     /// Returns the dictionary, from the disk where it is not in memory.
     pub(crate) fn dictionary(&self, now: u64) -> Result<Arc<Dictionary>, Error> {
         self.asked.store(now, Ordering::Relaxed);
-        let mut kept = self.dictionary.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.dictionary);
         if let Some(kept) = &*kept {
             return Ok(Arc::clone(kept));
         }
@@ -396,14 +416,14 @@ impl Block {
         Ok(read)
     }
 
-    /// Forgets the dictionary. Says whether there was one.
-    pub(crate) fn forget(&self) -> bool {
-        self.dictionary.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// Forgets the dictionary.
+    pub(crate) fn forget(&self) {
+        *lock(&self.dictionary) = None;
     }
 
     /// Returns whether the dictionary is in memory.
     pub(crate) fn is_known(&self) -> bool {
-        self.dictionary.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        lock(&self.dictionary).is_some()
     }
 
     /// Hands the samples of the wanted slots (rising) of a target within `from..=to` to `each`, group by group.
@@ -412,7 +432,7 @@ impl Block {
         dictionary: &Dictionary,
         (target, wanted): (usize, &[u32]),
         (from, to): (i64, i64),
-        each: &mut dyn FnMut(u32, &[i64], &[f64]),
+        each: &mut EachSlot<'_>,
     ) -> Result<(), Error> {
         let (mut times, mut values) = (Vec::new(), Vec::new());
         for place in &dictionary.targets[target].places {
@@ -429,9 +449,14 @@ impl Block {
                 };
                 times.clear();
                 values.clear();
-                group::read_chunk(&rows, (chunk.start, chunk.count, chunk.bytes), (from, to), (&mut times, &mut values));
-                if !times.is_empty() {
-                    each(*slot, &times, &values);
+                group::read_chunk(
+                    &rows,
+                    (chunk.start, chunk.count, chunk.bytes),
+                    (from, to),
+                    (&mut times, &mut values),
+                );
+                if !times.is_empty() && !each(*slot, &times, &values) {
+                    return Ok(());
                 }
             }
         }
@@ -442,7 +467,9 @@ impl Block {
     pub(crate) fn copy_into(&self, writer: &mut BlockWriter) -> Result<(), Error> {
         let dictionary = self.dictionary(0)?;
         let index = &dictionary.index;
-        let numbers: Vec<u32> = (0..index.shapes().len() as u32).map(|shape| writer.shape(index.pairs(shape))).collect();
+        let numbers: Vec<u32> = (0..index.shapes().len() as u32)
+            .map(|shape| writer.shape(index.pairs(shape)))
+            .collect();
         for target in &dictionary.targets {
             let shapes = target.shapes.iter().map(|shape| numbers[*shape as usize]).collect();
             let number = writer.target(&target.labels, shapes);
@@ -473,10 +500,12 @@ impl Block {
             return Err(self.damaged("a place in it"));
         }
         let mut bytes = vec![0; length as usize];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|source: io::Error| Error::ReadBlock {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|source: io::Error| Error::ReadBlock {
+                path: self.path.clone(),
+                source,
+            })?;
         Ok(bytes)
     }
 

@@ -255,7 +255,11 @@ impl Open {
             return;
         }
         let leading = changed.leading_zeros().min(63) as u8;
-        let trailing = if changed == 0 { 0 } else { changed.trailing_zeros() as u8 };
+        let trailing = if changed == 0 {
+            0
+        } else {
+            changed.trailing_zeros() as u8
+        };
         let end = self.leading + self.length;
         if self.length > 0 && leading >= self.leading && 64 - trailing <= end {
             self.put(0b10, 2);
@@ -472,7 +476,12 @@ mod tests {
             &[0.0],
             &[-0.0, 0.0, -0.0],
             &[1.0, 2.0, 3.0, 4.0, 3.0, -100_000.0, 1e15, -1e15, 0.0],
-            &[9_007_199_254_740_991.0, -9_007_199_254_740_991.0, 9_007_199_254_740_992.0, 1e300],
+            &[
+                9_007_199_254_740_991.0,
+                -9_007_199_254_740_991.0,
+                9_007_199_254_740_992.0,
+                1e300,
+            ],
             &[0.1, 0.2, 0.25, 0.123_456_789, 1234.5, 7.0],
             &[odd, odd, -odd, odd * 2.0, f64::MIN_POSITIVE, 5e-324, f64::MAX],
             &[f64::INFINITY, f64::NEG_INFINITY, 1.0, f64::INFINITY],
@@ -490,7 +499,9 @@ mod tests {
     fn made_up_series_come_back() {
         let mut random = 0x5eed_u64;
         let mut next = || {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             random >> 33
         };
         for _ in 0..3000 {

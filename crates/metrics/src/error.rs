@@ -77,7 +77,9 @@ impl Error {
         match self {
             Self::Folder { .. } => "see that the folder exists and that tend may write to it",
             Self::Locked { .. } => "stop the other tend, or give this one a state folder of its own",
-            Self::ReadLog { .. } | Self::ReadBlock { .. } => "see that tend may read the file and that the disk is well",
+            Self::ReadLog { .. } | Self::ReadBlock { .. } => {
+                "see that tend may read the file and that the disk is well"
+            }
             Self::WriteLog { .. } | Self::WriteBlock { .. } => {
                 "make room on the disk, or keep less with the retention of metrics; it is tried again by itself"
             }

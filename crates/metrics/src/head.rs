@@ -15,6 +15,9 @@ const ROWS_MAX: usize = 120;
 /// Late samples of a series beyond so many are sealed.
 const LATE_MAX: usize = 1000;
 
+/// Takes the samples of a slot as two columns, and says whether to go on.
+pub(crate) type EachSlot<'e> = dyn FnMut(u32, &[i64], &[f64]) -> bool + 'e;
+
 /// One series of a target.
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -155,7 +158,11 @@ impl State {
     }
 
     fn seal_rows(&mut self) -> usize {
-        let chunks = self.series.iter().enumerate().map(|(slot, series)| (slot as u32, &series.open));
+        let chunks = self
+            .series
+            .iter()
+            .enumerate()
+            .map(|(slot, series)| (slot as u32, &series.open));
         let group = Group::seal(&self.times, chunks);
         self.times.clear();
         for series in &mut self.series {
@@ -208,12 +215,7 @@ impl State {
     }
 
     /// Hands the samples of the wanted slots (rising) within `from..=to` to `each`, with two columns. `each` says whether to go on.
-    pub(crate) fn read(
-        &self,
-        wanted: &[u32],
-        (from, to): (i64, i64),
-        each: &mut dyn FnMut(u32, &[i64], &[f64]) -> bool,
-    ) -> bool {
+    pub(crate) fn read(&self, wanted: &[u32], (from, to): (i64, i64), each: &mut EachSlot<'_>) -> bool {
         let held: Vec<_> = self
             .held
             .iter()
@@ -222,7 +224,8 @@ impl State {
             .filter_map(|held| group::open(&held.group.bytes))
             .collect();
         let mut next = vec![0usize; held.len()];
-        let is_open = self.times.last().is_some_and(|last| *last >= from) && self.times.first().is_some_and(|first| *first <= to);
+        let is_open =
+            self.times.last().is_some_and(|last| *last >= from) && self.times.first().is_some_and(|first| *first <= to);
         let (mut times, mut values) = (Vec::new(), Vec::new());
         for slot in wanted {
             times.clear();
@@ -301,7 +304,10 @@ mod tests {
     fn rows_late_samples_and_sealed_groups_read_as_one_series() {
         let mut state = State::new(0);
         let (one, two) = (state.add(9), state.add(4));
-        assert_eq!((state.slot(4), state.slot(9), state.slot(5)), (Some(two), Some(one), None));
+        assert_eq!(
+            (state.slot(4), state.slot(9), state.slot(5)),
+            (Some(two), Some(one), None)
+        );
         for at in 0..500i64 {
             let row = [(one, at as f64), (two, 0.5)];
             state.push_row(at * 10, if at % 100 == 7 { &row[..1] } else { &row });

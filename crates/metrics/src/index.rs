@@ -56,6 +56,16 @@ impl Index {
         self.shape_of_numbers(&pairs)
     }
 
+    /// Returns the number of the shape with these pairs, if it has one.
+    pub(crate) fn find<'t>(&self, pairs: impl IntoIterator<Item = (&'t str, &'t str)>) -> Option<u32> {
+        let number = |text: &str| self.numbers.get(text).copied();
+        let pairs: Vec<(u32, u32)> = pairs
+            .into_iter()
+            .map(|(name, value)| Some((number(name)?, number(value)?)))
+            .collect::<Option<_>>()?;
+        self.shape_numbers.get(pairs.as_slice()).copied()
+    }
+
     /// The same by numbers of symbols, which must be known.
     pub(crate) fn shape_of_numbers(&mut self, pairs: &[(u32, u32)]) -> u32 {
         if let Some(number) = self.shape_numbers.get(pairs) {
@@ -152,7 +162,9 @@ impl Index {
             {
                 continue;
             }
-            let Values::OneOf(values) = matcher.values() else { continue };
+            let Values::OneOf(values) = matcher.values() else {
+                continue;
+            };
             let name = self.numbers.get(matcher.name());
             let keys: Vec<(u32, u32)> = values
                 .iter()
@@ -279,7 +291,11 @@ pub(crate) fn difference<'l>(target: &'l Labels, labels: &'l Labels) -> Vec<(&'l
         .iter()
         .filter(|(name, value)| target.get(name) != *value)
         .collect();
-    let removed: Vec<&str> = target.iter().map(|pair| pair.0).filter(|name| !labels.has(name)).collect();
+    let removed: Vec<&str> = target
+        .iter()
+        .map(|pair| pair.0)
+        .filter(|name| !labels.has(name))
+        .collect();
     if !removed.is_empty() {
         pairs.extend(removed.into_iter().map(|name| (name, "")));
         pairs.sort_unstable();
@@ -324,18 +340,26 @@ mod tests {
         let asked = [
             vec![],
             vec![matcher("__name__", MatchOp::Equal, "up")],
-            vec![matcher("__name__", MatchOp::Equal, "x"), matcher("le", MatchOp::Regex, "1|3")],
+            vec![
+                matcher("__name__", MatchOp::Equal, "x"),
+                matcher("le", MatchOp::Regex, "1|3"),
+            ],
             vec![matcher("job", MatchOp::Equal, "a")],
-            vec![matcher("job", MatchOp::NotEqual, "a"), matcher("zone", MatchOp::Equal, "")],
+            vec![
+                matcher("job", MatchOp::NotEqual, "a"),
+                matcher("zone", MatchOp::Equal, ""),
+            ],
             vec![matcher("zone", MatchOp::Regex, ".+")],
-            vec![matcher("zone", MatchOp::NotRegex, "z.*"), matcher("__name__", MatchOp::Regex, "u.*|x")],
+            vec![
+                matcher("zone", MatchOp::NotRegex, "z.*"),
+                matcher("__name__", MatchOp::Regex, "u.*|x"),
+            ],
             vec![matcher("nowhere", MatchOp::Equal, "")],
             vec![matcher("nowhere", MatchOp::Equal, "x")],
             vec![matcher("a", MatchOp::Equal, "b"); 70],
         ];
         for matchers in asked {
-            let candidates =
-                index.candidates(&matchers, &|name| targets.iter().any(|target| target.has(name)));
+            let candidates = index.candidates(&matchers, &|name| targets.iter().any(|target| target.has(name)));
             for (target, of) in targets.iter().zip(&series) {
                 let mut by_shape: Vec<u32> = (0..of.len() as u32).collect();
                 by_shape.sort_by_key(|slot| of[*slot as usize].0);

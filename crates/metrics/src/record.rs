@@ -180,11 +180,9 @@ pub(crate) fn read_row(
     let is_there = |slot: u32| present.is_none_or(|bits| bits[slot as usize / 8] >> (slot % 8) & 1 == 1);
     let count = (0..head.slots).filter(|slot| is_there(*slot)).count();
     let changed = reader.bytes(count.div_ceil(8))?;
-    let mut at = 0;
-    for slot in (0..head.slots).filter(|slot| is_there(*slot)) {
+    for (at, slot) in (0..head.slots).filter(|slot| is_there(*slot)).enumerate() {
         let old = if head.full { 0.0 } else { before(slot)? };
         let is_changed = changed[at / 8] >> (at % 8) & 1 == 1;
-        at += 1;
         out.push((slot, if is_changed { read_change(reader, old)? } else { old }));
     }
     Some(())
@@ -225,10 +223,22 @@ mod tests {
     #[test]
     fn a_row_comes_back() {
         let before = [0.0, 5.0, 0.25, 1e300, STALE, -3.5, f64::from_bits(NAN_BITS), 7.0];
-        let after = [-0.0, 6.0, 0.123_456, 1e301, 1.0, STALE, f64::from_bits(NAN_BITS), 0.1f64.sqrt()];
+        let after = [
+            -0.0,
+            6.0,
+            0.123_456,
+            1e301,
+            1.0,
+            STALE,
+            f64::from_bits(NAN_BITS),
+            0.1f64.sqrt(),
+        ];
         for skipped in 0..=8u32 {
             for full in [false, true] {
-                let samples: Vec<(u32, f64)> = (0..8).filter(|slot| *slot != skipped).map(|slot| (slot, after[slot as usize])).collect();
+                let samples: Vec<(u32, f64)> = (0..8)
+                    .filter(|slot| *slot != skipped)
+                    .map(|slot| (slot, after[slot as usize]))
+                    .collect();
                 let head = RowHead {
                     target: 3,
                     time: -17,
@@ -241,8 +251,15 @@ mod tests {
                 let read_head = read_row_head(&mut reader).expect("a row");
                 assert_eq!(read_head.0, head);
                 let mut read = Vec::new();
-                read_row(&mut reader, read_head, |slot| before.get(slot as usize).copied(), &mut read).expect("a row");
-                let bits = |samples: &[(u32, f64)]| samples.iter().map(|one| (one.0, one.1.to_bits())).collect::<Vec<_>>();
+                read_row(
+                    &mut reader,
+                    read_head,
+                    |slot| before.get(slot as usize).copied(),
+                    &mut read,
+                )
+                .expect("a row");
+                let bits =
+                    |samples: &[(u32, f64)]| samples.iter().map(|one| (one.0, one.1.to_bits())).collect::<Vec<_>>();
                 assert_eq!(bits(&read), bits(&samples));
                 assert!(reader.0.is_empty());
                 for cut in 0..bytes.len() {
@@ -257,7 +274,18 @@ mod tests {
 
     #[test]
     fn late_samples_come_back() {
-        let samples = [Late { slot: 9, time: -1, value: 0.5 }, Late { slot: 0, time: i64::MAX, value: -0.0 }];
+        let samples = [
+            Late {
+                slot: 9,
+                time: -1,
+                value: 0.5,
+            },
+            Late {
+                slot: 0,
+                time: i64::MAX,
+                value: -0.0,
+            },
+        ];
         let mut bytes = Vec::new();
         late(&mut bytes, 4, &samples);
         assert_eq!(read_late(&mut Reader(&bytes[1..])), Some((4, samples.to_vec())));
