@@ -95,7 +95,7 @@ impl Catalog {
         (self.logged_symbols, self.logged_shapes) = (self.index.symbols().len(), self.index.shapes().len());
     }
 
-    /// Writes all that a new segment must know; each target's next row is then to be whole.
+    /// Writes all that a new segment must know.
     pub(crate) fn begin_segment(&mut self, log: &mut Wal) {
         // In pieces, as a record has a greatest length.
         for symbols in self.index.symbols().chunks(4096) {
@@ -110,7 +110,7 @@ impl Catalog {
             if state.retired {
                 continue;
             }
-            state.full = true;
+            state.begin_segment();
             log.append(|out| record::target(out, target.number, target.labels.iter()));
             let shapes = state.series.iter().map(|series| series.shape);
             log.append(|out| record::series(out, target.number, shapes));

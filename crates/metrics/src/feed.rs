@@ -367,13 +367,11 @@ impl MetricStore {
                 target: target.number,
                 time: time_ms,
                 slots: state.series.len() as u32,
-                full: state.full,
             };
             record::row(&mut feed.record, head, &feed.row, |slot| {
-                state.last_value(slot).unwrap_or(0.0)
+                state.logged_value(slot).unwrap_or(0.0)
             });
             lock(&self.log).append(|out| out.extend_from_slice(&feed.record));
-            state.full = false;
             sealed += state.push_row(time_ms, &feed.row);
         }
         if !feed.late.is_empty() {

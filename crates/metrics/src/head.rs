@@ -24,6 +24,8 @@ pub(crate) struct Series {
     pub(crate) shape: u32,
     /// It had a sample since the last block was cut.
     pub(crate) used: bool,
+    /// The present segment of the log has a sample of it.
+    logged: bool,
     open: Open,
 }
 
@@ -39,8 +41,6 @@ pub(crate) struct Held {
 pub(crate) struct State {
     /// Another took its place; nothing is appended here again.
     pub(crate) retired: bool,
-    /// The log knows nothing of the values before: the next row is to be whole.
-    pub(crate) full: bool,
     pub(crate) series: Vec<Series>,
     /// Slots in the order of their shapes.
     by_shape: Vec<u32>,
@@ -59,7 +59,6 @@ impl State {
     pub(crate) fn new(number: u32) -> Self {
         Self {
             retired: false,
-            full: true,
             series: Vec::new(),
             by_shape: Vec::new(),
             times: Vec::new(),
@@ -97,6 +96,7 @@ impl State {
         self.series.push(Series {
             shape,
             used: true,
+            logged: false,
             open: Open::default(),
         });
         slot
@@ -111,9 +111,17 @@ impl State {
         self.by_shape.sort_unstable_by_key(|slot| series[*slot as usize].shape);
     }
 
-    /// Returns the value that a slot had last; `None` for a slot that is not there.
-    pub(crate) fn last_value(&self, slot: u32) -> Option<f64> {
-        Some(self.series.get(slot as usize)?.open.last_value())
+    /// Returns the value that a slot had last in the present segment of the log, 0 where it had none; `None` for a slot that is not there.
+    pub(crate) fn logged_value(&self, slot: u32) -> Option<f64> {
+        let series = self.series.get(slot as usize)?;
+        Some(if series.logged { series.open.last_value() } else { 0.0 })
+    }
+
+    /// A segment of the log begins.
+    pub(crate) fn begin_segment(&mut self) {
+        for series in &mut self.series {
+            series.logged = false;
+        }
     }
 
     /// Appends a row; its time is after the last one's, its slots rise. Returns the bytes that were sealed by it.
@@ -123,7 +131,7 @@ impl State {
         self.last = Some(time);
         for (slot, value) in row {
             let series = &mut self.series[*slot as usize];
-            series.used = true;
+            (series.used, series.logged) = (true, true);
             series.open.push_at(at, *value);
         }
         if self.times.len() < self.rows_max {
@@ -322,6 +330,8 @@ mod tests {
         state.seal();
         assert_eq!(read(&state, two, (60, 95)), wanted);
         assert_eq!(read(&state, two, (4980, 9999)), [(4980, 0.5), (4990, 0.5)]);
-        assert_eq!(state.last_value(one), Some(499.0));
+        assert_eq!(state.logged_value(one), Some(499.0));
+        state.begin_segment();
+        assert_eq!((state.logged_value(one), state.logged_value(7)), (Some(0.0), None));
     }
 }

@@ -23,8 +23,6 @@ pub(crate) const LATE: u8 = 6;
 
 /// Each slot has a sample.
 const ALL: u8 = 1;
-/// Nothing is known of what was before: differences are from zero.
-const FULL: u8 = 2;
 
 /// Digits after the point of the first three tags; the fourth says that the bits themselves follow.
 const DIGITS: [u8; 3] = [0, 3, 6];
@@ -91,18 +89,17 @@ pub(crate) struct RowHead {
     pub(crate) time: i64,
     /// How many slots the target has.
     pub(crate) slots: u32,
-    /// The values before are not to be looked at.
-    pub(crate) full: bool,
 }
 
-/// Writes a row; `row` rises by slot, and `before` gives the value before of each of its slots.
+/// Writes a row; `row` rises by slot, and `before` gives the value before of each of its
+/// slots; 0 where the segment has none, as each segment is read by itself.
 pub(crate) fn row(out: &mut Vec<u8>, head: RowHead, row: &[(u32, f64)], before: impl Fn(u32) -> f64) {
     out.push(ROW);
     varint::push(out, u64::from(head.target));
     varint::push_signed(out, head.time);
     varint::push(out, u64::from(head.slots));
     let all = row.len() == head.slots as usize;
-    out.push(if all { ALL } else { 0 } | if head.full { FULL } else { 0 });
+    out.push(if all { ALL } else { 0 });
     if !all {
         let begin = out.len();
         out.resize(begin + (head.slots as usize).div_ceil(8), 0);
@@ -113,7 +110,7 @@ pub(crate) fn row(out: &mut Vec<u8>, head: RowHead, row: &[(u32, f64)], before: 
     let begin = out.len();
     out.resize(begin + row.len().div_ceil(8), 0);
     for (at, (slot, value)) in row.iter().enumerate() {
-        let old = if head.full { 0.0 } else { before(*slot) };
+        let old = before(*slot);
         if old.to_bits() != value.to_bits() {
             out[begin + at / 8] |= 1 << (at % 8);
             push_change(out, old, *value);
@@ -156,13 +153,7 @@ pub(crate) fn read_row_head(reader: &mut Reader<'_>) -> Option<(RowHead, bool)> 
     if slots as usize > reader.0.len().saturating_mul(8) {
         return None;
     }
-    let head = RowHead {
-        target,
-        time,
-        slots,
-        full: flags & FULL != 0,
-    };
-    Some((head, flags & ALL != 0))
+    Some((RowHead { target, time, slots }, flags & ALL != 0))
 }
 
 /// Appends the samples of a row to `out`. `before` is asked with slots below `head.slots`.
@@ -181,7 +172,7 @@ pub(crate) fn read_row(
     let count = (0..head.slots).filter(|slot| is_there(*slot)).count();
     let changed = reader.bytes(count.div_ceil(8))?;
     for (at, slot) in (0..head.slots).filter(|slot| is_there(*slot)).enumerate() {
-        let old = if head.full { 0.0 } else { before(slot)? };
+        let old = before(slot)?;
         let is_changed = changed[at / 8] >> (at % 8) & 1 == 1;
         out.push((slot, if is_changed { read_change(reader, old)? } else { old }));
     }
@@ -234,39 +225,35 @@ mod tests {
             0.1f64.sqrt(),
         ];
         for skipped in 0..=8u32 {
-            for full in [false, true] {
-                let samples: Vec<(u32, f64)> = (0..8)
-                    .filter(|slot| *slot != skipped)
-                    .map(|slot| (slot, after[slot as usize]))
-                    .collect();
-                let head = RowHead {
-                    target: 3,
-                    time: -17,
-                    slots: 8,
-                    full,
-                };
-                let mut bytes = Vec::new();
-                row(&mut bytes, head, &samples, |slot| before[slot as usize]);
-                let mut reader = Reader(&bytes[1..]);
-                let read_head = read_row_head(&mut reader).expect("a row");
-                assert_eq!(read_head.0, head);
-                let mut read = Vec::new();
-                read_row(
-                    &mut reader,
-                    read_head,
-                    |slot| before.get(slot as usize).copied(),
-                    &mut read,
-                )
-                .expect("a row");
-                let bits =
-                    |samples: &[(u32, f64)]| samples.iter().map(|one| (one.0, one.1.to_bits())).collect::<Vec<_>>();
-                assert_eq!(bits(&read), bits(&samples));
-                assert!(reader.0.is_empty());
-                for cut in 0..bytes.len() {
-                    let mut reader = Reader(&bytes[1..cut.max(1)]);
-                    if let Some(head) = read_row_head(&mut reader) {
-                        assert_eq!(read_row(&mut reader, head, |_| Some(0.1), &mut Vec::new()), None);
-                    }
+            let samples: Vec<(u32, f64)> = (0..8)
+                .filter(|slot| *slot != skipped)
+                .map(|slot| (slot, after[slot as usize]))
+                .collect();
+            let head = RowHead {
+                target: 3,
+                time: -17,
+                slots: 8,
+            };
+            let mut bytes = Vec::new();
+            row(&mut bytes, head, &samples, |slot| before[slot as usize]);
+            let mut reader = Reader(&bytes[1..]);
+            let read_head = read_row_head(&mut reader).expect("a row");
+            assert_eq!(read_head.0, head);
+            let mut read = Vec::new();
+            read_row(
+                &mut reader,
+                read_head,
+                |slot| before.get(slot as usize).copied(),
+                &mut read,
+            )
+            .expect("a row");
+            let bits = |samples: &[(u32, f64)]| samples.iter().map(|one| (one.0, one.1.to_bits())).collect::<Vec<_>>();
+            assert_eq!(bits(&read), bits(&samples));
+            assert!(reader.0.is_empty());
+            for cut in 0..bytes.len() {
+                let mut reader = Reader(&bytes[1..cut.max(1)]);
+                if let Some(head) = read_row_head(&mut reader) {
+                    assert_eq!(read_row(&mut reader, head, |_| Some(0.1), &mut Vec::new()), None);
                 }
             }
         }

@@ -146,6 +146,7 @@ impl Segment {
                     pairs.push((reader.text()?, reader.text()?));
                 }
                 let target = catalog.target(&Labels::from_pairs(pairs), |_| {});
+                write(&target.state).begin_segment();
                 self.targets.insert(number, (target, Vec::new()));
             }
             record::SERIES => {
@@ -172,7 +173,7 @@ impl Segment {
                 }
                 let mut state = write(&target.state);
                 self.row.clear();
-                let before = |slot: u32| state.last_value(*slots.get(slot as usize)?);
+                let before = |slot: u32| state.logged_value(*slots.get(slot as usize)?);
                 record::read_row(&mut reader, head, before, &mut self.row)?;
                 for (slot, _) in &mut self.row {
                     *slot = slots[*slot as usize];

@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
 
 use tend_promql::Labels;
 
@@ -19,6 +20,9 @@ use crate::record;
 use crate::replay::{self, Recovered};
 use crate::upkeep::Upkeep;
 use crate::wal::Wal;
+
+/// A process that has just ended may have left its lock to a child that it was starting, which lets go of it within moments.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How much is kept, for how long, and how many series there may be.
 #[derive(Clone, Copy, Debug)]
@@ -139,14 +143,18 @@ impl MetricStore {
             .truncate(false)
             .open(folder.join("lock"))
             .map_err(failed)?;
-        match locked.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Locked {
-                    path: folder.to_owned(),
-                });
+        let begun = Instant::now();
+        loop {
+            match locked.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() > LOCK_WAIT_MAX => {
+                    return Err(Error::Locked {
+                        path: folder.to_owned(),
+                    });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let replayed = replay::recover(folder)?;
         let mut catalog = replayed.catalog;
