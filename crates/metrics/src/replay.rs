@@ -9,11 +9,15 @@ use tend_promql::Labels;
 use crate::block::Block;
 use crate::catalog::{Catalog, Target};
 use crate::error::Error;
+use crate::head::State;
 use crate::lock::write;
 use crate::record::{self, Late};
 use crate::upkeep;
 use crate::varint::Reader;
 use crate::wal;
+
+/// A restart competes with everything else that starts then.
+const THREADS_MAX: usize = 4;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,30 +98,55 @@ pub(crate) fn recover(folder: &Path) -> Result<Replayed, Error> {
             })?;
             continue;
         }
+        let bytes = std::fs::read(&path).map_err(|source| Error::ReadLog { path, source })?;
         let mut segment = Segment::default();
-        let read = wal::replay(&path, |bytes| segment.apply(&mut replayed, bytes).is_some());
-        let (used, total) = read.map_err(|source| Error::ReadLog { path, source })?;
+        let mut records = wal::records(&bytes);
+        while let Some(record) = records.next() {
+            if segment.apply(&mut replayed.catalog, record).is_none() {
+                break;
+            }
+        }
         replayed.recovered.segments += 1;
-        replayed.recovered.cut_bytes += total - used;
+        replayed.recovered.cut_bytes += (bytes.len() - records.used) as u64;
+        for filled in segment.fill() {
+            replayed.recovered.samples += filled.samples;
+            replayed.sealed += filled.sealed;
+            replayed.newest = replayed.newest.max(filled.newest);
+        }
     }
     Ok(replayed)
 }
 
 /// The numbers of one segment, and what they are in the head.
 #[derive(Default)]
-struct Segment {
+struct Segment<'a> {
     symbols: Vec<u32>,
     shapes: Vec<u32>,
-    targets: HashMap<u32, (Arc<Target>, Vec<u32>)>,
-    row: Vec<(u32, f64)>,
+    targets: HashMap<u32, Filling<'a>>,
 }
 
-impl Segment {
-    /// Does what a record says; `None` where it says what was never written.
-    fn apply(&mut self, replayed: &mut Replayed, bytes: &[u8]) -> Option<()> {
-        let (kind, rest) = bytes.split_first()?;
+/// A target and what a segment has for it. Samples are taken target by target and not as they stand in the log: what a target holds in
+/// memory is then at hand for the processor, and several can be filled at once.
+struct Filling<'a> {
+    target: Arc<Target>,
+    /// The slots of the segment, as slots of the head.
+    slots: Vec<u32>,
+    records: Vec<&'a [u8]>,
+}
+
+/// What was taken.
+#[derive(Default)]
+struct Filled {
+    samples: u64,
+    sealed: usize,
+    newest: i64,
+}
+
+impl<'a> Segment<'a> {
+    /// Does what a record says, or keeps it for [`Segment::fill`]; `None` where it says what was never written.
+    fn apply(&mut self, catalog: &mut Catalog, record: &'a [u8]) -> Option<()> {
+        let (kind, rest) = record.split_first()?;
         let mut reader = Reader(rest);
-        let catalog = &mut replayed.catalog;
         match *kind {
             record::SYMBOLS => {
                 for _ in 0..reader.count()? {
@@ -147,10 +176,15 @@ impl Segment {
                 }
                 let target = catalog.target(&Labels::from_pairs(pairs), |_| {});
                 write(&target.state).begin_segment();
-                self.targets.insert(number, (target, Vec::new()));
+                let filling = Filling {
+                    target,
+                    slots: Vec::new(),
+                    records: Vec::new(),
+                };
+                self.targets.insert(number, filling);
             }
             record::SERIES => {
-                let (target, slots) = self.targets.get_mut(&reader.index()?)?;
+                let Filling { target, slots, .. } = self.targets.get_mut(&reader.index()?)?;
                 let mut state = write(&target.state);
                 let mut before = 0i64;
                 for _ in 0..reader.count()? {
@@ -165,43 +199,95 @@ impl Segment {
                     });
                 }
             }
-            record::ROW => {
-                let head = record::read_row_head(&mut reader)?;
-                let (target, slots) = self.targets.get(&head.0.target)?;
-                if head.0.slots as usize > slots.len() {
-                    return None;
-                }
-                let mut state = write(&target.state);
-                self.row.clear();
-                let before = |slot: u32| state.logged_value(*slots.get(slot as usize)?);
-                record::read_row(&mut reader, head, before, &mut self.row)?;
-                for (slot, _) in &mut self.row {
-                    *slot = slots[*slot as usize];
-                }
-                self.row.sort_by_key(|sample| sample.0);
-                self.row.dedup_by_key(|sample| sample.0);
-                let time = head.0.time;
-                if state.last.is_none_or(|last| time > last) {
-                    replayed.sealed += state.push_row(time, &self.row);
-                } else {
-                    for (slot, value) in &self.row {
-                        replayed.sealed += state.push_late(*slot, time, *value);
-                    }
-                }
-                replayed.newest = replayed.newest.max(time);
-                replayed.recovered.samples += self.row.len() as u64;
-            }
-            record::LATE => {
-                let (target, samples) = record::read_late(&mut reader)?;
-                let (target, slots) = self.targets.get(&target)?;
-                let mut state = write(&target.state);
-                for Late { slot, time, value } in samples {
-                    replayed.sealed += state.push_late(*slots.get(slot as usize)?, time, value);
-                    replayed.recovered.samples += 1;
-                }
+            record::ROW | record::LATE => {
+                self.targets.get_mut(&reader.index()?)?.records.push(record);
             }
             _ => return None,
         }
         Some(())
     }
+
+    /// Takes all samples, on as many threads as the machine has processors.
+    fn fill(self) -> Vec<Filled> {
+        let mut fillings: Vec<Filling<'_>> = self.targets.into_values().collect();
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS_MAX);
+        let each = fillings.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = fillings
+                .chunks_mut(each)
+                .map(|part| scope.spawn(move || part.iter_mut().map(Filling::fill).collect::<Vec<_>>()))
+                .collect();
+            let done = running.into_iter().map(|running| match running.join() {
+                Ok(filled) => filled,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            done.flatten().collect()
+        })
+    }
+}
+
+impl Filling<'_> {
+    /// Takes the samples up to the first record that says what was never written.
+    fn fill(&mut self) -> Filled {
+        let mut filled = Filled {
+            newest: i64::MIN,
+            ..Filled::default()
+        };
+        let mut state = write(&self.target.state);
+        let mut row = Vec::new();
+        for record in &self.records {
+            let taken = match record.split_first() {
+                Some((&record::ROW, rest)) => take_row(&mut state, &self.slots, Reader(rest), &mut row, &mut filled),
+                Some((_, rest)) => take_late(&mut state, &self.slots, Reader(rest), &mut filled),
+                None => None,
+            };
+            if taken.is_none() {
+                break;
+            }
+        }
+        filled
+    }
+}
+
+fn take_row(
+    state: &mut State,
+    slots: &[u32],
+    mut reader: Reader<'_>,
+    row: &mut Vec<(u32, f64)>,
+    filled: &mut Filled,
+) -> Option<()> {
+    let head = record::read_row_head(&mut reader)?;
+    if head.0.slots as usize > slots.len() {
+        return None;
+    }
+    row.clear();
+    let before = |slot: u32| state.logged_value(*slots.get(slot as usize)?);
+    record::read_row(&mut reader, head, before, row)?;
+    for (slot, _) in row.iter_mut() {
+        *slot = slots[*slot as usize];
+    }
+    row.sort_by_key(|sample| sample.0);
+    row.dedup_by_key(|sample| sample.0);
+    let time = head.0.time;
+    if state.last.is_none_or(|last| time > last) {
+        filled.sealed += state.push_row(time, row);
+    } else {
+        for (slot, value) in row.iter() {
+            filled.sealed += state.push_late(*slot, time, *value);
+        }
+    }
+    filled.newest = filled.newest.max(time);
+    filled.samples += row.len() as u64;
+    Some(())
+}
+
+fn take_late(state: &mut State, slots: &[u32], mut reader: Reader<'_>, filled: &mut Filled) -> Option<()> {
+    let (_, samples) = record::read_late(&mut reader)?;
+    for Late { slot, time, value } in samples {
+        filled.sealed += state.push_late(*slots.get(slot as usize)?, time, value);
+        filled.samples += 1;
+    }
+    Some(())
 }

@@ -4,7 +4,7 @@
 //! comes after the first record that is not whole is not read: it was being written when the process or the machine stopped.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,39 +158,39 @@ pub(crate) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Hands each whole record of a segment to `each`, which says whether it made sense. Returns how many bytes were of use, and of how many.
-pub(crate) fn replay(path: &Path, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<(u64, u64)> {
-    let file = File::open(path)?;
-    let total = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut header = [0; HEADER_BYTES];
-    if !read_whole(&mut reader, &mut header)? || &header[..8] != MAGIC {
-        return Ok((0, total));
+/// The whole records of a segment, in order, out of all its bytes.
+#[derive(Debug)]
+pub(crate) struct Records<'a> {
+    bytes: &'a [u8],
+    /// The end of the last whole record; 0 where the begin is not that of a segment.
+    pub(crate) used: usize,
+}
+
+/// Goes through the bytes of a segment.
+pub(crate) fn records(bytes: &[u8]) -> Records<'_> {
+    let is_segment = bytes.len() >= HEADER_BYTES && bytes.starts_with(MAGIC);
+    Records {
+        bytes,
+        used: if is_segment { HEADER_BYTES } else { 0 },
     }
-    let mut used = HEADER_BYTES as u64;
-    let mut record = Vec::new();
-    let mut frame = [0; 8];
-    while read_whole(&mut reader, &mut frame)? {
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.used == 0 {
+            return None;
+        }
+        let (frame, rest) = self.bytes.get(self.used..)?.split_at_checked(8)?;
         let length = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
         let sum = u32::from_le_bytes([frame[4], frame[5], frame[6], frame[7]]);
         // Zeros are what a file system leaves where data did not get to the disk.
-        if length == 0 || length > RECORD_BYTES_MAX || used + 8 + length as u64 > total {
-            break;
+        if length == 0 || length > RECORD_BYTES_MAX {
+            return None;
         }
-        record.resize(length, 0);
-        if !read_whole(&mut reader, &mut record)? || crc32fast::hash(&record) != sum || !each(&record) {
-            break;
-        }
-        used += 8 + length as u64;
-    }
-    Ok((used, total))
-}
-
-/// Fills `into`; says no where the file ends before.
-fn read_whole(reader: &mut impl io::Read, into: &mut [u8]) -> io::Result<bool> {
-    match reader.read_exact(into) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+        let record = rest.get(..length).filter(|record| crc32fast::hash(record) == sum)?;
+        self.used += 8 + length;
+        Some(record)
     }
 }
