@@ -101,7 +101,7 @@ pub(crate) fn recover(folder: &Path) -> Result<Replayed, Error> {
         let bytes = std::fs::read(&path).map_err(|source| Error::ReadLog { path, source })?;
         let mut segment = Segment::default();
         let mut records = wal::records(&bytes);
-        while let Some(record) = records.next() {
+        for record in records.by_ref() {
             if segment.apply(&mut replayed.catalog, record).is_none() {
                 break;
             }
