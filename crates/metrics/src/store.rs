@@ -65,6 +65,8 @@ impl Default for Options {
 ///
 /// It starts no thread. Whoever owns it calls [`MetricStore::sync`] at the interval that may be lost at most (a second, say), and
 /// [`MetricStore::maintain`] every few seconds; both may be called beside everything else.
+///
+/// What is handed series by `select` must not call the store from within: whoever cuts a block waits for it to end, and all others for that.
 #[derive(Debug)]
 pub struct MetricStore {
     pub(crate) folder: PathBuf,

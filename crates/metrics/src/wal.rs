@@ -56,6 +56,10 @@ impl Wal {
                 wal.buffer.extend_from_slice(&number.to_le_bytes());
                 begin(&mut wal);
                 wal.write_out();
+                // The first sync is of the file; that it is in its folder must survive a power cut too.
+                if let Err(source) = File::open(folder).and_then(|folder| folder.sync_all()) {
+                    wal.fail(source);
+                }
                 if wal.failed.is_some() {
                     // A full disk is tried again and again; what was begun each time is of no use to anybody.
                     let _ = std::fs::remove_file(wal.path());

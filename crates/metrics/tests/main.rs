@@ -5,6 +5,8 @@ mod damage;
 mod full_disk;
 mod kills;
 mod rounds;
+mod threads;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
