@@ -123,7 +123,7 @@ impl Catalog {
         for at in 0..self.targets.len() {
             let target = Arc::clone(&self.targets[at]);
             let mut state = write(&target.state);
-            if state.retired {
+            if state.retired || state.rounds > 0 {
                 continue;
             }
             let live: Vec<u32> = state
@@ -158,12 +158,13 @@ impl Catalog {
                 }
             }
         }
+        self.jobs.retain(|_, count| *count > 0);
+        // Before those that hold nothing are let go: feeds look up where their series went by the shapes of the target they had.
+        self.renumber();
         self.targets.retain(|target| {
             let state = read(&target.state);
             !state.retired || !state.held.is_empty()
         });
-        self.jobs.retain(|_, count| *count > 0);
-        self.renumber();
     }
 
     /// Makes the index anew where most of it is of no use.

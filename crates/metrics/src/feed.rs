@@ -50,6 +50,8 @@ pub struct Feed {
     turn: u32,
     refusal: Option<Refusal>,
     generation: u64,
+    /// A round was begun, and the target knows it.
+    begun: bool,
     record: Vec<u8>,
 }
 
@@ -126,6 +128,7 @@ impl MetricStore {
             turn: 1,
             refusal: None,
             generation: self.generation.load(Ordering::Relaxed),
+            begun: false,
             record: Vec::new(),
         }
     }
@@ -382,6 +385,8 @@ impl MetricStore {
         }
         feed.row.clear();
         feed.late.clear();
+        feed.begun = false;
+        state.rounds -= 1;
         self.sealed.fetch_add(sealed, Ordering::Relaxed);
         self.samples.fetch_add(committed.samples as u64, Ordering::Relaxed);
         self.newest.fetch_max(time_ms, Ordering::Relaxed);
@@ -395,41 +400,37 @@ impl MetricStore {
         self.commit(feed, time_ms)
     }
 
-    /// Follows the target where another took its place, and lets refused lines try again where room was made.
+    /// Begins a round where none is: follows the target where another took its place, and lets refused lines try again where room was made.
+    ///
+    /// From here to the commit the target keeps its slots. So between rounds is the only time at which they move.
     fn refresh(&self, feed: &mut Feed) {
+        if feed.begun {
+            return;
+        }
         let generation = self.generation.load(Ordering::Relaxed);
-        if feed.generation == generation {
-            return;
-        }
+        let passed = generation - feed.generation;
         feed.generation = generation;
-        feed.lines.retain(|known| known.slot != REFUSED);
-        if !read(&feed.target.state).retired {
-            return;
+        if passed > 0 {
+            feed.lines.retain(|known| known.slot != REFUSED);
+            if read(&feed.target.state).retired {
+                self.follow(feed, passed == 1);
+            }
         }
+        feed.begun = true;
+        write(&feed.target.state).rounds += 1;
+    }
+
+    /// Goes over to the target that took the place. What was known of lines goes along only where numbers of shapes still mean the same; a
+    /// feed that was still for several blocks has no series any more that could go along.
+    fn follow(&self, feed: &mut Feed, is_recent: bool) {
         let old = Arc::clone(&feed.target);
         feed.target = self.target(&old.labels);
         let slots: Vec<Option<u32>> = {
             let (old, new) = (read(&old.state), read(&feed.target.state));
-            old.series.iter().map(|series| new.slot(series.shape)).collect()
+            let slot = |shape| if is_recent { new.slot(shape) } else { None };
+            old.series.iter().map(|series| slot(series.shape)).collect()
         };
         let moved = |slot: u32| slots.get(slot as usize).copied().flatten();
-        // Swept are series without a sample since the last block. One that came back in this very round, begun before the block was cut,
-        // loses this sample and is there from the next round on.
-        feed.row = feed
-            .row
-            .iter()
-            .filter_map(|(slot, value)| Some((moved(*slot)?, *value)))
-            .collect();
-        feed.late = feed
-            .late
-            .iter()
-            .filter_map(|late| {
-                Some(Late {
-                    slot: moved(late.slot)?,
-                    ..*late
-                })
-            })
-            .collect();
         let mut seen = vec![0; read(&feed.target.state).series.len()];
         for (slot, turn) in feed.seen.iter().enumerate() {
             if let Some(slot) = moved(slot as u32) {
@@ -444,6 +445,14 @@ impl MetricStore {
             }
             None => known.slot == DROPPED,
         });
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if self.begun {
+            write(&self.target.state).rounds -= 1;
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Held {
 pub(crate) struct State {
     /// Another took its place; nothing is appended here again.
     pub(crate) retired: bool,
+    /// Rounds that were begun and not committed: their samples have slots already.
+    pub(crate) rounds: u32,
     pub(crate) series: Vec<Series>,
     /// Slots in the order of their shapes.
     by_shape: Vec<u32>,
@@ -59,6 +61,7 @@ impl State {
     pub(crate) fn new(number: u32) -> Self {
         Self {
             retired: false,
+            rounds: 0,
             series: Vec::new(),
             by_shape: Vec::new(),
             times: Vec::new(),

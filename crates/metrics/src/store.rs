@@ -1,6 +1,6 @@
 //! The store as one value: what it is opened with, what it says of itself, and the locks that its parts meet at.
 //!
-//! Locks are taken in this order: the gate, a target's state, the catalog, the log. Whoever appends or reads holds the gate for reading;
+//! Locks are taken in this order: upkeep, the gate, a target's state, the catalog, the log. Whoever appends or reads holds the gate for reading;
 //! only cutting a block takes it whole, and only for as long as memory is sealed.
 
 use std::collections::HashSet;
@@ -75,7 +75,10 @@ pub struct MetricStore {
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) log: Mutex<Wal>,
     pub(crate) blocks: RwLock<Vec<Arc<Block>>>,
+    /// Held while maintenance is at work, so that it is one at a time.
     pub(crate) upkeep: Mutex<Upkeep>,
+    /// Why no block was written when it was last tried.
+    pub(crate) block_failed: Mutex<Option<String>>,
     /// Texts of lines, which the targets of a job share.
     texts: Mutex<HashSet<Arc<[u8]>>>,
     /// All samples from this time on are in memory.
@@ -168,6 +171,7 @@ impl MetricStore {
             catalog: RwLock::new(catalog),
             log: Mutex::new(log),
             upkeep: Mutex::default(),
+            block_failed: Mutex::default(),
             texts: Mutex::default(),
             floor: AtomicI64::new(
                 replayed
@@ -242,7 +246,7 @@ impl MetricStore {
         status.log_bytes = log.bytes();
         status.log_failed = log.failed().map(|failed| with_cause(failed));
         drop(log);
-        status.block_failed = lock(&self.upkeep).block_failed.clone();
+        status.block_failed.clone_from(&lock(&self.block_failed));
         status
     }
 

@@ -36,7 +36,6 @@ const DICTIONARIES_MAX: usize = 8;
 pub(crate) struct Upkeep {
     /// The stretch of the newest round when it was last looked.
     stretch: Option<i64>,
-    pub(crate) block_failed: Option<String>,
     /// What failed is not tried again before.
     again_ms: i64,
 }
@@ -79,26 +78,26 @@ impl MetricStore {
         let stretch = newest.div_euclid(self.options.block_ms.max(1));
         let before = *upkeep.stretch.get_or_insert(stretch);
         let log_failed = lock(&self.log).failed().is_some();
-        let has_failed = log_failed || upkeep.block_failed.is_some();
+        let has_failed = log_failed || lock(&self.block_failed).is_some();
         let is_full = self.sealed.load(Ordering::Relaxed) > self.options.head_bytes_max;
         if (has_failed && now_ms >= upkeep.again_ms) || (!has_failed && (stretch > before || is_full)) {
             upkeep.stretch = Some(stretch);
             upkeep.again_ms = now_ms.saturating_add(AGAIN_MS);
-            match self.cut() {
+            match self.cut_block() {
                 Ok(samples) => {
                     done.cut_samples = samples;
                     done.healed = log_failed && lock(&self.log).failed().is_none();
-                    upkeep.block_failed = None;
+                    *lock(&self.block_failed) = None;
                 }
                 Err(error) => {
-                    upkeep.block_failed = Some(with_cause(&error));
+                    *lock(&self.block_failed) = Some(with_cause(&error));
                     self.drop_oldest();
                     return Err(error);
                 }
             }
         }
         done.removed = removed?;
-        if upkeep.block_failed.is_none() {
+        if lock(&self.block_failed).is_none() {
             done.merged = self.merge()?;
         }
         Ok(done)
@@ -109,6 +108,12 @@ impl MetricStore {
     /// # Errors
     /// When the block cannot be written: its samples stay in memory and in the log.
     pub fn cut(&self) -> Result<u64, Error> {
+        let _upkeep = lock(&self.upkeep);
+        self.cut_block()
+    }
+
+    /// Whoever calls it holds the lock of upkeep: there is one `block.tmp`.
+    fn cut_block(&self) -> Result<u64, Error> {
         let sealed = self.seal_all();
         let mut writer = BlockWriter::begin(&self.folder)?;
         let numbers: Vec<u32> = sealed
