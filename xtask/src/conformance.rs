@@ -1,4 +1,5 @@
 //! `cargo xtask conformance websocket`: the cases of a public test suite, at a server and at the same server behind the edge.
+//! `cargo xtask conformance promql DIR`: Prometheus' acceptance cases, by the example of `crates/promql`.
 //!
 //! Owns how suite, server and edge are brought together, and the comparison. `tests/conformance/websocket.py` has the suite. Needs the package
 //! registry the first time, so it is not part of `ci`.
@@ -75,6 +76,26 @@ pub(crate) fn websocket(root: &Path, prefixes: &[&str]) -> Result<(), Error> {
         results(&out)
     };
     compare(&run("direct", server)?, &run("edge", front)?)
+}
+
+/// Runs the acceptance cases of a folder; fails when a case of plain samples and stable syntax does.
+pub(crate) fn promql(root: &Path, folder: &str) -> Result<(), Error> {
+    // Cargo runs it in the project's root, wherever this was called from.
+    let folder = std::path::absolute(folder).map_err(|source| Error::Read {
+        path: folder.into(),
+        source,
+    })?;
+    let folder = folder.display().to_string();
+    let example = [
+        "run",
+        "--quiet",
+        "--locked",
+        "-p",
+        "tend-promql",
+        "--example",
+        "conformance",
+    ];
+    process::cargo(root, &[&example[..], &["--", &folder]].concat(), process::NO_LIMIT)
 }
 
 /// Returns the Python that has the suite, installed when it is not there.

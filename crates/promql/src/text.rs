@@ -60,6 +60,95 @@ pub fn number(value: f64) -> String {
     format!("{value}")
 }
 
+/// Why an escape in a text in quotes cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EscapeError {
+    NotTerminated,
+    Unknown(char),
+    BadDigit(char),
+    BadCodePoint,
+}
+
+impl EscapeError {
+    pub(crate) fn text(self) -> String {
+        let named = |character: char| format!("U+{:04X} '{character}'", u32::from(character));
+        match self {
+            EscapeError::NotTerminated => "escape sequence not terminated".to_owned(),
+            EscapeError::Unknown(character) => format!("unknown escape sequence {}", named(character)),
+            EscapeError::BadDigit(character) => format!("illegal character {} in escape sequence", named(character)),
+            EscapeError::BadCodePoint => "escape sequence is an invalid Unicode code point".to_owned(),
+        }
+    }
+}
+
+/// What an escape stands for: a character, or a single byte, which may be part of one.
+pub(crate) enum Escaped {
+    Character(char),
+    Byte(u8),
+}
+
+/// Reads one escape that begins with a backslash; with it how many bytes it takes.
+pub(crate) fn escape(bytes: &[u8], quote: u8) -> Result<(Escaped, usize), EscapeError> {
+    let simple = |character| Ok((Escaped::Character(character), 2));
+    let kind = *bytes.get(1).ok_or(EscapeError::NotTerminated)?;
+    let (from, count, base) = match kind {
+        b'a' => return simple('\u{7}'),
+        b'b' => return simple('\u{8}'),
+        b'f' => return simple('\u{c}'),
+        b'n' => return simple('\n'),
+        b'r' => return simple('\r'),
+        b't' => return simple('\t'),
+        b'v' => return simple('\u{b}'),
+        b'\\' => return simple('\\'),
+        _ if kind == quote => return simple(char::from(quote)),
+        b'0'..=b'7' => (1, 3, 8),
+        b'x' => (2, 2, 16),
+        b'u' => (2, 4, 16),
+        b'U' => (2, 8, 16),
+        _ => return Err(EscapeError::Unknown(char::from(kind))),
+    };
+    let mut value = 0;
+    for at in from..from + count {
+        let digit = char::from(*bytes.get(at).ok_or(EscapeError::NotTerminated)?);
+        value = value * base + digit.to_digit(base).ok_or(EscapeError::BadDigit(digit))?;
+    }
+    let escaped = match kind {
+        b'u' | b'U' => Escaped::Character(char::from_u32(value).ok_or(EscapeError::BadCodePoint)?),
+        _ => Escaped::Byte(u8::try_from(value).map_err(|_| EscapeError::BadCodePoint)?),
+    };
+    Ok((escaped, from + count))
+}
+
+/// Takes quotes and escapes off. `None` when the text is not in quotes, has a bad escape, or is not UTF-8 without them.
+pub fn unquote(text: &str) -> Option<String> {
+    let quote = *text.as_bytes().first()?;
+    if text.len() < 2 || !matches!(quote, b'"' | b'\'' | b'`') {
+        return None;
+    }
+    let inner = text.get(1..)?.strip_suffix(char::from(quote))?;
+    if quote == b'`' {
+        return (!inner.contains('`')).then(|| inner.replace('\r', ""));
+    }
+    let (bytes, mut plain, mut at) = (inner.as_bytes(), Vec::with_capacity(inner.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        if *byte == quote || *byte == b'\n' {
+            return None;
+        }
+        if *byte != b'\\' {
+            plain.push(*byte);
+            at += 1;
+            continue;
+        }
+        let (escaped, length) = escape(&bytes[at..], quote).ok()?;
+        match escaped {
+            Escaped::Byte(byte) => plain.push(byte),
+            Escaped::Character(character) => plain.extend(character.encode_utf8(&mut [0; 4]).bytes()),
+        }
+        at += length;
+    }
+    String::from_utf8(plain).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +177,26 @@ mod tests {
         assert!(is_metric_name("job:up:sum") && !is_label_name("job:up") && is_label_name("_a1"));
         assert!(!is_metric_name("1a") && !is_metric_name("") && !is_metric_name("a.b"));
         assert_eq!(quoted("a\"\\\n\u{1}é"), "\"a\\\"\\\\\\n\\x01é\"");
+    }
+
+    #[test]
+    fn quotes_come_off_as_they_went_on() {
+        for text in ["", "a\"\\\n\u{1}é\u{85}", "plain"] {
+            assert_eq!(unquote(&quoted(text)).as_deref(), Some(text));
+        }
+        assert_eq!(unquote(r#"'\x41\101\u00e9\''"#).as_deref(), Some("AAé'"));
+        assert_eq!(unquote(r"`a\n`").as_deref(), Some(r"a\n"));
+        for wrong in [
+            "",
+            "\"",
+            "a",
+            "\"a'",
+            r#""\q""#,
+            r#""\xff""#,
+            r#""\ud800""#,
+            r#""\400""#,
+        ] {
+            assert_eq!(unquote(wrong), None, "{wrong}");
+        }
     }
 }
