@@ -19,7 +19,7 @@ use crate::samples;
 const AT: Wall = Wall(1_795_265_075_123);
 
 /// Compares a message with its sample, and reads the sample again: as it is, and with a field more in every object.
-fn check<T>(name: &str, message: &T)
+pub(crate) fn check<T>(name: &str, message: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {

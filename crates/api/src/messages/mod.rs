@@ -2,6 +2,7 @@
 
 mod ban;
 mod certificate;
+mod configuration;
 mod daemon;
 mod description;
 mod environment;
@@ -15,6 +16,10 @@ mod status;
 
 pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
+pub use configuration::{
+    ConfigAsk, ConfigAway, ConfigChanged, ConfigDiff, ConfigDifference, ConfigHeld, ConfigHistory, ConfigHistoryItem,
+    ConfigKey, ConfigLayer, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision, ConfigViolation,
+};
 pub use daemon::{
     Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
 };
