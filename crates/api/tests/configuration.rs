@@ -80,6 +80,8 @@ fn every_message_has_its_sample() {
                 replica: "mps/api/1".to_owned(),
                 delivery: "watch".to_owned(),
                 revision: Some(4),
+                is_replaced: true,
+                refused: Some("no such currency".to_owned()),
                 drift: vec!["features.qr_rotation.default_ttl".to_owned()],
             }],
             refused: vec![ConfigViolation {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Now, Secret};
 
-use crate::ask::Taker;
+use crate::ask::{Asked, Taker, plan};
+use crate::error::Error;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
 use crate::report::Report;
 use crate::revision::{History, Revision};
@@ -220,13 +221,7 @@ impl Stand {
     ///
     /// # Errors
     /// When that one is not kept, or holds what is in force.
-    pub fn offer_back(
-        &self,
-        schema: &Schema,
-        number: u64,
-        offer: &Offer<'_>,
-        now: Now,
-    ) -> Result<Taken, crate::error::Error> {
+    pub fn offer_back(&self, schema: &Schema, number: u64, offer: &Offer<'_>, now: Now) -> Result<Taken, Error> {
         let revision = self.history.rollback(number, now.wall, offer.who)?;
         Ok(take_back(&self.standing(schema, offer), revision, offer.confirm, now))
     }
@@ -236,6 +231,60 @@ impl Stand {
     pub fn due(&self, offer: &Offer<'_>, now: Now) -> Option<Revision> {
         let (waiting, current) = self.waiting.as_ref().zip(self.history.current())?;
         waiting.due(current, now, offer.boot)
+    }
+
+    /// Returns the step that takes an unconfirmed change back, when its time is over. It is not refused for a key that may not change
+    /// while its service runs: whoever asked for a confirmation was promised the way back, and the service is started anew instead.
+    #[must_use]
+    pub fn step_back(&self, schema: &Schema, offer: &Offer<'_>, now: Now) -> Option<Step> {
+        let revision = self.due(offer, now)?;
+        let diff = self.history.current()?.diff(&revision);
+        let mut asks = plan(&diff, schema, offer.running);
+        for ask in asks.values_mut() {
+            if let Asked::Refused { .. } = ask.asked {
+                ask.asked = Asked::Rolling;
+            }
+        }
+        Some(Step {
+            revision,
+            diff,
+            asks,
+            waiting: None,
+        })
+    }
+
+    /// Says whether a change waits whose time is over.
+    #[must_use]
+    pub fn is_over(&self, now: Now, boot: &str) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_due(now, boot))
+    }
+
+    /// Returns the record of the revision in force with nothing waiting any more, to be stored in the place of the one before; then
+    /// [`Stand::settle`]. Without a number whichever waits is confirmed.
+    ///
+    /// # Errors
+    /// When another revision waits than the one that is confirmed, or none.
+    pub fn confirmed(&self, number: Option<u64>) -> Result<Record, Error> {
+        let current = self.history.current();
+        let waits = self.waiting.as_ref().map(|waiting| waiting.revision);
+        let meant = number.or(waits).or(current.map(|current| current.number));
+        let meant = meant.unwrap_or_default();
+        Confirm::confirm(self.waiting.as_ref(), meant)?;
+        let revision = current.ok_or(Error::NothingToConfirm {
+            number: meant,
+            waiting: None,
+        })?;
+        Ok(Record {
+            revision: revision.clone(),
+            set: self.set.clone(),
+            waiting: None,
+            rows: self.rows.clone(),
+        })
+    }
+
+    /// Has nothing wait to be confirmed any more.
+    pub fn settle(&mut self) {
+        self.waiting = None;
     }
 
     /// Returns the record of a step, to be stored in one transaction with what follows from it, and then kept.

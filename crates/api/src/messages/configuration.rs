@@ -123,6 +123,12 @@ pub struct ConfigReplica {
     /// The revision it holds, as was observed; none where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// It is being replaced by one that is started with what is in force.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_replaced: bool,
+    /// Why it does not take the revision in force, by its own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// The keys of which it is known to hold another value than the one in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,

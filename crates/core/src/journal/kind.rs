@@ -171,6 +171,8 @@ kinds! {
 
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
+    /// A person keeps a revision that would have been taken back otherwise. Data: revision.
+    ConfigConfirmed = "config.confirmed",
     /// A changed configuration is not taken: what was in force stays. Data: error, details.
     ConfigRefused = "config.refused",
     /// A table of configuration cannot be read: what was last known of it stays in force. Data: table, error.

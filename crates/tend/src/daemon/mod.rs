@@ -242,6 +242,9 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
+    let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), &reader, principal.clone())?;
+    drop(reader);
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);
     let calls = Arc::new(Calls {
@@ -249,6 +252,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         hub: hub.clone(),
         builds: Arc::default(),
         certificate_asks: certificates::start(Arc::clone(&shared), hub.clone()),
+        configuration,
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

@@ -1,9 +1,11 @@
 //! What people ask of configurations, and `tend up` before it brings a stack up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tend_api::{ApiError, Class};
-use tend_config::Stand;
+use tend_base::Wall;
+use tend_config::{Report, Set, Stand, Taker};
 use tend_core::journal::Principal;
 use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
@@ -32,16 +34,50 @@ pub(crate) enum Ask {
     /// A person wants to know.
     Look {
         stack: StackName,
-        answer: oneshot::Sender<Result<Box<Stand>, ApiError>>,
+        answer: oneshot::Sender<Result<Box<Looked>, ApiError>>,
     },
+    /// A person keeps a change that is taken back otherwise: a revision, or whichever waits. The answer is its number.
+    Confirm {
+        stack: StackName,
+        revision: Option<u64>,
+        by: Principal,
+        answer: oneshot::Sender<Taken>,
+    },
+}
+
+/// What there is to see of a stack's configuration.
+pub(crate) struct Looked {
+    /// What it is made from, and what was taken of it.
+    pub(crate) stand: Stand,
+    /// What the layers give at this moment, or everything that is wrong with them.
+    pub(crate) found: Result<Set, Report>,
+    /// Who takes it, and how.
+    pub(crate) takers: Vec<Taker>,
+    /// What is known of the replicas that take it, by `STACK/SERVICE/SLOT`.
+    pub(crate) holders: BTreeMap<String, Holding>,
+    /// Why the table cannot be read, and since when.
+    pub(crate) away: Option<(Wall, String)>,
+    /// Something was read that waits for the end of a deployment.
+    pub(crate) waits: bool,
+}
+
+/// What was observed of a replica that takes configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holding {
+    /// The revision it holds; nothing where that is not known.
+    pub(crate) revision: Option<u64>,
+    /// It is to be started anew for what it is to hold.
+    pub(crate) is_replaced: bool,
+    /// Why it does not take the revision in force, by its own word.
+    pub(crate) refused: Option<String>,
 }
 
 /// What a person changes.
 pub(crate) enum Change {
     /// Keys are set as they were typed; none unsets what lies beneath.
     Set(Vec<(String, Option<String>)>),
-    /// What was set of a key is taken back.
-    Clear(String),
+    /// What was set of keys is taken back.
+    Clear(Vec<String>),
     /// The values of a preset are set.
     Preset(String),
     /// An earlier revision is to be in force again.
@@ -64,6 +100,61 @@ pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Princip
     };
     put(asks, ask)?;
     answered.await.unwrap_or_else(|_| Err(gone())).map(drop)
+}
+
+/// Returns what there is to see of a stack's configuration.
+///
+/// # Errors
+/// When it has none, or is not up.
+pub(crate) async fn look(asks: &mpsc::Sender<Ask>, stack: &StackName) -> Result<Box<Looked>, ApiError> {
+    let (answer, answered) = oneshot::channel();
+    let stack = stack.clone();
+    put(asks, Ask::Look { stack, answer })?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Changes the configuration of a stack; returns the number of the revision that was taken, none when everything is so already.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) async fn change(
+    asks: &mpsc::Sender<Ask>,
+    stack: &StackName,
+    change: Change,
+    confirm: Option<Duration>,
+    by: &Principal,
+) -> Taken {
+    let (answer, answered) = oneshot::channel();
+    let ask = Ask::Change {
+        stack: stack.clone(),
+        change,
+        confirm,
+        by: by.clone(),
+        answer,
+    };
+    put(asks, ask)?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Keeps a change that is taken back otherwise; returns the number of its revision.
+///
+/// # Errors
+/// When that does not wait, or cannot be written down.
+pub(crate) async fn confirm(
+    asks: &mpsc::Sender<Ask>,
+    stack: &StackName,
+    revision: Option<u64>,
+    by: &Principal,
+) -> Taken {
+    let (answer, answered) = oneshot::channel();
+    let ask = Ask::Confirm {
+        stack: stack.clone(),
+        revision,
+        by: by.clone(),
+        answer,
+    };
+    put(asks, ask)?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
 }
 
 fn put(asks: &mpsc::Sender<Ask>, ask: Ask) -> Result<(), ApiError> {
@@ -97,7 +188,19 @@ impl Keeper {
             }
             Ask::Look { stack, answer } => {
                 let kept = self.stacks.get(&stack).ok_or_else(|| no_configuration(&stack));
-                let _ = answer.send(kept.map(|kept| Box::new(kept.stand().clone())));
+                let _ = answer.send(kept.map(|kept| Box::new(kept.look(&self.shared))));
+            }
+            Ask::Confirm {
+                stack,
+                revision,
+                by,
+                answer,
+            } => {
+                let confirmed = match self.stacks.get_mut(&stack) {
+                    Some(kept) => kept.confirm(&self.shared, revision, &by).await.map(Some),
+                    None => Err(no_configuration(&stack)),
+                };
+                let _ = answer.send(confirmed);
             }
         }
     }
@@ -123,22 +226,30 @@ impl Keeper {
         let schema = kept.stand().schema().map_err(|report| refused(&report))?;
         match change {
             Change::Back(number) => return kept.go_back(&self.hub, number, confirm, by).await,
-            Change::Clear(key) => {
-                if !set.clear(&key) {
-                    return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
-                        .hint("`tend config why KEY` says where its value comes from"));
+            Change::Clear(keys) => {
+                for name in keys {
+                    // A key that the schema does not have any more may still be cleared.
+                    let key = schema.find(&name).map_or(name, |key| key.name.clone());
+                    if !set.clear(&key) {
+                        return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
+                            .hint(format!("`tend config why {key}` says where its value comes from")));
+                    }
                 }
             }
             Change::Preset(name) => set
                 .preset(&schema, &name, &who, now)
                 .map_err(|report| refused(&report))?,
             Change::Set(keys) => {
+                let mut wrong = Vec::new();
                 for (key, text) in keys {
                     let done = match text {
                         Some(text) => set.set(&schema, &key, &text, &who, now),
                         None => set.unset(&schema, &key, &who, now),
                     };
-                    done.map_err(|report| refused(&report))?;
+                    wrong.extend(done.err().into_iter().flat_map(|Report(violations)| violations));
+                }
+                if !wrong.is_empty() {
+                    return Err(refused(&Report(wrong)));
                 }
             }
         }

@@ -17,12 +17,14 @@ use tend_config::{
 };
 use tend_core::configuration::{Configuration, ConfigureWish};
 use tend_core::controller::Input;
-use tend_core::journal::{Kind, Principal};
+use tend_core::journal::{Entry, Kind, Principal};
 use tend_core::model::{ConfigSources, Stack, StackName};
 use tend_database::{Event, Rows};
+use tend_store::{Batch, DocumentKind};
 use tend_watch::Content;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::ask::Looked;
 use super::reading::{Read, Reading};
 use crate::daemon::hub::Hub;
 use crate::daemon::shared::Shared;
@@ -350,14 +352,106 @@ impl Kept {
     }
 
     /// Takes back what nobody confirmed in time.
-    pub(super) async fn take_back(&mut self, hub: &Hub, by: &Principal, now: Now) -> Result<(), ApiError> {
-        let due = {
+    ///
+    /// # Errors
+    /// Why it cannot be, the first time; it is tried again until it is done.
+    pub(super) async fn take_back(
+        &mut self,
+        shared: &Shared,
+        hub: &Hub,
+        by: &Principal,
+        now: Now,
+    ) -> Result<(), ApiError> {
+        let taken = self.taken_back(shared, hub, by, now).await;
+        let Err(error) = taken else { return Ok(()) };
+        let text = format!("{error}\n{}", error.details.join("\n"));
+        if self.refused.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        self.refused = Some(text);
+        Err(error)
+    }
+
+    async fn taken_back(&mut self, shared: &Shared, hub: &Hub, by: &Principal, now: Now) -> Result<(), ApiError> {
+        if !self.stand.is_over(now, &self.boot) {
+            return Ok(());
+        }
+        let schema = self
+            .stand
+            .schema()
+            .map_err(|report| report_error(&self.name, &report))?;
+        let step = {
             let mark = self.mark();
-            self.stand.due(&self.offered("tend", None, &mark), now)
+            self.stand.step_back(&schema, &self.offered("tend", None, &mark), now)
         };
-        let Some(revision) = due else { return Ok(()) };
-        let back = revision.back_to.unwrap_or_default();
-        self.go_back(hub, back, None, by).await.map(drop)
+        let Some(step) = step else {
+            // Somebody went back by hand: what is in force is what was before.
+            return self.confirm(shared, None, by).await.map(drop);
+        };
+        let set = self.stand.set_layer().clone();
+        match self.take(hub, &schema, &step, &set, by).await {
+            // It is tried again; a deployment ends.
+            Err(error) if error.class == Class::Conflict => Ok(()),
+            taken => taken.map(drop),
+        }
+    }
+
+    /// Has nothing wait to be confirmed any more; returns the number of the revision that is kept.
+    ///
+    /// # Errors
+    /// When that is not the one that waits, or it cannot be written down.
+    pub(super) async fn confirm(
+        &mut self,
+        shared: &Shared,
+        number: Option<u64>,
+        by: &Principal,
+    ) -> Result<u64, ApiError> {
+        let record = self
+            .stand
+            .confirmed(number)
+            .map_err(|error| ApiError::from_error(Class::Conflict, &error).hint(error.hint()))?;
+        let number = record.revision.number;
+        let unwritten = |why: String| {
+            ApiError::new(
+                Class::Unavailable,
+                format!("it was not written down, so it is not confirmed: {why}"),
+            )
+            .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
+        };
+        let entry = Entry::new(by.clone(), Kind::ConfigConfirmed).on(self.name.clone());
+        let batch = Batch::new()
+            .put(DocumentKind::Revision, format!("{}/{number}", self.name), &record)
+            .map_err(|error| unwritten(error.to_string()))?
+            .entry(entry.with(json!({ "revision": number })));
+        let (written, when_written) = oneshot::channel();
+        shared.store.commit_then(batch, move |result| {
+            // Waited for below.
+            let _ = written.send(result.map(drop).map_err(|error| error.to_string()));
+        });
+        let written = when_written
+            .await
+            .unwrap_or_else(|_| Err("the store is gone".to_owned()));
+        written.map_err(unwritten)?;
+        self.stand.settle();
+        Ok(number)
+    }
+
+    /// Returns what there is to see.
+    pub(super) fn look(&self, shared: &Shared) -> Looked {
+        let mut stand = self.stand.clone();
+        stand.sources.secrets = secrets_of(shared, &self.name);
+        let mark = self.mark();
+        let found = stand
+            .schema()
+            .and_then(|schema| stand.build(&schema, stand.set_layer(), &mark));
+        Looked {
+            found,
+            takers: self.takers.clone(),
+            holders: BTreeMap::new(),
+            away: self.away().cloned(),
+            waits: self.waits,
+            stand,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use tend_core::model::{Stack, StackName};
 use tend_store::{DocumentKind, Reader};
 use tokio::sync::mpsc;
 
-pub(crate) use ask::{Ask, before};
+pub(crate) use ask::{Ask, Change, Holding, Looked, before, change, confirm, look};
 
 use super::hub::Hub;
 use super::shared::Shared;
@@ -180,7 +180,7 @@ impl Keeper {
     async fn look(&mut self) {
         let now = SystemClock.now();
         for (name, kept) in &mut self.stacks {
-            if let Err(error) = kept.take_back(&self.hub, &self.daemon, now).await {
+            if let Err(error) = kept.take_back(&self.shared, &self.hub, &self.daemon, now).await {
                 let entry = Entry::new(self.daemon.clone(), Kind::ConfigRefused).on(Subject::from(name.clone()));
                 let data = json!({ "error": error.message, "details": error.details });
                 self.shared.store.record(vec![entry.with(data)]);
