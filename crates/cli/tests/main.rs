@@ -4,6 +4,7 @@ mod attached;
 mod fake;
 mod fake_bans;
 mod fake_certificates;
+mod fake_config;
 mod fake_money;
 mod fake_secrets;
 mod folder;

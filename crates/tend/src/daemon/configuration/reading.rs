@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tend_base::Secret;
 use tend_core::model::{ConfigSources, ConfigTable, Stack, StackName};
-use tend_database::{Address, Columns, Settings, Source, Table};
+use tend_database::Source;
 use tend_watch::{Content, FileWatch, FileWatchSettings, Seen, Waker};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+
+use crate::config_table::settings_of;
 
 /// What was read.
 pub(super) enum Read {
@@ -96,24 +97,8 @@ impl Reading {
 }
 
 fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, Read)>) -> Result<AbortHandle, String> {
-    let url = Secret::new(table.url.clone());
-    let address = Address::parse(&url, &stack.source.directory)
+    let settings = settings_of(table, &stack.source.directory)
         .map_err(|error| format!("{}; {}", error.with_causes(), error.hint()))?;
-    let default = Columns::default();
-    let settings = Settings {
-        table: Some(Table {
-            name: table.name.clone(),
-            columns: Columns {
-                key: table.key.clone(),
-                value: table.value.clone(),
-                // All but key and value may be missing in a table: one of this name is, and all rows count.
-                is_active: table.active.clone().unwrap_or_else(|| "-".to_owned()),
-                ..default
-            },
-        }),
-        poll: table.every,
-        ..Settings::new(address)
-    };
     let (stack, told) = (stack.name.clone(), told.clone());
     let task = tokio::spawn(async move {
         let mut source = Source::start(settings);
