@@ -9,7 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tend_base::Secret;
-use tend_config::{Report, Schema, Severity, Source, Sources, Stand, Violation};
+use tend_config::{
+    Report, Schema, Set, SetLayer, Severity, Source, Sources, Stand, Violation, assumed_secret, named_secrets,
+};
 use tend_core::model::{ConfigSources, Stack};
 
 use crate::context::Context;
@@ -122,6 +124,25 @@ impl ConfigFolder {
             ..Sources::default()
         };
         Ok(stand)
+    }
+
+    /// Returns what the files of an environment give, or everything that is wrong with them. Of secrets that are named in them, or have to be
+    /// there and stand in no file of variables, it is taken for granted that the store has them: as version 0.
+    pub(crate) fn build(&self, schema: &Schema, environment: &str) -> Result<std::result::Result<Set, Vec<Violation>>> {
+        let mut stand = self.stand(environment)?;
+        let sources = &mut stand.sources;
+        let texts = sources.files.iter().chain(&sources.dotenv);
+        sources.secrets = named_secrets(texts.filter_map(|source| source.text.as_deref()));
+        let mark = mark();
+        let (entries, _) = stand.sketch(schema, &mark);
+        let needed = schema.keys.values().filter(|key| {
+            let is_named = stand.sources.secrets.iter().any(|secret| secret.name == key.name);
+            key.secret && !is_named && key.required.applies(environment) && !entries.contains_key(&key.name)
+        });
+        let needed: Vec<_> = needed.map(|key| assumed_secret(key.name.clone())).collect();
+        stand.sources.secrets.extend(needed);
+        let built = stand.build(schema, &SetLayer::default(), &mark);
+        Ok(built.map_err(|Report(found)| found))
     }
 
     /// Returns the file that stands for `path` in an environment: one that is named after the stack's own is named after that one.

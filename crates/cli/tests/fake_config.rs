@@ -65,11 +65,10 @@ fn change(asked: &ChangeConfig) -> Reply {
     match &asked.change {
         ConfigChange::Set(keys) if keys.contains_key("jwt.secret") => Reply::Refused(
             ApiError::new(Class::Config, "the configuration of mps is not taken")
-                .detail("error: `jwt.secret` is secret")
-                .detail(" --> tend config set, by ana")
-                .detail("  = help: store it with `tend secret set jwt.secret`, which reads it without showing it")
-                .detail("")
-                .detail("1 error"),
+                .detail(
+                    "error: `jwt.secret` is secret\n --> tend config set, by ana\n  = help: store it with `tend secret set jwt.secret`, \
+                     which reads it without showing it\n\n1 error",
+                ),
         ),
         ConfigChange::Set(keys) if keys.values().all(Option::is_none) => changed(
             vec![ConfigDifference {

@@ -1,6 +1,7 @@
 //! The command line as it is seen from outside the crate: what is typed, what is asked of the daemon, what is shown.
 
 mod attached;
+mod config_corpus;
 mod fake;
 mod fake_bans;
 mod fake_certificates;

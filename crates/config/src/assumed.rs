@@ -1,20 +1,9 @@
-//! What a configuration takes from the store of secrets, where the store is not at hand: a folder is checked without a daemon.
+//! The secrets that texts name, where the store of secrets is not at hand: a folder is checked without a daemon.
 
 use std::collections::BTreeSet;
 
 use crate::interpolate::{SECRET, secret_name};
 use crate::layers::StoredSecret;
-use crate::schema::Schema;
-
-/// Returns the secrets of the keys that are secret, and those that texts name, as if the store had them. Their version is 0, which no
-/// secret has, and nothing is checked of their values.
-#[must_use]
-pub fn assumed_secrets<'a>(schema: &Schema, texts: impl IntoIterator<Item = &'a str>) -> Vec<StoredSecret> {
-    let secret = schema.keys.values().filter(|key| key.secret);
-    let mut names: BTreeSet<String> = secret.map(|key| key.name.clone()).collect();
-    names.extend(named_secrets(texts).into_iter().map(|secret| secret.name));
-    names.into_iter().map(assumed).collect()
-}
 
 /// Returns the secrets that texts name by `${secret:NAME}`, as if the store had them.
 #[must_use]
@@ -27,10 +16,12 @@ pub fn named_secrets<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Stored
             names.extend(secret_name(&rest[..end]).map(str::to_owned));
         }
     }
-    names.into_iter().map(assumed).collect()
+    names.into_iter().map(assumed_secret).collect()
 }
 
-fn assumed(name: String) -> StoredSecret {
+/// Returns a secret as if the store had it. Its version is 0, which no secret has, and nothing is checked of its value.
+#[must_use]
+pub fn assumed_secret(name: String) -> StoredSecret {
     StoredSecret {
         name,
         version: 0,
@@ -47,12 +38,5 @@ mod tests {
         let text = "a: ${secret:jwt.secret}\nb: '${secret:db/url}' # ${secret:}\nc: ${secret:open";
         let names: Vec<String> = named_secrets([text]).into_iter().map(|secret| secret.name).collect();
         assert_eq!(names, ["db/url", "jwt.secret"]);
-        let schema = "keys:\n  api.key: { type: string, secret: true }\n  app.port: { type: integer }\n";
-        let schema = Schema::parse("config/schema.yaml", schema).unwrap();
-        let names: Vec<String> = assumed_secrets(&schema, ["x: ${secret:other}"])
-            .into_iter()
-            .map(|secret| secret.name)
-            .collect();
-        assert_eq!(names, ["api.key", "other"]);
     }
 }

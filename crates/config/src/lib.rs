@@ -38,7 +38,7 @@ mod value;
 mod yaml;
 
 pub use ask::{Ask, Asked, Selection, Taker, plan};
-pub use assumed::{assumed_secrets, named_secrets};
+pub use assumed::{assumed_secret, named_secrets};
 pub use decimal::Decimal;
 pub use error::Error;
 pub use layers::{Layer, Layers, Origin, Row, SetEntry, SetLayer, StoredSecret};

@@ -15,10 +15,10 @@ use tend_base::{Now, Secret};
 use crate::ask::{Asked, Taker, plan};
 use crate::error::Error;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
-use crate::report::Report;
+use crate::report::{Report, Violation};
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
-use crate::set::Set;
+use crate::set::{Entry, Set};
 use crate::take::{Candidate, Confirm, Standing, Step, Taken, take, take_back};
 
 /// A text that the configuration is made from.
@@ -157,6 +157,20 @@ impl Stand {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn build(&self, schema: &Schema, set: &SetLayer, mark: &dyn Fn(&Secret) -> String) -> Result<Set, Report> {
+        Set::build(schema, &self.layers(set, mark))
+    }
+
+    /// Returns what the layers say as far as it can be told, and what is wrong with the rest; see [`Set::sketch`].
+    #[must_use]
+    pub fn sketch(
+        &self,
+        schema: &Schema,
+        mark: &dyn Fn(&Secret) -> String,
+    ) -> (BTreeMap<String, Entry>, Vec<Violation>) {
+        Set::sketch(schema, &self.layers(&self.set, mark))
+    }
+
+    fn layers<'a>(&self, set: &SetLayer, mark: &'a dyn Fn(&Secret) -> String) -> Layers<'a> {
         let sources = &self.sources;
         let there = |source: &Source| Some((source.path.clone(), source.text.clone()?));
         let mut origins = Vec::new();
@@ -183,12 +197,11 @@ impl Stand {
             });
         }
         origins.push(Origin::Set(set.clone()));
-        let layers = Layers {
+        Layers {
             environment: sources.environment.clone(),
             origins,
             mark,
-        };
-        Set::build(schema, &layers)
+        }
     }
 
     /// Decides about what the layers give now, with `set` as what was set by command.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tend_api::messages::{ConfigChanged, ConfigDifference, ConfigRevision};
+use tend_api::messages::{ConfigChanged, ConfigDifference, ConfigKey, ConfigRevision};
 use tend_api::{Call, ChangeConfig, ConfigChange, EXIT_OK};
+use tend_base::Wall;
 
 use crate::arguments::JsonOption;
 use crate::context::Context;
@@ -158,6 +159,24 @@ fn difference_line(context: &Context<'_>, difference: &ConfigDifference) -> Stri
         (Some(before), None) => format!("{} {key}: {before}", paint.paint(Tone::Bad, "-")),
         (None, None) => key,
     }
+}
+
+/// Returns a value with what it counts.
+fn with_unit(value: &str, key: &ConfigKey) -> String {
+    match &key.unit {
+        Some(unit) if !key.secret && !value.is_empty() => format!("{value} {unit}"),
+        _ => value.to_owned(),
+    }
+}
+
+/// Returns a time of a layer in the user's time zone, to the second; as it is where it is none.
+fn local_when(context: &Context<'_>, when: &str) -> String {
+    let Ok(at) = when.parse::<jiff::Timestamp>() else {
+        return when.to_owned();
+    };
+    let at = Wall(u64::try_from(at.as_millisecond()).unwrap_or(0));
+    let at = local_time(at, &context.surroundings.time_zone);
+    at.split('.').next().unwrap_or_default().to_owned()
 }
 
 /// Columns that a value is given however narrow the terminal is.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use tend_api::EXIT_OK;
-use tend_config::{Held, Location, Report, Schema, SecretVersion, Set, SetLayer, Stand, Violation, assumed_secrets};
+use tend_config::{Location, Report, Schema, SecretVersion, Set, Violation};
 
 use crate::arguments::JsonOption;
-use crate::config_folder::{ConfigFolder, errors, mark, show};
+use crate::config_folder::{ConfigFolder, errors, show};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Tone;
@@ -56,9 +56,8 @@ impl Check {
         };
         let mut all = Vec::new();
         for environment in environments {
-            let stand = folder.stand(&environment)?;
             all.push(Checked {
-                outcome: checked(&schema, stand),
+                outcome: folder.build(&schema, &environment)?,
                 environment,
             });
         }
@@ -87,14 +86,6 @@ impl Check {
     }
 }
 
-fn checked(schema: &Schema, mut stand: Stand) -> std::result::Result<Set, Vec<Violation>> {
-    let texts = stand.sources.files.iter().chain(&stand.sources.dotenv);
-    let texts = texts.filter_map(|source| source.text.as_deref());
-    stand.sources.secrets = assumed_secrets(schema, texts);
-    let outcome = stand.build(schema, &SetLayer::default(), &mark());
-    outcome.map_err(|Report(found)| found)
-}
-
 fn tell(context: &mut Context<'_>, folder: &ConfigFolder, schema: &Schema, checked: &Checked) -> Result<()> {
     let set = match &checked.outcome {
         Ok(set) => set,
@@ -109,17 +100,10 @@ fn tell(context: &mut Context<'_>, folder: &ConfigFolder, schema: &Schema, check
         set.entries.len(),
     );
     context.line(&paint.paint(Tone::Good, &fine))?;
-    // Those that nothing but the store can have, and have to be there.
-    let needed = set.entries.iter().filter_map(|(key, entry)| match &entry.held {
-        Held::Secret(secret) if secret.version == SecretVersion::Stored(0) => {
-            let is_named = entry.whence.what != *key || entry.whence.line.is_some();
-            let is_alone = entry.beneath.is_empty();
-            let required = schema.keys.get(key)?.required.applies(&checked.environment);
-            (is_named || (required && is_alone)).then_some(secret.name.as_str())
-        }
-        _ => None,
-    });
-    let needed: Vec<&str> = needed.collect();
+    let needed = set
+        .secrets()
+        .filter(|(_, secret)| secret.version == SecretVersion::Stored(0));
+    let needed: Vec<&str> = needed.map(|(_, secret)| secret.name.as_str()).collect();
     if !needed.is_empty() {
         let line = text::needed(&needed);
         context.line(&format!("  {}", paint.paint(Tone::Faint, &line)))?;

@@ -4,7 +4,7 @@ use clap::Args;
 use tend_api::messages::{ConfigKey, ConfigReport};
 use tend_api::{Call, ConfigQuery, EXIT_OK};
 
-use super::{ROOM_MIN, shown, waiting_line};
+use super::{ROOM_MIN, shown, waiting_line, with_unit};
 use crate::arguments::JsonOption;
 use crate::context::Context;
 use crate::error::Result;
@@ -60,7 +60,6 @@ impl List {
 }
 
 fn show(context: &mut Context<'_>, report: &ConfigReport) -> Result<()> {
-    let paint = context.paint();
     for line in lines(context, &report.keys) {
         context.line_later(&line)?;
     }
@@ -106,7 +105,6 @@ fn show(context: &mut Context<'_>, report: &ConfigReport) -> Result<()> {
         let word = paint_errors(context).paint(tone, &violation.severity);
         context.note(&format!("{word}{rest}"))?;
     }
-    let _ = paint;
     Ok(())
 }
 
@@ -118,15 +116,23 @@ fn paint_errors(context: &Context<'_>) -> Paint {
 }
 
 fn lines(context: &Context<'_>, keys: &[ConfigKey]) -> Vec<String> {
-    let name = keys.iter().map(|key| width(&key.key)).max().unwrap_or(0);
-    let place = |key: &ConfigKey| key.place.as_ref().map_or(0, |place| width(&place.place));
-    let place = keys.iter().map(place).max().unwrap_or(0);
-    // Beside key, place and the narrow columns.
-    let room = context.columns().saturating_sub(name + place + 44).max(ROOM_MIN);
+    let widest = |of: &dyn Fn(&ConfigKey) -> usize| keys.iter().map(of).max().unwrap_or(0);
+    let place = widest(&|key| key.place.as_ref().map_or(0, |place| width(&place.place)));
+    let who = widest(&|key| {
+        key.place
+            .as_ref()
+            .and_then(|place| place.who.as_ref())
+            .map_or(0, |who| width(who))
+    });
+    let others = widest(&|key| width(&key.key)) + place + who + text::NARROW;
+    let room = context.columns().saturating_sub(others).max(ROOM_MIN);
     let mut table = Table::new(&text::HEADINGS);
     for key in keys {
         let (value, tone) = match &key.value {
-            Some(value) => (shown(value, room), if key.secret { Tone::Faint } else { Tone::Plain }),
+            Some(value) => (
+                shown(&with_unit(value, key), room),
+                if key.secret { Tone::Faint } else { Tone::Plain },
+            ),
             None if key.required => (text::MISSING.to_owned(), Tone::Bad),
             None => (text::NONE.to_owned(), Tone::Faint),
         };
@@ -169,6 +175,8 @@ mod text {
     use super::ConfigReport;
 
     pub(super) const HEADINGS: [&str; 7] = ["KEY", "VALUE", "LAYER", "PLACE", "BY", "CHANGE", "HELD BY"];
+    /// Columns of what is always narrow: layer, change, held by, and what stands between all seven.
+    pub(super) const NARROW: usize = 7 + 7 + 8 + 18;
     pub(super) const NONE: &str = "-";
     pub(super) const MISSING: &str = "(missing)";
     pub(super) const DEPLOYED: &str = "something new was read; it is taken when the deployment under way is over";

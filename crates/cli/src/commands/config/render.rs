@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tend_api::{ApiError, Class, EXIT_OK};
 use tend_base::Secret;
-use tend_config::{Report, Selection, SetLayer, assumed_secrets, given, render};
+use tend_config::{Selection, given, render};
 use tend_core::model::{DeliveryForm, FileFormat, Service};
 
-use crate::config_folder::{ConfigFolder, errors, mark, show};
+use crate::config_folder::{ConfigFolder, errors, show};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
@@ -67,12 +67,9 @@ impl Render {
         };
         let schema = folder.schema(context)?;
         let environment = self.environment.as_ref().unwrap_or(&folder.environment);
-        let mut stand = folder.stand(environment)?;
-        let texts = stand.sources.files.iter().filter_map(|source| source.text.as_deref());
-        stand.sources.secrets = assumed_secrets(&schema, texts);
-        let set = match stand.build(&schema, &SetLayer::default(), &mark()) {
+        let set = match folder.build(&schema, environment)? {
             Ok(set) => set,
-            Err(Report(found)) => {
+            Err(found) => {
                 show(context, &found)?;
                 return Err(Error::Configuration(text::wrong(errors(&found))));
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tend_api::{ApiError, Class, EXIT_OK};
-use tend_config::{Entry, Held, Key, Layers, Origin, Schema, SecretVersion, Set, Violation, named_secrets};
+use tend_config::{Entry, Held, Key, Location, Schema, SecretVersion, Violation, named_secrets};
 
 use super::{ROOM_MIN, shown};
 use crate::arguments::JsonOption;
@@ -89,7 +89,7 @@ pub(super) fn compare(
     }
     for tier in &tiers {
         // What a key lacks without its machine is no news; what cannot be read is.
-        for violation in tier.violations.iter().filter(|one| one.line() > 0) {
+        for violation in tier.violations.iter().filter(|one| one.location.line() > 0) {
             context.note(&text::not_told(&tier.name, violation))?;
         }
     }
@@ -102,23 +102,15 @@ fn tier(
     name: &str,
     mark: &dyn Fn(&tend_base::Secret) -> String,
 ) -> Result<Tier> {
-    let sources = folder.stand(name)?.sources;
-    let there = |source: &tend_config::Source| Some((source.path.clone(), source.text.clone()?));
-    let files: Vec<_> = sources.files.iter().filter_map(there).collect();
-    // `.env` is this machine's; a file of variables that is named after the environment is its own.
-    let own = |path: &str| Path::new(path).file_stem().is_some_and(|stem| stem == name);
-    let dotenv: Vec<_> = sources.dotenv.iter().filter_map(there).collect();
-    let dotenv = dotenv.into_iter().filter(|(path, _)| own(path));
-    let secrets = named_secrets(files.iter().map(|(_, text)| text.as_str()));
-    let mut origins: Vec<Origin> = vec![Origin::Secrets(secrets)];
-    origins.extend(files.into_iter().map(|(path, text)| Origin::File { path, text }));
-    origins.extend(dotenv.map(|(path, text)| Origin::Dotenv { path, text }));
-    let layers = Layers {
-        environment: name.to_owned(),
-        origins,
-        mark,
-    };
-    let (entries, violations) = Set::sketch(schema, &layers);
+    let mut stand = folder.stand(name)?;
+    let sources = &mut stand.sources;
+    // `.env` and the variables of the shell are this machine's; a file of variables that is named after the environment is its own.
+    sources.process.clear();
+    sources
+        .dotenv
+        .retain(|source| Path::new(&source.path).file_stem().is_some_and(|stem| stem == name));
+    sources.secrets = named_secrets(sources.files.iter().filter_map(|source| source.text.as_deref()));
+    let (entries, violations) = stand.sketch(schema, mark);
     Ok(Tier {
         name: name.to_owned(),
         entries,
@@ -131,7 +123,7 @@ impl Tier {
         let is_wrong = self
             .violations
             .iter()
-            .any(|one| one.key.as_deref() == Some(key.name.as_str()) && one.line() > 0);
+            .any(|one| one.key.as_deref() == Some(key.name.as_str()) && one.location.line() > 0);
         match self.entries.get(&key.name).map(|entry| &entry.held) {
             _ if is_wrong => Has::Unknown,
             Some(Held::Value(value)) => Has::Value(value.to_string()),
@@ -203,7 +195,7 @@ fn as_json(left: &Tier, right: &Tier, rows: &[(&Key, Has, Has)], shared: &[&str]
 }
 
 mod text {
-    use tend_config::Violation;
+    use super::{Location, Violation};
 
     pub(super) const KEY: &str = "KEY";
     pub(super) const OUTSIDE: &str = "*** (its file of variables)";
@@ -223,31 +215,16 @@ mod text {
         )
     }
     pub(super) fn not_told(tier: &str, violation: &Violation) -> String {
-        format!("{tier}: {} ({})", violation.message, super::place(violation))
+        let place = match &violation.location {
+            Location::File { file, line, .. } => format!("{}:{line}", file.display()),
+            Location::Elsewhere(what) => what.clone(),
+        };
+        format!("{tier}: {} ({place})", violation.message)
     }
     pub(super) fn no_environment(name: &str) -> String {
         format!("there is no environment `{name}`")
     }
     pub(super) fn environments(names: &[String]) -> String {
         format!("it is one of {}", names.join(", "))
-    }
-}
-
-/// Returns the file and line of a violation.
-fn place(violation: &Violation) -> String {
-    match &violation.location {
-        tend_config::Location::File { file, line, .. } => format!("{}:{line}", file.display()),
-        tend_config::Location::Elsewhere(what) => what.clone(),
-    }
-}
-
-/// Says in which line something is wrong; 0 where it is in none.
-trait Line {
-    fn line(&self) -> u32;
-}
-
-impl Line for Violation {
-    fn line(&self) -> u32 {
-        self.location.line()
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use tend_api::EXIT_OK;
 use tend_api::messages::{ConfigKey, ConfigPlace};
 
-use super::{ROOM_MIN, get, shown};
+use super::{ROOM_MIN, get, local_when, shown, with_unit};
 use crate::arguments::JsonOption;
 use crate::context::Context;
 use crate::error::Result;
@@ -46,9 +46,9 @@ impl Why {
 
 fn lines(context: &Context<'_>, key: &ConfigKey) -> Vec<String> {
     let paint = context.paint();
-    let room = (context.columns() / 3).max(ROOM_MIN);
+    let room = (context.columns() / 2).max(ROOM_MIN);
     let value = |text: &Option<String>, none: &str| match text {
-        Some(text) => shown(text, room),
+        Some(text) => shown(&with_unit(text, key), room),
         None => none.to_owned(),
     };
     let mut lines = vec![format!(
@@ -56,7 +56,7 @@ fn lines(context: &Context<'_>, key: &ConfigKey) -> Vec<String> {
         paint.paint(Tone::Strong, &key.key),
         key.value
             .as_ref()
-            .map_or(text::NONE.to_owned(), |text| shown(text, usize::MAX))
+            .map_or(text::NONE.to_owned(), |text| shown(&with_unit(text, key), usize::MAX))
     )];
     if let Some(description) = &key.description {
         lines.push(format!("  {description}"));
@@ -72,7 +72,14 @@ fn lines(context: &Context<'_>, key: &ConfigKey) -> Vec<String> {
             Cell::new(held).tone(tone),
             Cell::new(&place.place).tone(tone),
             Cell::new(place.who.clone().unwrap_or_default()).tone(tone),
-            Cell::new(place.when.clone().unwrap_or_default()).tone(tone),
+            Cell::new(
+                place
+                    .when
+                    .as_ref()
+                    .map(|when| local_when(context, when))
+                    .unwrap_or_default(),
+            )
+            .tone(tone),
         ]);
     };
     if let Some(place) = &key.place {

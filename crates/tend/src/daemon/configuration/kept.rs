@@ -229,17 +229,17 @@ impl Kept {
             return Ok(None);
         }
         self.refused = (!asked).then(|| text.clone());
-        let mut error = ApiError::new(
+        let error = ApiError::new(
             Class::Config,
             format!(
                 "the configuration of {} is not taken, and nothing was changed",
                 self.name
             ),
         );
-        for line in text.lines() {
-            error = error.detail(line);
-        }
-        Err(error.hint("mend what is listed; what was in force stays in force until then"))
+        // One text: each violation has several lines.
+        Err(error
+            .detail(text)
+            .hint("mend what is listed; what was in force stays in force until then"))
     }
 
     fn offered<'a>(
@@ -456,11 +456,8 @@ impl Kept {
 }
 
 pub(super) fn report_error(stack: &StackName, report: &Report) -> ApiError {
-    let mut error = ApiError::new(Class::Config, format!("the configuration of {stack} is not taken"));
-    for line in report.to_string().lines() {
-        error = error.detail(line);
-    }
-    error
+    let error = ApiError::new(Class::Config, format!("the configuration of {stack} is not taken"));
+    error.detail(report.to_string())
 }
 
 /// Returns what the journal is to say of a step: keys with what they held and hold, secrets masked.
