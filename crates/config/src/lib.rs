@@ -2,7 +2,7 @@
 //!
 //! Map: [`Schema`] declares the keys; [`Layers`] are the texts, rows and variables that say something about them; [`Set::build`] makes
 //! one set of all of them or a [`Report`] of everything that is wrong; [`take()`] decides whether it becomes the next [`Revision`];
-//! [`plan`] says what the change asks of each service, [`render`] writes what a service is given, and [`Holders`] says when a revision
+//! [`plan`] says what the change asks of each service, [`render`] writes what a service is given, and [`liveness`] says when a revision
 //! is live. Below them: `yaml`, `json` and `dotenv` read texts into a tree that knows its places, `interpolate` replaces variables,
 //! `flatten` finds the keys, `decimal` and `quantity` keep numbers exact, `report` is how all of it is told.
 //!
@@ -42,8 +42,8 @@ pub use assumed::{assumed_secret, named_secrets};
 pub use decimal::Decimal;
 pub use error::Error;
 pub use layers::{Layer, Layers, Origin, Row, SetEntry, SetLayer, StoredSecret};
-pub use live::{Holders, LATE_AFTER, Liveness};
-pub use render::{Given, environment, given, render};
+pub use live::{Holding, LATE_AFTER, Liveness, liveness};
+pub use render::{Given, environment, given, render, variable};
 pub use report::{Location, Report, Severity, Violation};
 pub use revision::{History, Revision};
 pub use schema::{Key, Preset, Reload, Required, Schema, Shape, Type, docs, json_schema};

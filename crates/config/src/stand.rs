@@ -12,13 +12,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tend_base::{Now, Secret};
 
-use crate::ask::{Asked, Taker, plan};
-use crate::error::Error;
+use crate::ask::Taker;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
 use crate::report::{Report, Violation};
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
-use crate::set::{Entry, Set};
+use crate::set::{Diff, Entry, Set};
 use crate::take::{Candidate, Confirm, Standing, Step, Taken, take, take_back};
 
 /// A text that the configuration is made from.
@@ -234,70 +233,72 @@ impl Stand {
     ///
     /// # Errors
     /// When that one is not kept, or holds what is in force.
-    pub fn offer_back(&self, schema: &Schema, number: u64, offer: &Offer<'_>, now: Now) -> Result<Taken, Error> {
+    pub fn offer_back(
+        &self,
+        schema: &Schema,
+        number: u64,
+        offer: &Offer<'_>,
+        now: Now,
+    ) -> Result<Taken, crate::error::Error> {
         let revision = self.history.rollback(number, now.wall, offer.who)?;
         Ok(take_back(&self.standing(schema, offer), revision, offer.confirm, now))
     }
 
-    /// Returns the revision that takes an unconfirmed change back, when its time is over.
+    /// Returns what is in force as a new revision: it holds the same, and is given to others or in other ways.
     #[must_use]
-    pub fn due(&self, offer: &Offer<'_>, now: Now) -> Option<Revision> {
-        let (waiting, current) = self.waiting.as_ref().zip(self.history.current())?;
-        waiting.due(current, now, offer.boot)
-    }
-
-    /// Returns the step that takes an unconfirmed change back, when its time is over. It is not refused for a key that may not change
-    /// while its service runs: whoever asked for a confirmation was promised the way back, and the service is started anew instead.
-    #[must_use]
-    pub fn step_back(&self, schema: &Schema, offer: &Offer<'_>, now: Now) -> Option<Step> {
-        let revision = self.due(offer, now)?;
-        let diff = self.history.current()?.diff(&revision);
-        let mut asks = plan(&diff, schema, offer.running);
-        for ask in asks.values_mut() {
-            if let Asked::Refused { .. } = ask.asked {
-                ask.asked = Asked::Rolling;
-            }
-        }
+    pub fn renew(&self, who: &str, now: Now) -> Option<Step> {
+        let current = self.history.current()?;
         Some(Step {
-            revision,
-            diff,
-            asks,
-            waiting: None,
+            revision: Revision {
+                number: current.number + 1,
+                when: now.wall,
+                who: who.to_owned(),
+                ..current.clone()
+            },
+            diff: Diff::default(),
+            asks: BTreeMap::new(),
+            waiting: self.waiting.clone().map(|waiting| Confirm {
+                revision: current.number + 1,
+                ..waiting
+            }),
         })
     }
 
-    /// Says whether a change waits whose time is over.
-    #[must_use]
-    pub fn is_over(&self, now: Now, boot: &str) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.is_due(now, boot))
-    }
-
-    /// Returns the record of the revision in force with nothing waiting any more, to be stored in the place of the one before; then
-    /// [`Stand::settle`]. Without a number whichever waits is confirmed.
+    /// Returns the record of the revision in force as one that nobody has to confirm any more, to be stored and then kept.
     ///
     /// # Errors
-    /// When another revision waits than the one that is confirmed, or none.
-    pub fn confirmed(&self, number: Option<u64>) -> Result<Record, Error> {
-        let current = self.history.current();
-        let waits = self.waiting.as_ref().map(|waiting| waiting.revision);
-        let meant = number.or(waits).or(current.map(|current| current.number));
-        let meant = meant.unwrap_or_default();
-        Confirm::confirm(self.waiting.as_ref(), meant)?;
-        let revision = current.ok_or(Error::NothingToConfirm {
-            number: meant,
-            waiting: None,
-        })?;
+    /// When another revision waits than `number`, or none.
+    pub fn confirm(&self, number: u64) -> Result<Record, crate::error::Error> {
+        Confirm::confirm(self.waiting.as_ref(), number)?;
+        let current = self
+            .history
+            .current()
+            .ok_or(crate::error::Error::NothingToConfirm { number, waiting: None })?;
         Ok(Record {
-            revision: revision.clone(),
+            revision: current.clone(),
             set: self.set.clone(),
             waiting: None,
             rows: self.rows.clone(),
         })
     }
 
-    /// Has nothing wait to be confirmed any more.
-    pub fn settle(&mut self) {
-        self.waiting = None;
+    /// Decides about a change that nobody confirmed: nothing while there is time.
+    #[must_use]
+    pub fn due(&self, schema: &Schema, offer: &Offer<'_>, now: Now) -> Option<Taken> {
+        let (waiting, current) = self.waiting.as_ref().zip(self.history.current())?;
+        let back = waiting.due(current, now, offer.boot)?;
+        let standing = Standing {
+            // It is over, whatever becomes of what is in force.
+            waiting: None,
+            ..self.standing(schema, offer)
+        };
+        Some(take_back(&standing, back, None, now))
+    }
+
+    /// Returns whether a change waits to be confirmed and its time is over.
+    #[must_use]
+    pub fn is_due(&self, now: Now, boot: &str) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_due(now, boot))
     }
 
     /// Returns the record of a step, to be stored in one transaction with what follows from it, and then kept.
@@ -316,7 +317,11 @@ impl Stand {
         self.set = record.set;
         self.waiting = record.waiting;
         self.rows = record.rows;
-        self.history.push(record.revision)
+        match self.history.current() {
+            // Only what surrounds it is another.
+            Some(current) if current.number == record.revision.number => None,
+            _ => self.history.push(record.revision),
+        }
     }
 
     fn standing<'a>(&'a self, schema: &'a Schema, offer: &Offer<'a>) -> Standing<'a> {

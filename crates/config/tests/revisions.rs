@@ -10,7 +10,7 @@ use tend_config::{
 };
 
 use tend_core::configuration::Configuration;
-use tend_core::model::{DeliveryForm, FileFormat};
+use tend_core::model::{DeliveryForm, FileFormat, Grant, SecretDelivery};
 
 use crate::case::{common, layers};
 
@@ -364,10 +364,18 @@ fn no_secret_is_started_with() {
         &Configuration::default(),
     )
     .unwrap();
-    let api = &started.environment[&"api".parse().unwrap()];
+    let api = &started.services[&"api".parse().unwrap()];
     assert_eq!(started.revision, 1);
-    assert_eq!(api["APP_PUBLIC_URL"], "https://x.example");
-    assert!(api.keys().all(|name| !name.contains("SECRET")), "{api:?}");
+    assert_eq!(api.variables["APP_PUBLIC_URL"], "https://x.example");
+    assert!(api.variables.keys().all(|name| !name.contains("SECRET")), "{api:?}");
+    assert_eq!(
+        api.secrets,
+        [Grant {
+            secret: "jwt.secret".to_owned(),
+            version: 1,
+            delivery: SecretDelivery::Environment("JWT_SECRET".to_owned()),
+        }]
+    );
 }
 
 #[test]
@@ -387,10 +395,8 @@ fn what_takes_its_configuration_while_it_runs_is_started_anew_only_for_keys_that
         let step = taken(keeper.offer(&schema, &running, file, 1, None, at(0)));
         started = started_with(&schema, &step.revision, &running, &step.asks, &started).unwrap();
         let asked = step.asks.get("api").map(|ask| ask.asked.clone());
-        let number = started
-            .environment
-            .get(&"api".parse().unwrap())
-            .map(|api| api[STARTED_FOR].clone());
+        let api = started.of(&"api".parse().unwrap());
+        let number = api.and_then(|api| api.variables.get(STARTED_FOR).cloned());
         last.push((asked, number));
     }
     assert_eq!(

@@ -171,7 +171,11 @@ kinds! {
 
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
-    /// A person keeps a revision that would have been taken back otherwise. Data: revision.
+    /// Every replica holds the revision in force. Data: revision, replicas, after_ms since it was taken.
+    ConfigLive = "config.live",
+    /// Replicas do not hold the revision in force although they should. Data: revision, replicas (with what they hold, and why as they say).
+    ConfigLate = "config.late",
+    /// A change was confirmed and stays. Data: revision.
     ConfigConfirmed = "config.confirmed",
     /// A changed configuration is not taken: what was in force stays. Data: error, details.
     ConfigRefused = "config.refused",

@@ -44,7 +44,7 @@ pub(crate) struct Calls {
     pub(crate) builds: Arc<Builds>,
     /// Renewals that people ask for.
     pub(crate) certificate_asks: mpsc::Sender<certificates::Ask>,
-    /// Questions about configurations.
+    /// Questions about configurations, and changes of them.
     pub(crate) configuration: mpsc::Sender<configuration::Ask>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
@@ -99,6 +99,7 @@ impl Calls {
                 status
                     .warnings
                     .extend(super::secrets::warnings(&self.shared, name.as_str()).await);
+                status.warnings.extend(self.shared.deliveries.lines(&name));
                 Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -438,6 +439,7 @@ impl Calls {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             builds: Arc::clone(&self.builds),
+            configuration: self.configuration.clone(),
         }
     }
 
@@ -526,6 +528,7 @@ impl Calls {
             .iter()
             .map(|listener| listener.address)
             .collect::<Vec<_>>();
+        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
             ApiError::new(

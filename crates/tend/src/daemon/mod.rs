@@ -239,12 +239,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;
     secrets::reconcile(&shared, &hub, &principal).await;
+    // Before anything is started: it is given its configuration then.
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
-    let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
-    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), &reader, principal.clone())?;
-    drop(reader);
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);
     let calls = Arc::new(Calls {

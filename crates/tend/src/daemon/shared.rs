@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::ban_files::BanFiles;
 use super::certificates::Shelf;
+use super::configuration::Deliveries;
 use super::edge_counts::EdgeCounts;
 use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) certificates: Shelf,
     /// The store of secrets.
     pub(crate) secrets: Secrets,
+    /// What replicas are given of configurations.
+    pub(crate) deliveries: Deliveries,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -103,6 +106,7 @@ impl Shared {
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
             secrets: Secrets::new(&paths.state, &paths.run),
+            deliveries: Deliveries::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),

@@ -14,14 +14,15 @@ use tend_api::messages::{
 use tend_api::{
     ApiError, ChangeConfig, Class, ConfigChange, ConfigDiffQuery, ConfigHistoryQuery, ConfigQuery, ConfirmConfig, Reply,
 };
+use tend_base::Secret;
 use tend_config::{
-    Asked, Diff, Entry, Held, Key, Location, Report, Revision, Schema, Stand, Taker, Violation, Whence, plan,
+    Asked, Diff, Entry, Held, Holding, Key, Location, Report, Revision, Schema, Stand, Taker, Violation, Whence, plan,
 };
 use tend_core::journal::Principal;
 use tend_core::model::{DeliveryForm, StackName};
 use tokio::sync::mpsc;
 
-use crate::daemon::configuration::{self, Ask, Change, Holding, Looked};
+use crate::daemon::configuration::{self, Ask, Change, View};
 
 /// What is shown of a value that was in the open once and is secret by now.
 const MASK: &str = "***";
@@ -138,7 +139,7 @@ pub(crate) async fn change(asks: &mpsc::Sender<Ask>, asked: ChangeConfig, by: Pr
 /// Keeps a change that is taken back otherwise.
 pub(crate) async fn confirm(asks: &mpsc::Sender<Ask>, asked: ConfirmConfig, by: Principal) -> Result<Reply, ApiError> {
     let ConfirmConfig { stack, revision } = asked;
-    let number = configuration::confirm(asks, &stack, revision, &by).await?;
+    let number = configuration::change(asks, &stack, Change::Confirm(revision), None, &by).await?;
     let number = number.unwrap_or_default();
     Ok(Reply::json(&Accepted {
         message: format!("{stack}: revision {number} stays"),
@@ -146,15 +147,12 @@ pub(crate) async fn confirm(asks: &mpsc::Sender<Ask>, asked: ConfirmConfig, by: 
 }
 
 /// Returns everything there is to see, of all keys or one.
-fn report(looked: &Looked, schema: Option<&Schema>, stack: StackName, only: Option<&str>) -> ConfigReport {
+fn report(looked: &View, schema: Option<&Schema>, stack: StackName, only: Option<&str>) -> ConfigReport {
     let stand = &looked.stand;
     let current = stand.history().current();
     let keys = schema.into_iter().flat_map(|schema| schema.keys.values());
     let keys = keys.filter(|key| only.is_none_or(|only| key.name == only));
-    let (refused, warnings) = match &looked.found {
-        Ok(set) => (Vec::new(), violations(&set.warnings)),
-        Err(Report(found)) => (violations(found), Vec::new()),
-    };
+    let (refused, warnings) = found(looked, schema);
     let replicas = looked.holders.iter().filter_map(|(name, holding)| {
         let taker = taker_of(&looked.takers, name)?;
         let drift = schema.into_iter().flat_map(|schema| schema.keys.values());
@@ -185,7 +183,41 @@ fn report(looked: &Looked, schema: Option<&Schema>, stack: StackName, only: Opti
     }
 }
 
-fn key_report(looked: &Looked, key: &Key) -> ConfigKey {
+/// Returns what is wrong with what lies there now, and what may not be as meant.
+fn found(looked: &View, schema: Option<&Schema>) -> (Vec<ConfigViolation>, Vec<ConfigViolation>) {
+    // Nothing is taken of it, so nothing has to be told apart.
+    let mark = |_: &Secret| String::new();
+    let stand = &looked.stand;
+    let built = match schema {
+        Some(schema) => stand.build(schema, stand.set_layer(), &mark),
+        None => stand
+            .schema()
+            .and_then(|schema| stand.build(&schema, stand.set_layer(), &mark)),
+    };
+    let (refused, warnings) = match &built {
+        Ok(set) => (Vec::new(), violations(&set.warnings)),
+        Err(Report(found)) => (violations(found), Vec::new()),
+    };
+    match &looked.refused {
+        // What is valid by itself may be refused all the same: a file that cannot be read, a service that runs.
+        Some(text) if refused.is_empty() => {
+            let message = text.lines().next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            let violation = ConfigViolation {
+                severity: "error".to_owned(),
+                key: None,
+                message: message.to_owned(),
+                place: String::new(),
+                help: None,
+                text: format!("{}\n", text.trim_end()),
+            };
+            (vec![violation], warnings)
+        }
+        _ => (refused, warnings),
+    }
+}
+
+fn key_report(looked: &View, key: &Key) -> ConfigKey {
     let stand = &looked.stand;
     let entry = stand
         .history()

@@ -99,7 +99,7 @@ pub(crate) async fn change(
     let rotated = done.entries.iter().any(|(kind, _)| *kind == Kind::SecretRotated);
     record(shared, &stack, &by, done.entries);
     if rotated {
-        take(hub, &stack, current, by).await?;
+        take(shared, hub, &stack, current, by).await?;
     }
     let offer =
         "these secrets open with this machine's key alone; `tend secret recovery-key` makes one to be kept elsewhere";
@@ -324,7 +324,7 @@ pub(crate) async fn rotate(
     let (from, to, current) = done.await?;
     let data = json!({ "name": name, "from": from, "to": to, "services": services });
     record(shared, &stack, &by, vec![(Kind::SecretRotated, data)]);
-    take(hub, &stack, current, by).await
+    take(shared, hub, &stack, current, by).await
 }
 
 /// The last word of a change that nobody has to wait for.
@@ -355,7 +355,13 @@ pub(crate) async fn add_key(shared: &Arc<Shared>, asked: AddRecoveryKey, by: Pri
 }
 
 /// Gives the definitions of a stack the versions that are current; returns whether the stack is there.
-async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: Principal) -> Result<bool, ApiError> {
+async fn take(
+    shared: &Shared,
+    hub: &Hub,
+    stack: &StackName,
+    current: BTreeMap<String, u64>,
+    by: Principal,
+) -> Result<bool, ApiError> {
     let name = stack.clone();
     let known = hub.ask(move |controller, _| controller.world().stacks.contains_key(&name));
     if !known.await {
@@ -366,7 +372,10 @@ async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: 
         current,
         by,
     };
-    hub.input_durable(input).await.map_err(|why| {
+    let written = hub.input_durable(input).await;
+    // Those that the configuration gives are taken up there.
+    shared.deliveries.secrets_changed(stack);
+    written.map_err(|why| {
         ApiError::new(
             Class::Unavailable,
             format!("the version is current, but which one replicas are to have could not be written down: {why}"),
@@ -417,7 +426,13 @@ async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> 
     let services = hub.ask(move |controller, _| {
         let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, _, service) in controller.world().services_wanted(&name) {
-            for grant in &service.secrets {
+            let configuration = controller.world().configurations.get(&name);
+            let configured = configuration.and_then(|configuration| configuration.of(&id.service));
+            for grant in service
+                .secrets
+                .iter()
+                .chain(configured.into_iter().flat_map(|with| &with.secrets))
+            {
                 let of = services.entry(grant.secret.clone()).or_default();
                 if of.last() != Some(&id.to_string()) {
                     of.push(id.to_string());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tend_api::{ApiError, Class};
 use tend_base::Wall;
-use tend_config::{Report, Set, Stand, Taker};
+use tend_config::{Holding, Liveness, Report, Stand, Taker};
 use tend_core::journal::Principal;
 use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
@@ -34,42 +34,26 @@ pub(crate) enum Ask {
     /// A person wants to know.
     Look {
         stack: StackName,
-        answer: oneshot::Sender<Result<Box<Looked>, ApiError>>,
-    },
-    /// A person keeps a change that is taken back otherwise: a revision, or whichever waits. The answer is its number.
-    Confirm {
-        stack: StackName,
-        revision: Option<u64>,
-        by: Principal,
-        answer: oneshot::Sender<Taken>,
+        answer: oneshot::Sender<Result<Box<View>, ApiError>>,
     },
 }
 
-/// What there is to see of a stack's configuration.
-pub(crate) struct Looked {
-    /// What it is made from, and what was taken of it.
+/// How a stack's configuration stands.
+pub(crate) struct View {
+    /// What it is made from, what was set by command, and what was taken.
     pub(crate) stand: Stand,
-    /// What the layers give at this moment, or everything that is wrong with them.
-    pub(crate) found: Result<Set, Report>,
-    /// Who takes it, and how.
-    pub(crate) takers: Vec<Taker>,
-    /// What is known of the replicas that take it, by `STACK/SERVICE/SLOT`.
-    pub(crate) holders: BTreeMap<String, Holding>,
-    /// Why the table cannot be read, and since when.
+    /// What is wrong with what lies in the files and the table now, if it is not taken.
+    pub(crate) refused: Option<String>,
+    /// Since when the table cannot be read, and why.
     pub(crate) away: Option<(Wall, String)>,
+    /// Whether every replica holds what is in force.
+    pub(crate) liveness: Liveness,
+    /// What each replica that takes configuration holds, by its name.
+    pub(crate) holders: BTreeMap<String, Holding>,
+    /// Who takes what, and how.
+    pub(crate) takers: Vec<Taker>,
     /// Something was read that waits for the end of a deployment.
     pub(crate) waits: bool,
-}
-
-/// What was observed of a replica that takes configuration.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Holding {
-    /// The revision it holds; nothing where that is not known.
-    pub(crate) revision: Option<u64>,
-    /// It is to be started anew for what it is to hold.
-    pub(crate) is_replaced: bool,
-    /// Why it does not take the revision in force, by its own word.
-    pub(crate) refused: Option<String>,
 }
 
 /// What a person changes.
@@ -82,6 +66,8 @@ pub(crate) enum Change {
     Preset(String),
     /// An earlier revision is to be in force again.
     Back(u64),
+    /// What waits to be confirmed stays: this revision, or whichever it is.
+    Confirm(Option<u64>),
 }
 
 /// Has the configuration of a stack that is about to come up read, checked and taken.
@@ -102,11 +88,11 @@ pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Princip
     answered.await.unwrap_or_else(|_| Err(gone())).map(drop)
 }
 
-/// Returns what there is to see of a stack's configuration.
+/// Returns how a stack's configuration stands.
 ///
 /// # Errors
 /// When it has none, or is not up.
-pub(crate) async fn look(asks: &mpsc::Sender<Ask>, stack: &StackName) -> Result<Box<Looked>, ApiError> {
+pub(crate) async fn look(asks: &mpsc::Sender<Ask>, stack: &StackName) -> Result<Box<View>, ApiError> {
     let (answer, answered) = oneshot::channel();
     let stack = stack.clone();
     put(asks, Ask::Look { stack, answer })?;
@@ -129,27 +115,6 @@ pub(crate) async fn change(
         stack: stack.clone(),
         change,
         confirm,
-        by: by.clone(),
-        answer,
-    };
-    put(asks, ask)?;
-    answered.await.unwrap_or_else(|_| Err(gone()))
-}
-
-/// Keeps a change that is taken back otherwise; returns the number of its revision.
-///
-/// # Errors
-/// When that does not wait, or cannot be written down.
-pub(crate) async fn confirm(
-    asks: &mpsc::Sender<Ask>,
-    stack: &StackName,
-    revision: Option<u64>,
-    by: &Principal,
-) -> Taken {
-    let (answer, answered) = oneshot::channel();
-    let ask = Ask::Confirm {
-        stack: stack.clone(),
-        revision,
         by: by.clone(),
         answer,
     };
@@ -187,20 +152,8 @@ impl Keeper {
                 let _ = answer.send(taken);
             }
             Ask::Look { stack, answer } => {
-                let kept = self.stacks.get(&stack).ok_or_else(|| no_configuration(&stack));
-                let _ = answer.send(kept.map(|kept| Box::new(kept.look(&self.shared))));
-            }
-            Ask::Confirm {
-                stack,
-                revision,
-                by,
-                answer,
-            } => {
-                let confirmed = match self.stacks.get_mut(&stack) {
-                    Some(kept) => kept.confirm(&self.shared, revision, &by).await.map(Some),
-                    None => Err(no_configuration(&stack)),
-                };
-                let _ = answer.send(confirmed);
+                let view = self.view(&stack).await.map(Box::new);
+                let _ = answer.send(view.ok_or_else(|| no_configuration(&stack)));
             }
         }
     }
@@ -225,7 +178,8 @@ impl Keeper {
         let mut set = kept.stand().set_layer().clone();
         let schema = kept.stand().schema().map_err(|report| refused(&report))?;
         match change {
-            Change::Back(number) => return kept.go_back(&self.hub, number, confirm, by).await,
+            Change::Back(number) => return kept.go_back(&self.shared, &self.hub, number, confirm, by).await,
+            Change::Confirm(number) => return kept.confirm(&self.hub, number, by).await.map(Some),
             Change::Clear(keys) => {
                 for name in keys {
                     // A key that the schema does not have any more may still be cleared.

@@ -5,32 +5,40 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::hmac;
 use serde_json::{Value, json};
 use tend_api::{ApiError, Class};
-use tend_base::{Clock, Now, Secret, SystemClock, Wall};
+use tend_base::{Clock, Mono, Now, Secret, SystemClock, Wall};
 use tend_config::{
     Offer, Record, Report, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret, Taken, Taker,
     started_with,
 };
 use tend_core::configuration::{Configuration, ConfigureWish};
 use tend_core::controller::Input;
-use tend_core::journal::{Entry, Kind, Principal};
+use tend_core::journal::{Kind, Principal};
 use tend_core::model::{ConfigSources, Stack, StackName};
 use tend_database::{Event, Rows};
-use tend_store::{Batch, DocumentKind};
 use tend_watch::Content;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::ask::Looked;
+use super::delivery;
+use super::parts::{Vault, named, parts};
 use super::reading::{Read, Reading};
 use crate::daemon::hub::Hub;
 use crate::daemon::shared::Shared;
 
 /// A stack that is about to come up is waited for so long; after that its configuration is read for nobody.
 const EXPECTED: Duration = Duration::from_secs(60);
+
+/// What was told of who holds what.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) live: u64,
+    pub(super) late: u64,
+}
 
 /// One stack's configuration.
 pub(super) struct Kept {
@@ -48,6 +56,16 @@ pub(super) struct Kept {
     pub(super) waits: bool,
     /// What was wrong with what was offered last; the same is not told twice.
     refused: Option<String>,
+    /// Files that are there and cannot be read, and why.
+    unreadable: BTreeMap<String, String>,
+    /// The schema of what is in force.
+    schema: Option<Schema>,
+    /// The values of secrets that stand in files of variables, by key, of what is in force.
+    outside: BTreeMap<String, Secret>,
+    /// When what is in force was taken, or the daemon started.
+    pub(super) since: Mono,
+    /// The newest revision that was told to be live, and to be late.
+    pub(super) told: Told,
     expected_until: Now,
     key: hmac::Key,
     /// As the kernel names it.
@@ -61,6 +79,7 @@ impl Kept {
         stand: Stand,
         told: &mpsc::Sender<(StackName, Read)>,
         shared: &Shared,
+        key: hmac::Key,
     ) -> Result<Self, ApiError> {
         let Some(sources) = &stack.config else {
             return Err(ApiError::new(
@@ -71,6 +90,7 @@ impl Kept {
         let started = Reading::start(stack, sources, told);
         let (reading, contents) = started.map_err(|why| ApiError::new(Class::Config, why))?;
         let mut now = SystemClock.now();
+        let since = now.mono;
         now.mono = now.mono + EXPECTED;
         let mut kept = Self {
             name: stack.name.clone(),
@@ -83,8 +103,13 @@ impl Kept {
             author: "the stack file".to_owned(),
             waits: false,
             refused: None,
+            unreadable: unreadable(&contents, &stack.source.directory),
+            schema: None,
+            outside: BTreeMap::new(),
+            since,
+            told: Told::default(),
             expected_until: now,
-            key: hmac::Key::new(hmac::HMAC_SHA256, shared.name.as_bytes()),
+            key,
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
         };
         kept.stand.sources = kept.sources_of(sources, &contents);
@@ -105,12 +130,23 @@ impl Kept {
         SystemClock.now().mono < self.expected_until.mono
     }
 
-    pub(super) fn into_stand(self) -> Stand {
+    pub(super) fn into_stand(mut self) -> Stand {
+        self.stand.sources = Sources::default();
         self.stand
     }
 
     pub(super) fn stand(&self) -> &Stand {
         &self.stand
+    }
+
+    /// Returns why what lies in the files is not taken.
+    pub(super) fn refused(&self) -> Option<&String> {
+        self.refused.as_ref()
+    }
+
+    /// Returns who takes configuration, and how.
+    pub(super) fn takers(&self) -> &[Taker] {
+        &self.takers
     }
 
     pub(super) fn author(&self) -> String {
@@ -128,6 +164,9 @@ impl Kept {
             Read::Files(contents) => {
                 let before = self.texts();
                 put(&mut self.stand.sources, &self.folder, &contents);
+                let unreadable = unreadable(&contents, &self.folder);
+                let readable_again = unreadable != self.unreadable;
+                self.unreadable = unreadable;
                 let changed: Vec<String> = self
                     .texts()
                     .into_iter()
@@ -135,7 +174,7 @@ impl Kept {
                     .map(|(path, _)| path)
                     .collect();
                 self.author = changed.join(", ");
-                (None, !changed.is_empty())
+                (None, !changed.is_empty() || readable_again)
             }
             Read::Table(Event::Rows { rows, .. }) => {
                 self.away = None;
@@ -194,7 +233,7 @@ impl Kept {
     /// Everything that is wrong with it; the first time it is.
     pub(super) async fn offer(
         &mut self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         hub: &Hub,
         who: &str,
         by: &Principal,
@@ -202,33 +241,111 @@ impl Kept {
     ) -> Result<Option<u64>, ApiError> {
         self.stand.sources.secrets = secrets_of(shared, &self.name);
         let asked = change.is_some();
+        if !self.unreadable.is_empty() {
+            let lines = self.unreadable.iter();
+            let lines: Vec<String> = lines
+                .map(|(path, why)| format!("{path} cannot be read: {why}"))
+                .collect();
+            return self.refuse(&lines.join("\n"), asked);
+        }
         let (set, confirm) = change.unwrap_or_else(|| (self.stand.set_layer().clone(), None));
         let now = SystemClock.now();
-        let taken = self.stand.schema().map(|schema| {
+        let (taken, outside) = {
             let mark = self.mark();
             let offer = self.offered(who, confirm, &mark);
-            let taken = self.stand.offer(&schema, &set, &offer, now);
-            (schema, taken)
-        });
-        match taken {
-            Err(report) | Ok((_, Taken::Refused(report))) => self.refuse(&report, asked),
-            Ok((_, Taken::Same)) => {
-                self.refused = None;
-                Ok(None)
+            match self.stand.schema() {
+                Err(report) => (Err(report), BTreeMap::new()),
+                Ok(schema) => {
+                    let taken = self.stand.offer(&schema, &set, &offer, now);
+                    let built = self.stand.build(&schema, &set, &mark).ok();
+                    let outside = built.iter().flat_map(|built| built.outside_secrets());
+                    let outside = outside.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+                    (Ok((schema, taken)), outside)
+                }
             }
-            Ok((schema, Taken::Taken(step))) => {
-                self.refused = None;
-                self.take(hub, &schema, &step, &set, by).await
-            }
-        }
+        };
+        let (schema, step) = match taken {
+            Err(report) | Ok((_, Taken::Refused(report))) => return self.refuse(&report.to_string(), asked),
+            Ok((schema, Taken::Same)) => (schema, None),
+            Ok((schema, Taken::Taken(step))) => (schema, Some(step)),
+        };
+        self.refused = None;
+        learn(shared, &self.name, &schema, &outside);
+        let number = match step {
+            Some(step) => Some(self.take(hub, &schema, &step, &set, by).await?),
+            // Nothing new is in it, and yet somebody may be given it in another way.
+            None => self.renew(hub, &schema, who, by).await?,
+        };
+        self.schema = Some(schema);
+        self.outside = outside;
+        self.deliver(shared).await;
+        Ok(number)
     }
 
-    fn refuse(&mut self, report: &Report, asked: bool) -> Result<Option<u64>, ApiError> {
-        let text = report.to_string();
-        if !asked && self.refused.as_ref() == Some(&text) {
+    /// Hands what is in force to the controller again, where services take it in other ways than before.
+    async fn renew(&mut self, hub: &Hub, schema: &Schema, who: &str, by: &Principal) -> Result<Option<u64>, ApiError> {
+        let Some(step) = self.stand.renew(who, SystemClock.now()) else {
+            return Ok(None);
+        };
+        let before = self.before(hub).await.0;
+        let again = self.configuration(schema, &step, &before)?;
+        if again.services == before.services && before.revision + 1 == again.revision {
             return Ok(None);
         }
-        self.refused = (!asked).then(|| text.clone());
+        let set = self.stand.set_layer().clone();
+        self.take(hub, schema, &step, &set, by).await.map(Some)
+    }
+
+    /// Gives the services what is in force now.
+    pub(super) async fn deliver(&self, shared: &Arc<Shared>) {
+        let Some(current) = self.stand.history().current() else {
+            return;
+        };
+        let schema = match &self.schema {
+            Some(schema) => schema.clone(),
+            // What is in force was taken by an earlier daemon, and the files are not as they were.
+            None => match self.stand.schema() {
+                Ok(schema) => schema,
+                Err(_) => return,
+            },
+        };
+        let parts = {
+            let mark = self.mark();
+            let vault = Vault {
+                book: shared.secrets.book(self.name.as_str()).ok().flatten(),
+                outside: &self.outside,
+                mark: &mark,
+            };
+            parts(&schema, current, &self.takers, &vault)
+        };
+        shared.deliveries.deliver(&self.name, parts);
+        let (own, name) = (Arc::clone(shared), self.name.clone());
+        // It fails by a bug alone, and then the replicas are named as late.
+        let _ = tokio::task::spawn_blocking(move || delivery::write_files(&own, &name)).await;
+    }
+
+    async fn before(&self, hub: &Hub) -> (Configuration, bool) {
+        let name = self.name.clone();
+        let asked = hub.ask(move |controller, _| {
+            let world = controller.world();
+            let before = world.configurations.get(&name).cloned();
+            (before.unwrap_or_default(), world.deployment(&name).is_some())
+        });
+        asked.await
+    }
+
+    fn configuration(&self, schema: &Schema, step: &Step, before: &Configuration) -> Result<Configuration, ApiError> {
+        started_with(schema, &step.revision, &self.takers, &step.asks, before)
+            .map_err(|error| ApiError::from_error(Class::Config, &error).hint(error.hint()))
+    }
+
+    fn refuse(&mut self, text: &str, asked: bool) -> Result<Option<u64>, ApiError> {
+        if !asked {
+            if self.refused.as_deref() == Some(text) {
+                return Ok(None);
+            }
+            self.refused = Some(text.to_owned());
+        }
         let error = ApiError::new(
             Class::Config,
             format!(
@@ -274,14 +391,8 @@ impl Kept {
         step: &Step,
         set: &SetLayer,
         by: &Principal,
-    ) -> Result<Option<u64>, ApiError> {
-        let name = self.name.clone();
-        let asked = hub.ask(move |controller, _| {
-            let world = controller.world();
-            let before = world.configurations.get(&name).cloned();
-            (before.unwrap_or_default(), world.deployment(&name).is_some())
-        });
-        let (before, is_deployed): (Configuration, bool) = asked.await;
+    ) -> Result<u64, ApiError> {
+        let (before, is_deployed) = self.before(hub).await;
         if is_deployed {
             self.waits = true;
             return Err(ApiError::new(
@@ -294,8 +405,7 @@ impl Kept {
         }
         self.waits = false;
         let number = step.revision.number;
-        let configuration = started_with(schema, &step.revision, &self.takers, &step.asks, &before)
-            .map_err(|error| ApiError::from_error(Class::Config, &error).hint(error.hint()))?;
+        let configuration = self.configuration(schema, step, &before)?;
         let record = self.stand.record(step, set);
         let mut stand = self.stand.clone();
         let forgotten = stand.keep(record.clone());
@@ -307,17 +417,32 @@ impl Kept {
             forgotten: forgotten.into_iter().collect(),
             by: by.clone(),
         };
-        hub.input_durable(Input::Configure(Box::new(wish)))
-            .await
-            .map_err(|why| {
-                ApiError::new(
-                    Class::Unavailable,
-                    format!("it was not written down, so it was not accepted: {why}"),
-                )
-                .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
-            })?;
+        hand_in(hub, wish).await?;
         self.stand = stand;
-        Ok(Some(number))
+        self.since = SystemClock.now().mono;
+        Ok(number)
+    }
+
+    /// Has what waits to be confirmed stay.
+    ///
+    /// # Errors
+    /// When something else waits, or nothing.
+    pub(super) async fn confirm(&mut self, hub: &Hub, number: Option<u64>, by: &Principal) -> Result<u64, ApiError> {
+        let waiting = self.stand.waiting().map(|waiting| waiting.revision);
+        let number = number.or(waiting).unwrap_or_default();
+        let record = self.stand.confirm(number);
+        let record = record.map_err(|error| ApiError::from_error(Class::Conflict, &error).hint(error.hint()))?;
+        let wish = ConfigureWish {
+            stack: self.name.clone(),
+            configuration: self.before(hub).await.0,
+            record: as_json(&record),
+            changes: Value::Null,
+            forgotten: Vec::new(),
+            by: by.clone(),
+        };
+        hand_in(hub, wish).await?;
+        self.stand.keep(record);
+        Ok(number)
     }
 
     /// Offers an earlier revision again.
@@ -326,6 +451,7 @@ impl Kept {
     /// When that is not kept, is in force, or may not be taken now.
     pub(super) async fn go_back(
         &mut self,
+        shared: &Arc<Shared>,
         hub: &Hub,
         number: u64,
         confirm: Option<Duration>,
@@ -344,7 +470,9 @@ impl Kept {
         match taken {
             Taken::Taken(step) => {
                 let set = self.stand.set_layer().clone();
-                self.take(hub, &schema, &step, &set, by).await
+                let number = self.take(hub, &schema, &step, &set, by).await?;
+                self.deliver(shared).await;
+                Ok(Some(number))
             }
             Taken::Refused(report) => Err(report_error(&self.name, &report)),
             Taken::Same => Ok(None),
@@ -352,105 +480,37 @@ impl Kept {
     }
 
     /// Takes back what nobody confirmed in time.
-    ///
-    /// # Errors
-    /// Why it cannot be, the first time; it is tried again until it is done.
     pub(super) async fn take_back(
         &mut self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         hub: &Hub,
         by: &Principal,
         now: Now,
     ) -> Result<(), ApiError> {
-        let taken = self.taken_back(shared, hub, by, now).await;
-        let Err(error) = taken else { return Ok(()) };
-        let text = format!("{error}\n{}", error.details.join("\n"));
-        if self.refused.as_ref() == Some(&text) {
+        if !self.stand.is_due(now, &self.boot) {
             return Ok(());
         }
-        self.refused = Some(text);
-        Err(error)
-    }
-
-    async fn taken_back(&mut self, shared: &Shared, hub: &Hub, by: &Principal, now: Now) -> Result<(), ApiError> {
-        if !self.stand.is_over(now, &self.boot) {
-            return Ok(());
-        }
-        let schema = self
-            .stand
-            .schema()
-            .map_err(|report| report_error(&self.name, &report))?;
-        let step = {
+        let schema = match self.stand.schema().or_else(|report| self.schema.clone().ok_or(report)) {
+            Ok(schema) => schema,
+            Err(report) => return self.refuse(&report.to_string(), false).map(drop),
+        };
+        let due = {
             let mark = self.mark();
-            self.stand.step_back(&schema, &self.offered("tend", None, &mark), now)
+            self.stand.due(&schema, &self.offered("tend", None, &mark), now)
         };
-        let Some(step) = step else {
-            // Somebody went back by hand: what is in force is what was before.
-            return self.confirm(shared, None, by).await.map(drop);
-        };
-        let set = self.stand.set_layer().clone();
-        match self.take(hub, &schema, &step, &set, by).await {
-            // It is tried again; a deployment ends.
-            Err(error) if error.class == Class::Conflict => Ok(()),
-            taken => taken.map(drop),
-        }
-    }
-
-    /// Has nothing wait to be confirmed any more; returns the number of the revision that is kept.
-    ///
-    /// # Errors
-    /// When that is not the one that waits, or it cannot be written down.
-    pub(super) async fn confirm(
-        &mut self,
-        shared: &Shared,
-        number: Option<u64>,
-        by: &Principal,
-    ) -> Result<u64, ApiError> {
-        let record = self
-            .stand
-            .confirmed(number)
-            .map_err(|error| ApiError::from_error(Class::Conflict, &error).hint(error.hint()))?;
-        let number = record.revision.number;
-        let unwritten = |why: String| {
-            ApiError::new(
-                Class::Unavailable,
-                format!("it was not written down, so it is not confirmed: {why}"),
-            )
-            .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
-        };
-        let entry = Entry::new(by.clone(), Kind::ConfigConfirmed).on(self.name.clone());
-        let batch = Batch::new()
-            .put(DocumentKind::Revision, format!("{}/{number}", self.name), &record)
-            .map_err(|error| unwritten(error.to_string()))?
-            .entry(entry.with(json!({ "revision": number })));
-        let (written, when_written) = oneshot::channel();
-        shared.store.commit_then(batch, move |result| {
-            // Waited for below.
-            let _ = written.send(result.map(drop).map_err(|error| error.to_string()));
-        });
-        let written = when_written
-            .await
-            .unwrap_or_else(|_| Err("the store is gone".to_owned()));
-        written.map_err(unwritten)?;
-        self.stand.settle();
-        Ok(number)
-    }
-
-    /// Returns what there is to see.
-    pub(super) fn look(&self, shared: &Shared) -> Looked {
-        let mut stand = self.stand.clone();
-        stand.sources.secrets = secrets_of(shared, &self.name);
-        let mark = self.mark();
-        let found = stand
-            .schema()
-            .and_then(|schema| stand.build(&schema, stand.set_layer(), &mark));
-        Looked {
-            found,
-            takers: self.takers.clone(),
-            holders: BTreeMap::new(),
-            away: self.away().cloned(),
-            waits: self.waits,
-            stand,
+        match due {
+            Some(Taken::Taken(step)) => {
+                let set = self.stand.set_layer().clone();
+                self.take(hub, &schema, &step, &set, by).await?;
+                self.deliver(shared).await;
+                Ok(())
+            }
+            Some(Taken::Refused(report)) => self.refuse(&report.to_string(), false).map(drop),
+            // What is in force is what it would go back to: it has only to stay so.
+            Some(Taken::Same) | None => {
+                let number = self.stand.waiting().map(|waiting| waiting.revision);
+                self.confirm(hub, number, by).await.map(drop)
+            }
         }
     }
 }
@@ -468,6 +528,36 @@ fn changes_of(step: &Step) -> Value {
         json!({ "key": change.key, "from": change.before.as_ref().map(ToString::to_string), "to": after })
     });
     changes.collect()
+}
+
+async fn hand_in(hub: &Hub, wish: ConfigureWish) -> Result<(), ApiError> {
+    let written = hub.input_durable(Input::Configure(Box::new(wish))).await;
+    written.map_err(|why| {
+        ApiError::new(
+            Class::Unavailable,
+            format!("it was not written down, so it was not accepted: {why}"),
+        )
+        .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
+    })
+}
+
+/// Takes secrets that stand in files for known, and tells the stack's shims when that is new: they must not let them through.
+fn learn(shared: &Shared, stack: &StackName, schema: &Schema, outside: &BTreeMap<String, Secret>) {
+    if shared
+        .known_secrets
+        .learn_values(stack.as_str(), named(schema, outside))
+    {
+        crate::daemon::replicas::tell_secrets(shared, stack.as_str());
+    }
+}
+
+/// Returns the files that are there and cannot be read.
+fn unreadable(contents: &BTreeMap<PathBuf, Content>, folder: &Path) -> BTreeMap<String, String> {
+    let unreadable = contents.iter().filter_map(|(path, content)| match content {
+        Content::Unreadable(why) => Some((shown(path, folder), why.to_string())),
+        Content::Text(_) | Content::Absent => None,
+    });
+    unreadable.collect()
 }
 
 fn as_json(record: &Record) -> Value {

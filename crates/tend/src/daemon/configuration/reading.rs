@@ -3,6 +3,7 @@
 //! Decides nothing. Files are watched by a thread of their own, which ends with this value; a table by a task.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,8 +56,11 @@ impl Reading {
             .into_iter()
             .chain(&sources.files)
             .chain(&sources.dotenv);
-        let mut watch =
-            FileWatch::new(paths.cloned(), FileWatchSettings::default()).map_err(|error| error.to_string())?;
+        let settings = FileWatchSettings {
+            owner: read_for(stack),
+            ..FileWatchSettings::default()
+        };
+        let mut watch = FileWatch::new(paths.cloned(), settings).map_err(|error| error.to_string())?;
         let contents = watch.contents();
         let (over, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
         let table = match &sources.table {
@@ -96,9 +100,24 @@ impl Reading {
     }
 }
 
+/// Returns whose files are read for a stack, where a daemon of root would read everybody's.
+fn read_for(stack: &Stack) -> Option<u32> {
+    let owner = stack.source.owner_uid;
+    (owner != 0 && rustix::process::geteuid().is_root()).then_some(owner)
+}
+
 fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, Read)>) -> Result<AbortHandle, String> {
     let settings = settings_of(table, &stack.source.directory)
         .map_err(|error| format!("{}; {}", error.with_causes(), error.hint()))?;
+    if let (Some(owner), Some(file)) = (read_for(stack), settings.address.file()) {
+        let whose = std::fs::metadata(file).map(|found| found.uid());
+        if whose.as_ref().is_ok_and(|whose| *whose != owner) {
+            return Err(format!(
+                "the database `{}` does not belong to user {owner}, who owns the stack; give it to that user with chown",
+                file.display()
+            ));
+        }
+    }
     let (stack, told) = (stack.name.clone(), told.clone());
     let task = tokio::spawn(async move {
         let mut source = Source::start(settings);
