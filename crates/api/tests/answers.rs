@@ -659,6 +659,7 @@ fn a_word_of_a_newer_daemon_is_read_as_unknown() {
     assert_eq!(read::<EdgeState>(), EdgeState::Unknown);
     assert_eq!(read::<Enforcement>(), Enforcement::None);
     assert_eq!(read::<LogSource>(), LogSource::Tend);
+    assert_eq!(read::<ConfigLiveness>(), ConfigLiveness::Unknown);
     assert_eq!(read::<ReleaseRole>(), ReleaseRole::Kept);
     assert_eq!(read::<DeployOutcome>(), DeployOutcome::Held);
 }

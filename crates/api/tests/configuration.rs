@@ -84,6 +84,8 @@ fn every_message_has_its_sample() {
                 refused: Some("no such currency".to_owned()),
                 drift: vec!["features.qr_rotation.default_ttl".to_owned()],
             }],
+            liveness: ConfigLiveness::Late,
+            missing: vec!["mps/api/1".to_owned()],
             refused: vec![ConfigViolation {
                 severity: "error".to_owned(),
                 key: Some("app.port".to_owned()),

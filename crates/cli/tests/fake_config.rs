@@ -261,6 +261,11 @@ fn report(keys: Vec<ConfigKey>) -> ConfigReport {
             refused: Some("no such currency".to_owned()),
             drift: vec!["qr.ttl".to_owned()],
         }],
+        liveness: match is_all {
+            true => ConfigLiveness::Late,
+            false => ConfigLiveness::Live,
+        },
+        missing: vec!["mps/api/2".to_owned(), "mps/api/3".to_owned()],
         refused: match is_all {
             true => vec![violation()],
             false => Vec::new(),

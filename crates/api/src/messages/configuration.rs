@@ -18,6 +18,12 @@ pub struct ConfigReport {
     pub keys: Vec<ConfigKey>,
     /// Who is given configuration, by replica.
     pub replicas: Vec<ConfigReplica>,
+    /// Whether every replica that is given configuration holds what is in force.
+    #[serde(default)]
+    pub liveness: ConfigLiveness,
+    /// Those that do not hold it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// What is wrong with what lies in files, rows and variables now: none of it is taken until it is mended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<ConfigViolation>,
@@ -30,6 +36,22 @@ pub struct ConfigReport {
     /// The table cannot be read; what was last known of it stays in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<ConfigAway>,
+}
+
+/// Whether the revision in force is live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigLiveness {
+    /// Every replica that should holds it.
+    Live,
+    /// Some do not hold it yet, and have time.
+    Going,
+    /// Some do not hold it although they should, or say that they do not take it.
+    Late,
+    /// A word of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// One key, as the schema declares it and as it stands.

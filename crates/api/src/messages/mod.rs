@@ -18,7 +18,7 @@ pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
 pub use configuration::{
     ConfigAsk, ConfigAway, ConfigChanged, ConfigDiff, ConfigDifference, ConfigHeld, ConfigHistory, ConfigHistoryItem,
-    ConfigKey, ConfigLayer, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision, ConfigViolation,
+    ConfigKey, ConfigLayer, ConfigLiveness, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision, ConfigViolation,
 };
 pub use daemon::{
     Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,

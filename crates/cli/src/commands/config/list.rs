@@ -1,7 +1,7 @@
 //! `tend config list`: every key with its value, where that stands, and how many replicas hold it.
 
 use clap::Args;
-use tend_api::messages::{ConfigKey, ConfigReport};
+use tend_api::messages::{ConfigKey, ConfigLiveness, ConfigReport};
 use tend_api::{Call, ConfigQuery, EXIT_OK};
 
 use super::{ROOM_MIN, shown, waiting_line, with_unit};
@@ -73,6 +73,16 @@ fn show(context: &mut Context<'_>, report: &ConfigReport) -> Result<()> {
         if let Some(line) = waiting_line(context, revision) {
             context.note(&paint_errors(context).paint(Tone::Uneasy, &line))?;
         }
+    }
+    let of = report.replicas.len();
+    let (line, tone) = match report.liveness {
+        ConfigLiveness::Live if of > 0 => (text::live(of), Tone::Good),
+        ConfigLiveness::Going => (text::going(&report.missing), Tone::Uneasy),
+        ConfigLiveness::Late => (text::late(&report.missing), Tone::Bad),
+        ConfigLiveness::Live | ConfigLiveness::Unknown => (String::new(), Tone::Plain),
+    };
+    if !line.is_empty() {
+        context.note(&paint_errors(context).paint(tone, &line))?;
     }
     for replica in &report.replicas {
         if let Some(why) = &replica.refused {
@@ -189,6 +199,18 @@ mod text {
             "{} ({}): revision {number}, taken {at} by {by}",
             report.stack, report.environment
         )
+    }
+    pub(super) fn live(replicas: usize) -> String {
+        match replicas {
+            1 => "it is live: the replica that is given it holds it".to_owned(),
+            many => format!("it is live: all {many} replicas that are given it hold it"),
+        }
+    }
+    pub(super) fn going(missing: &[String]) -> String {
+        format!("on its way: {} not yet", missing.join(", "))
+    }
+    pub(super) fn late(missing: &[String]) -> String {
+        format!("not live: {} should hold it and do not", missing.join(", "))
     }
     pub(super) fn not_taken(replica: &str, why: &str) -> String {
         format!("{replica} does not take it: {why}")

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use tend_api::messages::{
     Accepted, ConfigAsk, ConfigAway, ConfigChanged, ConfigDiff, ConfigDifference, ConfigHeld, ConfigHistory,
-    ConfigHistoryItem, ConfigKey, ConfigLayer, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision,
-    ConfigViolation,
+    ConfigHistoryItem, ConfigKey, ConfigLayer, ConfigLiveness, ConfigPlace, ConfigReplica, ConfigReport,
+    ConfigRevision, ConfigViolation,
 };
 use tend_api::{
     ApiError, ChangeConfig, Class, ConfigChange, ConfigDiffQuery, ConfigHistoryQuery, ConfigQuery, ConfirmConfig, Reply,
 };
 use tend_base::Secret;
 use tend_config::{
-    Asked, Diff, Entry, Held, Holding, Key, Location, Report, Revision, Schema, Stand, Taker, Violation, Whence, plan,
+    Asked, Diff, Entry, Held, Holding, Key, Liveness, Location, Report, Revision, Schema, Stand, Taker, Violation,
+    Whence, plan,
 };
 use tend_core::journal::Principal;
 use tend_core::model::{DeliveryForm, StackName};
@@ -166,12 +167,19 @@ fn report(looked: &View, schema: Option<&Schema>, stack: StackName, only: Option
             drift: drift.map(|key| key.name.clone()).collect(),
         })
     });
+    let (liveness, missing) = match &looked.liveness {
+        Liveness::Live => (ConfigLiveness::Live, Vec::new()),
+        Liveness::Going(names) => (ConfigLiveness::Going, names.iter().cloned().collect()),
+        Liveness::Late(names) => (ConfigLiveness::Late, names.iter().cloned().collect()),
+    };
     ConfigReport {
         stack,
         environment: stand.sources.environment.clone(),
         revision: current.map(|current| told(stand, current)),
         keys: keys.map(|key| key_report(looked, key)).collect(),
         replicas: replicas.collect(),
+        liveness,
+        missing,
         refused,
         warnings,
         waits_for_deployment: looked.waits,
