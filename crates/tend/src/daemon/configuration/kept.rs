@@ -114,6 +114,17 @@ impl Kept {
         };
         kept.stand.sources = kept.sources_of(sources, &contents);
         kept.stand.sources.secrets = secrets_of(shared, &stack.name);
+        // What an earlier daemon took may still lie there; if not, the marks say so.
+        let built = {
+            let set = kept.stand.set_layer();
+            let schema = kept.stand.schema();
+            schema.and_then(|schema| Ok((kept.stand.build(&schema, set, &kept.mark())?, schema)))
+        };
+        if let Ok((built, schema)) = built {
+            let outside = built.outside_secrets();
+            kept.outside = outside.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+            learn(shared, &stack.name, &schema, &kept.outside);
+        }
         Ok(kept)
     }
 

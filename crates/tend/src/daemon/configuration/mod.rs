@@ -75,9 +75,11 @@ struct Known {
     id: ReplicaId,
     incarnation: u64,
     is_ready: bool,
-    /// It runs and is not about to end.
+    /// It is wanted: who is not, need hold nothing.
     is_counted: bool,
-    /// It was started with another definition, or for another revision, than it would be now.
+    /// There is a process, or is about to be.
+    is_up: bool,
+    /// It is about to end, or was started with another definition, or for another revision, than it would be now.
     is_replaced: bool,
     by_environment: bool,
 }
@@ -258,7 +260,7 @@ impl Keeper {
     /// Takes up the replicas that run already.
     async fn adopt(&self, stack: &StackName) {
         for known in self.known(stack).await {
-            if self.shared.deliveries.is_known(&known.id, known.incarnation) {
+            if !known.is_up || self.shared.deliveries.is_known(&known.id, known.incarnation) {
                 continue;
             }
             let Some(life) = self.shared.replicas.folder(&known.id, known.incarnation) else {
@@ -360,7 +362,7 @@ impl Keeper {
             let replicas = world
                 .replicas
                 .iter()
-                .filter(|(id, replica)| id.stack == stack && replica.is_up());
+                .filter(|(id, replica)| id.stack == stack && !replica.completed);
             let known = replicas.filter_map(|(id, replica)| {
                 let by_environment = *takers.get(&id.service)?;
                 let service = world.definition(id);
@@ -369,8 +371,10 @@ impl Keeper {
                     id: id.clone(),
                     incarnation: replica.incarnation,
                     is_ready: replica.is_ready(),
-                    is_counted: world.is_wanted(id) && !matches!(replica.phase, Phase::Stopping { .. }),
-                    is_replaced: fingerprint != Some(replica.fingerprint),
+                    is_counted: world.is_wanted(id),
+                    is_up: replica.is_up(),
+                    is_replaced: fingerprint != Some(replica.fingerprint)
+                        || matches!(replica.phase, Phase::Stopping { .. }),
                     by_environment,
                 })
             });
@@ -381,7 +385,7 @@ impl Keeper {
 
     /// Returns what each replica holds.
     fn holders(&self, known: &[Known], revision: u64) -> BTreeMap<String, Holding> {
-        let counted = known.iter().filter(|known| known.is_counted);
+        let counted = known.iter().filter(|known| known.is_counted && known.is_up);
         let holders = counted.map(|known| {
             let (held, refused) = self.shared.deliveries.holding(&known.id, known.incarnation);
             let holding = Holding {
@@ -404,7 +408,7 @@ impl Keeper {
         self.shared.deliveries.retain(stack, |id, incarnation| {
             known
                 .iter()
-                .any(|known| known.id == *id && known.incarnation == incarnation)
+                .any(|known| known.id == *id && known.incarnation == incarnation && known.is_up)
         });
         for telling in self.shared.deliveries.untold(stack) {
             // Who is not ready may not listen yet, and would be ended by the signal.
@@ -418,11 +422,13 @@ impl Keeper {
             return;
         };
         let holders = self.holders(&known, revision);
+        // Who was ended to be started anew has nothing, and is told of elsewhere when it does not come back.
+        let is_whole = known.iter().all(|known| known.is_up || !known.is_counted);
         let now = SystemClock.now().mono;
         let liveness = liveness(revision, kept.since, &holders, now);
         let after_ms = u64::try_from(now.since(kept.since).as_millis()).unwrap_or(u64::MAX);
         let said = match &liveness {
-            Liveness::Live if kept.told.live < revision && !holders.is_empty() => Some((
+            Liveness::Live if kept.told.live < revision && !holders.is_empty() && is_whole => Some((
                 Kind::ConfigLive,
                 json!({ "revision": revision, "replicas": holders.keys().collect::<Vec<_>>(), "after_ms": after_ms }),
             )),
@@ -502,9 +508,12 @@ fn lines(kept: &Kept, revision: u64, liveness: &Liveness, holders: &BTreeMap<Str
             since.to_rfc3339()
         ));
     }
-    if let Some(first) = kept.refused().and_then(|text| text.lines().next()) {
+    if let Some(text) = kept.refused() {
+        // What, and where.
+        let first: Vec<&str> = text.lines().take(2).map(str::trim).collect();
         lines.push(format!(
-            "the configuration as it lies there is not taken, revision {revision} stays in force: {first}; `tend config check` says it all"
+            "the configuration as it lies there is not taken, revision {revision} stays in force: {}; `tend config check` says it all",
+            first.join(" ")
         ));
     }
     if let Some(waiting) = kept.stand().waiting() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tend_base::Secret;
-use tend_config::{Given, Revision, Schema, SecretVersion, Taker, given, render, variable};
+use tend_config::{Held, Revision, Schema, SecretVersion, Taker, given, render, variable};
 use tend_core::model::{DeliveryForm, ServiceName};
 use tend_secrets::Book;
 
@@ -86,41 +86,45 @@ fn part(schema: &Schema, revision: &Revision, taker: &Taker, vault: &Vault<'_>) 
         outside,
         missing,
     };
-    // A missing value was said above; what is given is not asked for without it.
-    if !part.missing.is_empty() {
-        return part;
-    }
-    let way = given(&revision.entries, &taker.keys, &values).and_then(|given| {
-        Ok(match &taker.delivery {
-            DeliveryForm::Environment => Way::Environment,
-            DeliveryForm::Watch => Way::Watch(Arc::new(tend_watch::Revision {
+    match &taker.delivery {
+        DeliveryForm::Environment => {}
+        // Secrets do not travel there, so none is missed by who runs.
+        DeliveryForm::Watch => {
+            part.way = Way::Watch(Arc::new(tend_watch::Revision {
                 number: revision.number,
-                values: plain(&given),
-            })),
-            DeliveryForm::File { format, signal } => Way::File {
-                format: *format,
-                text: render(schema, &given, *format)?,
-                secrets: stored(revision, taker),
-                is_secret: !values.is_empty(),
-                signal: *signal,
-            },
-        })
-    });
-    match way {
-        Ok(way) => part.way = way,
-        Err(error) => part.missing.push(format!("{error}; {}", error.hint())),
+                values: plain(revision, taker),
+            }));
+        }
+        // A missing value was said above, and without it the file is not written.
+        DeliveryForm::File { .. } if !part.missing.is_empty() => {}
+        DeliveryForm::File { format, signal } => {
+            let text = given(&revision.entries, &taker.keys, &values);
+            match text.and_then(|given| render(schema, &given, *format)) {
+                Ok(text) => {
+                    part.way = Way::File {
+                        format: *format,
+                        text,
+                        secrets: stored(revision, taker),
+                        is_secret: !values.is_empty(),
+                        signal: *signal,
+                    };
+                }
+                Err(error) => part.missing.push(format!("{error}; {}", error.hint())),
+            }
+        }
     }
     part
 }
 
 /// Returns the values that may be seen, as JSON.
-fn plain(given: &BTreeMap<String, Given>) -> tend_watch::Values {
-    let plain = given.iter().filter_map(|(key, value)| match value {
-        Given::Plain(value) => Some((
+fn plain(revision: &Revision, taker: &Taker) -> tend_watch::Values {
+    let entries = revision.entries.iter();
+    let plain = entries.filter_map(|(key, entry)| match &entry.held {
+        Held::Value(value) if taker.keys.covers(key, false) => Some((
             key.clone(),
             serde_json::from_str(&value.to_json()).unwrap_or(Json::Null),
         )),
-        Given::Secret(_) => None,
+        Held::Value(_) | Held::Secret(_) => None,
     });
     plain.collect()
 }
