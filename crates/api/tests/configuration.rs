@@ -56,6 +56,11 @@ fn key() -> ConfigKey {
         takes: "a duration such as `30s` or a number of s from 30 to 24h".to_owned(),
         unit: Some("s".to_owned()),
         reload: "live".to_owned(),
+        asks: vec![ConfigAsk {
+            service: "api".to_owned(),
+            asked: "live".to_owned(),
+            keys: Vec::new(),
+        }],
         owner: Some("payments".to_owned()),
         description: Some("How long the code of a card may be paid with.".to_owned()),
         held: vec![ConfigHeld {

@@ -166,6 +166,7 @@ fn key(name: &str, value: Option<&str>, place: Option<ConfigPlace>) -> ConfigKey
         takes: "a text".to_owned(),
         unit: None,
         reload: "rolling".to_owned(),
+        asks: Vec::new(),
         owner: None,
         description: None,
         held: Vec::new(),
@@ -198,6 +199,18 @@ fn ttl() -> ConfigKey {
         takes: "a duration such as `30s` or a number of s from 30 to 24h".to_owned(),
         unit: Some("s".to_owned()),
         reload: "live".to_owned(),
+        asks: [
+            ("api", "live"),
+            ("cron", "signal"),
+            ("worker", "rolling"),
+            ("vault", "refused"),
+        ]
+        .map(|(service, asked)| ConfigAsk {
+            service: service.to_owned(),
+            asked: asked.to_owned(),
+            keys: Vec::new(),
+        })
+        .into(),
         owner: Some("payments".to_owned()),
         description: Some("How long the code of a card may be paid with.".to_owned()),
         held: vec![

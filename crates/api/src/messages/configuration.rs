@@ -81,8 +81,11 @@ pub struct ConfigKey {
     /// What a number of it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// What a change asks for: `live`, `signal`, `rolling` or `refuse`.
+    /// What a change asks for as the schema has it: `live`, `signal`, `rolling` or `refuse`.
     pub reload: String,
+    /// What a change asks of each service that is given it, in the way the service takes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks: Vec<ConfigAsk>,
     /// Who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -278,8 +281,9 @@ pub struct ConfigChanged {
 pub struct ConfigAsk {
     /// Which service.
     pub service: String,
-    /// `nothing`, `live`, `signal` or `rolling`.
+    /// `nothing`, `live`, `signal`, `rolling`, or `refused` while it runs.
     pub asked: String,
-    /// The keys that change for it.
+    /// The keys that change for it; none where one key is asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
 }

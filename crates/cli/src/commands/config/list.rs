@@ -202,8 +202,8 @@ mod text {
     }
     pub(super) fn live(replicas: usize) -> String {
         match replicas {
-            1 => "it is live: the replica that is given it holds it".to_owned(),
-            many => format!("it is live: all {many} replicas that are given it hold it"),
+            1 => "it is live: the one replica that is given it holds it".to_owned(),
+            many => format!("it is live: {many} of {many} replicas hold it"),
         }
     }
     pub(super) fn going(missing: &[String]) -> String {

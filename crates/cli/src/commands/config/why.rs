@@ -63,6 +63,10 @@ fn lines(context: &Context<'_>, key: &ConfigKey) -> Vec<String> {
     }
     lines.push(paint.paint(Tone::Faint, &format!("  {}", text::takes(key))));
     lines.push(paint.paint(Tone::Faint, &format!("  {}", text::change(key))));
+    for ask in &key.asks {
+        let line = text::ask(&ask.service, &ask.asked);
+        lines.push(paint.paint(Tone::Faint, &format!("    {line}")));
+    }
     lines.push(String::new());
     let mut table = Table::new(&text::LAYERS);
     let mut row = |mark: &str, held: String, place: &ConfigPlace, tone: Tone| {
@@ -134,14 +138,18 @@ mod text {
         let owner = key.owner.as_ref().map(|owner| format!("; {owner} answers for it"));
         format!("it takes {}{required}{secret}{}", key.takes, owner.unwrap_or_default())
     }
+    pub(super) fn ask(service: &str, asked: &str) -> String {
+        match asked {
+            "live" => format!("{service} takes it while it runs"),
+            "signal" => format!("{service} is told to read its file again"),
+            "rolling" => format!("the replicas of {service} are replaced, one at a time"),
+            "refused" => format!("refused while {service} runs"),
+            other => format!("{service}: {other}"),
+        }
+    }
     pub(super) fn change(key: &ConfigKey) -> String {
-        let change = match key.reload.as_str() {
-            "live" => "a change is taken while the service runs",
-            "signal" => "at a change its file is written again and the service told",
-            "rolling" => "at a change replicas are replaced one at a time",
-            "refuse" => "a change is refused while the service runs",
-            other => other,
-        };
-        format!("{change}; variable {}", key.variable)
+        let (variable, reload) = (&key.variable, &key.reload);
+        let colon = if key.asks.is_empty() { "" } else { ":" };
+        format!("variable {variable}; a change is {reload}{colon}")
     }
 }

@@ -16,8 +16,8 @@ use tend_api::{
 };
 use tend_base::Secret;
 use tend_config::{
-    Asked, Diff, Entry, Held, Holding, Key, Liveness, Location, Report, Revision, Schema, Stand, Taker, Violation,
-    Whence, plan,
+    Asked, Diff, Entry, Held, Holding, Key, Liveness, Location, Report, Revision, Schema, SecretRef, SecretVersion,
+    Stand, Taker, Value, Violation, Whence, plan,
 };
 use tend_core::journal::Principal;
 use tend_core::model::{DeliveryForm, StackName};
@@ -151,8 +151,10 @@ pub(crate) async fn confirm(asks: &mpsc::Sender<Ask>, asked: ConfirmConfig, by: 
 fn report(looked: &View, schema: Option<&Schema>, stack: StackName, only: Option<&str>) -> ConfigReport {
     let stand = &looked.stand;
     let current = stand.history().current();
-    let keys = schema.into_iter().flat_map(|schema| schema.keys.values());
-    let keys = keys.filter(|key| only.is_none_or(|only| key.name == only));
+    let keys = schema
+        .into_iter()
+        .flat_map(|schema| schema.keys.values().map(move |key| (schema, key)));
+    let keys = keys.filter(|(_, key)| only.is_none_or(|only| key.name == only));
     let (refused, warnings) = found(looked, schema);
     let replicas = looked.holders.iter().filter_map(|(name, holding)| {
         let taker = taker_of(&looked.takers, name)?;
@@ -176,7 +178,7 @@ fn report(looked: &View, schema: Option<&Schema>, stack: StackName, only: Option
         stack,
         environment: stand.sources.environment.clone(),
         revision: current.map(|current| told(stand, current)),
-        keys: keys.map(|key| key_report(looked, key)).collect(),
+        keys: keys.map(|(schema, key)| key_report(looked, schema, key)).collect(),
         replicas: replicas.collect(),
         liveness,
         missing,
@@ -225,7 +227,7 @@ fn found(looked: &View, schema: Option<&Schema>) -> (Vec<ConfigViolation>, Vec<C
     }
 }
 
-fn key_report(looked: &View, key: &Key) -> ConfigKey {
+fn key_report(looked: &View, schema: &Schema, key: &Key) -> ConfigKey {
     let stand = &looked.stand;
     let entry = stand
         .history()
@@ -259,10 +261,36 @@ fn key_report(looked: &View, key: &Key) -> ConfigKey {
         takes: key.shape.expected(),
         unit: key.shape.unit.clone(),
         reload: key.reload.to_string(),
+        asks: asks_of(key, schema, &looked.takers),
         owner: key.owner.clone(),
         description: key.description.clone(),
         held: held.collect(),
     }
+}
+
+/// Returns what a change of a key would ask of the services that are given it.
+fn asks_of(key: &Key, schema: &Schema, takers: &[Taker]) -> Vec<ConfigAsk> {
+    let secret = SecretRef {
+        name: key.name.clone(),
+        version: SecretVersion::Stored(0),
+    };
+    let held = match key.secret {
+        true => Held::Secret(secret),
+        false => Held::Value(Value::Bool(true)),
+    };
+    let gone = Diff(vec![tend_config::Change {
+        key: key.name.clone(),
+        before: Some(held),
+        after: None,
+    }]);
+    let asks = plan(&gone, schema, takers).into_iter();
+    let asks = asks.filter(|(_, ask)| ask.asked != Asked::Nothing);
+    let asks = asks.map(|(service, ask)| ConfigAsk {
+        service,
+        asked: ask.asked.to_string(),
+        keys: Vec::new(),
+    });
+    asks.collect()
 }
 
 /// Returns what a replica holds of a key, and whether that is known to be another value than the one in force; none when the key is not
