@@ -5,6 +5,7 @@ mod bans;
 mod canary;
 mod certificates;
 mod commands;
+mod config;
 mod deploy;
 mod deploy_broken;
 mod deploy_kills;
