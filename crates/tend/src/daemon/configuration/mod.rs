@@ -12,7 +12,7 @@ mod kept;
 mod parts;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,7 +169,12 @@ impl Keeper {
                     Some(ask) => self.answer(ask).await,
                     None => return,
                 },
-                Some((stack, read)) = reads.recv() => self.read(&stack, read).await,
+                Some(read) = reads.recv() => {
+                    // Of what was read meanwhile only the newest counts.
+                    let more = std::iter::from_fn(|| reads.try_recv().ok());
+                    let all: Vec<_> = std::iter::once(read).chain(more).take(READS_MAX).collect();
+                    self.read(all).await;
+                }
                 Some(notice) = self.notices.recv(), if is_heard => self.hear(&notice).await,
                 stale = shared.deliveries.stale() => {
                     for stack in stale {
@@ -284,17 +289,23 @@ impl Keeper {
         let _ = tokio::task::spawn_blocking(move || delivery::write_files(&own, &name)).await;
     }
 
-    async fn read(&mut self, stack: &StackName, read: Read) {
-        let Some(kept) = self.stacks.get_mut(stack) else {
-            return;
-        };
-        let (said, changed) = kept.hear(read);
-        if let Some((kind, data)) = said {
-            let entry = Entry::new(self.daemon.clone(), kind).on(stack.clone());
-            self.shared.store.record(vec![entry.with(data)]);
+    async fn read(&mut self, reads: Vec<(StackName, Read)>) {
+        let mut changed = BTreeSet::new();
+        for (stack, read) in reads {
+            let Some(kept) = self.stacks.get_mut(&stack) else {
+                continue;
+            };
+            let (said, is_new) = kept.hear(read);
+            if let Some((kind, data)) = said {
+                let entry = Entry::new(self.daemon.clone(), kind).on(stack.clone());
+                self.shared.store.record(vec![entry.with(data)]);
+            }
+            if is_new {
+                changed.insert(stack);
+            }
         }
-        if changed {
-            self.offer(stack).await;
+        for stack in changed {
+            self.offer(&stack).await;
         }
     }
 
