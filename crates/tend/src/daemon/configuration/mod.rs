@@ -220,10 +220,11 @@ impl Keeper {
                 .stacks
                 .get(&stack.name)
                 .is_none_or(|kept| !kept.is_of(&stack) && !kept.is_expected());
-            if is_new && !is_deployed {
-                if let Err(error) = self.prepare(&stack).await {
-                    self.say(&stack.name, Kind::ConfigRefused, &error);
-                }
+            if is_new
+                && !is_deployed
+                && let Err(error) = self.prepare(&stack).await
+            {
+                self.say(&stack.name, Kind::ConfigRefused, &error);
             }
             let retry = self
                 .stacks
