@@ -25,7 +25,7 @@ const INTRODUCTION_OF_ANSWERS: &str = "\
 # The answers of the API
 
 This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
-[api.md](api.md).
+[api.md](api.md), those about configuration in [api-answers-config.md](api-answers-config.md).
 
 ";
 
@@ -76,18 +76,42 @@ fn page() -> String {
     page
 }
 
+/// What stands above the third page.
+const INTRODUCTION_OF_CONFIGURATION: &str = "\
+# The answers of the API: configuration
+
+This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
+[api.md](api.md), the other answers in [api-answers.md](api-answers.md).
+
+";
+
+/// Says which answers stand on the page about configuration.
+fn is_of_configuration(name: &str) -> bool {
+    name.starts_with("Config")
+}
+
 fn page_of_answers() -> String {
     let mut page = String::from(INTRODUCTION_OF_ANSWERS);
     page.push_str(
         "An answer in lines has one JSON value in each line. It ends when the work is done, or with \
          `{\"refused\": ApiError}` when it cannot go on. Work reports any number of `progress` and one `finished`.\n\n",
     );
-    for name in samples::names("answers") {
+    answers(&mut page, |name| !is_of_configuration(name));
+    page
+}
+
+fn page_of_configuration() -> String {
+    let mut page = String::from(INTRODUCTION_OF_CONFIGURATION);
+    answers(&mut page, is_of_configuration);
+    page
+}
+
+fn answers(page: &mut String, is_meant: impl Fn(&str) -> bool) {
+    for name in samples::names("answers").into_iter().filter(|name| is_meant(name)) {
         let text = std::fs::read_to_string(samples::path(&format!("answers/{name}"))).unwrap();
         let title = name.trim_end_matches(".json").replace('-', ", ");
         writeln!(page, "## {title}\n\n```json\n{}\n```\n", text.trim_end()).unwrap();
     }
-    page
 }
 
 fn right(access: Access) -> &'static str {
@@ -103,7 +127,11 @@ fn right(access: Access) -> &'static str {
 fn the_reference_pages_are_current() {
     // The samples are written by other tests of this binary; with UPDATE=1 run twice.
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for (name, page) in [("api.md", page()), ("api-answers.md", page_of_answers())] {
+    for (name, page) in [
+        ("api.md", page()),
+        ("api-answers.md", page_of_answers()),
+        ("api-answers-config.md", page_of_configuration()),
+    ] {
         let path = folder.join(name);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, &page).unwrap();
