@@ -261,6 +261,7 @@ fn all() -> Vec<ConfigKey> {
 
 fn report(keys: Vec<ConfigKey>) -> ConfigReport {
     let is_all = keys.len() > 1;
+    let is_late = keys.iter().any(|key| key.key == "qr.ttl");
     ConfigReport {
         stack: "mps".parse().unwrap(),
         environment: "staging".to_owned(),
@@ -274,7 +275,7 @@ fn report(keys: Vec<ConfigKey>) -> ConfigReport {
             refused: Some("no such currency".to_owned()),
             drift: vec!["qr.ttl".to_owned()],
         }],
-        liveness: match is_all {
+        liveness: match is_late {
             true => ConfigLiveness::Late,
             false => ConfigLiveness::Live,
         },

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tend_api::messages::{ConfigChanged, ConfigDifference, ConfigKey, ConfigRevision};
-use tend_api::{Call, ChangeConfig, ConfigChange, EXIT_OK};
+use tend_api::messages::{ConfigChanged, ConfigDifference, ConfigKey, ConfigLiveness, ConfigReport, ConfigRevision};
+use tend_api::{Call, ChangeConfig, Client, ConfigChange, ConfigQuery, EXIT_FAILED, EXIT_OK};
 use tend_base::Wall;
 
 use crate::arguments::JsonOption;
@@ -86,11 +86,20 @@ struct ChangeOptions {
     /// Take it back by itself unless `tend config confirm` is given within this time, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = tend_base::parse_duration)]
     confirm: Option<Duration>,
+    /// Do not wait until every replica that is given it holds it
+    #[arg(long)]
+    no_wait: bool,
     #[command(flatten)]
     stack: StackOption,
     #[command(flatten)]
     json: JsonOption,
 }
+
+/// How often it is asked who holds a change.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often at most while replicas are replaced: five minutes. One that does not get ready holds up all after it.
+const ASKS_MAX: u32 = 3000;
 
 /// Asks for a change and shows what became of it.
 async fn change(context: &mut Context<'_>, options: &ChangeOptions, change: ConfigChange) -> Result<u8> {
@@ -107,7 +116,62 @@ async fn change(context: &mut Context<'_>, options: &ChangeOptions, change: Conf
     } else {
         show_changed(context, &changed)?;
     }
-    Ok(EXIT_OK)
+    match options.no_wait {
+        true => Ok(EXIT_OK),
+        false => wait(context, &client, &changed, options.json).await,
+    }
+}
+
+/// Waits until every replica that is given a change holds it, or is known not to take it in time, and says so.
+async fn wait(context: &mut Context<'_>, client: &Client, changed: &ConfigChanged, json: JsonOption) -> Result<u8> {
+    let (Some(revision), Some(difference)) = (&changed.revision, changed.changes.first()) else {
+        return Ok(EXIT_OK);
+    };
+    if !changed.taken || changed.asks.is_empty() {
+        return Ok(EXIT_OK);
+    }
+    let call = Call::Config(ConfigQuery {
+        stack: changed.stack.clone(),
+        // One key is enough: it is about the replicas.
+        key: Some(difference.key.clone()),
+    });
+    let mut asked = 0;
+    let report = loop {
+        asked += 1;
+        let (report, _) = client.json_with_text::<ConfigReport>(&call).await?;
+        let is_known = report
+            .revision
+            .as_ref()
+            .is_some_and(|known| known.number >= revision.number);
+        // Replicas that are replaced take as long as they take.
+        let is_replaced = report.replicas.iter().any(|replica| replica.is_replaced);
+        match report.liveness {
+            ConfigLiveness::Going => {}
+            ConfigLiveness::Late if is_replaced && asked < ASKS_MAX => {}
+            _ if is_known => break report,
+            _ => {}
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    };
+    let is_live = report.liveness != ConfigLiveness::Late;
+    if json.json {
+        return Ok(if is_live { EXIT_OK } else { EXIT_FAILED });
+    }
+    let paint = context.paint();
+    if is_live {
+        let line = text::live(report.replicas.len());
+        context.line(&paint.paint(Tone::Good, &line))?;
+        return Ok(EXIT_OK);
+    }
+    let line = text::late(&report.missing);
+    context.line(&paint.paint(Tone::Bad, &line))?;
+    for replica in &report.replicas {
+        if let Some(why) = &replica.refused {
+            let line = text::not_taken(&replica.replica, &harmless(why));
+            context.line(&format!("  {}", paint.paint(Tone::Bad, &line)))?;
+        }
+    }
+    Ok(EXIT_FAILED)
 }
 
 fn show_changed(context: &mut Context<'_>, changed: &ConfigChanged) -> Result<()> {
@@ -210,6 +274,18 @@ mod text {
             "rolling" => format!("{service}: its replicas are replaced, one at a time (`tend status`)"),
             other => format!("{service}: {other}"),
         }
+    }
+    pub(super) fn live(replicas: usize) -> String {
+        match replicas {
+            1 => "it is live: the one replica that is given it holds it".to_owned(),
+            many => format!("it is live: {many} of {many} replicas hold it"),
+        }
+    }
+    pub(super) fn late(missing: &[String]) -> String {
+        format!("not live: {} should hold it and do not", missing.join(", "))
+    }
+    pub(super) fn not_taken(replica: &str, why: &str) -> String {
+        format!("{replica} does not take it: {why}")
     }
     pub(super) fn waits(number: u64, until: &str) -> String {
         format!("it is taken back at {until} unless it is confirmed: tend config confirm {number}")

@@ -4,11 +4,12 @@ use clap::Args;
 use tend_api::messages::{ConfigKey, ConfigLiveness, ConfigReport};
 use tend_api::{Call, ConfigQuery, EXIT_OK};
 
+use super::text as shared;
 use super::{ROOM_MIN, shown, waiting_line, with_unit};
 use crate::arguments::JsonOption;
 use crate::context::Context;
 use crate::error::Result;
-use crate::output::{Cell, Paint, Table, Tone, width};
+use crate::output::{Cell, Paint, Table, Tone, harmless, width};
 use crate::target::StackOption;
 use crate::when::local_time;
 
@@ -76,9 +77,9 @@ fn show(context: &mut Context<'_>, report: &ConfigReport) -> Result<()> {
     }
     let of = report.replicas.len();
     let (line, tone) = match report.liveness {
-        ConfigLiveness::Live if of > 0 => (text::live(of), Tone::Good),
+        ConfigLiveness::Live if of > 0 => (shared::live(of), Tone::Good),
         ConfigLiveness::Going => (text::going(&report.missing), Tone::Uneasy),
-        ConfigLiveness::Late => (text::late(&report.missing), Tone::Bad),
+        ConfigLiveness::Late => (shared::late(&report.missing), Tone::Bad),
         ConfigLiveness::Live | ConfigLiveness::Unknown => (String::new(), Tone::Plain),
     };
     if !line.is_empty() {
@@ -86,7 +87,7 @@ fn show(context: &mut Context<'_>, report: &ConfigReport) -> Result<()> {
     }
     for replica in &report.replicas {
         if let Some(why) = &replica.refused {
-            let line = text::not_taken(&replica.replica, why);
+            let line = shared::not_taken(&replica.replica, &harmless(why));
             context.note(&paint_errors(context).paint(Tone::Bad, &line))?;
         }
     }
@@ -200,20 +201,8 @@ mod text {
             report.stack, report.environment
         )
     }
-    pub(super) fn live(replicas: usize) -> String {
-        match replicas {
-            1 => "it is live: the one replica that is given it holds it".to_owned(),
-            many => format!("it is live: {many} of {many} replicas hold it"),
-        }
-    }
     pub(super) fn going(missing: &[String]) -> String {
         format!("on its way: {} not yet", missing.join(", "))
-    }
-    pub(super) fn late(missing: &[String]) -> String {
-        format!("not live: {} should hold it and do not", missing.join(", "))
-    }
-    pub(super) fn not_taken(replica: &str, why: &str) -> String {
-        format!("{replica} does not take it: {why}")
     }
     pub(super) fn away(table: &str, since: &str, why: &str) -> String {
         format!("the table {table} cannot be read since {since}, and its last known rows stay in force: {why}")
