@@ -15,6 +15,9 @@ const BURST: usize = 200;
 /// Longest pause between two edits.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
+/// Newest events that a failed run shows.
+const EVENTS_SHOWN: usize = 12;
+
 /// Kills of the daemon fall on one of so many edits.
 const KILL_EACH: u64 = 400;
 
@@ -76,9 +79,13 @@ impl Heard<'_> {
                 None => {
                     let last = self.last[behind];
                     let status = self.stack.tend(&["status"]).unwrap_or_default();
+                    let events = self.stack.tend(&["events", "--json"]).unwrap_or_default();
+                    let events: Vec<&str> = events.lines().rev().take(EVENTS_SHOWN).collect();
                     return Err(Error::Broken {
                         said: format!(
-                            "replica {behind} has {last:?} and not ({file}, {row}) after {DEADLINE:?}\n{status}"
+                            "replica {behind} has {last:?} and not ({file}, {row}) after {DEADLINE:?}\n{status}\n{}\n{}",
+                            events.join("\n"),
+                            self.stack.said_by_daemons()
                         ),
                     });
                 }

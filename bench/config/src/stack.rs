@@ -4,6 +4,7 @@
 //! Invariant: when it is dropped, no process that was started in it is left; each is ended by its pid.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,12 +140,33 @@ impl Stack {
         while is_alive(pid) && begun.elapsed() < DEADLINE {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let mut daemon = self.command("tend");
-        let daemon = daemon.arg("daemon").stdout(Stdio::null()).stderr(Stdio::null());
-        daemon
-            .spawn()
-            .map(drop)
-            .map_err(|source| Error::StartReplica { source })
+        let mut command = self.command("tend");
+        let log = self.folder.path().join("daemon.log");
+        let opened = std::fs::File::options().create(true).append(true).open(&log);
+        let opened = opened.map_err(Error::file("write", log))?;
+        command.arg("daemon").stdout(Stdio::null()).stderr(opened);
+        // What the killed one was just starting may hold its lock for a moment more; then whoever restarts daemons tries again.
+        let started = move || {
+            let begun = Instant::now();
+            while begun.elapsed() < DEADLINE {
+                match command.spawn().and_then(|mut daemon| daemon.wait()) {
+                    // It was killed again, and another is started by whoever did that.
+                    Ok(status) if status.signal().is_some() => return,
+                    _ => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        };
+        std::thread::spawn(started);
+        Ok(())
+    }
+
+    /// Returns what the daemons wrote that were started after kills; where they only found another at work, nothing.
+    pub(crate) fn said_by_daemons(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains("already running") && !line.contains("tend status"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Renames a file with another value into place; returns the moment before.

@@ -151,6 +151,8 @@ fn values_are_set_reach_the_replicas_and_are_taken_back() {
     ] {
         assert!(set.contains(part), "{set}");
     }
+    // It ends once both are seen to hold it.
+    assert!(set.contains("it is live: 2 of 2 replicas hold it"), "{set}");
     shop.wait_held("qr.ttl", "1200");
     let lines = || shop.machine.tend(&["logs", "shop/api", "-n", "50"]).ok();
     wait_until("both were started with it", || lines().matches("ttl 1200").count() == 2);

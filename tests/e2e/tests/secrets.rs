@@ -9,28 +9,11 @@ use crate::rig::{Machine, kill, wait_until};
 const PLANTED: &str = "pl4nted-0f-the-first-version";
 const NEXT: &str = "pl4nted-0f-the-second-version";
 
-/// The folder in memory that replicas' files are put in; removed with the test.
-struct InMemory(PathBuf);
-
-impl InMemory {
-    fn of(machine: &Machine) -> Self {
-        let name = machine.folder.file_name().unwrap();
-        Self(Path::new("/dev/shm").join(name))
-    }
-}
-
-impl Drop for InMemory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Types a command, with a value at its standard input; the daemon that it may start has its secret files in memory.
+/// Types a command, with a value at its standard input.
 #[track_caller]
-fn typed(machine: &Machine, memory: &InMemory, arguments: &[&str], value: &str) -> String {
+fn typed(machine: &Machine, arguments: &[&str], value: &str) -> String {
     let mut command = machine.command("tend", arguments);
     let mut child = command
-        .env("TEND_SECRETS_RUN", &memory.0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -144,13 +127,11 @@ fn nowhere(machine: &Machine, value: &str) {
 #[test]
 fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     let machine = Machine::new("secrets");
-    let memory = InMemory::of(&machine);
     let folder = machine.stack("vault", STACK);
 
     // Without it nothing is started, and what is missing is named.
     let refused = machine
         .in_its_environment(machine.command("tend", &["up", &folder]))
-        .env("TEND_SECRETS_RUN", &memory.0)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -159,7 +140,6 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
 
     let said = typed(
         &machine,
-        &memory,
         &["secret", "set", "db_password", "-s", "vault"],
         &format!("{PLANTED}\n"),
     );
@@ -187,12 +167,7 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     nowhere(&machine, PLANTED);
 
     // A new value waits; when it is rotated to, every replica holds it and the old one is given to nobody.
-    let said = typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        NEXT,
-    );
+    let said = typed(&machine, &["secret", "set", "db_password", "-s", "vault"], NEXT);
     assert!(said.contains("version 2 is staged"), "{said}");
     let holders = |version: usize| {
         let list = machine.json(&["secret", "list", "-s", "vault"]);
@@ -217,7 +192,9 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     nowhere(&machine, NEXT);
     nowhere(&machine, PLANTED);
     // The files of the lives before are gone.
-    wait_until("the files of two lives are left", || files(&memory.0).len() == 2);
+    wait_until("the files of two lives are left", || {
+        files(&machine.memory()).len() == 2
+    });
 
     // It is shown to its owner, and that is written down.
     let shown = machine
@@ -241,28 +218,17 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     assert!(run.ok().contains(&digest(NEXT)));
 
     machine.tend(&["down", "vault"]).ok();
-    wait_until("no file of a secret is left", || files(&memory.0).is_empty());
+    wait_until("no file of a secret is left", || files(&machine.memory()).is_empty());
     nowhere(&machine, NEXT);
 }
 
 #[test]
 fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     let machine = Machine::new("secrets-killed");
-    let memory = InMemory::of(&machine);
     let folder = machine.stack("vault", STACK);
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        PLANTED,
-    );
-    typed(&machine, &memory, &["up", &folder], "");
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        NEXT,
-    );
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
+    typed(&machine, &["up", &folder], "");
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], NEXT);
     let mut rotation = machine
         .command("tend", &["secret", "rotate", "db_password", "-s", "vault"])
         .stdout(Stdio::null())
@@ -277,7 +243,7 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     kill(machine.daemon());
     rotation.wait().unwrap();
     // The next one, started by the next command, goes on with it.
-    typed(&machine, &memory, &["up", &folder], "");
+    typed(&machine, &["up", &folder], "");
     let list = machine.json(&["secret", "list", "-s", "vault"]);
     let versions = &list["items"][0]["versions"];
     assert_eq!(
@@ -295,13 +261,7 @@ fn secrets_belong_to_who_stored_them() {
         return;
     }
     let machine = Machine::new("secrets-owner");
-    let memory = InMemory::of(&machine);
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        PLANTED,
-    );
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
     // Another user reaches the daemon's socket as everybody does, and sees nothing of it.
     let mut command = std::process::Command::new("setpriv");
     command

@@ -159,7 +159,7 @@ impl Keeper {
     }
 
     async fn before(&mut self, stack: &Stack, by: &Principal) -> Taken {
-        self.prepare(stack).await?;
+        self.prepare_anew(stack).await?;
         let Some(kept) = self.stacks.get_mut(&stack.name) else {
             return Err(no_configuration(&stack.name));
         };

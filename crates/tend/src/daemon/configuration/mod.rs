@@ -242,6 +242,11 @@ impl Keeper {
         if self.stacks.get(&stack.name).is_some_and(|kept| kept.is_of(stack)) {
             return Ok(());
         }
+        self.prepare_anew(stack).await
+    }
+
+    /// Reads a stack's configuration anew: what was changed a moment ago counts, and is not waited for.
+    async fn prepare_anew(&mut self, stack: &Stack) -> Result<(), ApiError> {
         let stand = match self.stacks.remove(&stack.name) {
             Some(kept) => kept.into_stand(),
             None => self.left.remove(&stack.name).unwrap_or_default(),

@@ -14,7 +14,12 @@ use tend_watch::{Content, FileWatch, FileWatchSettings, Seen, Waker};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+<<<<<<< HEAD
 use crate::config_table::settings_of;
+=======
+/// From one look to the next where nothing can be waited for.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+>>>>>>> h/wire
 
 /// What was read.
 pub(super) enum Read {
@@ -60,7 +65,8 @@ impl Reading {
             owner: read_for(stack),
             ..FileWatchSettings::default()
         };
-        let mut watch = FileWatch::new(paths.cloned(), settings).map_err(|error| error.to_string())?;
+        let paths: Vec<PathBuf> = paths.cloned().collect();
+        let mut watch = FileWatch::new(paths.clone(), settings).map_err(|error| error.to_string())?;
         let contents = watch.contents();
         let (over, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
         let table = match &sources.table {
@@ -68,22 +74,26 @@ impl Reading {
             Some(table) => Some(look_at(stack, table, told)?),
         };
         let (stack, told, ended) = (stack.name.clone(), told.clone(), Arc::clone(&over));
+        let tell = move |files| told.blocking_send((stack.clone(), Read::Files(files))).is_ok();
+        let watching = move || {
+            while !ended.load(Ordering::Acquire) {
+                let heard = match watch.next(None) {
+                    Ok(Seen::Changed(change)) => tell(change.files),
+                    Ok(Seen::Nothing | Seen::Woken) => true,
+                    // Nothing can be waited for, so from now on it is only looked.
+                    Err(_) => {
+                        std::thread::sleep(LOOK_AGAIN);
+                        FileWatch::new(paths.clone(), settings).map_or(true, |again| tell(again.contents()))
+                    }
+                };
+                if !heard {
+                    return;
+                }
+            }
+        };
         let thread = std::thread::Builder::new().name("config-files".to_owned());
         thread
-            .spawn(move || {
-                while !ended.load(Ordering::Acquire) {
-                    match watch.next(None) {
-                        Ok(Seen::Changed(change)) => {
-                            if told.blocking_send((stack.clone(), Read::Files(change.files))).is_err() {
-                                return;
-                            }
-                        }
-                        Ok(Seen::Nothing | Seen::Woken) => {}
-                        // Nothing can be waited for any more; what is known stays in force.
-                        Err(_) => return,
-                    }
-                }
-            })
+            .spawn(watching)
             .map_err(|error| format!("files of configuration cannot be watched: {error}"))?;
         let reading = Self {
             sources: sources.clone(),
