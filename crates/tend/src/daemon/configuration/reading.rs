@@ -14,12 +14,10 @@ use tend_watch::{Content, FileWatch, FileWatchSettings, Seen, Waker};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-<<<<<<< HEAD
 use crate::config_table::settings_of;
-=======
+
 /// From one look to the next where nothing can be waited for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
->>>>>>> h/wire
 
 /// What was read.
 pub(super) enum Read {
