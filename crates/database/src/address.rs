@@ -51,6 +51,12 @@ pub struct Address {
 }
 
 impl Address {
+    /// Returns its user's password.
+    #[must_use]
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
     /// Returns the file of a database that is one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {

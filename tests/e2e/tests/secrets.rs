@@ -3,8 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::rig::{Machine, kill, wait_until};
+use tend_testkit::Postgres;
+
+use crate::rig::{Machine, free_port, get, kill, wait_until};
 
 const PLANTED: &str = "pl4nted-0f-the-first-version";
 const NEXT: &str = "pl4nted-0f-the-second-version";
@@ -109,7 +113,8 @@ fn nowhere(machine: &Machine, value: &str) {
     let (state, run) = (machine.folder.join("state"), machine.folder.join("run"));
     let all: Vec<PathBuf> = files(&state).into_iter().chain(files(&run)).collect();
     assert!(
-        all.iter().any(|path| path.ends_with("stacks/vault.age")),
+        all.iter()
+            .any(|path| path.extension().is_some_and(|ending| ending == "age")),
         "the store itself is among them"
     );
     for path in all {
@@ -276,4 +281,120 @@ fn secrets_belong_to_who_stored_them() {
     );
     assert!(!output.status.success() && said.contains("belong to user 0"), "{said}");
     assert!(!said.contains(PLANTED));
+}
+
+/// Two users of a database who take turns, and one who may change them.
+const USERS: &str = "
+CREATE ROLE shop_owner NOLOGIN;
+CREATE DATABASE shop OWNER shop_owner;
+CREATE ROLE shop_a LOGIN PASSWORD 'the0ldpassw0rd' IN ROLE shop_owner;
+ALTER ROLE shop_a SET role = shop_owner;
+CREATE ROLE tend LOGIN CREATEROLE PASSWORD 'adm1nistrat0r';
+";
+
+#[test]
+fn a_password_of_a_database_is_rotated_under_load_and_the_server_refuses_the_old_one() {
+    let server = Postgres::start("boss", Some("b0ss"), &[]);
+    for statement in USERS.split_inclusive(';').filter(|text| !text.trim().is_empty()) {
+        server.sql("postgres", statement);
+    }
+    let place = server.folder().display().to_string();
+    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@/shop?host={place}");
+    let machine = Machine::new("secrets-database");
+    let port = free_port();
+    let api = machine.folder.join("mps-api").display().to_string();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  api:\n    command: [{api}]\n    port: PORT\n    replicas: 2\n    environment: {{ MPS_SEED: demo, DRAIN_SECONDS: \"1\" }}\n    \
+             readiness: {{ http: /ready }}\n    secrets: [{{ source: database, environment: DATABASE_URL }}]\n\
+             secrets:\n  database: {{ external: true }}\nedge:\n  listen: [127.0.0.1:{port}]\n  routes: [{{ path: /, service: api }}]\n"
+        ),
+    );
+    let set = |name: &str, value: &str, more: &[&str]| {
+        let mut arguments = vec!["secret", "set", name, "-s", "shop"];
+        arguments.extend(more);
+        typed(&machine, &arguments, value)
+    };
+    let class = ["--class", "database-two-users"];
+    set("database", &url("shop_a", "the0ldpassw0rd"), &class);
+    let mut migrate = machine.command("mps-api", &["migrate"]);
+    let migrated = migrate.env("DATABASE_URL", url("shop_a", "the0ldpassw0rd")).status();
+    assert!(migrated.unwrap().success());
+    machine.tend(&["up", &folder]).ok();
+    machine.wait_ready("shop", "api", 2);
+    // Nobody may change users yet.
+    let refused = machine.tend(&["secret", "rotate", "database", "-s", "shop"]);
+    assert!(
+        refused.code != 0 && refused.said().contains("tend secret set database.admin"),
+        "{}",
+        refused.said()
+    );
+    set("database.admin", &url("tend", "adm1nistrat0r"), &[]);
+
+    let go_on = Arc::new(AtomicBool::new(true));
+    let asks = Arc::clone(&go_on);
+    let asking = std::thread::spawn(move || {
+        let mut answered = 0;
+        while asks.load(Ordering::Relaxed) {
+            let answer = get(port, "/api/cards/test-card-id").unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answered += 1;
+        }
+        answered
+    });
+    let pids = machine.pids("shop", "api");
+    let rotated = machine.tend(&["secret", "rotate", "database", "-s", "shop"]);
+    let said = rotated.said();
+    assert_eq!(rotated.code, 0, "{said}");
+    assert!(
+        said.contains("done: nobody holds the old version, and the server refuses it"),
+        "{said}"
+    );
+    go_on.store(false, Ordering::Relaxed);
+    assert!(
+        asking.join().unwrap() > 100,
+        "it was asked all the while, and each was answered"
+    );
+    assert!(
+        machine.pids("shop", "api").iter().all(|pid| !pids.contains(pid)),
+        "new replicas have it"
+    );
+
+    let login = |user: &str, password: &str| {
+        let mut psql = std::process::Command::new("psql");
+        psql.args(["--no-psqlrc", "-U", user, "-d", "shop", "-h", &place, "-c", "SELECT 1"]);
+        psql.env("PGPASSWORD", password).output().unwrap().status.success()
+    };
+    assert!(!login("shop_a", "the0ldpassw0rd"), "the server refuses the old one");
+    let value = machine
+        .tend(&["secret", "get", "database", "-s", "shop", "--reveal"])
+        .ok();
+    let password = value
+        .trim()
+        .split_once("shop_b:")
+        .unwrap()
+        .1
+        .split_once('@')
+        .unwrap()
+        .0
+        .to_owned();
+    assert!(login("shop_b", &password), "and lets the new one in");
+    nowhere(&machine, &password);
+
+    // And back to the first user, with the daemon killed in the middle.
+    let mut rotating = machine.command("tend", &["secret", "rotate", "database", "-s", "shop"]);
+    let mut rotating = rotating.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let stages = || machine.events("secret.rotation").len();
+    let before = stages();
+    wait_until("it is under way", || stages() >= before + 2);
+    kill(machine.daemon());
+    rotating.wait().unwrap();
+    machine.start_daemon();
+    wait_until("the next daemon ends it", || {
+        let last = machine.events("secret.rotation").pop();
+        last.is_some_and(|event| event["data"]["to"] == 3 && event["data"]["message"].to_string().contains("done"))
+    });
+    assert!(!login("shop_b", &password));
+    assert_eq!(get(port, "/api/cards/test-card-id").unwrap().status, 200);
 }

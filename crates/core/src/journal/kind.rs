@@ -199,6 +199,8 @@ kinds! {
     SecretRevealed = "secret.revealed",
     /// Another version of a secret is the one that replicas are given. Data: name, from, to, services (that hold it).
     SecretRotated = "secret.rotated",
+    /// A rotation of a secret came to another stage, is held there, or ended. Data: name, from, to, stage, message.
+    SecretRotation = "secret.rotation",
     /// A version of a secret is given to nobody any more. Data: name, version.
     SecretRetired = "secret.retired",
     /// The values of retired versions of a secret were wiped. Data: name, versions.

@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, configuration, edge_link, named_files};
+use super::{Ending, Shared, certificates, configuration, edge_link, named_files, rotation};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -100,6 +100,7 @@ impl Calls {
                     .warnings
                     .extend(super::secrets::warnings(&self.shared, name.as_str()).await);
                 status.warnings.extend(self.shared.deliveries.lines(&name));
+                status.warnings.extend(self.shared.rotations.lines(&name));
                 Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -179,6 +180,10 @@ impl Calls {
             Call::RevealSecret(reveal) => secrets::reveal(&self.shared, reveal, by()).await,
             Call::RotateSecret(rotate) => {
                 let stack = rotate.stack.clone();
+                if secrets::class_of(&self.shared, &stack, &rotate.name).await? == tend_secrets::Class::DatabaseTwoUsers
+                {
+                    return rotation::begin(&self.shared, &self.hub, rotate, by()).await;
+                }
                 match secrets::rotate(&self.shared, &self.hub, rotate, by()).await? {
                     true => Ok(self.tell(stack)),
                     false => Ok(secrets::finished()),

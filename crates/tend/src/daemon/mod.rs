@@ -5,6 +5,7 @@
 //! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
 //! `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
+//! `configuration` reads, takes and delivers those of stacks; `rotation` brings secrets from one version to the next;
 //! `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
@@ -27,6 +28,7 @@ mod program;
 mod readiness;
 mod record;
 mod replicas;
+mod rotation;
 mod secrets;
 mod shared;
 mod snapshot;
@@ -242,6 +244,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     // Before anything is started: it is given its configuration then.
     let configuration = configuration::start(Arc::clone(&shared), hub.clone(), principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
+    rotation::resume(&shared, &hub).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
     let (end, mut ended) = mpsc::channel(1);

@@ -20,6 +20,7 @@ use super::edge_counts::EdgeCounts;
 use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
+use super::rotation::Rotations;
 use super::secrets::Secrets;
 
 /// A daemon has at least so many ports to give, wherever it begins.
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     /// What replicas are given of configurations.
     pub(crate) deliveries: Deliveries,
+    /// The rotations of secrets under way.
+    pub(crate) rotations: Rotations,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -107,6 +110,7 @@ impl Shared {
             certificates: Shelf::new(paths.state.join("certificates")),
             secrets: Secrets::new(&paths.state, &paths.run),
             deliveries: Deliveries::default(),
+            rotations: Rotations::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),

@@ -51,6 +51,16 @@ pub(crate) async fn list(shared: &Arc<Shared>, hub: &Hub, stack: StackName, by: 
     Ok(Reply::json(&list.await?))
 }
 
+/// Returns the class by which a secret is rotated; the default one for what is not there.
+pub(crate) async fn class_of(shared: &Arc<Shared>, stack: &StackName, name: &str) -> Result<Rotated, ApiError> {
+    let (stack, name) = (stack.clone(), name.to_owned());
+    let class = blocking(shared, move |shared| {
+        let book = shared.secrets.book(stack.as_str()).map_err(|error| refused(&error))?;
+        Ok(book.and_then(|book| book.secrets.get(&name).map(|kept| kept.class)))
+    });
+    Ok(class.await?.unwrap_or_default())
+}
+
 /// Stores, makes, retires or destroys.
 pub(crate) async fn change(
     shared: &Arc<Shared>,
@@ -306,7 +316,7 @@ pub(crate) async fn rotate(
                 if kept.class != Rotated::RestartOnly {
                     let message = format!("{secret} is of class {}, which is not rotated yet", kept.class.text());
                     return Ok(Err(ApiError::new(Class::Unavailable, message).hint(format!(
-                        "rotations with an overlap come with a later version; `tend secret set {secret} --class restart-only` has it \
+                        "rotations of this class come with a later version; `tend secret set {secret} --class restart-only` has it \
                          rotated by replacing the replicas alone"
                     ))));
                 }
@@ -355,7 +365,7 @@ pub(crate) async fn add_key(shared: &Arc<Shared>, asked: AddRecoveryKey, by: Pri
 }
 
 /// Gives the definitions of a stack the versions that are current; returns whether the stack is there.
-async fn take(
+pub(crate) async fn take(
     shared: &Shared,
     hub: &Hub,
     stack: &StackName,
@@ -405,7 +415,7 @@ async fn free(hub: &Hub, stack: &StackName) -> Result<(), ApiError> {
 }
 
 /// Returns what each replica that runs was given.
-async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
+pub(crate) async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
     let name = stack.clone();
     let running = hub.ask(move |controller, _| {
         let replicas = controller.world().replicas.iter();
