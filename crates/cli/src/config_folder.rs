@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tend_base::Secret;
 use tend_config::{
-    Report, Schema, Set, SetLayer, Severity, Source, Sources, Stand, Violation, assumed_secret, named_secrets,
+    Diagnostic, Report, Schema, Set, SetLayer, Severity, Source, Sources, Stand, assumed_secret, named_secrets,
 };
 use tend_core::model::{ConfigSources, Stack};
 
@@ -128,7 +128,11 @@ impl ConfigFolder {
 
     /// Returns what the files of an environment give, or everything that is wrong with them. Of secrets that are named in them, or have to be
     /// there and stand in no file of variables, it is taken for granted that the store has them: as version 0.
-    pub(crate) fn build(&self, schema: &Schema, environment: &str) -> Result<std::result::Result<Set, Vec<Violation>>> {
+    pub(crate) fn build(
+        &self,
+        schema: &Schema,
+        environment: &str,
+    ) -> Result<std::result::Result<Set, Vec<Diagnostic>>> {
         let mut stand = self.stand(environment)?;
         let sources = &mut stand.sources;
         let texts = sources.files.iter().chain(&sources.dotenv);
@@ -187,7 +191,7 @@ pub(crate) fn mark() -> impl Fn(&Secret) -> String {
 }
 
 /// Shows violations on standard error, each with its first word in colour.
-pub(crate) fn show(context: &mut Context<'_>, found: &[Violation]) -> Result<()> {
+pub(crate) fn show(context: &mut Context<'_>, found: &[Diagnostic]) -> Result<()> {
     let paint = Paint {
         on: context.surroundings.terminal.colour_of_errors,
     };
@@ -205,7 +209,7 @@ pub(crate) fn show(context: &mut Context<'_>, found: &[Violation]) -> Result<()>
 }
 
 /// Returns how many of the violations are errors.
-pub(crate) fn errors(found: &[Violation]) -> usize {
+pub(crate) fn errors(found: &[Diagnostic]) -> usize {
     found.iter().filter(|one| one.severity == Severity::Error).count()
 }
 

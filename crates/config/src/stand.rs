@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Now, Secret};
+use tend_text::{Diagnostic, Report};
 
 use crate::ask::Taker;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
-use crate::report::{Report, Violation};
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
 use crate::set::{Diff, Entry, Set};
@@ -165,7 +165,7 @@ impl Stand {
         &self,
         schema: &Schema,
         mark: &dyn Fn(&Secret) -> String,
-    ) -> (BTreeMap<String, Entry>, Vec<Violation>) {
+    ) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
         Set::sketch(schema, &self.layers(&self.set, mark))
     }
 

@@ -378,8 +378,7 @@ fn behind_the_limit(limit: &Path) {
 #[test]
 fn what_belongs_to_somebody_else_is_not_read() {
     let folder = Folder::new();
-    let path = folder.path("production.yml");
-    fs::write(&path, "a: 1\n").unwrap();
+    let path = folder.write("production.yml", "a: 1\n");
     let own = rustix::process::geteuid().as_raw();
     for (owner, is_read) in [(None, true), (Some(own), true), (Some(own + 1), false)] {
         let settings = FileWatchSettings { owner, ..TOLD };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use tend_api::EXIT_OK;
-use tend_config::{Location, Report, Schema, SecretVersion, Set, Violation};
+use tend_config::{Diagnostic, Location, Report, Schema, SecretVersion, Set};
 
 use crate::arguments::JsonOption;
 use crate::config_folder::{ConfigFolder, errors, show};
@@ -35,7 +35,7 @@ pub(super) struct Check {
 /// What the check of one environment came to.
 struct Checked {
     environment: String,
-    outcome: std::result::Result<Set, Vec<Violation>>,
+    outcome: std::result::Result<Set, Vec<Diagnostic>>,
 }
 
 impl Check {
@@ -111,7 +111,7 @@ fn tell(context: &mut Context<'_>, folder: &ConfigFolder, schema: &Schema, check
     Ok(())
 }
 
-fn as_json(violation: &Violation) -> Value {
+fn as_json(violation: &Diagnostic) -> Value {
     let place = match &violation.location {
         Location::File { file, line, column, .. } => json!({ "file": file, "line": line, "column": column }),
         Location::Elsewhere(what) => json!(what),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tend_api::{ApiError, Class, EXIT_OK};
-use tend_config::{Entry, Held, Key, Location, Schema, SecretVersion, Violation, named_secrets};
+use tend_config::{Diagnostic, Entry, Held, Key, Location, Schema, SecretVersion, named_secrets};
 
 use super::{ROOM_MIN, shown};
 use crate::arguments::JsonOption;
@@ -18,7 +18,7 @@ use crate::output::{Cell, Table, Tone, width};
 struct Tier {
     name: String,
     entries: BTreeMap<String, Entry>,
-    violations: Vec<Violation>,
+    violations: Vec<Diagnostic>,
 }
 
 /// What a tier has for a key, as it is compared and shown.
@@ -195,7 +195,7 @@ fn as_json(left: &Tier, right: &Tier, rows: &[(&Key, Has, Has)], shared: &[&str]
 }
 
 mod text {
-    use super::{Location, Violation};
+    use super::{Diagnostic, Location};
 
     pub(super) const KEY: &str = "KEY";
     pub(super) const OUTSIDE: &str = "*** (its file of variables)";
@@ -214,7 +214,7 @@ mod text {
             keys.join(", ")
         )
     }
-    pub(super) fn not_told(tier: &str, violation: &Violation) -> String {
+    pub(super) fn not_told(tier: &str, violation: &Diagnostic) -> String {
         let place = match &violation.location {
             Location::File { file, line, .. } => format!("{}:{line}", file.display()),
             Location::Elsewhere(what) => what.clone(),

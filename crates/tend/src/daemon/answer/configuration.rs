@@ -16,8 +16,8 @@ use tend_api::{
 };
 use tend_base::Secret;
 use tend_config::{
-    Asked, Diff, Entry, Held, Holding, Key, Liveness, Location, Report, Revision, Schema, SecretRef, SecretVersion,
-    Stand, Taker, Value, Violation, Whence, plan,
+    Asked, Diagnostic, Diff, Entry, Held, Holding, Key, Liveness, Location, Report, Revision, Schema, SecretRef,
+    SecretVersion, Stand, Taker, Value, Whence, plan,
 };
 use tend_core::journal::Principal;
 use tend_core::model::{DeliveryForm, StackName};
@@ -376,7 +376,7 @@ fn told(stand: &Stand, revision: &Revision) -> ConfigRevision {
     }
 }
 
-fn violations(found: &[Violation]) -> Vec<ConfigViolation> {
+fn violations(found: &[Diagnostic]) -> Vec<ConfigViolation> {
     let told = found.iter().map(|violation| ConfigViolation {
         severity: violation.severity.to_string(),
         key: violation.key.clone(),
