@@ -11,6 +11,7 @@
 //! Invariant: a secret's value is in no message, no set that can be printed, and no revision.
 
 mod ask;
+mod assumed;
 mod build;
 mod decimal;
 mod error;
@@ -32,6 +33,7 @@ mod value;
 mod yaml;
 
 pub use ask::{Ask, Asked, Selection, Taker, plan};
+pub use assumed::{assumed_secret, named_secrets};
 pub use decimal::Decimal;
 pub use error::Error;
 pub use layers::{Layer, Layers, Origin, Row, SetEntry, SetLayer, StoredSecret};

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Now, Secret};
-use tend_text::Report;
+use tend_text::{Diagnostic, Report};
 
 use crate::ask::Taker;
 use crate::layers::{Layers, Origin, Row, SetLayer, StoredSecret};
 use crate::revision::{History, Revision};
 use crate::schema::Schema;
-use crate::set::{Diff, Set};
+use crate::set::{Diff, Entry, Set};
 use crate::take::{Candidate, Confirm, Standing, Step, Taken, take, take_back};
 
 /// A text that the configuration is made from.
@@ -156,6 +156,20 @@ impl Stand {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn build(&self, schema: &Schema, set: &SetLayer, mark: &dyn Fn(&Secret) -> String) -> Result<Set, Report> {
+        Set::build(schema, &self.layers(set, mark))
+    }
+
+    /// Returns what the layers say as far as it can be told, and what is wrong with the rest; see [`Set::sketch`].
+    #[must_use]
+    pub fn sketch(
+        &self,
+        schema: &Schema,
+        mark: &dyn Fn(&Secret) -> String,
+    ) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
+        Set::sketch(schema, &self.layers(&self.set, mark))
+    }
+
+    fn layers<'a>(&self, set: &SetLayer, mark: &'a dyn Fn(&Secret) -> String) -> Layers<'a> {
         let sources = &self.sources;
         let there = |source: &Source| Some((source.path.clone(), source.text.clone()?));
         let mut origins = Vec::new();
@@ -182,12 +196,11 @@ impl Stand {
             });
         }
         origins.push(Origin::Set(set.clone()));
-        let layers = Layers {
+        Layers {
             environment: sources.environment.clone(),
             origins,
             mark,
-        };
-        Set::build(schema, &layers)
+        }
     }
 
     /// Decides about what the layers give now, with `set` as what was set by command.

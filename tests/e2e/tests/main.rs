@@ -6,6 +6,7 @@ mod bans;
 mod canary;
 mod certificates;
 mod commands;
+mod config;
 mod configuration;
 mod deploy;
 mod deploy_broken;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{environment, events, logs, money, secrets, status};
+use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
 use super::{Ending, Shared, audit, certificates, configuration, edge_link, named_files, rotation};
@@ -190,6 +190,11 @@ impl Calls {
                 }
             }
             Call::AddRecoveryKey(add) => secrets::add_key(&self.shared, add, by()).await,
+            Call::Config(query) => config::look(&self.configuration, query).await,
+            Call::ConfigHistory(query) => config::history(&self.configuration, query).await,
+            Call::ConfigDiff(query) => config::diff(&self.configuration, query).await,
+            Call::ChangeConfig(change) => config::change(&self.configuration, change, by()).await,
+            Call::ConfirmConfig(confirm) => config::confirm(&self.configuration, confirm, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
             Call::AuditLogs(stack) => audit::audit(&self.shared, &self.hub, stack, caller, by()).await,
@@ -233,6 +238,11 @@ impl Calls {
             Call::ChangeSecrets(change) => vec![change.stack.clone()],
             Call::RevealSecret(reveal) => vec![reveal.stack.clone()],
             Call::RotateSecret(rotate) => vec![rotate.stack.clone()],
+            Call::Config(query) => vec![query.stack.clone()],
+            Call::ConfigHistory(query) => vec![query.stack.clone()],
+            Call::ConfigDiff(query) => vec![query.stack.clone()],
+            Call::ChangeConfig(change) => vec![change.stack.clone()],
+            Call::ConfirmConfig(confirm) => vec![confirm.stack.clone()],
             _ => Vec::new(),
         };
         let denied = |what: &str| {
@@ -499,6 +509,7 @@ impl Calls {
             in_place,
         } = apply;
         self.deploys().free(&stack.name).await?;
+        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {
                 let (name, number) = (&stack.name, running.number);

@@ -2,6 +2,7 @@
 //! wishes to the controller.
 
 pub(crate) mod bans;
+pub(crate) mod configuration;
 pub(crate) mod deploy;
 pub(crate) mod environment;
 pub(crate) mod events;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tend_api::{ApiError, Class};
 use tend_base::Wall;
-use tend_config::{Holding, Liveness, Stand, Taker};
+use tend_config::{Holding, Liveness, Report, Stand, Taker};
 use tend_core::journal::Principal;
 use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
@@ -52,14 +52,16 @@ pub(crate) struct View {
     pub(crate) holders: BTreeMap<String, Holding>,
     /// Who takes what, and how.
     pub(crate) takers: Vec<Taker>,
+    /// Something was read that waits for the end of a deployment.
+    pub(crate) waits: bool,
 }
 
 /// What a person changes.
 pub(crate) enum Change {
     /// Keys are set as they were typed; none unsets what lies beneath.
     Set(Vec<(String, Option<String>)>),
-    /// What was set of a key is taken back.
-    Clear(String),
+    /// What was set of keys is taken back.
+    Clear(Vec<String>),
     /// The values of a preset are set.
     Preset(String),
     /// An earlier revision is to be in force again.
@@ -84,6 +86,40 @@ pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Princip
     };
     put(asks, ask)?;
     answered.await.unwrap_or_else(|_| Err(gone())).map(drop)
+}
+
+/// Returns how a stack's configuration stands.
+///
+/// # Errors
+/// When it has none, or is not up.
+pub(crate) async fn look(asks: &mpsc::Sender<Ask>, stack: &StackName) -> Result<Box<View>, ApiError> {
+    let (answer, answered) = oneshot::channel();
+    let stack = stack.clone();
+    put(asks, Ask::Look { stack, answer })?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Changes the configuration of a stack; returns the number of the revision that was taken, none when everything is so already.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) async fn change(
+    asks: &mpsc::Sender<Ask>,
+    stack: &StackName,
+    change: Change,
+    confirm: Option<Duration>,
+    by: &Principal,
+) -> Taken {
+    let (answer, answered) = oneshot::channel();
+    let ask = Ask::Change {
+        stack: stack.clone(),
+        change,
+        confirm,
+        by: by.clone(),
+        answer,
+    };
+    put(asks, ask)?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
 }
 
 fn put(asks: &mpsc::Sender<Ask>, ask: Ask) -> Result<(), ApiError> {
@@ -144,22 +180,30 @@ impl Keeper {
         match change {
             Change::Back(number) => return kept.go_back(&self.shared, &self.hub, number, confirm, by).await,
             Change::Confirm(number) => return kept.confirm(&self.hub, number, by).await.map(Some),
-            Change::Clear(key) => {
-                if !set.clear(&key) {
-                    return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
-                        .hint("`tend config why KEY` says where its value comes from"));
+            Change::Clear(keys) => {
+                for name in keys {
+                    // A key that the schema does not have any more may still be cleared.
+                    let key = schema.find(&name).map_or(name, |key| key.name.clone());
+                    if !set.clear(&key) {
+                        return Err(ApiError::new(Class::NotFound, format!("nothing was set of `{key}`"))
+                            .hint(format!("`tend config why {key}` says where its value comes from")));
+                    }
                 }
             }
             Change::Preset(name) => set
                 .preset(&schema, &name, &who, now)
                 .map_err(|report| refused(&report))?,
             Change::Set(keys) => {
+                let mut wrong = Vec::new();
                 for (key, text) in keys {
                     let done = match text {
                         Some(text) => set.set(&schema, &key, &text, &who, now),
                         None => set.unset(&schema, &key, &who, now),
                     };
-                    done.map_err(|report| refused(&report))?;
+                    wrong.extend(done.err().into_iter().flat_map(|Report(violations)| violations));
+                }
+                if !wrong.is_empty() {
+                    return Err(refused(&Report(wrong)));
                 }
             }
         }

@@ -19,7 +19,7 @@ use tend_config::{
 use tend_core::configuration::{Configuration, ConfigureWish};
 use tend_core::controller::Input;
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::{ConfigSources, Stack, StackName};
+use tend_core::model::{ConfigSources, ServiceId, Stack, StackName};
 use tend_database::{Event, Rows};
 use tend_watch::Content;
 use tokio::sync::mpsc;
@@ -261,9 +261,10 @@ impl Kept {
         }
         let (set, confirm) = change.unwrap_or_else(|| (self.stand.set_layer().clone(), None));
         let now = SystemClock.now();
+        let running = self.running(hub).await;
         let (taken, outside) = {
             let mark = self.mark();
-            let offer = self.offered(who, confirm, &mark);
+            let offer = self.offered(who, confirm, &running, &mark);
             match self.stand.schema() {
                 Err(report) => (Err(report), BTreeMap::new()),
                 Ok(schema) => {
@@ -357,32 +358,56 @@ impl Kept {
             }
             self.refused = Some(text.to_owned());
         }
-        let mut error = ApiError::new(
+        let error = ApiError::new(
             Class::Config,
             format!(
                 "the configuration of {} is not taken, and nothing was changed",
                 self.name
             ),
         );
-        for line in text.lines() {
-            error = error.detail(line);
-        }
-        Err(error.hint("mend what is listed; what was in force stays in force until then"))
+        // One text: each violation has several lines.
+        Err(error
+            .detail(text)
+            .hint("mend what is listed; what was in force stays in force until then"))
     }
 
     fn offered<'a>(
         &'a self,
         who: &'a str,
         confirm: Option<Duration>,
+        running: &'a [Taker],
         mark: &'a dyn Fn(&Secret) -> String,
     ) -> Offer<'a> {
         Offer {
             who,
             confirm,
-            running: &self.takers,
+            running,
             boot: &self.boot,
             mark,
         }
+    }
+
+    /// Returns those who take it and run, or are to: a key that may not change while its service runs may while it is stopped, and before its
+    /// stack comes up.
+    async fn running(&self, hub: &Hub) -> Vec<Taker> {
+        let (stack, takers) = (self.name.clone(), self.takers.clone());
+        let running = hub.ask(move |controller, _| {
+            let world = controller.world();
+            let runs = |taker: &Taker| {
+                let Ok(service) = taker.service.parse() else {
+                    return false;
+                };
+                let mut replicas = world.replicas.iter();
+                let is_up = replicas.any(|(id, replica)| id.stack == stack && id.service == service && replica.is_up());
+                let id = ServiceId {
+                    stack: stack.clone(),
+                    service,
+                };
+                is_up || world.replicas_wanted(&id) > 0
+            };
+            takers.into_iter().filter(runs).collect::<Vec<_>>()
+        });
+        running.await
     }
 
     /// Returns what tells values of secrets apart that stand outside of the store: a keyed digest.
@@ -472,9 +497,10 @@ impl Kept {
             .stand
             .schema()
             .map_err(|report| report_error(&self.name, &report))?;
+        let running = self.running(hub).await;
         let taken = {
             let (mark, who) = (self.mark(), by.to_string());
-            let offer = self.offered(&who, confirm, &mark);
+            let offer = self.offered(&who, confirm, &running, &mark);
             self.stand.offer_back(&schema, number, &offer, SystemClock.now())
         };
         let taken = taken.map_err(|error| ApiError::from_error(Class::Usage, &error).hint(error.hint()))?;
@@ -505,9 +531,11 @@ impl Kept {
             Ok(schema) => schema,
             Err(report) => return self.refuse(&report.to_string(), false).map(drop),
         };
+        let running = self.running(hub).await;
         let due = {
             let mark = self.mark();
-            self.stand.due(&schema, &self.offered("tend", None, &mark), now)
+            self.stand
+                .due(&schema, &self.offered("tend", None, &running, &mark), now)
         };
         match due {
             Some(Taken::Taken(step)) => {
@@ -527,11 +555,8 @@ impl Kept {
 }
 
 pub(super) fn report_error(stack: &StackName, report: &Report) -> ApiError {
-    let mut error = ApiError::new(Class::Config, format!("the configuration of {stack} is not taken"));
-    for line in report.to_string().lines() {
-        error = error.detail(line);
-    }
-    error
+    let error = ApiError::new(Class::Config, format!("the configuration of {stack} is not taken"));
+    error.detail(report.to_string())
 }
 
 /// Returns what the journal is to say of a step: keys with what they held and hold, secrets masked.

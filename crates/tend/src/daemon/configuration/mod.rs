@@ -29,7 +29,7 @@ use tend_store::{DocumentKind, Reader};
 use tend_watch::{Endpoint, EndpointSettings, Notice};
 use tokio::sync::mpsc;
 
-pub(crate) use ask::{Ask, View, before};
+pub(crate) use ask::{Ask, Change, View, before, change, look};
 pub(crate) use delivery::{Deliveries, give};
 
 use super::hub::Hub;
@@ -220,10 +220,11 @@ impl Keeper {
                 .stacks
                 .get(&stack.name)
                 .is_none_or(|kept| !kept.is_of(&stack) && !kept.is_expected());
-            if is_new && !is_deployed {
-                if let Err(error) = self.prepare(&stack).await {
-                    self.say(&stack.name, Kind::ConfigRefused, &error);
-                }
+            if is_new
+                && !is_deployed
+                && let Err(error) = self.prepare(&stack).await
+            {
+                self.say(&stack.name, Kind::ConfigRefused, &error);
             }
             let retry = self
                 .stacks
@@ -491,6 +492,7 @@ impl Keeper {
             liveness: liveness(revision, kept.since, &holders, SystemClock.now().mono),
             holders,
             takers: kept.takers().to_vec(),
+            waits: kept.waits,
         })
     }
 

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tend_base::Secret;
 use tend_core::model::{ConfigSources, ConfigTable, Stack, StackName};
-use tend_database::{Address, Columns, Settings, Source, Table};
+use tend_database::Source;
 use tend_watch::{Content, FileWatch, FileWatchSettings, Seen, Waker};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+
+use crate::config_table::settings_of;
 
 /// From one look to the next where nothing can be waited for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -114,10 +115,9 @@ fn read_for(stack: &Stack) -> Option<u32> {
 }
 
 fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, Read)>) -> Result<AbortHandle, String> {
-    let url = Secret::new(table.url.clone());
-    let address = Address::parse(&url, &stack.source.directory)
+    let settings = settings_of(table, &stack.source.directory)
         .map_err(|error| format!("{}; {}", error.with_causes(), error.hint()))?;
-    if let (Some(owner), Some(file)) = (read_for(stack), address.file()) {
+    if let (Some(owner), Some(file)) = (read_for(stack), settings.address.file()) {
         let whose = std::fs::metadata(file).map(|found| found.uid());
         if whose.as_ref().is_ok_and(|whose| *whose != owner) {
             return Err(format!(
@@ -126,21 +126,6 @@ fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, R
             ));
         }
     }
-    let default = Columns::default();
-    let settings = Settings {
-        table: Some(Table {
-            name: table.name.clone(),
-            columns: Columns {
-                key: table.key.clone(),
-                value: table.value.clone(),
-                // All but key and value may be missing in a table: one of this name is, and all rows count.
-                is_active: table.active.clone().unwrap_or_else(|| "-".to_owned()),
-                ..default
-            },
-        }),
-        poll: table.every,
-        ..Settings::new(address)
-    };
     let (stack, told) = (stack.name.clone(), told.clone());
     let task = tokio::spawn(async move {
         let mut source = Source::start(settings);
