@@ -12,6 +12,7 @@ mod call;
 mod certificates;
 mod class;
 mod client;
+mod configuration;
 mod deploys;
 mod doors;
 mod endpoint;
@@ -33,6 +34,7 @@ pub use call::{
 pub use certificates::RenewCertificates;
 pub use class::{Class, Colour, EXIT_FAILED, EXIT_FOUND, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
+pub use configuration::{ChangeConfig, ConfigChange, ConfigDiffQuery, ConfigHistoryQuery, ConfigQuery, ConfirmConfig};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};
 pub use doors::{Door, DropCallback, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};

@@ -19,7 +19,7 @@ use crate::samples;
 const AT: Wall = Wall(1_795_265_075_123);
 
 /// Compares a message with its sample, and reads the sample again: as it is, and with a field more in every object.
-fn check<T>(name: &str, message: &T)
+pub(crate) fn check<T>(name: &str, message: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
@@ -701,6 +701,7 @@ fn a_word_of_a_newer_daemon_is_read_as_unknown() {
     assert_eq!(read::<EdgeState>(), EdgeState::Unknown);
     assert_eq!(read::<Enforcement>(), Enforcement::None);
     assert_eq!(read::<LogSource>(), LogSource::Tend);
+    assert_eq!(read::<ConfigLiveness>(), ConfigLiveness::Unknown);
     assert_eq!(read::<ReleaseRole>(), ReleaseRole::Kept);
     assert_eq!(read::<DeployOutcome>(), DeployOutcome::Held);
 }

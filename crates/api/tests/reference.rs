@@ -25,7 +25,7 @@ const INTRODUCTION_OF_ANSWERS: &str = "\
 # The answers of the API
 
 This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
-[api.md](api.md).
+[api.md](api.md), those about configuration in [api-answers-config.md](api-answers-config.md).
 
 ";
 
@@ -88,15 +88,30 @@ Work reports any number of `progress` and one `finished`.
 
 ";
 
-/// Returns the samples of answers: those that come in lines, or the others.
-fn page_of_answers(introduction: &str, in_lines: bool) -> String {
+const INTRODUCTION_OF_CONFIGURATION: &str = "\
+# The answers of the API: configuration
+
+This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
+[api.md](api.md), the other answers in [api-answers.md](api-answers.md).
+
+";
+
+/// Says which answers stand on the page about configuration.
+fn is_of_configuration(name: &str) -> bool {
+    name.starts_with("Config")
+}
+
+/// Says which answers come in lines.
+fn comes_in_lines(name: &str) -> bool {
+    let of = name.trim_end_matches(".json").split('-').next().unwrap_or_default();
+    let is_it = |endpoint: &Endpoint| matches!(endpoint.answer, Answer::Lines(other) if other == of);
+    ENDPOINTS.iter().any(is_it)
+}
+
+/// Returns the samples of answers that are meant.
+fn page_of_answers(introduction: &str, is_meant: impl Fn(&str) -> bool) -> String {
     let mut page = String::from(introduction);
-    for name in samples::names("answers") {
-        let of = name.trim_end_matches(".json").split('-').next().unwrap_or_default();
-        let comes_in_lines = |endpoint: &Endpoint| matches!(endpoint.answer, Answer::Lines(other) if other == of);
-        if ENDPOINTS.iter().any(comes_in_lines) != in_lines {
-            continue;
-        }
+    for name in samples::names("answers").into_iter().filter(|name| is_meant(name)) {
         let text = std::fs::read_to_string(samples::path(&format!("answers/{name}"))).unwrap();
         let title = name.trim_end_matches(".json").replace('-', ", ");
         writeln!(page, "## {title}\n\n```json\n{}\n```\n", text.trim_end()).unwrap();
@@ -119,8 +134,17 @@ fn the_reference_pages_are_current() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
     for (name, page) in [
         ("api.md", page()),
-        ("api-answers.md", page_of_answers(INTRODUCTION_OF_ANSWERS, false)),
-        ("api-lines.md", page_of_answers(INTRODUCTION_OF_LINES, true)),
+        (
+            "api-answers.md",
+            page_of_answers(INTRODUCTION_OF_ANSWERS, |name| {
+                !comes_in_lines(name) && !is_of_configuration(name)
+            }),
+        ),
+        ("api-lines.md", page_of_answers(INTRODUCTION_OF_LINES, comes_in_lines)),
+        (
+            "api-answers-config.md",
+            page_of_answers(INTRODUCTION_OF_CONFIGURATION, is_of_configuration),
+        ),
     ] {
         let path = folder.join(name);
         if std::env::var_os("UPDATE").is_some() {

@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
     Secret(commands::secret::Secret),
+    Config(commands::config::Config),
     Cert(commands::cert::Cert),
     Render(commands::render::Render),
     Import(commands::import::Import),

@@ -163,6 +163,14 @@ pub(crate) async fn store_secrets(client: &Client, loaded: &Loaded) -> Result<()
 }
 
 impl StackFileArguments {
+    /// Returns the arguments as if a folder had been typed, and nothing else.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self {
+            stack: folder.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Returns the stack that is meant as one that is up, for what needs no look into its file.
     pub(crate) fn named(&self) -> StackArgument {
         let file = self.files.first().unwrap_or(&self.stack);

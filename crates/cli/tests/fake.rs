@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::fake_bans;
 use crate::fake_certificates::certificates;
+use crate::fake_config;
 use crate::fake_money::keys;
 use crate::folder::Folder;
 use crate::{fake_audit, fake_secrets};
@@ -346,6 +347,7 @@ impl Handler for Answers {
                 ApiError::new(Class::Denied, "only user 0 may do this")
                     .hint("run it as the user who started the daemon, or as root"),
             ),
+            other => fake_config::answer(&other),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use tend_base::Secret;
 use tend_text::{
-    Findings, Kind, Location, Node, Noted, Place, Report, Value as Tree, did_you_mean, is_bare_variable, nearest_name,
+    Diagnostic, Findings, Kind, Location, Node, Noted, Place, Report, Value as Tree, did_you_mean, is_bare_variable,
+    nearest_name,
 };
 
 use crate::interpolate::{self, SECRET};
@@ -24,20 +25,7 @@ impl Set {
     /// # Errors
     /// When anything is wrong in any layer: all of it, each with place and remedy. There is no set then.
     pub fn build(schema: &Schema, layers: &Layers<'_>) -> Result<Self, Report> {
-        let mut builder = Builder {
-            schema,
-            layers,
-            findings: Findings::default(),
-            offers: BTreeMap::new(),
-            stored: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            outside: BTreeMap::new(),
-            unread: false,
-            carriers: BTreeMap::new(),
-        };
-        builder.environment();
-        builder.collect();
-        let entries = builder.decide();
+        let (builder, entries) = Builder::decided(schema, layers);
         let errors = builder.findings.errors();
         let outside = builder
             .outside
@@ -55,6 +43,14 @@ impl Set {
             warnings: found,
             outside,
         })
+    }
+
+    /// Returns what the layers say as far as it can be told, and all that is wrong with the rest. It is no set, and for looking only: to
+    /// compare environments, of which some may lack what another machine has.
+    #[must_use]
+    pub fn sketch(schema: &Schema, layers: &Layers<'_>) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
+        let (builder, entries) = Builder::decided(schema, layers);
+        (entries, builder.findings.into_diagnostics())
     }
 }
 
@@ -92,6 +88,25 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    /// Reads and judges all layers; what is wrong with them is noted.
+    fn decided(schema: &'a Schema, layers: &'a Layers<'a>) -> (Self, BTreeMap<String, Entry>) {
+        let mut builder = Builder {
+            schema,
+            layers,
+            findings: Findings::default(),
+            offers: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            unread: false,
+            carriers: BTreeMap::new(),
+        };
+        builder.environment();
+        builder.collect();
+        let entries = builder.decide();
+        (builder, entries)
+    }
+
     fn environment(&mut self) {
         let (schema, name) = (self.schema, self.layers.environment.as_str());
         if !schema.environments.iter().any(|one| one == name) {

@@ -6,6 +6,8 @@ mod bans;
 mod canary;
 mod certificates;
 mod commands;
+mod config;
+mod configuration;
 mod deploy;
 mod deploy_broken;
 mod deploy_kills;

@@ -3,6 +3,7 @@
 mod audit;
 mod ban;
 mod certificate;
+mod configuration;
 mod daemon;
 mod description;
 mod environment;
@@ -17,6 +18,10 @@ mod status;
 pub use audit::{AuditClass, AuditFinding, AuditLine, AuditProgress, AuditReport};
 pub use ban::{BanList, BanStatus};
 pub use certificate::{CertificateList, CertificateSource, CertificateState, CertificateStatus};
+pub use configuration::{
+    ConfigAsk, ConfigAway, ConfigChanged, ConfigDiff, ConfigDifference, ConfigHeld, ConfigHistory, ConfigHistoryItem,
+    ConfigKey, ConfigLayer, ConfigLiveness, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision, ConfigViolation,
+};
 pub use daemon::{
     Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
 };

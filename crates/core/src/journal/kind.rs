@@ -171,6 +171,18 @@ kinds! {
 
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
+    /// Every replica holds the revision in force. Data: revision, replicas, after_ms since it was taken.
+    ConfigLive = "config.live",
+    /// Replicas do not hold the revision in force although they should. Data: revision, replicas (with what they hold, and why as they say).
+    ConfigLate = "config.late",
+    /// A change was confirmed and stays. Data: revision.
+    ConfigConfirmed = "config.confirmed",
+    /// A changed configuration is not taken: what was in force stays. Data: error, details.
+    ConfigRefused = "config.refused",
+    /// A table of configuration cannot be read: what was last known of it stays in force. Data: table, error.
+    ConfigAway = "config.away",
+    /// It is read again. Data: table, since.
+    ConfigBack = "config.back",
 
     /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
     MoneyInDoubt = "money.in_doubt",
@@ -187,6 +199,8 @@ kinds! {
     SecretRevealed = "secret.revealed",
     /// Another version of a secret is the one that replicas are given. Data: name, from, to, services (that hold it).
     SecretRotated = "secret.rotated",
+    /// A rotation of a secret came to another stage, is held there, or ended. Data: name, from, to, stage, message.
+    SecretRotation = "secret.rotation",
     /// A version of a secret is given to nobody any more. Data: name, version.
     SecretRetired = "secret.retired",
     /// The values of retired versions of a secret were wiped. Data: name, versions.

@@ -69,7 +69,11 @@ impl KnownSecrets {
 
     /// Takes in what an environment says is secret. Returns whether any of it is new.
     pub(crate) fn learn(&self, stack: &str, environment: &BTreeMap<String, String>) -> bool {
-        let found = secrets_in(environment);
+        self.learn_values(stack, secrets_in(environment))
+    }
+
+    /// Takes in values that are secret. Returns whether any of them is new.
+    pub(crate) fn learn_values(&self, stack: &str, found: Vec<Value>) -> bool {
         if found.is_empty() {
             return false;
         }

@@ -4,8 +4,9 @@
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
-//! `audit` looks
-//! through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
+//! `audit` looks through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files;
+//! `named_files` looks at those of the edge's chapter;
+//! `configuration` reads, takes and delivers those of stacks; `rotation` brings secrets from one version to the next;
 //! `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
@@ -13,6 +14,7 @@ mod answer;
 mod audit;
 mod ban_files;
 mod certificates;
+mod configuration;
 mod edge_counts;
 mod edge_link;
 mod errand;
@@ -28,6 +30,7 @@ mod program;
 mod readiness;
 mod record;
 mod replicas;
+mod rotation;
 mod screen;
 mod secrets;
 mod shared;
@@ -250,7 +253,10 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;
     secrets::reconcile(&shared, &hub, &principal).await;
+    // Before anything is started: it is given its configuration then.
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
+    rotation::resume(&shared, &hub).await;
     measure::start(Arc::clone(&shared), hub.clone());
 
     let (end, mut ended) = mpsc::channel(1);
@@ -260,6 +266,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         hub: hub.clone(),
         builds: Arc::default(),
         certificate_asks: certificates::start(Arc::clone(&shared), hub.clone()),
+        configuration,
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

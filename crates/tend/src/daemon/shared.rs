@@ -15,10 +15,12 @@ use tokio::sync::watch;
 
 use super::ban_files::BanFiles;
 use super::certificates::Shelf;
+use super::configuration::Deliveries;
 use super::edge_counts::EdgeCounts;
 use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
+use super::rotation::Rotations;
 use super::secrets::Secrets;
 
 /// A daemon has at least so many ports to give, wherever it begins.
@@ -64,6 +66,10 @@ pub(crate) struct Shared {
     pub(crate) certificates: Shelf,
     /// The store of secrets.
     pub(crate) secrets: Secrets,
+    /// What replicas are given of configurations.
+    pub(crate) deliveries: Deliveries,
+    /// The rotations of secrets under way.
+    pub(crate) rotations: Rotations,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -104,6 +110,8 @@ impl Shared {
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
             secrets,
+            deliveries: Deliveries::default(),
+            rotations: Rotations::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),

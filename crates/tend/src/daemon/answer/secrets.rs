@@ -51,6 +51,16 @@ pub(crate) async fn list(shared: &Arc<Shared>, hub: &Hub, stack: StackName, by: 
     Ok(Reply::json(&list.await?))
 }
 
+/// Returns the class by which a secret is rotated; the default one for what is not there.
+pub(crate) async fn class_of(shared: &Arc<Shared>, stack: &StackName, name: &str) -> Result<Rotated, ApiError> {
+    let (stack, name) = (stack.clone(), name.to_owned());
+    let class = blocking(shared, move |shared| {
+        let book = shared.secrets.book(stack.as_str()).map_err(|error| refused(&error))?;
+        Ok(book.and_then(|book| book.secrets.get(&name).map(|kept| kept.class)))
+    });
+    Ok(class.await?.unwrap_or_default())
+}
+
 /// Stores, makes, retires or destroys.
 pub(crate) async fn change(
     shared: &Arc<Shared>,
@@ -99,7 +109,7 @@ pub(crate) async fn change(
     let rotated = done.entries.iter().any(|(kind, _)| *kind == Kind::SecretRotated);
     record(shared, &stack, &by, done.entries);
     if rotated {
-        take(hub, &stack, current, by).await?;
+        take(shared, hub, &stack, current, by).await?;
     }
     let offer =
         "these secrets open with this machine's key alone; `tend secret recovery-key` makes one to be kept elsewhere";
@@ -306,7 +316,7 @@ pub(crate) async fn rotate(
                 if kept.class != Rotated::RestartOnly {
                     let message = format!("{secret} is of class {}, which is not rotated yet", kept.class.text());
                     return Ok(Err(ApiError::new(Class::Unavailable, message).hint(format!(
-                        "rotations with an overlap come with a later version; `tend secret set {secret} --class restart-only` has it \
+                        "rotations of this class come with a later version; `tend secret set {secret} --class restart-only` has it \
                          rotated by replacing the replicas alone"
                     ))));
                 }
@@ -324,7 +334,7 @@ pub(crate) async fn rotate(
     let (from, to, current) = done.await?;
     let data = json!({ "name": name, "from": from, "to": to, "services": services });
     record(shared, &stack, &by, vec![(Kind::SecretRotated, data)]);
-    take(hub, &stack, current, by).await
+    take(shared, hub, &stack, current, by).await
 }
 
 /// The last word of a change that nobody has to wait for.
@@ -355,7 +365,13 @@ pub(crate) async fn add_key(shared: &Arc<Shared>, asked: AddRecoveryKey, by: Pri
 }
 
 /// Gives the definitions of a stack the versions that are current; returns whether the stack is there.
-async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: Principal) -> Result<bool, ApiError> {
+pub(crate) async fn take(
+    shared: &Shared,
+    hub: &Hub,
+    stack: &StackName,
+    current: BTreeMap<String, u64>,
+    by: Principal,
+) -> Result<bool, ApiError> {
     let name = stack.clone();
     let known = hub.ask(move |controller, _| controller.world().stacks.contains_key(&name));
     if !known.await {
@@ -366,7 +382,10 @@ async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: 
         current,
         by,
     };
-    hub.input_durable(input).await.map_err(|why| {
+    let written = hub.input_durable(input).await;
+    // Those that the configuration gives are taken up there.
+    shared.deliveries.secrets_changed(stack);
+    written.map_err(|why| {
         ApiError::new(
             Class::Unavailable,
             format!("the version is current, but which one replicas are to have could not be written down: {why}"),
@@ -396,7 +415,7 @@ async fn free(hub: &Hub, stack: &StackName) -> Result<(), ApiError> {
 }
 
 /// Returns what each replica that runs was given.
-async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
+pub(crate) async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
     let name = stack.clone();
     let running = hub.ask(move |controller, _| {
         let replicas = controller.world().replicas.iter();
@@ -417,7 +436,13 @@ async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> 
     let services = hub.ask(move |controller, _| {
         let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, _, service) in controller.world().services_wanted(&name) {
-            for grant in &service.secrets {
+            let configuration = controller.world().configurations.get(&name);
+            let configured = configuration.and_then(|configuration| configuration.of(&id.service));
+            for grant in service
+                .secrets
+                .iter()
+                .chain(configured.into_iter().flat_map(|with| &with.secrets))
+            {
                 let of = services.entry(grant.secret.clone()).or_default();
                 if of.last() != Some(&id.to_string()) {
                     of.push(id.to_string());

@@ -23,7 +23,9 @@ use super::shared::Shared;
 use super::{now, replicas};
 
 pub(crate) use at_rest::AtRest;
-pub(crate) use deliver::{Given, environment, forget, give, given_to, sweep};
+pub(crate) use deliver::{
+    Given, also_given, configuration_of, environment, forget, give, given_to, make_passage, sweep,
+};
 
 /// Names a file with the passphrase of the machine's key.
 const PASSPHRASE_FILE: &str = "TEND_SECRETS_PASSPHRASE_FILE";

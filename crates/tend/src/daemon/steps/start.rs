@@ -15,6 +15,7 @@ use tend_linux::{Credentials, LogSettings, Spec};
 use tokio::sync::oneshot;
 
 use super::super::answer::logs;
+use super::super::configuration;
 use super::super::identity;
 use super::super::known_secrets::is_secret;
 use super::super::replicas::{self, Life};
@@ -55,7 +56,7 @@ pub(super) async fn start(
         ))
     })?;
     let folder = replicas::folder_of(shared, &life);
-    let mut given = given(performer, &launch, stack, &who, &folder).await?;
+    let mut given = given(performer, &launch, &life, &who, &folder).await?;
     // What is secret by its name goes the way of secrets: past the disk.
     let hidden = |(name, value): &(&String, &String)| is_secret(name, value);
     for (name, value) in environment.iter().filter(hidden) {
@@ -117,20 +118,29 @@ pub(super) async fn start(
     }
 }
 
-/// Looks up the secrets of a replica, on a thread of its own; one that has none does not wait for it.
+/// Looks up the secrets and the configuration of a replica, on a thread of its own; one that has none does not wait for it.
 async fn given(
     performer: &Arc<Performer>,
     launch: &Launch,
-    stack: &str,
+    life: &Life,
     who: &Option<Credentials>,
     folder: &Path,
 ) -> Result<Given, StartFailure> {
-    if launch.secrets.is_empty() {
+    if launch.secrets.is_empty() && !launch.is_configured {
         return Ok(Given::default());
     }
-    let (performer, grants, stack) = (Arc::clone(performer), launch.secrets.clone(), stack.to_owned());
-    let (who, folder) = (who.clone(), folder.to_owned());
-    let work = move || secrets::give(&performer.shared, &stack, &grants, who.as_ref(), &folder);
+    let (performer, grants, life) = (Arc::clone(performer), launch.secrets.clone(), life.clone());
+    let (who, folder, is_configured) = (who.clone(), folder.to_owned(), launch.is_configured);
+    let work = move || {
+        let shared = &performer.shared;
+        let (replica, who) = (&life.replica, who.as_ref());
+        let mut given = secrets::give(shared, replica.stack.as_str(), &grants, who, &folder)?;
+        if is_configured {
+            let variables = configuration::give(shared, replica, life.incarnation, &folder, who)?;
+            given.secrets.env.extend(variables);
+        }
+        Ok(given)
+    };
     let given = tokio::task::spawn_blocking(work).await;
     given.unwrap_or_else(|error| Err(passing(format!("a bug ended it early: {error}"))))
 }

@@ -21,6 +21,7 @@ use tend_core::deployment::{Deployment, Phase, Purpose, Releases};
 use tend_core::journal::Principal;
 use tend_core::model::{Release, Stack, StackName, Workload};
 use tend_core::world::World;
+use tokio::sync::mpsc;
 
 pub(crate) use build::Builds;
 pub(crate) use make::launch_of;
@@ -28,6 +29,7 @@ pub(crate) use plan::plan;
 pub(crate) use show::deployment;
 
 use crate::daemon::Shared;
+use crate::daemon::configuration;
 use crate::daemon::handler::no_stack;
 use crate::daemon::hub::Hub;
 use crate::daemon::secrets;
@@ -39,6 +41,7 @@ pub(crate) struct Deploys {
     pub(crate) shared: Arc<Shared>,
     pub(crate) hub: Hub,
     pub(crate) builds: Arc<Builds>,
+    pub(crate) configuration: mpsc::Sender<configuration::Ask>,
 }
 
 /// How a deployment is asked for, whatever it is to run.
@@ -74,7 +77,6 @@ impl Known {
 impl Deploys {
     /// Makes a release of what the file says and runs it.
     pub(crate) async fn deploy(&self, deploy: Deploy, by: Principal) -> Result<Reply, ApiError> {
-        super::config_is_to_come(&deploy.stack)?;
         let stack = deploy.stack.name.clone();
         let known = self.known(&stack).await?;
         let wish = Wish {
@@ -83,6 +85,7 @@ impl Deploys {
             reason: deploy.reason.clone(),
         };
         let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
+        configuration::before(&self.configuration, &deploy.stack, &by).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
         let (deploys, under_way) = (self.clone(), Arc::clone(&build));
         tokio::spawn(async move {
