@@ -36,6 +36,7 @@ usage: cargo xtask <command>
   conformance websocket [CASE...]
                             a public suite's WebSocket cases at a server, and at the same server behind the edge; from a package
                             registry, so not part of ci (default: cases 1 to 7; 9 is large messages)
+  conformance vault         the scenarios of crates/vault at OpenBao itself; from a package registry too
   vm [SCENARIO...] [--debug] [--no-build]
                             what needs a kernel of its own, in a virtual machine (`vm --list` names the claims)";
 
@@ -71,6 +72,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
         ["sim", options @ ..] => sim::run(&root(), options, process::NO_LIMIT),
         ["vm", arguments @ ..] => vm::run(&root(), arguments),
+        ["conformance", "vault"] => conformance::vault(&root()),
         ["conformance", "websocket", cases @ ..] => conformance::websocket(&root(), cases),
         ["fuzz"] => fuzz::run(&root()),
         ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
