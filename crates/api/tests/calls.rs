@@ -29,6 +29,7 @@ fn stack() -> Stack {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     }
 }
 
