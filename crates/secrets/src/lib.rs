@@ -16,7 +16,7 @@ mod error;
 mod key;
 mod store;
 
-pub use book::{Book, Class, DUE_DAYS, Kept, State, Stored, VALUE_BYTES_MAX, Version};
+pub use book::{Book, Class, DUE_DAYS, Kept, Origin, State, Stored, VALUE_BYTES_MAX, Version};
 pub use draw::{DRAW_BYTES, Format, Recipe};
 pub use error::SecretsError;
 pub use key::{PASSPHRASE_CREDENTIAL, Passphrase, RecoveryKey};

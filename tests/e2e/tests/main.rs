@@ -16,6 +16,7 @@ mod readme;
 mod rig;
 mod secrets;
 mod supervision;
+mod vault;
 
 /// Every file beside this one is compiled.
 #[test]

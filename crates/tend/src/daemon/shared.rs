@@ -20,6 +20,7 @@ use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
 use super::secrets::Secrets;
+use super::vault::Vaults;
 
 /// A daemon has at least so many ports to give, wherever it begins.
 const PORTS_MIN: u16 = 1000;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) certificates: Shelf,
     /// The store of secrets.
     pub(crate) secrets: Secrets,
+    /// What is told of the Vaults that secrets come from.
+    pub(crate) vaults: Vaults,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -103,6 +106,7 @@ impl Shared {
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
             secrets: Secrets::new(&paths.state, &paths.run),
+            vaults: Vaults::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
