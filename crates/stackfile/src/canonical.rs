@@ -5,7 +5,7 @@
 use crate::error::Findings;
 use crate::lower::is_process;
 use crate::schema::{parse_port_spec, parse_volume_spec};
-use crate::source::Place;
+use crate::source::{Place, resolve};
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
 
 /// Writes out all short forms of a document.
@@ -148,7 +148,7 @@ pub(crate) fn write_directories(file: &mut Node, findings: &Findings) {
                 make_absolute(&mut keys.0[at].value, findings);
             }
             _ => {
-                let directory = findings.sources.resolve(place, ".");
+                let directory = resolve(findings, place, ".");
                 let directory = Node::text(place, directory.to_string_lossy());
                 keys.set(entry("working_dir", place, directory));
             }
@@ -421,11 +421,7 @@ fn make_absolute(node: &mut Node, findings: &Findings) {
         && !scalar.text.starts_with('~')
         && !scalar.text.is_empty()
     {
-        scalar.text = findings
-            .sources
-            .resolve(place, &scalar.text)
-            .to_string_lossy()
-            .into_owned();
+        scalar.text = resolve(findings, place, &scalar.text).to_string_lossy().into_owned();
     }
 }
 

@@ -94,9 +94,9 @@ fn load_one(session: &mut Session<'_>, item: &Node, setting: &Setting, including
             }
         }
     }
-    let before = session.findings.error_count();
+    let before = session.findings.errors();
     let included = session.project(&paths, &inner, including, Some(named.place));
-    if included.is_none() && session.findings.error_count() == before {
+    if included.is_none() && session.findings.errors() == before {
         session
             .findings
             .error(named.place, "nothing could be included from here");

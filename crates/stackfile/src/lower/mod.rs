@@ -74,7 +74,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let owner = match session.input.files.owner(&files[0]) {
         Ok(owner) => owner,
         Err(error) => {
-            let place = session.findings.whole(tree.place.source);
+            let place = tree.place.source.whole();
             session.findings.error(
                 place,
                 format!("the owner of `{}` could not be read: {error}", files[0].display()),

@@ -1,21 +1,23 @@
-//! The tree itself.
+//! The tree that YAML and JSON are read into: every value knows where it was written. Knows no keys.
+//!
+//! Source: YAML 1.2, core schema, for what a plain scalar is; the Compose specification for the tags and for switches.
 
 use crate::source::Place;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where it starts.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What it is.
-    pub(crate) value: Value,
+    pub value: Value,
     /// `!reset` or `!override`, for merging files.
-    pub(crate) tag: Option<Tag>,
+    pub tag: Option<Tag>,
 }
 
 /// The tags of the Compose specification that say how a value is merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tag {
+pub enum Tag {
     /// `!reset`: the value of the files before is removed.
     Reset,
     /// `!override`: this value stands in place of the one of the files before.
@@ -24,7 +26,7 @@ pub(crate) enum Tag {
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
     /// Text, a number, a switch or nothing.
     Scalar(Scalar),
     /// `- a`, `[a]`.
@@ -35,18 +37,18 @@ pub(crate) enum Value {
 
 /// A single value, as text; what it counts as is decided by where it stands, with [`Scalar::kind`] as a hint.
 #[derive(Clone, Debug)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The value, variables replaced.
-    pub(crate) text: String,
+    pub text: String,
     /// What YAML says it is.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// As written, when variables were replaced in it; shown in messages in place of a value that may be secret.
-    pub(crate) written: Option<String>,
+    pub written: Option<String>,
 }
 
 /// What YAML 1.2 (core schema) says a scalar is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// `null`, `~` or nothing.
     Null,
     /// `true`, `false`.
@@ -61,22 +63,29 @@ pub(crate) enum Kind {
 
 /// Entries in the order they were written, their keys different from each other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Map(pub(crate) Vec<Entry>);
+pub struct Map(pub Vec<Entry>);
 
 /// One key and its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key.
-    pub(crate) key: String,
+    pub key: String,
     /// Where the key was written.
-    pub(crate) place: Place,
+    pub place: Place,
     /// Its value.
-    pub(crate) value: Node,
+    pub value: Node,
 }
 
 impl Kind {
+    /// Returns whether it is a number.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Integer | Self::Float)
+    }
+
     /// Returns what an unquoted text is.
-    pub(crate) fn of_plain(text: &str) -> Self {
+    #[must_use]
+    pub fn of_plain(text: &str) -> Self {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => return Self::Null,
             "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => return Self::Bool,
@@ -114,19 +123,19 @@ impl Kind {
 
 impl Scalar {
     /// Returns how messages name the value: as it was written.
-    pub(crate) fn shown(&self) -> &str {
+    pub fn shown(&self) -> &str {
         self.written.as_deref().unwrap_or(&self.text)
     }
 }
 
 impl Node {
     /// Makes a text that was not in the file as such but follows from what stands at `place`.
-    pub(crate) fn text(place: Place, text: impl Into<String>) -> Self {
+    pub fn text(place: Place, text: impl Into<String>) -> Self {
         Self::scalar(place, text, Kind::Text)
     }
 
     /// Makes a scalar that follows from what stands at `place`.
-    pub(crate) fn scalar(place: Place, text: impl Into<String>, kind: Kind) -> Self {
+    pub fn scalar(place: Place, text: impl Into<String>, kind: Kind) -> Self {
         Self::new(
             place,
             Value::Scalar(Scalar {
@@ -138,12 +147,12 @@ impl Node {
     }
 
     /// Makes the value that stands for nothing.
-    pub(crate) fn null(place: Place) -> Self {
+    pub fn null(place: Place) -> Self {
         Self::scalar(place, "", Kind::Null)
     }
 
     /// Makes a node without a tag.
-    pub(crate) fn new(place: Place, value: Value) -> Self {
+    pub fn new(place: Place, value: Value) -> Self {
         Self {
             place,
             value,
@@ -152,7 +161,7 @@ impl Node {
     }
 
     /// Returns about how much memory it takes: bytes of text plus 16 for each node.
-    pub(crate) fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         16 + match &self.value {
             Value::Scalar(scalar) => scalar.text.len(),
             Value::List(items) => items.iter().map(Self::weight).sum(),
@@ -161,12 +170,12 @@ impl Node {
     }
 
     /// Returns whether it is nothing.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.kind == Kind::Null)
     }
 
     /// Returns the scalar, unless it is nothing.
-    pub(crate) fn as_scalar(&self) -> Option<&Scalar> {
+    pub fn as_scalar(&self) -> Option<&Scalar> {
         match &self.value {
             Value::Scalar(scalar) if scalar.kind != Kind::Null => Some(scalar),
             _ => None,
@@ -174,17 +183,17 @@ impl Node {
     }
 
     /// Returns the text of a scalar, unless it is nothing.
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         self.as_scalar().map(|scalar| scalar.text.as_str())
     }
 
     /// Returns the switch: `true`, `yes`, `on` or their opposites, as Compose reads them.
-    pub(crate) fn as_bool(&self) -> Option<bool> {
+    pub fn as_bool(&self) -> Option<bool> {
         self.as_text().and_then(parse_bool)
     }
 
     /// Returns the entries.
-    pub(crate) fn as_map(&self) -> Option<&Map> {
+    pub fn as_map(&self) -> Option<&Map> {
         match &self.value {
             Value::Map(map) => Some(map),
             _ => None,
@@ -192,7 +201,7 @@ impl Node {
     }
 
     /// Returns the items.
-    pub(crate) fn as_list(&self) -> Option<&[Node]> {
+    pub fn as_list(&self) -> Option<&[Node]> {
         match &self.value {
             Value::List(list) => Some(list),
             _ => None,
@@ -200,28 +209,43 @@ impl Node {
     }
 
     /// Returns the value of a key that is there and not nothing.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         self.as_map()?.get(key).filter(|node| !node.is_null())
     }
 
     /// Returns the value at the end of several keys.
-    pub(crate) fn at(&self, path: &[&str]) -> Option<&Node> {
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
-    /// Returns the items of a list or map of any size; empty for a scalar.
-    pub(crate) fn items(&self) -> &[Node] {
+    /// Returns what it is, with an article, for messages.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar(scalar) => match scalar.kind {
+                Kind::Null => "nothing",
+                Kind::Bool => "true or false",
+                Kind::Integer | Kind::Float => "a number",
+                Kind::Text => "a text",
+            },
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// Returns the items of a list; empty for anything else.
+    pub fn items(&self) -> &[Node] {
         self.as_list().unwrap_or_default()
     }
 
     /// Returns the entries of a map; empty for anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         self.as_map().map_or(&[], |map| map.0.as_slice())
     }
 }
 
 /// Reads a switch as Compose does.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "on" | "1" => Some(true),
         "false" | "no" | "n" | "off" | "0" => Some(false),
@@ -231,27 +255,27 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
 
 impl Map {
     /// Returns the value of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)
     }
 
     /// Returns the entry of a key.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.key == key)
     }
 
     /// Returns where a key stands among the entries.
-    pub(crate) fn position(&self, key: &str) -> Option<usize> {
+    pub fn position(&self, key: &str) -> Option<usize> {
         self.0.iter().position(|entry| entry.key == key)
     }
 
     /// Removes a key and returns its entry.
-    pub(crate) fn remove(&mut self, key: &str) -> Option<Entry> {
+    pub fn remove(&mut self, key: &str) -> Option<Entry> {
         self.position(key).map(|at| self.0.remove(at))
     }
 
     /// Sets a key, in its old place when it was there.
-    pub(crate) fn set(&mut self, entry: Entry) {
+    pub fn set(&mut self, entry: Entry) {
         match self.position(&entry.key) {
             Some(at) => self.0[at] = entry,
             None => self.0.push(entry),

@@ -2,33 +2,40 @@
 //!
 //! Source: the Compose specification, "Env_file format": `NAME=value` or `NAME: value`, an optional `export`, `#` comments, single
 //! quotes (as it is), double quotes (escapes and variables), both over several lines, and bare names, which take the value from
-//! outside. Invariant: no value is ever part of a message.
+//! outside.
+//!
+//! Invariant: no value is ever part of a message (test `no_value_of_a_file_of_variables_is_ever_shown`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::interpolate::{Fault, fill};
-use crate::report::Findings;
+use crate::findings::Findings;
+use crate::interpolate::{Fault, Filled, VALUE_BYTES_MAX, fill};
 use crate::source::{Place, SourceId, number};
 
+/// Bytes that the values of one file may have together once their variables are replaced; a file of 1 MiB whose lines name each
+/// other could have thousands of millions.
+const BYTES_MAX: usize = 16 << 20;
+
 /// One line with a name.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Variable {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
     /// The name.
-    pub(crate) name: String,
+    pub name: String,
     /// The value; a bare name that is not set outside either has none.
-    pub(crate) value: Option<String>,
+    pub value: Option<String>,
     /// Variables whose values are part of it.
-    pub(crate) used: BTreeSet<String>,
+    pub used: BTreeSet<String>,
     /// Where the name stands.
-    pub(crate) place: Place,
+    pub place: Place,
 }
 
 /// Reads a file of variables; notes every line that is none. Lines may refer to earlier ones, to `before` (files read before this one)
-/// and to `outside`, which wins over both.
-pub(crate) fn parse(
+/// and to `outside`, which wins over both; references that start with `passes` are left as they stand (see [`fill`]).
+pub fn parse(
     source: SourceId,
     before: &BTreeMap<String, String>,
     outside: &BTreeMap<String, String>,
+    passes: &str,
     findings: &mut Findings,
 ) -> Vec<Variable> {
     let text = findings.sources.get(source).text.replace("\r\n", "\n");
@@ -40,7 +47,9 @@ pub(crate) fn parse(
         column: 1,
         source,
         outside,
+        passes,
         known,
+        left: BYTES_MAX,
         found: Vec::new(),
     };
     while reader.statement(findings) {}
@@ -53,8 +62,11 @@ struct Reader<'a> {
     column: usize,
     source: SourceId,
     outside: &'a BTreeMap<String, String>,
+    passes: &'a str,
     /// What later lines may refer to: outside wins over the file.
     known: BTreeMap<String, String>,
+    /// Bytes that values may still have.
+    left: usize,
     found: Vec<Variable>,
 }
 
@@ -92,14 +104,8 @@ impl Reader<'_> {
         if !self.rest[end..].starts_with(['=', ':']) {
             let value = self.known.get(&name).cloned();
             let used = BTreeSet::from([name.clone()]);
-            self.found.push(Variable {
-                name,
-                value,
-                used,
-                place,
-            });
             self.skip(end);
-            return true;
+            return self.take(name, value, used, place, findings);
         }
         self.skip(end + 1);
         let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t']).len();
@@ -108,61 +114,80 @@ impl Reader<'_> {
             Some(quote @ ('"' | '\'')) => self.quoted(quote, place, findings),
             _ => Some((self.bare(), true)),
         };
-        let value = raw.and_then(|(raw, expands)| {
-            if expands {
-                self.filled(&raw, place, findings)
-            } else {
-                Some((raw, BTreeSet::new()))
-            }
-        });
-        if let Some((value, used)) = value {
-            if !self.outside.contains_key(&name) {
-                self.known.insert(name.clone(), value.clone());
-            }
-            let value = Some(value);
-            self.found.push(Variable {
-                name,
-                value,
-                used,
-                place,
-            });
+        let filled = match raw {
+            Some((raw, true)) => self.filled(&raw, place, findings),
+            Some((text, false)) => Some(Filled {
+                text,
+                ..Filled::default()
+            }),
+            None => None,
+        };
+        let Some(filled) = filled else { return true };
+        if !self.outside.contains_key(&name) {
+            self.known.insert(name.clone(), filled.text.clone());
         }
+        self.take(name, Some(filled.text), filled.used, place, findings)
+    }
+
+    /// Takes a variable; returns whether there may be more.
+    fn take(
+        &mut self,
+        name: String,
+        value: Option<String>,
+        used: BTreeSet<String>,
+        place: Place,
+        findings: &mut Findings,
+    ) -> bool {
+        self.left = self.left.saturating_sub(value.as_ref().map_or(0, String::len));
+        if self.left == 0 {
+            findings
+                .error(
+                    place,
+                    "the values up to here have more than 16 MiB once their variables are replaced",
+                )
+                .help("look at the variables they name");
+            return false;
+        }
+        self.found.push(Variable {
+            name,
+            value,
+            used,
+            place,
+        });
         true
     }
 
-    fn filled(&self, raw: &str, place: Place, findings: &mut Findings) -> Option<(String, BTreeSet<String>)> {
-        match fill(raw, &self.known) {
+    fn filled(&self, raw: &str, place: Place, findings: &mut Findings) -> Option<Filled> {
+        let fault = match fill(raw, &self.known, self.passes, VALUE_BYTES_MAX) {
             Ok(filled) => {
-                for unset in filled.unset {
+                for unset in &filled.unset {
                     findings
                         .warning(place, format!("the variable `{unset}` is not set; it counts as empty"))
                         .help("for a dollar sign as such use single quotes or write `$$`");
                 }
-                Some((filled.text, filled.used))
+                return Some(filled);
             }
-            Err(fault) => {
-                let (message, help) = match fault {
-                    Fault::Required(variable, why) if why.is_empty() => (
-                        format!("the variable `{variable}` must be set"),
-                        "set it above this line, or outside",
-                    ),
-                    Fault::Required(variable, why) => (
-                        format!("the variable `{variable}` must be set: {why}"),
-                        "set it above this line, or outside",
-                    ),
-                    Fault::Syntax => (
-                        "the value has a `${` that is no variable".to_owned(),
-                        "for a dollar sign as such use single quotes or write `$$`",
-                    ),
-                    Fault::TooLong => (
-                        "the value has more than 1 MiB once its variables are replaced".to_owned(),
-                        "look at the variables it names",
-                    ),
-                };
-                findings.error(place, message).help(help);
-                None
+            Err(fault) => fault,
+        };
+        let (message, help) = match fault {
+            Fault::Required(variable, why) => {
+                let because = if why.is_empty() { why } else { format!(": {why}") };
+                (
+                    format!("the variable `{variable}` must be set{because}"),
+                    "set it above this line, or outside",
+                )
             }
-        }
+            Fault::Syntax(_) => (
+                "the value has a `${` that is no variable".to_owned(),
+                "for a dollar sign as such use single quotes or write `$$`",
+            ),
+            Fault::TooLong => (
+                "the value has more than 1 MiB once its variables are replaced".to_owned(),
+                "look at the variables it names",
+            ),
+        };
+        findings.error(place, message).help(help);
+        None
     }
 
     fn here(&self) -> Place {
@@ -208,9 +233,13 @@ impl Reader<'_> {
                 let end = self.rest.find('\n').unwrap_or(self.rest.len());
                 let after = self.rest[..end].trim();
                 if !after.is_empty() && !after.starts_with('#') {
-                    findings
+                    let noted = findings
                         .error(self.here(), "there is more after the closing quote")
                         .help("put the whole value in quotes, or a blank and `#` before a remark");
+                    if self.here().line != place.line {
+                        // No name stands in this line: what is before the quote is the value.
+                        noted.without_line();
+                    }
                 }
                 self.skip_line();
                 return Some((value, double));
@@ -245,13 +274,13 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Shows;
+    use crate::shown::Shows;
 
     fn read(text: &str) -> (Vec<(String, Option<String>)>, usize) {
         let mut findings = Findings::default();
-        let source = findings.sources.add("/.env".into(), text, Shows::Names);
+        let source = findings.sources.add("/.env", text, Shows::Names);
         let outside = [("OUT".to_owned(), "side".to_owned())].into();
-        let found = parse(source, &BTreeMap::new(), &outside, &mut findings);
+        let found = parse(source, &BTreeMap::new(), &outside, "${secret:", &mut findings);
         (
             found.into_iter().map(|one| (one.name, one.value)).collect(),
             findings.errors(),
