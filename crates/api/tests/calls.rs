@@ -30,6 +30,7 @@ fn stack() -> Stack {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     }
 }
 

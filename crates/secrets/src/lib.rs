@@ -17,7 +17,7 @@ mod key;
 mod state_key;
 mod store;
 
-pub use book::{Book, Class, DUE_DAYS, Kept, State, Stored, VALUE_BYTES_MAX, Version};
+pub use book::{Book, Class, DUE_DAYS, Kept, Origin, State, Stored, VALUE_BYTES_MAX, Version};
 pub use draw::{DRAW_BYTES, Format, Recipe};
 pub use error::SecretsError;
 pub use key::{PASSPHRASE_CREDENTIAL, Passphrase, RecoveryKey};

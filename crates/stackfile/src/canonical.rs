@@ -50,7 +50,32 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             }
         }
     });
+    with(top, "vault", |vault| {
+        if let Value::Map(vault) = &mut vault.value {
+            path_at(vault, "ca", findings);
+            with(vault, "auth", |auth| vault_paths(auth, findings));
+        }
+    });
     each(top, "services", |service| canonicalise_service(service, findings));
+}
+
+/// The files of credentials, below `token` and `approle`.
+fn vault_paths(auth: &mut Node, findings: &Findings) {
+    let Value::Map(auth) = &mut auth.value else {
+        return;
+    };
+    let file = |credential: &mut Node| {
+        if let Value::Map(credential) = &mut credential.value {
+            path_at(credential, "file", findings);
+        }
+    };
+    with(auth, "token", file);
+    with(auth, "approle", |role| {
+        if let Value::Map(role) = &mut role.value {
+            with(role, "role_id", file);
+            with(role, "secret_id", file);
+        }
+    });
 }
 
 /// The files that the chapter `edge` names.

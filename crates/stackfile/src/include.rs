@@ -12,8 +12,8 @@ use crate::source::absolute;
 use crate::yaml::{Node, Value};
 
 /// What an included stack hands over.
-const JOINED: [&str; 9] = [
-    "services", "networks", "volumes", "secrets", "configs", "models", "edge", "deploy", "config",
+const JOINED: [&str; 10] = [
+    "services", "networks", "volumes", "secrets", "configs", "models", "edge", "deploy", "config", "vault",
 ];
 
 /// Takes in everything `tree` includes; `including` are the files on the way here, to find circles.

@@ -20,6 +20,7 @@ mod rig;
 mod secrets;
 mod state;
 mod supervision;
+mod vault;
 
 /// Every file beside this one is compiled.
 #[test]

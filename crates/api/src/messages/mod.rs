@@ -35,7 +35,9 @@ pub use release::{
     ArtifactReport, AttemptReport, DeploymentReport, MigrationReport, ReleaseList, ReleaseReport, ReleaseRole,
     ReleaseSummary, RollbackReport,
 };
-pub use secret::{RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretValue, SecretVersion};
+pub use secret::{
+    RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretSource, SecretValue, SecretVersion,
+};
 pub use status::{
     ListenerStatus, ReplicaState, ReplicaStatus, RouteStatus, ServiceState, ServiceStatus, StackList, StackStatus,
     StackSummary, WorkloadKind,

@@ -193,7 +193,7 @@ kinds! {
     /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
     MoneyUnavailable = "money.unavailable",
 
-    /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`).
+    /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`, `vault`), origin (where in a Vault).
     SecretStored = "secret.stored",
     /// A value of a secret was shown to a person. Data: name, version.
     SecretRevealed = "secret.revealed",
@@ -213,6 +213,11 @@ kinds! {
     SecretKeyAdded = "secret.key_added",
     /// The secrets cannot be used as they are. Data: error, hint.
     SecretsUnavailable = "secret.unavailable",
+
+    /// The Vault of a stack cannot be asked; what was read is used on. Data: address, condition (`sealed`, `away`, `on standby`, `throttled`, `failing`, `login refused`), error, hint.
+    VaultUnavailable = "vault.unavailable",
+    /// The Vault of a stack answers again. Data: address, condition (as it was before), since.
+    VaultAvailable = "vault.available",
 
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",

@@ -12,6 +12,7 @@ mod json;
 mod ours;
 mod page;
 mod resources;
+mod vault;
 
 pub(crate) use check::{check, check_required};
 pub(crate) use compose::{FILE, SERVICE};

@@ -524,6 +524,7 @@ impl Calls {
             // What runs is what the file says, built: the file itself would run it in place.
             stack = running.stack;
         }
+        super::vault::fill(&self.shared, &self.hub, &stack, &principal(caller)).await?;
         let current = super::secrets::resolve(&self.shared, &stack, &principal(caller)).await?;
         stack.give_secrets(&current);
         super::secrets::learn(&self.shared, &stack);

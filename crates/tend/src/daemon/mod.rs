@@ -3,7 +3,7 @@
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
+//! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs, and `vault` reads those that are in one; `known_secrets` is what must not be shown;
 //! `audit` looks through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files;
 //! `named_files` looks at those of the edge's chapter;
 //! `configuration` reads, takes and delivers those of stacks; `rotation` brings secrets from one version to the next;
@@ -36,6 +36,7 @@ mod secrets;
 mod shared;
 mod snapshot;
 mod steps;
+mod vault;
 mod way;
 
 use std::ffi::OsString;
@@ -258,6 +259,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     hub.input(tend_core::controller::Input::Surveyed).await;
     rotation::resume(&shared, &hub).await;
     measure::start(Arc::clone(&shared), hub.clone());
+    vault::start(Arc::clone(&shared), hub.clone(), principal.clone());
 
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);

@@ -22,6 +22,7 @@ use super::listeners::Listeners;
 use super::replicas::Replicas;
 use super::rotation::Rotations;
 use super::secrets::Secrets;
+use super::vault::Vaults;
 
 /// A daemon has at least so many ports to give, wherever it begins.
 const PORTS_MIN: u16 = 1000;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) deliveries: Deliveries,
     /// The rotations of secrets under way.
     pub(crate) rotations: Rotations,
+    /// What is told of the Vaults that secrets come from.
+    pub(crate) vaults: Vaults,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -112,6 +115,7 @@ impl Shared {
             secrets,
             deliveries: Deliveries::default(),
             rotations: Rotations::default(),
+            vaults: Vaults::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),

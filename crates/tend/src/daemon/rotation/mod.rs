@@ -246,7 +246,7 @@ fn random_password() -> Secret {
 fn tell(secret: String, mut standings: watch::Receiver<String>) -> Reply {
     let (sender, lines) = tend_api::lines(16);
     tokio::spawn(async move {
-        let mut line = |state: StageState, message: &str| {
+        let line = |state: StageState, message: &str| {
             sender.try_send(&ProgressLine::Progress(Progress {
                 at: super::now().wall,
                 stage: Stage::Rotate,

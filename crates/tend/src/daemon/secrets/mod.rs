@@ -306,7 +306,7 @@ pub(crate) async fn warnings(shared: &Arc<Shared>, stack: &str) -> Vec<String> {
                 late / (24 * 3_600_000)
             ))
         });
-        Ok(overdue.collect())
+        Ok(overdue.chain(shared.vaults.warnings(&stack)).collect())
     });
     due.await.unwrap_or_default()
 }

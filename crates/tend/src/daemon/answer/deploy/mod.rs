@@ -32,7 +32,7 @@ use crate::daemon::Shared;
 use crate::daemon::configuration;
 use crate::daemon::handler::no_stack;
 use crate::daemon::hub::Hub;
-use crate::daemon::secrets;
+use crate::daemon::{secrets, vault};
 use build::Build;
 
 /// What the calls about deployments work with.
@@ -84,6 +84,7 @@ impl Deploys {
             confirm: deploy.confirm_ms.map(Duration::from_millis),
             reason: deploy.reason.clone(),
         };
+        vault::fill(&self.shared, &self.hub, &deploy.stack, &by).await?;
         let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
         configuration::before(&self.configuration, &deploy.stack, &by).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
@@ -131,6 +132,7 @@ impl Deploys {
             confirm: confirm_ms.map(Duration::from_millis),
             reason: reason.clone(),
         };
+        vault::fill(&self.shared, &self.hub, &file, &by).await?;
         let current = secrets::resolve(&self.shared, &file, &by).await?;
         let release = make::promoted(&known, &from, &taken, file, &current, &by)?;
         let build = self.builds.begin(&to, by, reason)?;

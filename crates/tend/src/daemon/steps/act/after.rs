@@ -182,6 +182,7 @@ mod tests {
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
             config: None,
+            vault: None,
         };
         Release {
             number,
