@@ -130,7 +130,7 @@ fn put(asks: &mpsc::Sender<Ask>, ask: Ask) -> Result<(), ApiError> {
 
 fn gone() -> ApiError {
     ApiError::new(Class::Bug, "the one who looks after configurations is gone")
-        .hint("`tend daemon restart` starts it again")
+        .hint("`tend shutdown` and `tend daemon` start it again; replicas go on meanwhile")
 }
 
 impl Keeper {
