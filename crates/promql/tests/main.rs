@@ -1,0 +1,3 @@
+//! The one test program of the crate; each module is a file beside this one.
+
+mod store;
