@@ -189,6 +189,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         commits,
         secrets,
     ));
+    let (mut revisions, mut rotations) = (Vec::new(), Vec::new());
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
         let reader = reader.opened_by(seal);
@@ -197,10 +198,15 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
             let kept = reader
                 .documents::<serde_json::Value>(kind)
                 .map_err(|error| unusable(&error).hint(error.hint().unwrap_or_default()))?;
-            documents.extend(
-                kept.into_iter()
-                    .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
-            );
+            match kind {
+                // Whose they are knows what to make of them.
+                DocumentKind::Revision => revisions = kept,
+                DocumentKind::Rotation => rotations = kept,
+                _ => documents.extend(
+                    kept.into_iter()
+                        .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
+                ),
+            }
         }
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
@@ -255,9 +261,9 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     edge_link::claim_inner(performer).await;
     secrets::reconcile(&shared, &hub, &principal).await;
     // Before anything is started: it is given its configuration then.
-    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), principal.clone()).await?;
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), revisions, principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
-    rotation::resume(&shared, &hub).await;
+    rotation::resume(&shared, &hub, rotations)?;
     measure::start(Arc::clone(&shared), hub.clone());
     vault::start(Arc::clone(&shared), hub.clone(), principal.clone());
 

@@ -25,7 +25,6 @@ use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::{DeliveryForm, ReplicaId, ServiceName, Stack, StackName};
 use tend_core::observed::Phase;
 use tend_linux::{Command, Scope};
-use tend_store::{DocumentKind, Reader};
 use tend_watch::{Endpoint, EndpointSettings, Notice};
 use tokio::sync::mpsc;
 
@@ -89,15 +88,21 @@ struct Known {
 ///
 /// # Errors
 /// When what was kept cannot be read, which only another version of tend can have written.
-pub(crate) async fn start(shared: Arc<Shared>, hub: Hub, daemon: Principal) -> Result<mpsc::Sender<Ask>, ApiError> {
-    let unusable = |error: &dyn std::error::Error| ApiError::from_error(Class::Unavailable, error);
-    let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
-    let kept: Vec<(String, Record)> = reader
-        .documents(DocumentKind::Revision)
-        .map_err(|error| unusable(&error))?;
-    drop(reader);
+pub(crate) async fn start(
+    shared: Arc<Shared>,
+    hub: Hub,
+    revisions: Vec<(String, serde_json::Value)>,
+    daemon: Principal,
+) -> Result<mpsc::Sender<Ask>, ApiError> {
     let mut records: BTreeMap<StackName, Vec<Record>> = BTreeMap::new();
-    for (id, record) in kept {
+    for (id, record) in revisions {
+        let record = serde_json::from_value(record).map_err(|error| {
+            ApiError::new(
+                Class::Unavailable,
+                format!("the kept revision `{id}` cannot be read: {error}"),
+            )
+            .hint("it was written by a newer tend: start that one")
+        })?;
         // A name that is none was never written.
         let name = id.split('/').next().and_then(|name| name.parse().ok());
         if let Some(name) = name {

@@ -21,7 +21,7 @@ use tend_rotation::{
     Act, Answer, Give, Held, HolderId, Next, Observation, Order, Outcome, Patience, Rotation, Standing, Step, Which,
 };
 use tend_secrets::{SecretsError, State};
-use tend_store::{Batch, DocumentKind, Reader};
+use tend_store::{Batch, DocumentKind};
 use tokio::sync::watch;
 
 use super::answer::secrets as answers;
@@ -145,13 +145,26 @@ fn stage(
 }
 
 /// Goes on with what an earlier daemon began.
-pub(crate) async fn resume(shared: &Arc<Shared>, hub: &Hub) {
-    let read = Reader::open(&shared.files.database).and_then(|reader| reader.documents::<Kept>(DocumentKind::Rotation));
-    // What cannot be read was looked at when the daemon started.
-    for (_, mut kept) in read.unwrap_or_default() {
+///
+/// # Errors
+/// When it cannot be read, which only another version of tend can have written.
+pub(crate) fn resume(
+    shared: &Arc<Shared>,
+    hub: &Hub,
+    rotations: Vec<(String, serde_json::Value)>,
+) -> Result<(), ApiError> {
+    for (id, kept) in rotations {
+        let mut kept: Kept = serde_json::from_value(kept).map_err(|error| {
+            ApiError::new(
+                Class::Unavailable,
+                format!("the kept rotation `{id}` cannot be read: {error}"),
+            )
+            .hint("it was written by a newer tend: start that one")
+        })?;
         kept.rotation.restarted(SystemClock.now().mono);
         tokio::spawn(run(Arc::clone(shared), hub.clone(), kept, None));
     }
+    Ok(())
 }
 
 /// Performs a rotation to its end.
