@@ -1,0 +1,93 @@
+//! What each receiver was last told of each group, confirmed by it: the log that keeps notifications from being sent twice.
+//!
+//! It is data and outlives restarts. What was sent and not confirmed is not in it, and so is sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tend_promql::Timestamp;
+
+/// Entries that nothing was heard of for so long are dropped; milliseconds, as Alertmanager's retention.
+const KEPT: i64 = 5 * 24 * 3600 * 1000;
+
+/// What one means of one receiver was last told of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which alerts it knows to fire.
+    pub firing: BTreeSet<u64>,
+    /// Which it knows to have resolved.
+    pub resolved: BTreeSet<u64>,
+    /// When it confirmed; milliseconds since 1970.
+    pub at: Timestamp,
+    /// How often it was told.
+    pub count: u64,
+}
+
+/// All that receivers were told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log(pub BTreeMap<String, Told>);
+
+/// What to do about a group and a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It knows.
+    Nothing,
+    /// Something is new to it.
+    News,
+    /// It knows, but has to be told again from time to time.
+    Repeat,
+}
+
+impl Log {
+    pub(crate) fn need(
+        &self,
+        key: &str,
+        firing: &BTreeSet<u64>,
+        resolved: &BTreeSet<u64>,
+        send_resolved: bool,
+        now: Timestamp,
+        repeat: i64,
+    ) -> Need {
+        let Some(told) = self.0.get(key) else {
+            return if firing.is_empty() { Need::Nothing } else { Need::News };
+        };
+        if !firing.is_subset(&told.firing) {
+            return Need::News;
+        }
+        if firing.is_empty() {
+            // It may never have heard of what fired and resolved meanwhile.
+            return if told.firing.is_empty() {
+                Need::Nothing
+            } else {
+                Need::News
+            };
+        }
+        if send_resolved && !resolved.is_subset(&told.resolved) {
+            return Need::News;
+        }
+        // An alert that was taken for resolved by silence may fire again without having been seen to resolve.
+        if told.at < now - repeat {
+            Need::Repeat
+        } else {
+            Need::Nothing
+        }
+    }
+
+    pub(crate) fn confirm(&mut self, key: &str, firing: BTreeSet<u64>, resolved: BTreeSet<u64>, at: Timestamp) {
+        let told = self.0.entry(key.to_owned()).or_default();
+        *told = Told {
+            firing,
+            resolved,
+            at,
+            count: told.count + 1,
+        };
+    }
+
+    pub(crate) fn count(&self, key: &str) -> u64 {
+        self.0.get(key).map_or(0, |told| told.count)
+    }
+
+    pub(crate) fn forget(&mut self, now: Timestamp, repeat_max: i64) {
+        self.0.retain(|_, told| now - told.at < KEPT.max(2 * repeat_max));
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of alerts: their rules, their routes, and what is sent.
+
+mod by_seeds;
+mod config;
+mod pipeline;
+mod rules;
