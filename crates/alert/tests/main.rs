@@ -2,5 +2,6 @@
 
 mod by_seeds;
 mod config;
+mod notify;
 mod pipeline;
 mod rules;

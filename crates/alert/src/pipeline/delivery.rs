@@ -229,8 +229,8 @@ impl Outgoing {
         oldest.map_or(Timestamp::MIN, |oldest| oldest + 60_000)
     }
 
-    /// Hands out what is due.
-    pub(super) fn take(&mut self, now: Timestamp) -> Vec<Delivery> {
+    /// Hands out what is due, each with what it is kept under and which alerts it says to fire.
+    pub(super) fn take(&mut self, now: Timestamp) -> Vec<(String, BTreeSet<u64>, Delivery)> {
         let mut due: Vec<(Timestamp, String)> = self
             .sent
             .values()
@@ -255,7 +255,7 @@ impl Outgoing {
             }
             if let Some(sent) = self.sent.get_mut(&key) {
                 sent.stage = Stage::Handed(now.saturating_add(self.pace.timeout));
-                out.push(sent.delivery.clone());
+                out.push((key, sent.firing.clone(), sent.delivery.clone()));
             }
         }
         out

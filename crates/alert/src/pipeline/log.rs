@@ -17,6 +17,9 @@ pub struct Told {
     pub firing: BTreeSet<u64>,
     /// Which it knows to have resolved.
     pub resolved: BTreeSet<u64>,
+    /// Which alerts it may know to fire besides: it was told, and no confirmation came.
+    #[serde(default)]
+    pub maybe: BTreeSet<u64>,
     /// When it confirmed; milliseconds since 1970.
     pub at: Timestamp,
     /// How often it was told.
@@ -56,13 +59,14 @@ impl Log {
         }
         if firing.is_empty() {
             // It may never have heard of what fired and resolved meanwhile.
-            return if told.firing.is_empty() {
+            return if told.firing.is_empty() && told.maybe.is_empty() {
                 Need::Nothing
             } else {
                 Need::News
             };
         }
-        if send_resolved && !resolved.is_subset(&told.resolved) {
+        let unsure = !resolved.is_disjoint(&told.maybe);
+        if send_resolved && (unsure || !resolved.is_subset(&told.resolved)) {
             return Need::News;
         }
         // An alert that was taken for resolved by silence may fire again without having been seen to resolve.
@@ -78,9 +82,26 @@ impl Log {
         *told = Told {
             firing,
             resolved,
+            maybe: BTreeSet::new(),
             at,
             count: told.count + 1,
         };
+    }
+
+    /// Notes that it is being told, before it is: if nothing is heard of that, it may know all the same.
+    pub(crate) fn attempt(&mut self, key: &str, firing: &BTreeSet<u64>, now: Timestamp) {
+        let told = self.0.entry(key.to_owned()).or_insert_with(|| Told {
+            at: now,
+            ..Told::default()
+        });
+        told.maybe.extend(firing);
+    }
+
+    /// Whether it knows, or may know, that an alert fires.
+    pub(crate) fn may_know(&self, key: &str, alert: u64) -> bool {
+        self.0
+            .get(key)
+            .is_some_and(|told| told.firing.contains(&alert) || told.maybe.contains(&alert))
     }
 
     pub(crate) fn count(&self, key: &str) -> u64 {

@@ -232,8 +232,13 @@ impl Pipeline {
         }
         self.groups.retain(|_, group| !group.alerts.is_empty());
         self.forget(now);
+        let mut deliveries = Vec::new();
+        for (key, firing, delivery) in self.outgoing.take(now) {
+            self.log.attempt(&key, &firing, now);
+            deliveries.push(delivery);
+        }
         Due {
-            deliveries: self.outgoing.take(now),
+            deliveries,
             lapsing: self.silences.remind(now),
         }
     }
@@ -344,7 +349,7 @@ impl Pipeline {
         let knows = |key: &u64| {
             integrations.iter().enumerate().any(|(index, integration)| {
                 let name = log_key(&group_key, &route.receiver, index);
-                integration.send_resolved && self.log.0.get(&name).is_some_and(|told| told.firing.contains(key))
+                integration.send_resolved && self.log.may_know(&name, *key)
             })
         };
         if settled {
