@@ -20,6 +20,9 @@ pub struct Told {
     /// Which alerts it may know to fire besides: it was told, and no confirmation came.
     #[serde(default)]
     pub maybe: BTreeSet<u64>,
+    /// Whether it was told something since, and no confirmation came: what it knows is not certain, so it is told again whatever is the case now.
+    #[serde(default)]
+    pub unsure: bool,
     /// When it confirmed; milliseconds since 1970.
     pub at: Timestamp,
     /// How often it was told.
@@ -54,19 +57,18 @@ impl Log {
         let Some(told) = self.0.get(key) else {
             return if firing.is_empty() { Need::Nothing } else { Need::News };
         };
-        if !firing.is_subset(&told.firing) {
+        if told.unsure || !firing.is_subset(&told.firing) {
             return Need::News;
         }
         if firing.is_empty() {
             // It may never have heard of what fired and resolved meanwhile.
-            return if told.firing.is_empty() && told.maybe.is_empty() {
+            return if told.firing.is_empty() {
                 Need::Nothing
             } else {
                 Need::News
             };
         }
-        let unsure = !resolved.is_disjoint(&told.maybe);
-        if send_resolved && (unsure || !resolved.is_subset(&told.resolved)) {
+        if send_resolved && !resolved.is_subset(&told.resolved) {
             return Need::News;
         }
         // An alert that was taken for resolved by silence may fire again without having been seen to resolve.
@@ -83,6 +85,7 @@ impl Log {
             firing,
             resolved,
             maybe: BTreeSet::new(),
+            unsure: false,
             at,
             count: told.count + 1,
         };
@@ -95,6 +98,7 @@ impl Log {
             ..Told::default()
         });
         told.maybe.extend(firing);
+        told.unsure = true;
     }
 
     /// Whether it knows, or may know, that an alert fires.
