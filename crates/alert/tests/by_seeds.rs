@@ -62,7 +62,7 @@ struct World {
     pipeline: Pipeline,
     now: i64,
     /// What was written to disk last.
-    disk: String,
+    disk: Kept,
     minds: BTreeMap<(String, usize), Mind>,
     /// Answers under way: when, to what, which.
     answers: Vec<(i64, u64, Answer)>,
@@ -86,7 +86,7 @@ impl World {
             random: Random(seed),
             pipeline: Pipeline::new(config, Kept::default(), Pace::default(), 0),
             now: 0,
-            disk: serde_json::to_string(&Kept::default()).expect("it is data"),
+            disk: Kept::default(),
             minds: BTreeMap::new(),
             answers: Vec::new(),
             broken: true,
@@ -96,11 +96,12 @@ impl World {
     }
 
     fn write(&mut self) {
-        self.disk = serde_json::to_string(&self.pipeline.kept()).expect("it is data");
+        self.disk = self.pipeline.kept();
     }
 
     fn restart(&mut self) {
-        let kept: Kept = serde_json::from_str(&self.disk).expect("it reads back");
+        let text = serde_json::to_string(&self.disk).expect("it is data");
+        let kept: Kept = serde_json::from_str(&text).expect("it reads back");
         let config = self.pipeline.config().clone();
         self.pipeline = Pipeline::new(config, kept, Pace::default(), self.now);
         // Who was being asked is not heard any more.
@@ -251,13 +252,13 @@ fn run(seed: u64) -> (usize, usize) {
 #[test]
 fn by_seeds() {
     let (mut sent, mut restarts) = (0, 0);
-    for seed in 0..150 {
+    for seed in 0..60 {
         let (more, again) = run(seed);
         sent += more;
         restarts += again;
     }
     assert!(
-        sent > 5_000 && restarts > 300,
+        sent > 2_000 && restarts > 120,
         "{sent} deliveries and {restarts} restarts are too few to say anything"
     );
 }
