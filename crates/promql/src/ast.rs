@@ -61,13 +61,13 @@ pub enum Expr {
     /// `"text"`.
     Text(Text),
     /// `up{job="a"}`.
-    Selector(Selector),
+    Selector(Box<Selector>),
     /// `up[5m]`.
-    Range(RangeSelector),
+    Range(Box<RangeSelector>),
     /// `up[1h:5m]`.
     Subquery(Box<Subquery>),
     /// `rate(up[5m])`.
-    Call(Call),
+    Call(Box<Call>),
     /// `sum by (job) (up)`.
     Aggregate(Box<Aggregate>),
     /// `a + b`.

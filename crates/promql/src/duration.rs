@@ -50,7 +50,7 @@ pub fn format_duration(milliseconds: i64) -> String {
     let mut left = milliseconds.unsigned_abs();
     for (unit, length, exact) in UNITS {
         let length = length.unsigned_abs();
-        if left >= length && !(exact && left % length != 0) {
+        if left >= length && (!exact || left.is_multiple_of(length)) {
             text.push_str(&format!("{}{unit}", left / length));
             left %= length;
         }

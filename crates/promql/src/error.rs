@@ -9,7 +9,11 @@ use crate::series::StoreError;
 
 /// Why a text is no expression, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
+pub struct ParseError(Box<Misread>);
+
+/// Behind a pointer, as the parser hands errors through many levels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Misread {
     span: Span,
     text: String,
     query: String,
@@ -17,40 +21,40 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(span: Span, text: impl Into<String>) -> ParseError {
-        ParseError {
+        ParseError(Box::new(Misread {
             span,
             text: text.into(),
             query: String::new(),
-        }
+        }))
     }
 
     pub(crate) fn in_query(mut self, query: &str) -> ParseError {
-        query.clone_into(&mut self.query);
+        query.clone_into(&mut self.0.query);
         self
     }
 
     /// Where, in bytes of the query.
     pub fn span(&self) -> Span {
-        self.span
+        self.0.span
     }
 
     /// What is wrong, without the place.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Line and column of the start, both from 1; the column counts bytes, as Prometheus does.
     pub fn line_and_column(&self) -> (usize, usize) {
-        line_and_column(&self.query, self.span.start)
+        line_and_column(&self.0.query, self.0.span.start)
     }
 
     /// The line with what is wrong marked below it, for a terminal.
     pub fn view(&self) -> String {
         let (line, column) = self.line_and_column();
-        let shown = self.query.lines().nth(line - 1).unwrap_or_default();
+        let shown = self.0.query.lines().nth(line - 1).unwrap_or_default();
         // A mark per character, not per byte.
         let before = shown.get(..column - 1).unwrap_or(shown).chars().count();
-        let length = self.span.end.saturating_sub(self.span.start).max(1);
+        let length = self.0.span.end.saturating_sub(self.0.span.start).max(1);
         let marked = shown
             .get(column - 1..(column - 1 + length).min(shown.len()))
             .map_or(1, |text| text.chars().count().max(1));
@@ -61,7 +65,7 @@ impl ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.line_and_column();
-        write!(formatter, "{line}:{column}: parse error: {}", self.text)
+        write!(formatter, "{line}:{column}: parse error: {}", self.0.text)
     }
 }
 

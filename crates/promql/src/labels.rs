@@ -15,6 +15,11 @@ pub use crate::matcher::{MatchOp, Matcher, Values};
 /// The label that holds a series' name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// Whether a label says what the metric is, not which series of it.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
 /// A set of labels, sorted by name; clones share one allocation.
 ///
 /// A label with an empty value is the same as no label, so none is kept.
@@ -125,10 +130,10 @@ impl Labels {
         Labels::from_sorted(self.iter().filter(|(name, _)| keep(name)))
     }
 
-    /// The same set without the series' name.
+    /// The same set without what names the metric: its name, and its type and unit where these are labels.
     #[must_use]
     pub fn without_name(&self) -> Labels {
-        self.retain(|name| name != METRIC_NAME)
+        self.retain(|name| !is_metadata(name))
     }
 
     /// The same set with one label set; an empty value takes the label away.
@@ -142,6 +147,18 @@ impl Labels {
     /// Whether all matchers are true of this set.
     pub fn matches(&self, matchers: &[Matcher]) -> bool {
         matchers.iter().all(|matcher| matcher.matches(self.get(matcher.name())))
+    }
+
+    /// As Prometheus names a series in an error: with the name among the labels.
+    pub(crate) fn in_braces(&self) -> String {
+        let pairs: Vec<String> = self
+            .iter()
+            .map(|(name, value)| match crate::text::is_label_name(name) {
+                true => format!("{name}={}", crate::text::quoted(value)),
+                false => format!("{}={}", crate::text::quoted(name), crate::text::quoted(value)),
+            })
+            .collect();
+        format!("{{{}}}", pairs.join(", "))
     }
 
     fn text(&self) -> &str {

@@ -4,7 +4,7 @@
 //! token ends the list with one that carries the error, so that the parser reports what comes first.
 
 use crate::ast::{AggregateOp, BinaryOp, Span};
-use crate::text::quoted;
+use crate::text::{EscapeError, quoted};
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,6 +168,7 @@ fn is_word_start(byte: u8) -> bool {
 
 fn shown(character: Option<char>) -> String {
     match character {
+        Some('"') => "'\"'".to_owned(),
         Some(character) => format!("'{}'", character.escape_debug()),
         None => "end of input".to_owned(),
     }
@@ -389,22 +390,16 @@ impl Lexer<'_> {
                 .get(at)
                 .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
         };
-        if !is_word(end) {
+        if !is_word(end) && bytes.get(end) != Some(&b'.') {
             return self.take(end, Kind::Number);
         }
-        let whole = run(0, |byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        let text = self.query[self.at..self.at + whole].to_owned();
-        if crate::duration::parse_duration(&text).is_some() {
+        let whole = run(0, |byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'.');
+        let text = &self.query[self.at..self.at + whole];
+        // One that is too long or out of order is the parser's to refuse.
+        if is_duration(text) {
             return self.take(whole, Kind::Duration);
         }
-        // A duration by its form that is too long or out of order is the parser's to refuse.
-        if text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || b"smhdwy".contains(&byte))
-        {
-            return self.take(whole, Kind::Duration);
-        }
-        Err(format!("bad number or duration syntax: {}", quoted(&text)))
+        Err(format!("bad number or duration syntax: {}", quoted(text)))
     }
 
     fn text(&mut self, quote: u8) -> Result<Kind, String> {
@@ -418,12 +413,31 @@ impl Lexer<'_> {
                 Some(b'\n') if quote != b'`' => return Err("unterminated quoted string".to_owned()),
                 Some(b'\\') if quote != b'`' => {
                     let length = crate::text::escape(&bytes[at..], quote).map(|(_, length)| length);
-                    at += length.map_err(|error| error.text().to_owned())?;
+                    at += length.map_err(EscapeError::text)?;
                 }
                 Some(_) => at += 1,
             }
         }
     }
+}
+
+/// Whether a text has the form of a duration: numbers, each with a unit.
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = &rest[digits..];
+        let length = match unit.as_bytes() {
+            [b'm', b's', ..] => 2,
+            [b's' | b'm' | b'h' | b'd' | b'w' | b'y', ..] => 1,
+            _ => return false,
+        };
+        if digits == 0 {
+            return false;
+        }
+        rest = &unit[length..];
+    }
+    true
 }
 
 fn arithmetic(byte: u8) -> Option<BinaryOp> {

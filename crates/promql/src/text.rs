@@ -64,18 +64,19 @@ pub fn number(value: f64) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EscapeError {
     NotTerminated,
-    Unknown,
-    BadDigit,
+    Unknown(char),
+    BadDigit(char),
     BadCodePoint,
 }
 
 impl EscapeError {
-    pub(crate) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> String {
+        let named = |character: char| format!("U+{:04X} '{character}'", u32::from(character));
         match self {
-            EscapeError::NotTerminated => "escape sequence not terminated",
-            EscapeError::Unknown => "unknown escape sequence",
-            EscapeError::BadDigit => "illegal character in escape sequence",
-            EscapeError::BadCodePoint => "escape sequence is an invalid Unicode code point",
+            EscapeError::NotTerminated => "escape sequence not terminated".to_owned(),
+            EscapeError::Unknown(character) => format!("unknown escape sequence {}", named(character)),
+            EscapeError::BadDigit(character) => format!("illegal character {} in escape sequence", named(character)),
+            EscapeError::BadCodePoint => "escape sequence is an invalid Unicode code point".to_owned(),
         }
     }
 }
@@ -104,12 +105,12 @@ pub(crate) fn escape(bytes: &[u8], quote: u8) -> Result<(Escaped, usize), Escape
         b'x' => (2, 2, 16),
         b'u' => (2, 4, 16),
         b'U' => (2, 8, 16),
-        _ => return Err(EscapeError::Unknown),
+        _ => return Err(EscapeError::Unknown(char::from(kind))),
     };
     let mut value = 0;
     for at in from..from + count {
         let digit = char::from(*bytes.get(at).ok_or(EscapeError::NotTerminated)?);
-        value = value * base + digit.to_digit(base).ok_or(EscapeError::BadDigit)?;
+        value = value * base + digit.to_digit(base).ok_or(EscapeError::BadDigit(digit))?;
     }
     let escaped = match kind {
         b'u' | b'U' => Escaped::Character(char::from_u32(value).ok_or(EscapeError::BadCodePoint)?),

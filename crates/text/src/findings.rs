@@ -52,12 +52,16 @@ impl Findings {
         };
         *counter += 1;
         let keep = *counter <= KEPT_MAX;
-        let place = at.as_ref().ok().copied();
+        let (place, location) = match at {
+            Ok(place) if keep => (Some(place), self.sources.location(place, false)),
+            Ok(_) => (None, Location::Elsewhere(String::new())),
+            Err(location) => (None, location),
+        };
         let diagnostic = Diagnostic {
             severity,
             key: None,
             message,
-            location: Location::Elsewhere(String::new()),
+            location,
             also: None,
             help: None,
         };
@@ -67,14 +71,9 @@ impl Findings {
         } else {
             self.spare.insert(diagnostic)
         };
-        match at {
-            Ok(place) if keep => diagnostic.location = self.sources.location(place, false),
-            Ok(_) => {}
-            Err(location) => diagnostic.location = location,
-        }
         Noted {
             sources: &self.sources,
-            place: place.filter(|_| keep),
+            place,
             keep,
             diagnostic,
         }
@@ -139,7 +138,7 @@ impl Sources {
             file: source.name.clone(),
             line: place.line,
             column: place.column,
-            length: place.length,
+            length: source.shows.carets(place.length),
             text: text.chars().skip(before).take(WIDE).collect(),
             before: number(before),
         }

@@ -13,11 +13,19 @@ pub enum Shows {
     Masked,
     /// What stands before the first `:` or `=`, unless the value is known to be no secret.
     Names,
-    /// The name of a variable, whatever its value is.
+    /// The name of a variable, whatever its value is; one caret points at it.
     Variables,
 }
 
 impl Shows {
+    /// Returns how many characters are pointed at where `length` are meant.
+    pub(crate) fn carets(self, length: u32) -> u32 {
+        match self {
+            Self::Variables => 1,
+            _ => length,
+        }
+    }
+
     /// Returns what may be shown of a line; `known` when what stands at `place` is known to be no secret.
     pub(crate) fn of(self, line: &str, place: Place, known: bool) -> String {
         match self {

@@ -250,7 +250,7 @@ async fn tries(
             Ok(mut link) => {
                 prepare(desk, exchange, upload);
                 if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
-                    desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    desk.to_client.end().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 match talk(client, desk, (&mut *upload, &mut pace), &mut link, &patience).await {
                     Ok(()) if exchange.asks_another(desk.response.status(), upload.is_taken()) => {
@@ -297,7 +297,7 @@ fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
     desk.trailers.clear();
     desk.scan = Scan::default();
     desk.to_replica.clear();
-    head::request(&mut desk.to_replica.bytes, &desk.request, exchange);
+    head::request(desk.to_replica.end(), &desk.request, exchange);
     upload.join(&desk.from_client, &mut desk.to_replica);
 }
 
@@ -389,7 +389,7 @@ fn poll_client_head(
     loop {
         match ready!(poll_head(cx, desk, link, interim, to_head))? {
             Heard::Last => return Poll::Ready(Ok(())),
-            Heard::Interim if passes_interim => head::interim(&mut desk.to_client.bytes, &desk.response),
+            Heard::Interim if passes_interim => head::interim(desk.to_client.end(), &desk.response),
             Heard::Interim => {}
         }
     }
@@ -579,7 +579,7 @@ fn shape_of(exchange: &Exchange, desk: &Things) -> Shape {
 
 fn write_head(client: &Client, desk: &mut Things, exchange: &Exchange, attempt: &Attempt, framing: &Framing<'_>) {
     let date = &client.worker.shop.date;
-    let out = &mut desk.to_client.bytes;
+    let out = desk.to_client.end();
     head::response(out, &desk.response, exchange, &attempt.replica, framing, date);
     desk.trailers.clear();
 }

@@ -184,7 +184,7 @@ impl Download {
             self.put_coded(out);
         }
         if self.in_chunks {
-            head::response_trailers(&mut out.bytes, trailers);
+            head::response_trailers(out.end(), trailers);
         }
     }
 
@@ -212,7 +212,7 @@ impl Download {
         if let Some(coded) = &mut self.coded
             && !coded.out.is_empty()
         {
-            put(&mut out.bytes, &coded.out, self.in_chunks);
+            put(out.end(), &coded.out, self.in_chunks);
             coded.bytes += coded.out.len() as u64;
             coded.out.clear();
         }
@@ -226,7 +226,7 @@ impl Download {
                 if out.is_empty() || straight > BUFFER_BYTES / 2 {
                     return Ok(());
                 }
-                out.bytes.extend_from_slice(&from_replica.filled()[..straight]);
+                out.end().extend_from_slice(&from_replica.filled()[..straight]);
                 self.passed(straight, from_replica);
                 continue;
             }
@@ -258,7 +258,7 @@ impl Download {
             from_replica.consume(skip);
             let data = &from_replica.filled()[..length];
             match &mut self.coded {
-                None => put(&mut out.bytes, data, self.in_chunks),
+                None => put(out.end(), data, self.in_chunks),
                 Some(coded) => {
                     coded.encoder.push(data, &mut coded.out);
                     self.put_coded(out);

@@ -43,7 +43,7 @@ pub(super) async fn collect(
         return Err(Some(ErrorCode::BodyTooLarge));
     }
     if desk.request.expects_continue() && desk.from_client.is_empty() {
-        desk.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        desk.to_client.end().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
     let patience = exchange.patience();
     let mut body = Vec::new();
@@ -304,7 +304,7 @@ fn lay_out(desk: &mut Things, request: &BufferedRequest, target: &str) -> bool {
     desk.from_replica.clear();
     desk.scan = tend_http1::Scan::default();
     desk.to_replica.clear();
-    let out = &mut desk.to_replica.bytes;
+    let out = desk.to_replica.end();
     let mut writer = HeadWriter::request(out, &request.method, target);
     for (name, value) in &request.fields {
         writer.field(name, value);

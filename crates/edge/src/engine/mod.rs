@@ -2,7 +2,7 @@
 //!
 //! Map: `serve` is a client's connection; `carry` one request, its tries and its answer; `upload` and `download` the bodies; `own` what
 //! the edge answers by itself; `held` what is read whole; `head` the heads that are written; `link` the connections to replicas; `tunnel` what became something
-//! else than HTTP. `buffer`, `desk` and `deadline` are what makes it cheap; `pace` says which client sends too slowly.
+//! else than HTTP. `buffer`, `desk`, `pile` and `deadline` are what makes it cheap; `pace` says which client sends too slowly.
 //!
 //! One task owns the client's connection and, while a request runs, the replica's. A request costs two calls of `recv` and two of
 //! `send`, no timer, and no allocation here: buffers come from the thread's pile and go back to it while a connection idles.
@@ -25,6 +25,7 @@ mod held;
 mod link;
 mod own;
 mod pace;
+mod pile;
 mod serve;
 mod tunnel;
 mod upload;
@@ -76,7 +77,7 @@ fn watch(worker: &Rc<Worker>) {
             let now = SystemClock.mono();
             let waiting = shop.deadlines.look(now);
             let linked = shop.pool.sweep(now, worker.patience.upstream_idle);
-            let lying = shop.desks.trim();
+            let lying = shop.desks.trim() | buffer::trim();
             if !waiting && !linked && !lying {
                 break;
             }

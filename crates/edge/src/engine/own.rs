@@ -53,7 +53,7 @@ pub(super) async fn answer(
         OwnBody::File { bytes, .. } => *bytes,
     };
     let date = &client.worker.shop.date;
-    head::own(&mut things.to_client.bytes, &answer, exchange, length, connection, date);
+    head::own(things.to_client.end(), &answer, exchange, length, connection, date);
     let mut rest = if things.request.method() == "HEAD" {
         Rest::Bytes(Bytes::new())
     } else {
@@ -145,18 +145,18 @@ impl Rest {
             match self {
                 Self::Bytes(bytes) => {
                     if !out.is_empty() && bytes.len() <= JOINED_BYTES_MAX {
-                        out.bytes.extend_from_slice(bytes);
+                        out.end().extend_from_slice(bytes);
                         bytes.clear();
                     }
                 }
                 Self::File { file, offset, left } => {
                     if *left > 0 && !out.is_full() {
-                        let begin = out.bytes.len();
+                        let begin = out.end().len();
                         let piece = usize::try_from(*left).unwrap_or(usize::MAX).min(BUFFER_BYTES);
-                        out.bytes.resize(begin + piece, 0);
+                        out.end().resize(begin + piece, 0);
                         // What the file lacks by now cuts the response.
-                        let read = file.read_at(&mut out.bytes[begin..], *offset).unwrap_or(0);
-                        out.bytes.truncate(begin + read);
+                        let read = file.read_at(&mut out.end()[begin..], *offset).unwrap_or(0);
+                        out.end().truncate(begin + read);
                         if read == 0 {
                             return Poll::Ready(Err(()));
                         }

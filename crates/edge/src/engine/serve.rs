@@ -13,6 +13,7 @@ use std::task::Poll;
 use tend_http1::{Http1Error, Limits, Scan};
 use tokio::io::AsyncWrite;
 
+use super::buffer::Buffer;
 use super::carry::carry;
 use super::deadline::Deadline;
 use super::desk::Desk;
@@ -120,15 +121,15 @@ impl Client {
     /// Waits for the first bytes of a request; none when the connection ended. Nothing but the connection itself is held meanwhile.
     async fn first_bytes(&mut self) -> Option<Desk> {
         poll_fn(|cx| {
-            let desks = &self.worker.shop.desks;
-            let mut desk = desks.take();
-            match desk.from_client.poll_fill(cx, &mut self.stream) {
-                Poll::Ready(Ok(read)) if read > 0 => return Poll::Ready(Some(desk)),
-                Poll::Ready(_) => {
-                    desks.give(desk);
-                    return Poll::Ready(None);
+            let mut first = Buffer::default();
+            match first.poll_fill(cx, &mut self.stream) {
+                Poll::Ready(Ok(read)) if read > 0 => {
+                    let mut desk = self.worker.shop.desks.take();
+                    desk.from_client = first;
+                    return Poll::Ready(Some(desk));
                 }
-                Poll::Pending => desks.give(desk),
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => {}
             }
             if self.deadline.has_passed(cx) {
                 return Poll::Ready(None);

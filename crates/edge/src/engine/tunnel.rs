@@ -60,7 +60,7 @@ impl Tunnel {
             attempt,
             exchange,
             linger,
-            head: desk.to_client.bytes.clone(),
+            head: desk.to_client.left().to_vec(),
             from_client: desk.from_client.filled().to_vec(),
             from_replica: desk.from_replica.filled().to_vec(),
         }

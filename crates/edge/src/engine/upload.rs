@@ -76,7 +76,7 @@ impl Upload {
         if let Some(whole) = usize::try_from(bytes).ok().filter(|bytes| *bytes <= WHOLE_BYTES_MAX)
             && let Some(body) = from_client.filled().get(..whole)
         {
-            out.bytes.extend_from_slice(body);
+            out.end().extend_from_slice(body);
             self.left = Left::Kept(whole);
         }
     }
@@ -188,10 +188,10 @@ impl Upload {
                     if self.bytes > self.bytes_max {
                         return Err(Stop::Client(ErrorCode::BodyTooLarge));
                     }
-                    write_chunk_size(&mut out.bytes, length);
-                    out.bytes
+                    write_chunk_size(out.end(), length);
+                    out.end()
                         .extend_from_slice(&way.from_client.filled()[skip..skip + length]);
-                    out.bytes.extend_from_slice(b"\r\n");
+                    out.end().extend_from_slice(b"\r\n");
                     way.from_client.consume(skip + length);
                 }
                 Piece::More { skip } => {
@@ -200,7 +200,7 @@ impl Upload {
                 }
                 Piece::End { skip } => {
                     way.from_client.consume(skip);
-                    head::request_trailers(&mut out.bytes, way.trailers);
+                    head::request_trailers(out.end(), way.trailers);
                     self.left = Left::Nothing;
                     break;
                 }

@@ -135,12 +135,11 @@ fn check_binary(binary: &Binary, span: Span) -> Parsed<()> {
     if op.is_comparison() && !binary.returns_bool && scalars {
         return fail(binary.op_span, "comparisons between scalars must use BOOL modifier");
     }
-    if matching.on {
-        if let Some(label) = matching.labels.iter().find(|label| matching.include.contains(label)) {
-            let label = quoted(label);
-            let text = format!("label {label} must not occur in ON and GROUP clause at once");
-            return fail(binary.op_span, text);
-        }
+    let twice = matching.labels.iter().find(|label| matching.include.contains(label));
+    if let Some(label) = twice.filter(|_| matching.on) {
+        let label = quoted(label);
+        let text = format!("label {label} must not occur in ON and GROUP clause at once");
+        return fail(binary.op_span, text);
     }
     for side in [&binary.left, &binary.right] {
         if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {

@@ -32,23 +32,23 @@ impl Parser<'_> {
     /// A length in brackets.
     pub(super) fn positive_period(&mut self, context: &str, expected: &str) -> Parsed<Period> {
         let (expr, _) = self.duration_expr(0, context, expected)?;
-        if let DurationExpr::Number(number) = &expr {
-            if number.value <= 0.0 {
-                return Err(ParseError::new(number.span, "duration must be greater than 0"));
+        match &expr {
+            DurationExpr::Number(number) if number.value <= 0.0 => {
+                Err(ParseError::new(number.span, "duration must be greater than 0"))
             }
+            _ => period(expr),
         }
-        period(expr)
     }
 
     /// What stands behind `offset`: arithmetic only in parentheses, so that `a offset 5m + b` adds `b`.
     pub(super) fn offset(&mut self) -> Parsed<Period> {
-        let (expr, _) = self.duration_operand("offset", "number, duration, step(), or range()")?;
+        let (expr, _) = self.duration_operand(true, "offset", "number, duration, step(), or range()")?;
         period(expr)
     }
 
     fn duration_expr(&mut self, precedence_min: u8, context: &str, expected: &str) -> Parsed<(DurationExpr, usize)> {
         self.level = self.deeper(self.level, self.peek().span)?;
-        let (mut left, mut depth) = self.duration_operand(context, expected)?;
+        let (mut left, mut depth) = self.duration_operand(false, context, expected)?;
         while let Kind::Op(op) = self.peek().kind {
             let precedence = op.precedence();
             if precedence < precedence_min || precedence < BinaryOp::Add.precedence() || op == BinaryOp::Atan2 {
@@ -75,9 +75,10 @@ impl Parser<'_> {
         Ok((left, depth))
     }
 
-    fn duration_operand(&mut self, context: &str, expected: &str) -> Parsed<(DurationExpr, usize)> {
+    /// Reads one operand; a tight one ends before any operator, so that its sign stands before it alone.
+    fn duration_operand(&mut self, tight: bool, context: &str, expected: &str) -> Parsed<(DurationExpr, usize)> {
         if let Some((negative, sign)) = self.sign() {
-            return self.signed(negative, sign, context, expected);
+            return self.signed(tight, (negative, sign), context, expected);
         }
         let token = self.peek().clone();
         match token.kind {
@@ -123,12 +124,18 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self, negative: bool, sign: Span, context: &str, expected: &str) -> Parsed<(DurationExpr, usize)> {
+    fn signed(
+        &mut self,
+        tight: bool,
+        (negative, sign): (bool, Span),
+        context: &str,
+        expected: &str,
+    ) -> Parsed<(DurationExpr, usize)> {
         self.level = self.deeper(self.level, sign)?;
-        // In brackets a sign binds less tightly than `^`; behind `offset` there is no `^`.
-        let (inner, depth) = match context {
-            "offset" => self.duration_operand(context, expected)?,
-            _ => self.duration_expr(BinaryOp::Power.precedence(), context, expected)?,
+        // Elsewhere a sign binds less tightly than `^`.
+        let (inner, depth) = match tight {
+            true => self.duration_operand(true, context, expected)?,
+            false => self.duration_expr(BinaryOp::Power.precedence(), context, expected)?,
         };
         self.level -= 1;
         if let DurationExpr::Number(mut number) = inner {

@@ -1,22 +1,24 @@
 //! Reads a query into its tree.
 //!
-//! Owns the grammar: operators by precedence, what may follow what, modifiers. `duration` reads lengths of time, `check` asks
+//! Owns the grammar: operators by precedence, what may follow what, modifiers. `selector` reads labels,
+//! `duration` lengths of time, and `check` asks
 //! whether the types fit once the whole is read. The first error ends the reading; its text is Prometheus' where that has one.
 //!
 //! Invariant: no text makes it panic or overflow the stack (test `fuzz_corpus_promql`, `deep_texts_are_refused`).
 
 mod check;
 mod duration;
+mod selector;
 
 use crate::ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, Expr, Matching, Number, Paren, Period,
-    RangeSelector, Selector, Span, Subquery, Text, Unary,
+    RangeSelector, Span, Subquery, Text, Unary,
 };
 use crate::error::ParseError;
 use crate::functions::Function;
-use crate::labels::{METRIC_NAME, MatchOp, Matcher};
+use crate::labels::Matcher;
 use crate::lexer::{Keyword, Kind, Token, tokens};
-use crate::text::{is_metric_name, quoted, unquote};
+use crate::text::{number as printed, quoted, unquote};
 
 /// What may be read.
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +32,12 @@ pub struct ParseOptions {
 }
 
 impl Default for ParseOptions {
-    /// Stable syntax; 1 MiB of text; 300 nodes deep, which fits the 2 MiB stack of a thread several times over.
+    /// Stable syntax; 1 MiB of text; 200 nodes deep, for which half the 2 MiB stack of a thread is enough without optimisation.
     fn default() -> ParseOptions {
         ParseOptions {
             experimental: false,
             bytes_max: 1 << 20,
-            depth_max: 300,
+            depth_max: 200,
         }
     }
 }
@@ -62,6 +64,8 @@ pub fn parse_matchers(query: &str) -> Result<Vec<Matcher>, ParseError> {
     }
 }
 
+pub(crate) use selector::parse_series;
+
 struct Parser<'a> {
     query: &'a str,
     options: ParseOptions,
@@ -73,6 +77,9 @@ struct Parser<'a> {
 
 /// An expression and how deep its tree is.
 type Deep = (Expr, usize);
+
+/// Arguments, how deep the deepest is, and where the parenthesis behind them stands.
+type Arguments = (Vec<Expr>, usize, Span);
 
 type Parsed<T> = Result<T, ParseError>;
 
@@ -165,39 +172,46 @@ impl<'a> Parser<'a> {
         Ok(depth + 1)
     }
 
+    // What calls itself is kept in small functions: each level of nesting costs the stack of all of them.
+
     /// Reads an expression whose operators bind at least so tightly.
     fn expr(&mut self, precedence_min: u8) -> Parsed<Deep> {
         self.level = self.deeper(self.level, self.peek().span)?;
-        let (mut left, mut depth) = self.operand()?;
-        while let Kind::Op(op) = self.peek().kind {
-            let precedence = op.precedence();
-            if precedence < precedence_min {
-                break;
-            }
-            let mut op_span = self.next().span;
-            let (returns_bool, matching) = self.modifiers(&mut op_span)?;
-            // `^` takes what follows to its right first.
-            let (right, right_depth) = self.expr(if op == BinaryOp::Power {
-                precedence
-            } else {
-                precedence + 1
-            })?;
-            depth = self.deeper(depth.max(right_depth), op_span)?;
-            let mut matching = matching;
-            if op.is_set() && matching.cardinality == Cardinality::OneToOne {
-                matching.cardinality = Cardinality::ManyToMany;
-            }
-            left = Expr::Binary(Box::new(Binary {
-                op,
-                left,
-                right,
-                returns_bool,
-                matching,
-                op_span,
-            }));
+        let mut left = self.operand()?;
+        while let Some(op) = self.operator(precedence_min) {
+            left = self.right_of(left, op)?;
         }
         self.level -= 1;
-        Ok((left, depth))
+        Ok(left)
+    }
+
+    /// The next operator, if it binds at least so tightly.
+    fn operator(&self, precedence_min: u8) -> Option<BinaryOp> {
+        match self.peek().kind {
+            Kind::Op(op) if op.precedence() >= precedence_min => Some(op),
+            _ => None,
+        }
+    }
+
+    /// Reads an operator with its modifiers and what stands to its right.
+    fn right_of(&mut self, left: Deep, op: BinaryOp) -> Parsed<Deep> {
+        let mut op_span = self.next().span;
+        let (returns_bool, mut matching) = self.modifiers(&mut op_span)?;
+        if op.is_set() && matching.cardinality == Cardinality::OneToOne {
+            matching.cardinality = Cardinality::ManyToMany;
+        }
+        // `^` takes what follows to its right first.
+        let right = self.expr(op.precedence() + u8::from(op != BinaryOp::Power))?;
+        let depth = self.deeper(left.1.max(right.1), op_span)?;
+        let binary = Box::new(Binary {
+            op,
+            left: left.0,
+            right: right.0,
+            returns_bool,
+            matching,
+            op_span,
+        });
+        Ok((Expr::Binary(binary), depth))
     }
 
     /// `bool`, `on`, `ignoring`, `group_left`, `group_right`, `fill` after an operator.
@@ -311,12 +325,23 @@ impl<'a> Parser<'a> {
 
     /// Reads what stands between operators, with its sign and modifiers.
     fn operand(&mut self) -> Parsed<Deep> {
-        let Some((negative, sign)) = self.sign() else {
-            let primary = self.primary()?;
-            return self.postfix(primary);
-        };
-        // A sign binds less tightly than `^` and more tightly than the rest.
-        let (expr, depth) = self.expr(BinaryOp::Power.precedence())?;
+        if let Some((negative, sign)) = self.sign() {
+            return self.signed_operand(negative, sign);
+        }
+        let primary = self.primary()?;
+        match self.peek().kind {
+            Kind::LeftBracket | Kind::At | Kind::Keyword(_) => self.postfix(primary),
+            _ => Ok(primary),
+        }
+    }
+
+    /// A sign binds less tightly than `^` and more tightly than the rest.
+    fn signed_operand(&mut self, negative: bool, sign: Span) -> Parsed<Deep> {
+        let inner = self.expr(BinaryOp::Power.precedence())?;
+        self.put_sign(negative, sign, inner)
+    }
+
+    fn put_sign(&self, negative: bool, sign: Span, (expr, depth): Deep) -> Parsed<Deep> {
         if let Expr::Number(mut number) = expr {
             if negative {
                 number.value = -number.value;
@@ -330,8 +355,34 @@ impl<'a> Parser<'a> {
     }
 
     fn primary(&mut self) -> Parsed<Deep> {
-        let token = self.peek().clone();
         let followed_by_paren = self.token(1).kind == Kind::LeftParen;
+        match self.peek().kind {
+            Kind::LeftParen => self.paren(),
+            Kind::Identifier if followed_by_paren => self.call(),
+            Kind::Keyword(
+                Keyword::Start | Keyword::End | Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf,
+            ) if followed_by_paren => self.call(),
+            Kind::Aggregator(op) if followed_by_paren || self.is_grouped() => self.aggregate(op),
+            _ => self.leaf(),
+        }
+    }
+
+    /// Whether `by` or `without` is next but one, as in `sum by (a) (b)`.
+    fn is_grouped(&self) -> bool {
+        matches!(self.token(1).kind, Kind::Keyword(Keyword::By | Keyword::Without))
+    }
+
+    fn paren(&mut self) -> Parsed<Deep> {
+        let open = self.next().span;
+        let (expr, depth) = self.expr(0)?;
+        let end = self.expect(&Kind::RightParen, "", "")?;
+        let (span, depth) = (open.to(end), self.deeper(depth, open)?);
+        Ok((Expr::Paren(Box::new(Paren { expr, span })), depth))
+    }
+
+    /// A number, a text or a selector.
+    fn leaf(&mut self) -> Parsed<Deep> {
+        let token = self.peek().clone();
         let leaf = match token.kind {
             Kind::Number | Kind::Duration => Expr::Number(self.number("", "")?),
             Kind::Text => {
@@ -341,29 +392,15 @@ impl<'a> Parser<'a> {
                     span: token.span,
                 })
             }
-            Kind::LeftParen => {
-                self.next();
-                let (expr, depth) = self.expr(0)?;
-                let end = self.expect(&Kind::RightParen, "", "")?;
-                let depth = self.deeper(depth, token.span)?;
-                let span = token.span.to(end);
-                return Ok((Expr::Paren(Box::new(Paren { expr, span })), depth));
-            }
-            Kind::LeftBrace => Expr::Selector(self.selector(None)?),
-            Kind::Identifier if followed_by_paren => return self.call(),
-            Kind::Keyword(
-                Keyword::Start | Keyword::End | Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf,
-            ) if followed_by_paren => return self.call(),
-            Kind::Aggregator(op) => match self.token(1).kind {
-                Kind::LeftParen | Kind::Keyword(Keyword::By | Keyword::Without) => return self.aggregate(op),
-                _ => Expr::Selector(self.selector(Some(token))?),
-            },
-            Kind::Identifier | Kind::MetricIdentifier => Expr::Selector(self.selector(Some(token))?),
-            Kind::Op(op) if op.is_set() => Expr::Selector(self.selector(Some(token))?),
+            Kind::LeftBrace => Expr::Selector(Box::new(self.selector(None)?)),
             Kind::Keyword(
                 Keyword::Bool | Keyword::On | Keyword::Ignoring | Keyword::GroupLeft | Keyword::GroupRight,
             ) => return Err(self.unexpected("", "")),
-            Kind::Keyword(_) => Expr::Selector(self.selector(Some(token))?),
+            // Many words with a meaning of their own are names of metrics too.
+            Kind::Identifier | Kind::MetricIdentifier | Kind::Aggregator(_) | Kind::Keyword(_) => {
+                Expr::Selector(Box::new(self.selector(Some(token))?))
+            }
+            Kind::Op(op) if op.is_set() => Expr::Selector(Box::new(self.selector(Some(token))?)),
             _ => return Err(self.unexpected("", "")),
         };
         Ok((leaf, 1))
@@ -406,63 +443,89 @@ impl<'a> Parser<'a> {
 
     fn call(&mut self) -> Parsed<Deep> {
         let token = self.next();
-        let name = self.word(&token);
+        let arguments = self.arguments()?;
+        self.called(&token, arguments)
+    }
+
+    fn called(&self, token: &Token, (arguments, depth, end): Arguments) -> Parsed<Deep> {
+        let name = self.word(token);
         // Keywords are read in any case, names of functions are not.
         let lower = name.to_ascii_lowercase();
         let name = if token.kind == Kind::Identifier { name } else { &lower };
-        let (arguments, depth, end) = self.arguments()?;
-        let function = Function::find(name)
-            .ok_or_else(|| ParseError::new(token.span, format!("unknown function with name {}", quoted(name))))?;
+        let fail = |text: String| Err(ParseError::new(token.span, text));
+        let Some(function) = Function::find(name) else {
+            return fail(format!("unknown function with name {}", quoted(name)));
+        };
         if function.is_experimental && !self.options.experimental {
-            let text = format!("function {} is not enabled", quoted(name));
-            return Err(ParseError::new(token.span, text));
+            return fail(format!("function {} is not enabled", quoted(name)));
         }
         let depth = self.deeper(depth, token.span)?;
         let span = token.span.to(end);
-        Ok((
-            Expr::Call(Call {
-                function,
-                arguments,
-                span,
-            }),
-            depth,
-        ))
+        let call = Call {
+            function,
+            arguments,
+            span,
+        };
+        Ok((Expr::Call(Box::new(call)), depth))
     }
 
     /// Arguments in parentheses: how deep the deepest is, and where the closing one stands.
-    fn arguments(&mut self) -> Parsed<(Vec<Expr>, usize, Span)> {
+    fn arguments(&mut self) -> Parsed<Arguments> {
         self.expect(&Kind::LeftParen, "", "")?;
         let (mut arguments, mut depth) = (Vec::new(), 0);
         if let Some(end) = self.accept(&Kind::RightParen) {
             return Ok((arguments, depth, end));
         }
         loop {
-            let (argument, deep) = self.expr(0)?;
+            let (argument, argument_depth) = self.expr(0)?;
             arguments.push(argument);
-            depth = depth.max(deep);
+            depth = depth.max(argument_depth);
             if let Some(end) = self.accept(&Kind::RightParen) {
                 return Ok((arguments, depth, end));
             }
-            let comma = self.expect(&Kind::Comma, "", "")?;
-            if self.peek().kind == Kind::RightParen {
+            self.comma()?;
+        }
+    }
+
+    /// The comma between two arguments.
+    fn comma(&mut self) -> Parsed<()> {
+        let comma = self.expect(&Kind::Comma, "", "")?;
+        match self.peek().kind {
+            Kind::RightParen => {
                 let text = "trailing commas not allowed in function call args";
-                return Err(ParseError::new(comma, text));
+                Err(ParseError::new(comma, text))
             }
+            _ => Ok(()),
         }
     }
 
     fn aggregate(&mut self, op: AggregateOp) -> Parsed<Deep> {
-        let token = self.next();
-        let mut grouping = self.by_or_without()?;
-        let (mut arguments, depth, mut end) = self.arguments()?;
-        if grouping.is_none() {
-            grouping = self.by_or_without()?;
-            end = match grouping {
-                Some(_) => self.tokens[self.at - 1].span,
-                None => end,
-            };
-        }
-        let span = token.span.to(end);
+        let start = self.next().span;
+        let grouping = self.by_or_without()?;
+        let arguments = self.arguments()?;
+        self.aggregated(op, start, grouping, arguments)
+    }
+
+    fn aggregated(
+        &mut self,
+        op: AggregateOp,
+        start: Span,
+        before: Option<(bool, Vec<String>)>,
+        (mut arguments, depth, mut end): Arguments,
+    ) -> Parsed<Deep> {
+        let grouping = match before {
+            Some(before) => Some(before),
+            None => {
+                let behind = self.by_or_without()?;
+                end = if behind.is_some() {
+                    self.tokens[self.at - 1].span
+                } else {
+                    end
+                };
+                behind
+            }
+        };
+        let span = start.to(end);
         let fail = |text: String| Err(ParseError::new(span, text));
         if arguments.is_empty() {
             return fail("no arguments for aggregate expression provided".to_owned());
@@ -477,20 +540,18 @@ impl<'a> Parser<'a> {
                 arguments.len()
             ));
         }
-        let depth = self.deeper(depth, token.span)?;
+        let depth = self.deeper(depth, start)?;
         let expr = arguments.remove(wanted - 1);
         let (without, grouping) = grouping.unwrap_or_default();
-        Ok((
-            Expr::Aggregate(Box::new(Aggregate {
-                op,
-                expr,
-                parameter: arguments.pop(),
-                grouping,
-                without,
-                span,
-            })),
-            depth,
-        ))
+        let aggregate = Aggregate {
+            op,
+            expr,
+            parameter: arguments.pop(),
+            grouping,
+            without,
+            span,
+        };
+        Ok((Expr::Aggregate(Box::new(aggregate)), depth))
     }
 
     fn by_or_without(&mut self) -> Parsed<Option<(bool, Vec<String>)>> {
@@ -501,82 +562,6 @@ impl<'a> Parser<'a> {
         };
         self.next();
         Ok(Some((without, self.grouping()?)))
-    }
-
-    fn selector(&mut self, name: Option<Token>) -> Parsed<Selector> {
-        let mut span = self.peek().span;
-        let mut matchers = Vec::new();
-        if name.is_some() {
-            self.next();
-        }
-        if self.accept(&Kind::LeftBrace).is_some() {
-            loop {
-                if let Some(end) = self.accept(&Kind::RightBrace) {
-                    span.end = end.end;
-                    break;
-                }
-                matchers.push(self.matcher()?);
-                if self.accept(&Kind::Comma).is_none() && self.peek().kind != Kind::RightBrace {
-                    return Err(self.unexpected("label matching", "\",\" or \"}\""));
-                }
-            }
-        }
-        let name = name.map(|token| self.word(&token).to_owned()).unwrap_or_default();
-        if !name.is_empty() {
-            matchers.push(Matcher::equal(METRIC_NAME, &name));
-        }
-        Ok(Selector {
-            name,
-            matchers,
-            offset: None,
-            at: None,
-            span,
-        })
-    }
-
-    fn matcher(&mut self) -> Parsed<Matcher> {
-        let token = self.peek().clone();
-        let name = match token.kind {
-            Kind::Identifier => self.word(&token).to_owned(),
-            Kind::Text => self.unquoted(&token)?,
-            _ => return Err(self.unexpected("label matching", "identifier or \"}\"")),
-        };
-        self.next();
-        let op = match self.peek().kind {
-            Kind::Assign => MatchOp::Equal,
-            Kind::Op(BinaryOp::NotEqual) => MatchOp::NotEqual,
-            Kind::EqualRegex => MatchOp::Regex,
-            Kind::NotRegex => MatchOp::NotRegex,
-            // `{"a name"}`
-            Kind::Comma | Kind::RightBrace if token.kind == Kind::Text => {
-                return Ok(Matcher::equal(METRIC_NAME, &name));
-            }
-            _ if token.kind == Kind::Text => return Err(self.unexpected("label matching", "\",\" or \"}\"")),
-            _ => return Err(self.unexpected("label matching", "label matching operator")),
-        };
-        self.next();
-        let value = self.peek().clone();
-        if value.kind != Kind::Text {
-            return Err(self.unexpected("label matching", "string"));
-        }
-        let text = self.unquoted(&value)?;
-        self.next();
-        Matcher::new(&name, op, &text).map_err(|error| {
-            let cause = std::error::Error::source(&error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            // The crate's own text is of several lines; its last says what is wrong.
-            let cause = cause
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned();
-            ParseError::new(
-                token.span.to(value.span),
-                format!("error parsing regexp: {cause}: `{text}`"),
-            )
-        })
     }
 
     /// `[5m]`, `[1h:5m]`, `offset` and `@`, as often as they come.
@@ -635,7 +620,11 @@ impl<'a> Parser<'a> {
             Expr::Selector(selector) if selector.at.is_some() => fail("no @ modifiers allowed before range"),
             Expr::Selector(selector) => {
                 let span = selector.span.to(end);
-                Ok(Expr::Range(RangeSelector { selector, range, span }))
+                Ok(Expr::Range(Box::new(RangeSelector {
+                    selector: *selector,
+                    range,
+                    span,
+                })))
             }
             _ => fail("ranges only allowed for vector selectors"),
         }
@@ -649,13 +638,11 @@ impl<'a> Parser<'a> {
             Kind::Keyword(Keyword::End) => At::End,
             _ => {
                 let negative = self.sign().is_some_and(|(negative, _)| negative);
-                if self.peek().kind != Kind::Number {
-                    return Err(self.unexpected("@", "timestamp"));
-                }
                 let seconds = self.number("@", "timestamp")?.value;
-                let milliseconds = (if negative { -seconds } else { seconds }) * 1000.0;
+                let seconds = if negative { -seconds } else { seconds };
+                let milliseconds = seconds * 1000.0;
                 if !milliseconds.is_finite() || milliseconds.abs() >= i64::MAX as f64 {
-                    let text = format!("timestamp out of bounds for @ modifier: {seconds:.6}");
+                    let text = format!("timestamp out of bounds for @ modifier: {}", printed(seconds));
                     return Err(ParseError::new(begun, text));
                 }
                 return Ok(At::Time(milliseconds.round() as i64));
@@ -702,54 +689,4 @@ fn modify(expr: &mut Expr, modifier: Modifier, end: usize) -> Parsed<()> {
     }
     span.end = end;
     Ok(())
-}
-
-/// Reads `name{label="value"}` without modifiers from the start of a line of samples; what is behind it is given back.
-pub(crate) fn parse_series(line: &str) -> Result<(Vec<(String, String)>, &str), ParseError> {
-    let wrong = |span, text: &str| Err(ParseError::new(span, text).in_query(line));
-    let mut at = line
-        .bytes()
-        .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'{'))
-        .count();
-    let mut labels = Vec::new();
-    if at > 0 {
-        if !is_metric_name(&line[..at]) {
-            return wrong(Span::new(0, at), "a series begins with a metric's name or with a brace");
-        }
-        labels.push((METRIC_NAME.to_owned(), line[..at].to_owned()));
-    }
-    let gap = line[at..].len() - line[at..].trim_start().len();
-    if line[at + gap..].starts_with('{') && !line[at + gap..].starts_with("{{") {
-        let from = at + gap;
-        let Some(length) = closing_brace(&line[from..]) else {
-            return wrong(Span::new(from, line.len()), "unexpected end of input inside braces");
-        };
-        let mut parser = Parser::new(&line[from..from + length], ParseOptions::default())?;
-        let selector = parser.selector(None).map_err(|error| error.in_query(line))?;
-        for matcher in selector.matchers {
-            if matcher.op() != MatchOp::Equal {
-                return wrong(Span::new(from, from + length), "a series has labels with `=` only");
-            }
-            labels.push((matcher.name().to_owned(), matcher.value().to_owned()));
-        }
-        at = from + length;
-    }
-    Ok((labels, &line[at..]))
-}
-
-/// Behind the brace that closes the first, quotes left alone.
-fn closing_brace(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let (mut quote, mut at) = (None, 1);
-    while let Some(byte) = bytes.get(at) {
-        match (quote, byte) {
-            (Some(open), byte) if open == *byte => quote = None,
-            (Some(b'"' | b'\''), b'\\') => at += 1,
-            (None, b'"' | b'\'' | b'`') => quote = Some(*byte),
-            (None, b'}') => return Some(at + 1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
 }

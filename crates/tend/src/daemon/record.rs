@@ -1,4 +1,4 @@
-//! Handing what the controller wants kept to the store. Knows nothing of what it means.
+//! Handing what the controller wants kept to the store, entries without secrets. Knows nothing of what it means.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,24 +15,30 @@ pub(crate) type Durable = Result<(), String>;
 /// Documents by kind and id; none stands for one to be removed.
 type Documents = BTreeMap<(DocumentKind, String), Option<Value>>;
 
+/// Takes secrets out of an entry.
+type Screen = Box<dyn Fn(&mut Entry) + Send>;
+
 /// The controller's way to the store.
 pub(crate) struct Recorder {
     store: Store,
+    screen: Screen,
     /// Documents that could not be written, such as while the disk was full; they go along with the next ones.
     unwritten: Arc<Mutex<Documents>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, screen: impl Fn(&mut Entry) + Send + 'static) -> Self {
         Self {
             store,
+            screen: Box::new(screen),
             unwritten: Arc::default(),
         }
     }
 
     /// Keeps what follows from something that happened, in one transaction. Nobody waits for it: what runs is found again by looking,
     /// not by reading. Where it cannot be written, the store keeps the entries until they can, or says how many were lost.
-    pub(crate) fn record(&mut self, entries: Vec<Entry>, documents: Vec<Document>) {
+    pub(crate) fn record(&mut self, mut entries: Vec<Entry>, documents: Vec<Document>) {
+        entries.iter_mut().for_each(&self.screen);
         let mut waiting = self.take_unwritten();
         waiting.extend(
             documents
@@ -58,7 +64,8 @@ impl Recorder {
     }
 
     /// Writes down what follows from a wish, and returns once it would survive a loss of power, or is certain not to.
-    pub(crate) async fn write(&mut self, entries: Vec<Entry>, documents: Vec<Document>) -> Durable {
+    pub(crate) async fn write(&mut self, mut entries: Vec<Entry>, documents: Vec<Document>) -> Durable {
+        entries.iter_mut().for_each(&self.screen);
         let documents = documents
             .into_iter()
             .map(|Document { kind, id, value }| ((kind, id), value));

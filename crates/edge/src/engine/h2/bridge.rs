@@ -126,7 +126,7 @@ async fn serve(worker: &Rc<Worker>, target: Target, patience: &Patience, stream:
     let (reading, mut writing) = stream.into_split();
     let asking = Rc::new(RefCell::new(Asking {
         stream: reading,
-        buffer: Buffer::new(),
+        buffer: Buffer::default(),
         body: Inlet::new(Length::None, &[]),
         trailers: Fields::default(),
     }));
@@ -199,7 +199,7 @@ async fn give(
     let mut out = Outgoing::default();
     let bodyless = to_head || matches!(answer.status.as_u16(), 204 | 304);
     let in_chunks = !bodyless && !answer.headers.contains_key(header::CONTENT_LENGTH);
-    write_head(&mut out.bytes, &answer, in_chunks);
+    write_head(out.end(), &answer, in_chunks);
     let mut is_over = source.is_end() && !in_chunks;
     let mut is_flushing = false;
     poll_fn(|cx| {
@@ -210,11 +210,11 @@ async fn give(
                     Poll::Pending => break,
                     Poll::Ready(Some(Err(Broken))) => return Poll::Ready(false),
                     Poll::Ready(Some(Ok(Piece::Data(data)))) if in_chunks && !data.is_empty() => {
-                        write_chunk_size(&mut out.bytes, data.len());
-                        out.bytes.extend_from_slice(&data);
-                        out.bytes.extend_from_slice(b"\r\n");
+                        write_chunk_size(out.end(), data.len());
+                        out.end().extend_from_slice(&data);
+                        out.end().extend_from_slice(b"\r\n");
                     }
-                    Poll::Ready(Some(Ok(Piece::Data(data)))) => out.bytes.extend_from_slice(&data),
+                    Poll::Ready(Some(Ok(Piece::Data(data)))) => out.end().extend_from_slice(&data),
                     Poll::Ready(last) => {
                         is_over = true;
                         if in_chunks {
@@ -222,7 +222,7 @@ async fn give(
                                 Some(Ok(Piece::Trailers(trailers))) => trailers,
                                 _ => HeaderMap::new(),
                             };
-                            head::write_trailers(&mut out.bytes, fields::to_plain_trailers(&trailers));
+                            head::write_trailers(out.end(), fields::to_plain_trailers(&trailers));
                         }
                     }
                 }

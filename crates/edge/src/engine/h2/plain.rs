@@ -80,7 +80,7 @@ impl Plain {
             receiving: Inlet::new(Length::None, &ATTESTED),
         });
         plain.desk.trailers.clear();
-        write_head(&mut plain.desk.to_replica.bytes, parts, host, exchange, length);
+        write_head(plain.desk.to_replica.end(), parts, host, exchange, length);
         plain.talk(exchange, parts.method == Method::HEAD, interims).await?;
         let head = fields::from_plain(&plain.desk.response);
         plain.receiving = Inlet::new(plain.desk.response.length(), &ATTESTED);
@@ -154,7 +154,7 @@ impl Plain {
             if out.is_empty() || link.written() == 0 {
                 while !sending.is_over() && !out.is_full() {
                     match sending.body.poll_piece(cx) {
-                        Poll::Ready(piece) => sending.frame(&mut out.bytes, piece)?,
+                        Poll::Ready(piece) => sending.frame(out.end(), piece)?,
                         Poll::Pending => break,
                     }
                 }

@@ -467,6 +467,7 @@ mod tests {
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
             config: None,
+            vault: None,
         }
     }
 
