@@ -216,13 +216,10 @@ impl<'a> Keys<'a> {
         for entry in self.entries {
             let near = findings
                 .nearest(&entry.key, self.known.iter().copied())
-                .map(str::to_owned);
-            let mut noted = findings.error(entry.place, format!("{} has no key `{}`", self.of, entry.key));
-            noted = match near {
-                Some(near) => noted.help(did_you_mean(&near)),
-                None => noted.help(format!("known keys are {}", self.known.join(", "))),
-            };
-            drop(noted);
+                .map(did_you_mean);
+            let help = near.unwrap_or_else(|| format!("known keys are {}", self.known.join(", ")));
+            let message = format!("{} has no key `{}`", self.of, entry.key);
+            findings.error(entry.place, message).help(help);
         }
     }
 }
