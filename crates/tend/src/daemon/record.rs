@@ -69,18 +69,22 @@ impl Recorder {
         let documents = documents
             .into_iter()
             .map(|Document { kind, id, value }| ((kind, id), value));
-        let (answer, answered) = oneshot::channel();
-        self.store
-            .commit_then(batch(entries, &documents.collect()), move |result| {
-                // The hub waits for it; it is gone only with the daemon.
-                let _ = answer.send(result.map(drop).map_err(|error| with_cause(&error)));
-            });
-        answered.await.unwrap_or_else(|_| Err("the store is closed".to_owned()))
+        commit(&self.store, batch(entries, &documents.collect())).await
     }
 
     fn take_unwritten(&self) -> Documents {
         std::mem::take(&mut *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Writes a batch down, with all that was handed in before it, and returns once it would survive a loss of power, or is certain not to.
+pub(crate) async fn commit(store: &Store, batch: Batch) -> Durable {
+    let (answer, answered) = oneshot::channel();
+    store.commit_then(batch, move |result| {
+        // Waited for below; it is gone only with the daemon.
+        let _ = answer.send(result.map(drop).map_err(|error| with_cause(&error)));
+    });
+    answered.await.unwrap_or_else(|_| Err("the store is closed".to_owned()))
 }
 
 fn batch(entries: Vec<Entry>, documents: &Documents) -> Batch {

@@ -187,9 +187,14 @@ impl Shared {
 
 /// Returns 128 bits that nobody can guess, in hexadecimal.
 fn random_token() -> Secret {
-    let mut bytes = [0; 16];
+    Secret::new(tend_base::to_hex(&random_bytes::<16>()))
+}
+
+/// Returns bytes that nobody can guess; at most 256.
+pub(crate) fn random_bytes<const COUNT: usize>() -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     // So few are given whole or not at all, and not given only by a kernel older than any that tend starts on.
-    assert_eq!(filled, Ok(bytes.len()), "invariant: the kernel gives random bytes");
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    assert_eq!(filled, Ok(COUNT), "invariant: the kernel gives random bytes");
+    bytes
 }

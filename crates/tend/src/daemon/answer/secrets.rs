@@ -21,6 +21,7 @@ use tend_secrets::{Book, Class as Rotated, Format, Kept, Recipe, SecretsError, S
 
 use crate::daemon::hub::Hub;
 use crate::daemon::now;
+use crate::daemon::record::commit;
 use crate::daemon::secrets::{self, blocking, owned, refused, uid_of};
 use crate::daemon::shared::Shared;
 use crate::daemon::vault;
@@ -522,19 +523,12 @@ fn record(shared: &Shared, stack: &StackName, by: &Principal, entries: Vec<(Kind
 
 /// Writes an entry down and returns when it is.
 async fn durable(shared: &Shared, entry: Entry) -> Result<(), ApiError> {
-    let (written, when_written) = tokio::sync::oneshot::channel();
-    shared
-        .store
-        .commit_then(tend_store::Batch::new().entry(entry), move |result| {
-            // Waited for below.
-            let _ = written.send(result.is_ok());
-        });
-    match when_written.await {
-        Ok(true) => Ok(()),
-        _ => Err(ApiError::new(
+    let written = commit(&shared.store, tend_store::Batch::new().entry(entry)).await;
+    written.map_err(|_| {
+        ApiError::new(
             Class::Unavailable,
             "it could not be written down who sees the value, so it is not shown",
         )
-        .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")),
-    }
+        .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
+    })
 }

@@ -11,6 +11,7 @@ use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Keeper;
+use super::kept::report_error;
 
 /// A number where something was taken.
 type Taken = Result<Option<u64>, ApiError>;
@@ -174,7 +175,7 @@ impl Keeper {
         };
         let who = by.to_string();
         let now = crate::daemon::now().wall;
-        let refused = |report: &tend_config::Report| kept_error(stack, report);
+        let refused = |report: &tend_config::Report| report_error(stack, report);
         let mut set = kept.stand().set_layer().clone();
         let schema = kept.stand().schema().map_err(|report| refused(&report))?;
         match change {
@@ -210,10 +211,6 @@ impl Keeper {
         kept.offer(&self.shared, &self.hub, &who, by, Some((set, confirm)))
             .await
     }
-}
-
-fn kept_error(stack: &StackName, report: &tend_config::Report) -> ApiError {
-    super::kept::report_error(stack, report)
 }
 
 fn no_configuration(stack: &StackName) -> ApiError {

@@ -304,7 +304,7 @@ pub(crate) fn give(
     let place = secrets::configuration_of(shared, life);
     let deliveries = &shared.deliveries;
     let part = deliveries.lock().part(replica).ok_or_else(|| {
-        passing(
+        secrets::passing(
             format!("nothing of the configuration of {} could be taken yet", replica.stack),
             format!(
                 "`tend config check` says what is wrong with it; `tend events -s {}` when that was",
@@ -313,7 +313,7 @@ pub(crate) fn give(
         )
     })?;
     if let Some(missing) = part.missing.first() {
-        return Err(passing(
+        return Err(secrets::passing(
             missing.clone(),
             "`tend config check` says what is wrong with the files".to_owned(),
         ));
@@ -331,7 +331,7 @@ pub(crate) fn give(
         variables.push((variable.into(), Secret::new(path.display().to_string())));
     }
     let failed = |error: &tend_watch::Error| {
-        passing(
+        secrets::passing(
             format!("its configuration could not be given to it: {error}"),
             error
                 .hint()
@@ -453,8 +453,14 @@ pub(super) fn told(shared: &Shared, replica: &ReplicaId, incarnation: u64, revis
     }
 }
 
-/// Writes the files of a stack's replicas that are behind. Not for a thread that others wait for.
-pub(super) fn write_files(shared: &Shared, stack: &StackName) {
+/// Writes the files of a stack's replicas that are behind, on a thread of its own.
+pub(super) async fn write_files(shared: &Arc<Shared>, stack: &StackName) {
+    let (own, stack) = (Arc::clone(shared), stack.clone());
+    // It fails by a bug alone, and then the replicas are named as late.
+    let _ = tokio::task::spawn_blocking(move || write_behind(&own, &stack)).await;
+}
+
+fn write_behind(shared: &Shared, stack: &StackName) {
     for replica in shared.deliveries.unwritten(stack) {
         if let Err(error) = write(shared, &replica) {
             let newest = shared.deliveries.newest(&replica);
@@ -504,14 +510,4 @@ fn write(shared: &Shared, replica: &ReplicaId) -> Result<(), tend_watch::Error> 
         told(shared, replica, incarnation, part.revision);
     }
     Ok(())
-}
-
-/// A failure that may pass by itself, or when somebody does what the hint says.
-fn passing(why: String, hint: String) -> StartFailure {
-    StartFailure {
-        why,
-        hint: Some(hint),
-        permanent: false,
-        port_taken: false,
-    }
 }

@@ -25,7 +25,7 @@ use tend_watch::Content;
 use tokio::sync::mpsc;
 
 use super::delivery;
-use super::parts::{Vault, named, parts};
+use super::parts::{SecretValues, named, parts};
 use super::reading::{Read, Reading};
 use crate::daemon::hub::Hub;
 use crate::daemon::shared::Shared;
@@ -323,17 +323,15 @@ impl Kept {
         };
         let parts = {
             let mark = self.mark();
-            let vault = Vault {
+            let values = SecretValues {
                 book: shared.secrets.book(self.name.as_str()).ok().flatten(),
                 outside: &self.outside,
                 mark: &mark,
             };
-            parts(&schema, current, &self.takers, &vault)
+            parts(&schema, current, &self.takers, &values)
         };
         shared.deliveries.deliver(&self.name, parts);
-        let (own, name) = (Arc::clone(shared), self.name.clone());
-        // It fails by a bug alone, and then the replicas are named as late.
-        let _ = tokio::task::spawn_blocking(move || delivery::write_files(&own, &name)).await;
+        delivery::write_files(shared, &self.name).await;
     }
 
     async fn before(&self, hub: &Hub) -> (Configuration, bool) {
@@ -415,7 +413,7 @@ impl Kept {
         let key = self.key.clone();
         move |value| {
             let tag = hmac::sign(&key, value.expose().as_bytes());
-            tag.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+            tend_base::to_hex(&tag.as_ref()[..16])
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) use delivery::{Deliveries, give};
 
 use super::hub::Hub;
 use super::identity;
-use super::shared::Shared;
+use super::shared::{Shared, random_bytes};
 use kept::Kept;
 use reading::Read;
 
@@ -147,12 +147,7 @@ fn key(shared: &Shared) -> std::io::Result<hmac::Key> {
         Ok(bytes) if bytes.len() >= KEY_BYTES => bytes,
         Ok(_) => return Err(std::io::Error::other("it is no key: it is too short")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut bytes = [0; KEY_BYTES];
-            let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-            assert_eq!(
-                filled, KEY_BYTES,
-                "invariant: the kernel gives so few whole or not at all"
-            );
+            let bytes = random_bytes::<KEY_BYTES>();
             tend_base::write_atomically(&file, &bytes, 0o600)?;
             bytes.to_vec()
         }
@@ -295,9 +290,7 @@ impl Keeper {
                 self.shared.store.record(vec![entry.with(data)]);
             }
         }
-        let (own, name) = (Arc::clone(&self.shared), stack.clone());
-        // It fails by a bug alone, and then the replicas are named as late.
-        let _ = tokio::task::spawn_blocking(move || delivery::write_files(&own, &name)).await;
+        delivery::write_files(&self.shared, stack).await;
     }
 
     async fn read(&mut self, reads: Vec<(StackName, Read)>) {
@@ -363,21 +356,12 @@ impl Keeper {
         let Some(kept) = self.stacks.get(stack) else {
             return Vec::new();
         };
-        let by_environment = |service: &ServiceName| {
-            let mut takers = kept.takers().iter();
-            takers
-                .find(|taker| taker.service == service.as_str())
-                .map(|taker| taker.delivery == DeliveryForm::Environment)
-        };
-        let takers: BTreeMap<ServiceName, bool> = kept
-            .takers()
-            .iter()
-            .filter_map(|taker| {
-                let service: ServiceName = taker.service.parse().ok()?;
-                let how = by_environment(&service)?;
-                Some((service, how))
-            })
-            .collect();
+        // Whether each that takes it is given it as variables.
+        let takers = kept.takers().iter().filter_map(|taker| {
+            let service: ServiceName = taker.service.parse().ok()?;
+            Some((service, taker.delivery == DeliveryForm::Environment))
+        });
+        let takers: BTreeMap<ServiceName, bool> = takers.collect();
         let stack = stack.clone();
         let known = self.hub.ask(move |controller, _| {
             let world = controller.world();

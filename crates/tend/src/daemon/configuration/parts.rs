@@ -15,7 +15,7 @@ use tend_secrets::Book;
 use super::delivery::{Part, Way};
 
 /// Where the values of secrets are.
-pub(super) struct Vault<'a> {
+pub(super) struct SecretValues<'a> {
     /// The stack's secrets in the store.
     pub(super) book: Option<Book>,
     /// Values outside of it, by key, as they were last read.
@@ -24,7 +24,7 @@ pub(super) struct Vault<'a> {
     pub(super) mark: &'a dyn Fn(&Secret) -> String,
 }
 
-impl Vault<'_> {
+impl SecretValues<'_> {
     /// Returns the value of a secret, or why it is not at hand.
     fn value(&self, key: &str, secret: &tend_config::SecretRef) -> Result<Secret, String> {
         match &secret.version {
@@ -53,20 +53,20 @@ pub(super) fn parts(
     schema: &Schema,
     revision: &Revision,
     takers: &[Taker],
-    vault: &Vault<'_>,
+    secrets: &SecretValues<'_>,
 ) -> BTreeMap<ServiceName, Part> {
     let parts = takers.iter().filter_map(|taker| {
         let service = taker.service.parse().ok()?;
-        Some((service, part(schema, revision, taker, vault)))
+        Some((service, part(schema, revision, taker, secrets)))
     });
     parts.collect()
 }
 
-fn part(schema: &Schema, revision: &Revision, taker: &Taker, vault: &Vault<'_>) -> Part {
+fn part(schema: &Schema, revision: &Revision, taker: &Taker, secrets: &SecretValues<'_>) -> Part {
     let mut missing = Vec::new();
     let mut values = BTreeMap::new();
     for (key, secret) in revision.secrets().filter(|(key, _)| taker.keys.covers(key, true)) {
-        match vault.value(key, secret) {
+        match secrets.value(key, secret) {
             Ok(value) => {
                 values.insert(key.to_owned(), value);
             }

@@ -20,12 +20,13 @@ use tend_database::{Address, DatabaseError, Login, TwoUsers, UserPair};
 use tend_rotation::{
     Act, Answer, Give, Held, HolderId, Next, Observation, Order, Outcome, Patience, Rotation, Standing, Step, Which,
 };
-use tend_secrets::{SecretsError, State};
+use tend_secrets::{Format, Recipe, SecretsError, State};
 use tend_store::{Batch, DocumentKind};
 use tokio::sync::watch;
 
 use super::answer::secrets as answers;
 use super::hub::Hub;
+use super::record::commit;
 use super::secrets::{self, blocking, owned, refused, uid_of};
 use super::shared::Shared;
 
@@ -35,8 +36,11 @@ const ADMIN: &str = ".admin";
 /// The form of what is written down.
 const VERSION: u32 = 1;
 
-/// Bytes of chance in a password, before they become letters and digits.
-const PASSWORD_BYTES: usize = 24;
+/// How a password is made: of what needs no escaping in an address.
+const PASSWORD: Recipe = Recipe {
+    bytes: 24,
+    format: Format::Hex,
+};
 
 /// A rotation as it is written down.
 #[derive(Clone, Serialize, Deserialize)]
@@ -99,7 +103,7 @@ pub(crate) async fn begin(
     let scene = Scene::look_up(shared, hub, &stack, &name, None, &by).await?;
     scene.refuse_obstacles().await?;
     let (of, secret, who) = (stack.clone(), name.clone(), by.clone());
-    let next = scene.next_address(&random_password());
+    let next = scene.next_address(&PASSWORD.draw(&name).map_err(|error| refused(&error))?);
     let versions = blocking(shared, move |shared| stage(shared, &of, &secret, next, &who)).await?;
     let order = Order {
         secret: name,
@@ -224,7 +228,7 @@ fn record(shared: &Shared, kept: &Kept, text: &str) {
 }
 
 async fn write(shared: &Shared, kept: &Kept) -> Result<(), ApiError> {
-    let unusable = |why: &dyn std::fmt::Display| {
+    let unusable = |why: String| {
         ApiError::new(
             Class::Unavailable,
             format!("how far the rotation is could not be written down: {why}"),
@@ -232,27 +236,8 @@ async fn write(shared: &Shared, kept: &Kept) -> Result<(), ApiError> {
         .hint("free some space where tend keeps its state (`tend info` names the folder)")
     };
     let batch = Batch::new().put(DocumentKind::Rotation, kept.id(), kept);
-    let (written, when_written) = tokio::sync::oneshot::channel();
-    shared
-        .store
-        .commit_then(batch.map_err(|error| unusable(&error))?, move |result| {
-            // Waited for below.
-            let _ = written.send(result.map(drop));
-        });
-    match when_written.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(unusable(&error)),
-        Err(_) => Err(unusable(&"the store is gone")),
-    }
-}
-
-/// Returns a password of letters and digits.
-fn random_password() -> Secret {
-    let mut bytes = [0; PASSWORD_BYTES];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    // So few are given whole or not at all, and not given only by a kernel older than any that tend starts on.
-    assert_eq!(filled, Ok(bytes.len()), "invariant: the kernel gives random bytes");
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let batch = batch.map_err(|error| unusable(error.to_string()))?;
+    commit(&shared.store, batch).await.map_err(unusable)
 }
 
 /// Tells how a rotation goes on until it ends; one that is held is told of, and goes on without whoever asked.

@@ -281,7 +281,7 @@ pub(crate) fn sweep(shared: &Shared, lives: &Path) {
 }
 
 /// A failure that may pass by itself, or when somebody does what the hint says.
-fn passing(why: String, hint: String) -> StartFailure {
+pub(crate) fn passing(why: String, hint: String) -> StartFailure {
     StartFailure {
         why,
         hint: Some(hint),

@@ -24,7 +24,7 @@ use super::{now, replicas};
 
 pub(crate) use at_rest::AtRest;
 pub(crate) use deliver::{
-    Given, also_given, configuration_of, environment, forget, give, given_to, make_passage, sweep,
+    Given, also_given, configuration_of, environment, forget, give, given_to, make_passage, passing, sweep,
 };
 
 /// Names a file with the passphrase of the machine's key.
