@@ -197,6 +197,7 @@ fn service() -> Service {
         quiesce: None,
         secrets: Vec::new(),
         config: None,
+        metrics: None,
     }
 }
 

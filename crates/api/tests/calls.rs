@@ -31,6 +31,8 @@ fn stack() -> Stack {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
     }
 }
 

@@ -58,6 +58,8 @@ fn stack() -> World {
         services: BTreeMap::new(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
         edge,
         deploy: DeployPolicy::default(),
     };

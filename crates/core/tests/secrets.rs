@@ -67,6 +67,7 @@ fn service(secrets: Vec<Grant>) -> Service {
         quiesce: None,
         secrets,
         config: None,
+        metrics: None,
     }
 }
 
@@ -88,6 +89,8 @@ fn stack(version: u64) -> Stack {
         deploy: DeployPolicy::default(),
         config: Default::default(),
         vault: None,
+        metrics: None,
+        alerts: None,
     }
 }
 

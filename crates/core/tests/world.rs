@@ -21,6 +21,8 @@ fn world() -> World {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
     };
     let mut world = World {
         ports: 20_000..20_004,

@@ -73,6 +73,7 @@ pub(crate) fn service(name: &str, version: u32) -> Service {
         quiesce: None,
         secrets: Vec::new(),
         config: None,
+        metrics: None,
     }
 }
 
@@ -112,6 +113,8 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
     }
 }
 

@@ -23,6 +23,8 @@ fn release(number: u64, migrations: &str, secrets: &[(&str, u64)]) -> Release {
         deploy: Default::default(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
     };
     let migrations = migrations.split_whitespace().map(|word| Migration {
         name: format!("{}.sql", word.trim_start_matches(['+', '-', '!'])),

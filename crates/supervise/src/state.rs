@@ -327,6 +327,7 @@ pub(crate) mod tests {
             quiesce: None,
             secrets: Vec::new(),
             config: None,
+            metrics: None,
         }
     }
 

@@ -83,6 +83,8 @@ impl Script {
                 deploy: DeployPolicy::default(),
                 config: None,
                 vault: None,
+                metrics: None,
+                alerts: None,
             },
             controller: controller(world, 1),
             now: Now {
@@ -783,5 +785,6 @@ fn plain(name: &str) -> Service {
         quiesce: None,
         secrets: Vec::new(),
         config: None,
+        metrics: None,
     }
 }

@@ -218,6 +218,8 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        metrics: None,
+        alerts: None,
     }
 }
 
@@ -307,6 +309,7 @@ fn service(random: &mut Random, name: ServiceName, job: bool, fixed: u16) -> Ser
         quiesce,
         secrets: Vec::new(),
         config: None,
+        metrics: None,
     }
 }
 

@@ -3,18 +3,22 @@
 //! A [`Stack`] is fully resolved: variables replaced, files merged, defaults filled in. It knows nothing of the file format it was
 //! written in, and it is the same whether the replicas are processes or containers.
 
+mod alerts;
 mod config;
 mod edge;
 mod fingerprint;
 mod grant;
+mod metrics;
 mod name;
 mod probe;
 mod release;
+mod secret_text;
 mod service;
 mod stack;
 mod update;
 mod vault;
 
+pub use alerts::{Alerts, Heartbeat, Language, Routing, SECRET_FILE};
 pub use config::{ConfigSources, ConfigTable, Delivery, DeliveryForm, FileFormat};
 pub use edge::{
     AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
@@ -23,9 +27,11 @@ pub use edge::{
     Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
 };
 pub use grant::{Grant, SecretDelivery, is_secret_name};
+pub use metrics::{Collect, CollectFrom, Figure, FigureLimits, Metrics, RemoteWrite, Retention, ServiceMetrics, Unit};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};
+pub use secret_text::SecretText;
 pub use service::{
     Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,
     Service, Stop, WhenBehind, Workload,

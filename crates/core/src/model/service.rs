@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, Grant, Probe, Quiesce, ServiceName, Smoke, Strategy, Update};
+use super::{Delivery, Grant, Probe, Quiesce, ServiceMetrics, ServiceName, Smoke, Strategy, Update};
 
 /// One service of a stack, fully resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Service {
     /// How its replicas are given the stack's configuration; not at all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Delivery>,
+    /// How its replicas are asked for their metrics; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<ServiceMetrics>,
 }
 
 impl Service {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigSources, DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Vault, Workload};
+use super::{
+    Alerts, ConfigSources, DeployPolicy, Edge, Metrics, Replicas, Service, ServiceName, StackName, Vault, Workload,
+};
 
 /// Everything one stack file (with its includes and overrides) asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,12 @@ pub struct Stack {
     /// Where secrets come from that are not this machine's own; none when it has no such chapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<Vault>,
+    /// What it wants measured; nothing when it has no such chapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    /// What it wants of its alerts; it raises none when it has no such chapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Alerts>,
 }
 
 /// Where a stack was written.

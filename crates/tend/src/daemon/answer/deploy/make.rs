@@ -468,6 +468,8 @@ mod tests {
             deploy: DeployPolicy::default(),
             config: None,
             vault: None,
+            metrics: None,
+            alerts: None,
         }
     }
 

@@ -183,6 +183,8 @@ mod tests {
             deploy: DeployPolicy::default(),
             config: None,
             vault: None,
+            metrics: None,
+            alerts: None,
         };
         Release {
             number,
