@@ -1,0 +1,172 @@
+//! What the journal is to hear, until the daemon has taken it. Bounded, and kept on disk: a daemon may be away for long.
+//!
+//! Numbers grow by one and are never given twice, so that a daemon that was killed while it took some takes none of them twice.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+/// Notes that are kept; of more the oldest go, and the next one says how many.
+const NOTES_MAX: usize = 500;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// Its number.
+    pub number: u64,
+    /// When; milliseconds since 1970.
+    pub at: i64,
+    /// Whose.
+    pub stack: String,
+    /// What: `alert.fired`, `notification.delivered`.
+    pub kind: String,
+    /// More of it.
+    pub data: Value,
+    /// How many before it were lost, because nobody took them for long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    next: u64,
+    notes: VecDeque<Note>,
+}
+
+/// The notes that wait.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    path: PathBuf,
+    kept: std::sync::Mutex<Kept>,
+    more: Notify,
+}
+
+impl Outbox {
+    /// Opens what is kept; what cannot be read is begun anew, with a number that no earlier one can have had.
+    pub(crate) fn open(path: PathBuf, now_ms: i64) -> Self {
+        let kept = std::fs::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            // Milliseconds are more than notes there ever were.
+            .unwrap_or(Kept {
+                next: u64::try_from(now_ms).unwrap_or(1),
+                notes: VecDeque::new(),
+            });
+        Self {
+            path,
+            kept: std::sync::Mutex::new(kept),
+            more: Notify::new(),
+        }
+    }
+
+    /// Takes a note in. It is on disk when this returns, unless the disk refused it: then it waits in memory.
+    pub(crate) fn put(&self, at: i64, stack: &str, kind: &str, data: Value) {
+        let mut kept = lock(&self.kept);
+        let mut lost = 0;
+        while kept.notes.len() >= NOTES_MAX {
+            lost += kept.notes.pop_front().map_or(0, |note| note.lost + 1);
+        }
+        let number = kept.next;
+        kept.next += 1;
+        let note = Note {
+            number,
+            at,
+            stack: stack.to_owned(),
+            kind: kind.to_owned(),
+            data,
+            lost,
+        };
+        kept.notes.push_back(note);
+        self.keep(&kept);
+        drop(kept);
+        self.more.notify_waiters();
+    }
+
+    /// Returns the notes after a number, and forgets those up to it: who asks so has taken them.
+    pub(crate) fn take_after(&self, number: u64) -> Vec<Note> {
+        let mut kept = lock(&self.kept);
+        let before = kept.notes.len();
+        while kept.notes.front().is_some_and(|note| note.number <= number) {
+            kept.notes.pop_front();
+        }
+        if kept.notes.len() != before {
+            self.keep(&kept);
+        }
+        kept.notes.iter().cloned().collect()
+    }
+
+    /// Waits until there is something after a number, and returns it.
+    pub(crate) async fn wait_after(&self, number: u64) -> Vec<Note> {
+        loop {
+            let more = self.more.notified();
+            tokio::pin!(more);
+            // Before looking: a note in between is not slept through.
+            more.as_mut().enable();
+            let notes = self.take_after(number);
+            if !notes.is_empty() {
+                return notes;
+            }
+            more.await;
+        }
+    }
+
+    fn keep(&self, kept: &Kept) {
+        // What the disk does not take goes on in memory; a daemon that is there takes it from there.
+        if let Ok(bytes) = serde_json::to_vec(kept) {
+            let _ = tend_base::write_atomically(&self.path, &bytes, 0o600);
+        }
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A note is put in whole: a panic beside it leaves nothing half done.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tend_testkit::Folder;
+
+    use super::{NOTES_MAX, Outbox};
+
+    #[test]
+    fn notes_are_there_until_they_were_taken_also_after_a_restart() {
+        let folder = Folder::new("monitor-outbox");
+        let path = folder.path().join("outbox.json");
+        let outbox = Outbox::open(path.clone(), 100);
+        outbox.put(1, "shop", "alert.fired", json!({}));
+        outbox.put(2, "shop", "alert.resolved", json!({}));
+        let again = Outbox::open(path.clone(), 0);
+        let notes = again.take_after(0);
+        assert_eq!(notes.iter().map(|note| note.number).collect::<Vec<_>>(), [100, 101]);
+        assert_eq!(again.take_after(100).len(), 1);
+        let last = Outbox::open(path, 0);
+        last.put(3, "shop", "alert.fired", json!({}));
+        assert_eq!(
+            last.take_after(101).iter().map(|note| note.number).collect::<Vec<_>>(),
+            [102],
+            "no number is given twice"
+        );
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_go_and_it_is_said_how_many() {
+        let folder = Folder::new("monitor-outbox-full");
+        let outbox = Outbox::open(folder.path().join("outbox.json"), 0);
+        for _ in 0..NOTES_MAX + 3 {
+            outbox.put(1, "shop", "alert.fired", json!({}));
+        }
+        let notes = outbox.take_after(0);
+        assert_eq!(notes.len(), NOTES_MAX);
+        assert_eq!(notes.iter().map(|note| note.lost).sum::<u64>(), 3);
+    }
+}

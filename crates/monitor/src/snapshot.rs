@@ -1,0 +1,180 @@
+//! What the monitor is told by the daemon: whole, versioned, and kept on disk so that it starts without one.
+//!
+//! Holds texts of files and not their names alone: what was read when a stack was taken is what is carried out. Its JSON holds secrets, so
+//! it goes over a socket of one owner and into a file of mode 0600.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tend_base::Exposed;
+
+/// The version of this shape. A monitor that is told another keeps what it has, and says so.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// All that is to be measured and told on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`SNAPSHOT_VERSION`].
+    pub version: u32,
+    /// Grows with each snapshot.
+    pub generation: u64,
+    /// Whether the machine itself is measured, and how often; milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Pace>,
+    /// Whether the edge is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<Pace>,
+    /// How long samples are kept, in milliseconds: the longest that a stack asks for.
+    pub retention_ms: i64,
+    /// How many bytes of them are: the least that a stack asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_bytes: Option<u64>,
+    /// By name.
+    pub stacks: BTreeMap<String, StackPart>,
+}
+
+impl Default for Pace {
+    /// Every 15 seconds, for 10 seconds at most: what the guides' configurations say.
+    fn default() -> Self {
+        Self {
+            interval_ms: 15_000,
+            timeout_ms: 10_000,
+        }
+    }
+}
+
+/// How often something is asked, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Milliseconds from one to the next.
+    pub interval_ms: i64,
+    /// Milliseconds after which there is no answer.
+    pub timeout_ms: i64,
+}
+
+/// The text of a file, and what messages call it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileText {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// What it says; it may hold secrets.
+    pub text: Exposed,
+}
+
+/// What one stack wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackPart {
+    /// On whose behalf the files are read that its files name; whose they are is not looked at where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<u32>,
+    /// Where the APIs are served over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// The base URL of a Prometheus that answers in the place of the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<Exposed>,
+    /// How often things are asked where nothing else is said.
+    pub pace: Pace,
+    /// A `prometheus.yml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape: Option<FileText>,
+    /// Files of rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<FileText>,
+    /// An `alertmanager.yml`; nobody is told without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<FileText>,
+    /// Values for `secret:NAME` in it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Exposed>,
+    /// Whether our own texts are in Chinese.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chinese: bool,
+    /// The base of links in messages.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_url: String,
+    /// Whether a rule whose series are gone says so.
+    pub absent: bool,
+    /// The sign of life to somebody outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// Replicas that are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaTarget>,
+    /// Processes that are measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessTarget>,
+    /// Servers that are measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerTarget>,
+    /// What of the scorecard is another here than in the guide; as the stack file's model has it.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub score: serde_json::Value,
+}
+
+/// A sign of life to somebody outside, who calls when it stays out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Who is asked, by GET.
+    pub url: Exposed,
+    /// Milliseconds from one to the next.
+    pub every_ms: i64,
+    /// Only while the way from a scrape to a receipt was proven so recently; milliseconds.
+    pub proven_within_ms: i64,
+}
+
+/// A replica that is asked for its metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaTarget {
+    /// Its service.
+    pub service: String,
+    /// Its number in the service.
+    pub replica: u32,
+    /// The label `job`.
+    pub job: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The path, with its query.
+    pub path: String,
+    /// How often, and for how long.
+    pub pace: Pace,
+    /// More labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The process of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessTarget {
+    /// Its service.
+    pub service: String,
+    /// Its number in the service.
+    pub replica: u32,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerKind {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL or MariaDB.
+    Mysql,
+    /// Redis.
+    Redis,
+}
+
+/// A server that is measured from here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerTarget {
+    /// What it speaks.
+    pub kind: ServerKind,
+    /// The label `instance`.
+    pub name: String,
+    /// Where it is, with its password.
+    pub url: Exposed,
+}

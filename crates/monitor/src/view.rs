@@ -1,0 +1,88 @@
+//! What one stack sees of the store: its own series and those of the machine. Knows nothing of queries.
+//!
+//! Invariant: no text of a rule or of a query shows another stack's series (test `a_stack_sees_its_own_series_and_those_of_the_machine`).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tend_metrics::MetricStore;
+use tend_promql::{Labels, MatchOp, Matcher, Samples, Selection, Store, StoreError};
+
+/// The label that says whose a series is; a series of the machine has none.
+pub(crate) const STACK: &str = "stack";
+
+/// The store as one stack sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    store: Arc<MetricStore>,
+    /// `stack=~"NAME|"`: a label that is missing is an empty one.
+    own: Matcher,
+}
+
+impl View {
+    pub(crate) fn new(store: Arc<MetricStore>, stack: &str) -> Self {
+        // Names of stacks have no letter that means something in a pattern but `.`, which is not allowed in them either.
+        let own = Matcher::new(STACK, MatchOp::Regex, &format!("{stack}|"))
+            .expect("invariant: the name of a stack is a plain pattern");
+        Self { store, own }
+    }
+
+    /// Returns matchers with ours beside them.
+    pub(crate) fn narrowed(&self, matchers: &[Matcher]) -> Vec<Matcher> {
+        let mut narrowed = Vec::with_capacity(matchers.len() + 1);
+        narrowed.extend_from_slice(matchers);
+        narrowed.push(self.own.clone());
+        narrowed
+    }
+
+    pub(crate) fn store(&self) -> &MetricStore {
+        &self.store
+    }
+}
+
+impl Store for View {
+    fn select(
+        &self,
+        selection: &Selection<'_>,
+        each: &mut dyn FnMut(&Labels, Samples<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let matchers = self.narrowed(selection.matchers);
+        let hints = selection.hints;
+        let selection = Selection::new(&matchers, selection.from, selection.to).with_hints(hints.function, hints.step, hints.range);
+        self.store.select(&selection, each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use tend_metrics::{MetricStore, Options};
+    use tend_promql::{Labels, Matcher, Selection, Store};
+    use tend_testkit::Folder;
+
+    use super::View;
+
+    #[test]
+    fn a_stack_sees_its_own_series_and_those_of_the_machine() {
+        let folder = Folder::new("monitor-view");
+        let (store, _) = MetricStore::open(folder.path(), Options::default()).unwrap();
+        let store = Arc::new(store);
+        for stack in ["shop", "bank", ""] {
+            let mut feed = store.feed(&Labels::from_pairs([("stack", stack), ("job", "x")]), false);
+            store.add_named(&mut feed, "up", 1.0).unwrap();
+            store.commit(&mut feed, 1_000);
+        }
+        let mut seen = BTreeSet::new();
+        let up = [Matcher::equal("__name__", "up")];
+        View::new(Arc::clone(&store), "shop")
+            .select(&Selection::new(&up, 0, 2_000), &mut |labels, _| {
+                seen.insert(labels.get("stack").to_owned());
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(seen, BTreeSet::from([String::new(), "shop".to_owned()]));
+    }
+}
