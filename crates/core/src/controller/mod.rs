@@ -92,11 +92,13 @@ pub enum DocumentKind {
     Revision,
     /// A rotation under way. Id: `mps/database_url`.
     Rotation,
+    /// The number of the last note of the monitor that is in the journal. Id: `notes`.
+    Monitor,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -108,6 +110,7 @@ impl DocumentKind {
         Self::Configuration,
         Self::Revision,
         Self::Rotation,
+        Self::Monitor,
     ];
 
     /// Returns the name that is kept.
@@ -125,6 +128,7 @@ impl DocumentKind {
             Self::Configuration => "configuration",
             Self::Revision => "revision",
             Self::Rotation => "rotation",
+            Self::Monitor => "monitor",
         }
     }
 }

@@ -219,6 +219,25 @@ kinds! {
     /// The Vault of a stack answers again. Data: address, condition (as it was before), since.
     VaultAvailable = "vault.available",
 
+    /// The monitor was started. Data: pid.
+    MonitorStarted = "monitor.started",
+    /// The monitor could not be started, is gone, or does not measure or tell all that is wanted. Data: error, missing, hint.
+    MonitorFailed = "monitor.failed",
+    /// Notes of the monitor were lost while nobody heard it. Data: lost.
+    MonitorNotesLost = "monitor.notes_lost",
+    /// An alert fires. Data: alert, labels, annotations, since, changes (what the journal has of the half hour before).
+    AlertFired = "alert.fired",
+    /// An alert does not fire any more. Data: alert, labels, after_ms.
+    AlertResolved = "alert.resolved",
+    /// Somebody said something about alerts. Data: word (`acknowledged`, `assigned`, `silenced`, `silence ended`), by, what.
+    AlertCare = "alert.care",
+    /// A silence ends soon. Data: silence, matchers, ends_at.
+    AlertSilenceLapsing = "alert.silence_lapsing",
+    /// A receiver confirmed that it was told of alerts. Data: receiver, means, group, alerts, said, attempt.
+    NotificationDelivered = "notification.delivered",
+    /// A receiver could not be told, for now or for good. Data: receiver, means, group, alerts, said, attempt, again.
+    NotificationFailed = "notification.failed",
+
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",
     /// A one-off command ended, as its caller saw it; missing when that was killed. Data: command, purpose, pid of the caller, exit, after_ms.

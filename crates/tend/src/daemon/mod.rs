@@ -1,6 +1,6 @@
 //! The daemon: build from what is kept and what runs, run, end. Crash-only: ending is no more than stopping to decide.
 //!
-//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
+//! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `monitor` to the monitor, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
 //! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
 //! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs, and `vault` reads those that are in one; `known_secrets` is what must not be shown;
@@ -25,6 +25,7 @@ mod known_secrets;
 mod listeners;
 mod measure;
 mod migrations;
+mod monitor;
 mod named_files;
 mod program;
 mod readiness;
@@ -189,7 +190,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         commits,
         secrets,
     ));
-    let (mut revisions, mut rotations) = (Vec::new(), Vec::new());
+    let (mut revisions, mut rotations, mut notes_taken) = (Vec::new(), Vec::new(), 0);
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
         let reader = reader.opened_by(seal);
@@ -202,6 +203,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
                 // Whose they are knows what to make of them.
                 DocumentKind::Revision => revisions = kept,
                 DocumentKind::Rotation => rotations = kept,
+                DocumentKind::Monitor => notes_taken = monitor::last_taken(&kept),
                 _ => documents.extend(
                     kept.into_iter()
                         .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
@@ -266,6 +268,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     rotation::resume(&shared, &hub, rotations)?;
     measure::start(Arc::clone(&shared), hub.clone());
     vault::start(Arc::clone(&shared), hub.clone(), principal.clone());
+    monitor::start(Arc::clone(&shared), hub.clone(), principal.clone(), notes_taken);
 
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);
