@@ -21,5 +21,5 @@ pub use error::Reason;
 pub use format::{Format, MetricType};
 pub use lines::{BadLine, Line, Lines, SampleLine};
 pub use number::{parse_value, write_value};
-pub use series::{LabelPair, METRIC_NAME, series_labels};
+pub use series::{LabelPair, METRIC_NAME, series_labels, written_labels};
 pub use write::Writer;

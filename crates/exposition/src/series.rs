@@ -40,6 +40,17 @@ pub(crate) fn scan_exemplar(line: &[u8]) -> Result<usize, Reason> {
 /// # Errors
 /// [`Reason::LabelTwice`] for a name that stands twice; what else is wrong with a text that no sample gave.
 pub fn series_labels(series: &[u8], format: Format) -> Result<Vec<LabelPair<'_>>, Reason> {
+    let mut labels = written_labels(series, format)?;
+    labels.retain(|label| !label.1.is_empty());
+    Ok(labels)
+}
+
+/// Returns the labels as [`series_labels`] does, those with an empty value too: an exporter says `instance=""` so that its series keep no
+/// label of the target (`honor_labels`).
+///
+/// # Errors
+/// As [`series_labels`].
+pub fn written_labels(series: &[u8], format: Format) -> Result<Vec<LabelPair<'_>>, Reason> {
     let mut labels: Vec<LabelPair<'_>> = Vec::with_capacity(8);
     let mut name = None;
     let mut reader = Reader {
@@ -67,7 +78,6 @@ pub fn series_labels(series: &[u8], format: Format) -> Result<Vec<LabelPair<'_>>
     if twice {
         return Err(Reason::LabelTwice);
     }
-    labels.retain(|label| !label.1.is_empty());
     Ok(labels)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tend_exposition::{BadLine, Format, LabelPair, Line, Lines, Reason, series_labels};
+use tend_exposition::{BadLine, Format, LabelPair, Line, Lines, Reason, written_labels};
 use tend_promql::{Labels, NAN_BITS, STALE, is_stale};
 
 use crate::catalog::{Target, admit, refusal, with_target};
@@ -25,6 +25,8 @@ const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 const DROPPED: u32 = u32::MAX;
 /// A line that the limit of series refused.
 const REFUSED: u32 = u32::MAX - 1;
+/// A line of a body that had too many samples: it is not kept.
+const FORGOTTEN: u32 = u32::MAX - 2;
 
 /// A line that was seen before, and the slot of its series.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Feed {
     target: Arc<Target>,
     /// Whether samples keep the time that the exporter gave them.
     honor_timestamps: bool,
+    /// A body that leaves more samples after relabelling is not taken.
+    samples_max: usize,
     format: Format,
     lines: Vec<Known>,
     row: Vec<(u32, f64)>,
@@ -74,6 +78,8 @@ pub struct Scraped {
     pub refusal: Option<Refusal>,
     /// The body was cut: nothing of it was taken.
     pub cut: bool,
+    /// More samples were kept than a body of this feed may have: nothing of it was taken, and no series was made.
+    pub too_many: bool,
 }
 
 /// What became of a round.
@@ -104,6 +110,24 @@ impl Feed {
         &self.target.labels
     }
 
+    /// Says whether samples keep the time that the exporter gave them, from now on.
+    pub fn honor_timestamps(&mut self, honor: bool) {
+        self.honor_timestamps = honor;
+    }
+
+    /// Says how many samples of a body may be left after relabelling, from now on. A body with more is not taken: [`Scraped::too_many`].
+    pub fn limit_samples(&mut self, samples_max: usize) {
+        self.samples_max = samples_max;
+    }
+
+    /// Forgets what was taken into the round so far, and which lines were seen: the next body is read, and relabelling asked, as if it were
+    /// the first. The series are the same, and what of them was in the round before ends with a marker if the next round has it not.
+    pub fn forget(&mut self) {
+        self.row.clear();
+        self.late.clear();
+        self.lines.clear();
+    }
+
     fn push(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
         match timestamp_ms.filter(|_| self.honor_timestamps) {
             Some(time) => self.late.push(Late { slot, time, value }),
@@ -120,6 +144,7 @@ impl MetricStore {
         Feed {
             target: self.target(labels),
             honor_timestamps,
+            samples_max: usize::MAX,
             format: Format::Text,
             lines: Vec::new(),
             row: Vec::new(),
@@ -133,8 +158,8 @@ impl MetricStore {
         }
     }
 
-    /// Takes a body into the round. `finish` makes of the labels that a new series came with, its name first, the labels it is kept under
-    /// (the target's, and what relabelling says), or drops it; it is asked once in a series' life.
+    /// Takes a body into the round. `finish` makes of the labels that a new series came with, its name first and empty values among them,
+    /// the labels it is kept under (the target's, and what relabelling says), or drops it; it is asked once in a series' life.
     pub fn scrape(
         &self,
         feed: &mut Feed,
@@ -184,7 +209,7 @@ impl MetricStore {
                             known.slot
                         }
                         None => {
-                            let pairs = match series_labels(sample.series, format) {
+                            let pairs = match written_labels(sample.series, format) {
                                 Ok(pairs) => pairs,
                                 Err(reason) => {
                                     let number = sample.number;
@@ -232,13 +257,24 @@ impl MetricStore {
         if old.is_none() {
             lines.truncate(at);
         }
-        self.take_fresh(feed, &mut lines, &fresh, &mut scraped);
+        let known = feed.row.len() - row_before + feed.late.len() - late_before;
+        scraped.too_many = known + fresh.len() > feed.samples_max;
+        if scraped.too_many {
+            fresh.iter().for_each(|one| lines[one.line].slot = FORGOTTEN);
+            lines.retain(|line| line.slot != FORGOTTEN);
+            scraped.kept = known + fresh.len();
+        } else {
+            self.take_fresh(feed, &mut lines, &fresh, &mut scraped);
+            scraped.kept = feed.row.len() - row_before + feed.late.len() - late_before;
+        }
         feed.lines = lines;
-        if scraped.cut {
+        if scraped.cut || scraped.too_many {
             feed.row.truncate(row_before);
             feed.late.truncate(late_before);
         }
-        scraped.kept = feed.row.len() - row_before + feed.late.len() - late_before;
+        if scraped.cut {
+            scraped.kept = 0;
+        }
         if scraped.refused > 0 {
             scraped.refusal.clone_from(&feed.refusal);
         }

@@ -175,6 +175,12 @@ impl Rule {
         Ok(Self { text, regex })
     }
 
+    /// Returns the rule as it is written: two with the same text do the same.
+    #[must_use]
+    pub fn text(&self) -> &RuleText {
+        &self.text
+    }
+
     /// Applies the rule; says whether the set is kept.
     fn apply(&self, labels: &mut LabelsBuilder) -> bool {
         let text = &self.text;

@@ -1,7 +1,7 @@
 //! What people write, read so that whatever is wrong with it can be told with its place.
 //!
 //! Map: [`Sources`] holds the texts of one piece of work and every [`Place`] in them; [`read`] makes a tree of YAML in which each
-//! [`Node`] knows where it was written; [`parse_dotenv`] reads files of variables; [`fill`] replaces `${NAME}`; [`nearest`] finds
+//! [`Node`] knows where it was written; [`Keys`] takes a mapping apart; [`parse_dotenv`] reads files of variables; [`fill`] replaces `${NAME}`; [`nearest`] finds
 //! the word that was meant. What is wrong is noted in [`Findings`] and told as a [`Report`]: what, where, the line itself, what
 //! to write instead. [`Shows`] says how much of a text's lines may be shown.
 //!
@@ -17,6 +17,7 @@
 mod dotenv;
 mod findings;
 mod interpolate;
+mod keys;
 mod nearest;
 mod node;
 mod report;
@@ -27,6 +28,7 @@ mod yaml;
 pub use dotenv::{Variable, parse as parse_dotenv};
 pub use findings::{Findings, Noted};
 pub use interpolate::{Fault, Filled, VALUE_BYTES_MAX, fill, is_bare_variable};
+pub use keys::Keys;
 pub use nearest::{did_you_mean, nearest, nearest_name};
 pub use node::{Entry, Kind, Map, Node, Scalar, Tag, Value, parse_bool};
 pub use report::{Diagnostic, Location, Report, Severity};

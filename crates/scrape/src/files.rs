@@ -1,0 +1,136 @@
+//! Files of targets: `file_sd_configs`. Owns which were read and whether one changed; what stands in them is read by `read`.
+//!
+//! A file that cannot be read or is wrong leaves its targets as they were, and is told; one that is gone takes its targets with it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::Group;
+use crate::paths::expand;
+use crate::read::read_targets;
+
+/// The label of a target that says which file named it.
+pub(crate) const FILE_LABEL: &str = "__meta_filepath";
+
+/// The largest file of targets that is read: some hundred thousand targets.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// The files of one job.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    patterns: Vec<PathBuf>,
+    known: BTreeMap<PathBuf, Known>,
+    /// Folders that cannot be listed.
+    faults: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By what a change is seen; nothing where it is to be read again in any case.
+    stamp: Option<Stamp>,
+    groups: Vec<Group>,
+    fault: Option<String>,
+}
+
+/// What is different once a file was written or another took its place.
+type Stamp = (u64, i64, i64, u64);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec(), metadata.len())
+}
+
+impl Files {
+    /// Looks at the files of these patterns, reads those that changed, and says whether any did.
+    pub(crate) fn look(&mut self, patterns: &[PathBuf]) -> bool {
+        patterns.clone_into(&mut self.patterns);
+        self.look_again()
+    }
+
+    /// Looks again at the files of the same patterns.
+    pub(crate) fn look_again(&mut self) -> bool {
+        let (mut paths, mut faults) = (Vec::new(), Vec::new());
+        let mut unlisted = false;
+        for pattern in &self.patterns {
+            match expand(pattern) {
+                Ok(found) => paths.extend(found),
+                Err(error) => {
+                    unlisted = true;
+                    faults.push(format!("could not list the files of `{}`: {error}", pattern.display()));
+                }
+            }
+        }
+        let mut changed = faults != self.faults;
+        self.faults = faults;
+        let before = self.known.len();
+        // What cannot be listed is not gone.
+        self.known.retain(|path, _| unlisted || paths.contains(path));
+        changed |= self.known.len() != before;
+        for path in paths {
+            let known = self.known.entry(path.clone()).or_insert_with(|| {
+                changed = true;
+                Known::default()
+            });
+            changed |= known.look(&path);
+        }
+        changed
+    }
+
+    /// The groups, each with its file.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Path, &Group)> {
+        let known = self.known.iter();
+        known.flat_map(|(path, known)| known.groups.iter().map(move |group| (path.as_path(), group)))
+    }
+
+    /// What is wrong with files, for a person.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &str> {
+        let of_files = self.known.values().filter_map(|known| known.fault.as_deref());
+        of_files.chain(self.faults.iter().map(String::as_str))
+    }
+}
+
+impl Known {
+    fn look(&mut self, path: &Path) -> bool {
+        let shown = path.display();
+        let now = match fs::metadata(path) {
+            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+                return self.fail(None, format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"));
+            }
+            Ok(metadata) => stamp(&metadata),
+            Err(error) => {
+                // Gone, its targets go too; not to be read, they stay.
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    self.groups.clear();
+                }
+                return self.fail(None, format!("could not read `{shown}`: {error}"));
+            }
+        };
+        if self.stamp == Some(now) {
+            return false;
+        }
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.fail(None, format!("could not read `{shown}`: {error}")),
+        };
+        match read_targets(path, &text) {
+            Ok(groups) => {
+                let changed = groups != self.groups || self.fault.is_some();
+                *self = Self {
+                    stamp: Some(now),
+                    groups,
+                    fault: None,
+                };
+                changed
+            }
+            Err(report) => self.fail(Some(now), report.to_string()),
+        }
+    }
+
+    fn fail(&mut self, stamp: Option<Stamp>, fault: String) -> bool {
+        self.stamp = stamp;
+        let changed = self.fault.as_ref() != Some(&fault);
+        self.fault = Some(fault);
+        changed
+    }
+}
