@@ -2,6 +2,8 @@
 
 use tend_promql::{Error as QueryError, ParseError, StoreError};
 
+use crate::write::BYTES_MAX;
+
 /// Why a request has no answer. Its text is what the caller reads.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
@@ -79,4 +81,21 @@ impl DoorError {
             other => DoorError::Execution(other.to_string()),
         }
     }
+}
+
+/// Why a body is no remote write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is not packed as it should be.
+    #[error("snappy: {0}")]
+    Snappy(&'static str),
+    /// It unpacks to more than is taken.
+    #[error("the body unpacks to {bytes} bytes, and no more than {BYTES_MAX} are taken; send smaller batches")]
+    TooLarge {
+        /// How many.
+        bytes: u64,
+    },
+    /// What is packed is no such message.
+    #[error("proto: {0}")]
+    Message(&'static str),
 }

@@ -24,7 +24,7 @@ mod write;
 
 pub use answer::answer;
 pub use backend::{Backend, Command, WriteError};
-pub use error::DoorError;
+pub use error::{BodyError, DoorError};
 pub use facts::{
     About, Build, DroppedTarget, Head, Health, MetricMetadata, RuleGroup, RuleStatus, Runtime, Target, TargetHealth,
     Targets,

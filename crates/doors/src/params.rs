@@ -37,7 +37,7 @@ impl<'a> Params<'a> {
     }
 
     /// The first value of that name; empty when there is none.
-    pub(crate) fn first(&self, name: &str) -> &str {
+    pub(crate) fn first<'s>(&'s self, name: &'s str) -> &'s str {
         self.all(name).next().unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tend_promql::{Labels, Matcher, Timestamp};
+use tend_promql::{Labels, Matcher, StoreError, Timestamp};
 
 use super::Answered;
 use crate::backend::Backend;
@@ -55,11 +55,11 @@ pub(super) fn values(name: &str, params: &Params<'_>, backend: &dyn Backend) -> 
     Ok(limited(found.into_iter().collect(), limit))
 }
 
+/// Finds names or values of the series that matchers select.
+type Look<'a> = dyn FnMut(&[Matcher]) -> Result<BTreeSet<String>, StoreError> + 'a;
+
 /// What any of the selectors gives, or all there is when there is none.
-fn union(
-    sets: &[Vec<Matcher>],
-    look: &mut dyn FnMut(&[Matcher]) -> Result<BTreeSet<String>, tend_promql::StoreError>,
-) -> Result<BTreeSet<String>, DoorError> {
+fn union(sets: &[Vec<Matcher>], look: &mut Look<'_>) -> Result<BTreeSet<String>, DoorError> {
     if sets.is_empty() {
         return Ok(look(&[])?);
     }

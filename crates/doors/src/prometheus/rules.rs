@@ -49,7 +49,7 @@ pub(super) fn rules(params: &Params<'_>, backend: &dyn Backend) -> Answered {
     let (page, token) = paging(params)?;
     let (groups, files): (Vec<&str>, Vec<&str>) =
         (params.all("rule_group[]").collect(), params.all("file[]").collect());
-    let mut found = !(page.is_some() && !token.is_empty());
+    let mut found = page.is_none() || token.is_empty();
     let mut next = None;
     let mut shown = Vec::new();
     for group in backend.rule_groups() {

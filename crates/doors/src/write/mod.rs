@@ -8,10 +8,11 @@ mod wire;
 
 use tend_promql::{Labels, METRIC_NAME, Sample};
 
-use wire::{Field, Reader, Wire};
+use self::wire::{Field, Reader, Wire};
+use crate::error::BodyError;
 
 /// A body may unpack to no more than this, in bytes.
-pub const BYTES_MAX: usize = 64 << 20;
+pub(crate) const BYTES_MAX: usize = 64 << 20;
 /// A series may have no more labels than this.
 const LABELS_MAX: usize = 1000;
 
@@ -48,23 +49,6 @@ pub struct WrittenMetadata {
     pub help: String,
     /// Its unit.
     pub unit: String,
-}
-
-/// Why a body is no remote write.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// It is not packed as it should be.
-    #[error("snappy: {0}")]
-    Snappy(&'static str),
-    /// It unpacks to more than is taken.
-    #[error("the body unpacks to {bytes} bytes, and no more than {BYTES_MAX} are taken; send smaller batches")]
-    TooLarge {
-        /// How many.
-        bytes: u64,
-    },
-    /// What is packed is no such message.
-    #[error("proto: {0}")]
-    Message(&'static str),
 }
 
 /// Kinds of metrics by their number in the message.

@@ -2,8 +2,8 @@
 //!
 //! Packing looks for repetitions of four bytes and more within blocks of 64 KiB, as Snappy's own does. Any reader reads what it writes.
 
-use super::BodyError;
 use super::wire::{push_varint, varint};
+use crate::error::BodyError;
 
 /// Copies reach back no further than this, so that an offset has two bytes.
 const BLOCK: usize = 1 << 16;
@@ -132,7 +132,7 @@ fn literal(out: &mut Vec<u8>, bytes: &[u8]) {
 fn copy(out: &mut Vec<u8>, offset: usize, mut length: usize) {
     while length > 0 {
         let part = length.min(64);
-        out.extend([(part - 1 << 2) as u8 | 2, offset as u8, (offset >> 8) as u8]);
+        out.extend([((part - 1) << 2) as u8 | 2, offset as u8, (offset >> 8) as u8]);
         length -= part;
     }
 }

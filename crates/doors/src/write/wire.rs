@@ -1,6 +1,6 @@
 //! Protocol buffers as bytes: fields of a message, one after the other. Knows no message.
 
-use super::BodyError;
+use crate::error::BodyError;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
