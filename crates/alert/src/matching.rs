@@ -95,14 +95,32 @@ pub(crate) fn all_match(matchers: &[Matcher], labels: &BTreeMap<String, String>)
         .all(|matcher| matcher.matches(labels.get(matcher.name()).map_or("", String::as_str)))
 }
 
-/// A matcher as it is written, with its value in quotes.
-pub(crate) fn written(matcher: &Matcher) -> String {
-    format!(
-        "{}{}{}",
-        matcher.name(),
-        matcher.op().as_str(),
-        tend_promql::quoted(matcher.value())
-    )
+/// A matcher as it is written, with its value in quotes, and its name where it is no plain word: [`parse_matcher`] reads it back the same.
+#[must_use]
+pub fn written(matcher: &Matcher) -> String {
+    let mut out = String::new();
+    if is_label_name(matcher.name()) {
+        out.push_str(matcher.name());
+    } else {
+        quote(&mut out, matcher.name());
+    }
+    out.push_str(matcher.op().as_str());
+    quote(&mut out, matcher.value());
+    out
+}
+
+/// Only what `unescape` undoes is escaped.
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            plain => out.push(plain),
+        }
+    }
+    out.push('"');
 }
 
 fn closing_quote(text: &str) -> Option<usize> {
@@ -150,12 +168,13 @@ mod tests {
             ("foo!~\"\"", "foo!~\"\""),
             ("foo=", "foo=\"\""),
             ("foo=a\\d", "foo=\"a\\\\d\""),
-            ("\"a b\"=c", "a b=\"c\""),
+            ("\"a b\"=c", "\"a b\"=\"c\""),
+            ("foo=\"a\tb\"", "foo=\"a\tb\""),
         ] {
-            assert_eq!(
-                written(&parse_matcher(text).unwrap_or_else(|error| panic!("{text}: {error}"))),
-                expected
-            );
+            let matcher = parse_matcher(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(written(&matcher), expected);
+            let again = parse_matcher(expected).unwrap_or_else(|error| panic!("{expected}: {error}"));
+            assert_eq!(again, matcher, "{expected} reads back the same");
         }
         for text in ["foo", "=a", "1a=b", "foo=\"a", "foo=a\"b", "foo=~[", ""] {
             parse_matcher(text).expect_err(text);

@@ -32,6 +32,9 @@ pub struct Silence {
     pub reason: String,
     /// Whether it was said that it is about to lapse.
     pub reminded: bool,
+    /// When it was last made, changed or ended; who keeps silences sets it.
+    #[serde(default)]
+    pub updated_at: Timestamp,
 }
 
 /// Where a silence is.
@@ -117,6 +120,7 @@ impl Silences {
         let matchers = silence.check(now)?;
         silence.matchers = matchers.iter().map(written).collect();
         silence.reminded = false;
+        silence.updated_at = now;
         self.0.insert(silence.id.clone(), (silence, matchers));
         Ok(())
     }
@@ -132,15 +136,25 @@ impl Silences {
         };
         silence.starts_at = silence.starts_at.min(now);
         silence.ends_at = now;
+        silence.updated_at = now;
         Ok(())
     }
 
     /// The silence that holds for an alert, if any does.
-    pub(crate) fn of(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<&Silence> {
-        let mut all = self.0.values();
-        let found =
-            all.find(|(silence, matchers)| silence.state(now) == SilenceState::Active && all_match(matchers, labels));
-        found.map(|(silence, _)| silence)
+    pub(crate) fn of<'a>(&'a self, labels: &'a BTreeMap<String, String>, now: Timestamp) -> Option<&'a Silence> {
+        self.all_of(labels, now).next()
+    }
+
+    /// All silences that hold for an alert.
+    pub(crate) fn all_of<'a>(
+        &'a self,
+        labels: &'a BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Silence> {
+        let holds = move |(silence, matchers): &&'a (Silence, Vec<Matcher>)| {
+            silence.state(now) == SilenceState::Active && all_match(matchers, labels)
+        };
+        self.0.values().filter(holds).map(|(silence, _)| silence)
     }
 
     /// The silences that are about to lapse, each once; and removes those that ended long ago.

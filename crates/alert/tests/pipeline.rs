@@ -268,6 +268,7 @@ fn a_silence_needs_a_reason_and_an_end_and_says_when_it_lapses() {
         created_by: "ann".to_owned(),
         reason: reason.to_owned(),
         reminded: false,
+        updated_at: 0,
     };
     for (reason, ends_at, expected) in [
         (
@@ -313,6 +314,7 @@ fn who_was_told_and_then_silenced_is_told_that_it_resolved() {
         created_by: "ann".to_owned(),
         reason: "deploy".to_owned(),
         reminded: false,
+        updated_at: 0,
     };
     bench.pipeline.silence(silence, bench.now).expect("a silence");
     bench.now = 2 * MINUTE;

@@ -16,6 +16,7 @@
 
 mod delivery;
 mod log;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,6 +35,7 @@ use crate::silence::{Silence, Silences};
 
 pub use delivery::{Answer, DeadLetter, Delivery, Pace, Why};
 pub use log::{Log, Told};
+pub use view::{Hushed, Together};
 
 /// Dead letters that are kept for people to see.
 const DEAD_MAX: usize = 500;
@@ -489,6 +491,15 @@ fn quiet(
     alert: &Alert,
     now: Timestamp,
 ) -> Option<Quiet> {
+    inhibitor(config, alerts, alert, now).map(Quiet::Inhibited).or_else(|| {
+        silences
+            .of(&alert.labels, now)
+            .map(|silence| Quiet::Silenced(silence.id.clone()))
+    })
+}
+
+/// The alert that keeps this one quiet, if one does.
+fn inhibitor(config: &Config, alerts: &BTreeMap<u64, Alert>, alert: &Alert, now: Timestamp) -> Option<u64> {
     for rule in &config.inhibit {
         if !all_match(&rule.target, &alert.labels) {
             continue;
@@ -502,10 +513,8 @@ fn quiet(
                 && !(both && all_match(&rule.target, &source.labels))
         });
         if let Some((key, _)) = source {
-            return Some(Quiet::Inhibited(*key));
+            return Some(*key);
         }
     }
-    silences
-        .of(&alert.labels, now)
-        .map(|silence| Quiet::Silenced(silence.id.clone()))
+    None
 }
