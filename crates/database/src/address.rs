@@ -198,6 +198,12 @@ impl Address {
         self.engine
     }
 
+    /// Returns the hosts that are tried, with a port where one is named: names, addresses, or folders of a unix socket (of MySQL: the socket).
+    #[must_use]
+    pub fn hosts(&self) -> &[(String, Option<u16>)] {
+        &self.hosts
+    }
+
     /// Returns as whom the server is asked; empty for a file.
     #[must_use]
     pub fn user(&self) -> &str {

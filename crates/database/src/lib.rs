@@ -2,7 +2,7 @@
 //!
 //! Map: [`Address`] where a database is, as users write it; [`Settings`] which table and which queries; [`Source`] tells their rows and
 //! each change of them ([`Event`]); `link` is one connection of it, with `postgres`, `mysql` and `sqlite` below; [`install`] announces
-//! changes on PostgreSQL; [`TwoUsers`] are the acts of rotating a password.
+//! changes on PostgreSQL; [`TwoUsers`] are the acts of rotating a password; [`Session`] asks a server statements of somebody else.
 //!
 //! It does not know what a key means, which value wins, or when to rotate: rows and facts go out, acts come in.
 //!
@@ -17,6 +17,7 @@ mod link;
 mod mysql;
 mod postgres;
 mod row;
+mod session;
 mod settings;
 mod source;
 mod sqlite;
@@ -27,6 +28,7 @@ pub use address::{Address, Engine, Tls};
 pub use error::DatabaseError;
 pub use install::{CHANNEL, install, install_sql, uninstall, uninstall_sql};
 pub use row::{Fault, Row, Rows};
+pub use session::{Answer, Session};
 pub use settings::{Columns, Query, Settings, Table};
 pub use source::{Event, Source};
 pub use users::{Login, Obstacle, TwoUsers, UserPair};

@@ -9,7 +9,7 @@
 //! - `secrets` is what a replica is given beside its spec: it is never in a file.
 //! - `redaction` hands a shim the secret values that must not reach the disk.
 //! - `attest` is what really runs as a replica, said by its shim or looked at from here.
-//! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs.
+//! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs; `clock_state` is its clock.
 //!
 //! Invariant: a replica is recognised by boot, pid, start time and executable, never by pid alone (test
 //! `a_process_with_another_start_time_is_foreign`).
@@ -17,6 +17,7 @@
 mod addresses;
 mod attest;
 mod cgroup;
+mod clock_state;
 mod error;
 mod exit;
 mod fifo;
@@ -39,6 +40,7 @@ mod wire;
 pub use addresses::own_addresses;
 pub use attest::{Attestation, AttestedBy, RELEASE_VARIABLE, attest};
 pub use cgroup::{GroupLimits, GroupUsage, Hierarchy, Limits, Means, remove_group, set_limits, usage as group_usage};
+pub use clock_state::{ClockState, clock_state};
 pub use error::Error;
 pub use exit::{Exit, signal_name};
 pub use frames::{

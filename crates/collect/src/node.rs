@@ -1,0 +1,252 @@
+//! The host, as Debian's `prometheus-node-exporter` gives it by default. Owns which parts there are; each part is a parser of text.
+
+mod cpu;
+mod disk;
+mod files;
+mod filesystem;
+mod interface;
+mod kernel;
+mod memory;
+mod network;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tend_base::{Clock, SystemClock};
+use tokio::time::timeout;
+
+use crate::collector::{Collecting, Collector};
+use crate::families::Families;
+use crate::CollectError;
+use files::Files;
+use filesystem::Asker;
+
+/// A round. Mounts that hang are given up one by one before; this is for a kernel that hangs on one of its own files.
+const ROUND_WITHIN: Duration = Duration::from_secs(30);
+
+/// The host.
+#[derive(Debug)]
+pub struct Node {
+    files: Files,
+    asker: Asker,
+    trouble: Option<String>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Node {
+    /// Makes the collector of this host; reads nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            files: Files::new(PathBuf::from("/")),
+            asker: Asker::new(filesystem::statfs),
+            trouble: None,
+        }
+    }
+
+    async fn round(&mut self) -> Result<String, CollectError> {
+        let (files, asker) = (self.files.clone(), self.asker.clone());
+        let reading = tokio::task::spawn_blocking(move || read(&files, &asker));
+        let what = || "reading the host's files".to_owned();
+        let silent = || CollectError::Silent {
+            what: what(),
+            within: ROUND_WITHIN,
+        };
+        let read = timeout(ROUND_WITHIN, reading).await.map_err(|_| silent())?;
+        // The runtime ends: nobody reads what this gives.
+        let (text, troubles) = read.map_err(|_| silent())?;
+        self.trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+        Ok(text)
+    }
+}
+
+impl Collector for Node {
+    fn collect(&mut self) -> Collecting<'_> {
+        Box::pin(self.round())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+}
+
+type Part = fn(&Files, &Asker, &mut Families) -> Result<(), CollectError>;
+
+/// The parts, under the names that the exporter gives its own.
+const PARTS: [(&str, Part); 24] = [
+    ("arp", |files, _, out| files.parse("proc/net/arp", out, network::arp)),
+    ("conntrack", |files, _, out| network::conntrack(files, out)),
+    ("cpu", |files, _, out| files.parse("proc/stat", out, cpu::cpu)),
+    ("diskstats", |files, _, out| disk::diskstats(files, out)),
+    ("entropy", |files, _, out| {
+        files.parse("proc/sys/kernel/random/entropy_avail", out, kernel::entropy)?;
+        files.parse("proc/sys/kernel/random/poolsize", out, kernel::entropy_pool)
+    }),
+    ("filefd", |files, _, out| {
+        files.parse("proc/sys/fs/file-nr", out, kernel::file_descriptors)
+    }),
+    ("filesystem", filesystems),
+    ("loadavg", |files, _, out| files.parse("proc/loadavg", out, kernel::load)),
+    ("meminfo", |files, _, out| files.parse("proc/meminfo", out, memory::meminfo)),
+    ("netclass", |files, _, out| interface::interfaces(files, out)),
+    ("netdev", |files, _, out| network::devices(files, out)),
+    ("netstat", |files, _, out| {
+        files.parse("proc/net/netstat", out, network::netstat)?;
+        files.parse("proc/net/snmp", out, network::netstat)?;
+        where_there(files, "proc/net/snmp6", out, network::netstat6)
+    }),
+    ("os", |files, _, out| {
+        let first = files.parse("etc/os-release", out, kernel::os_release);
+        first.or_else(|_| files.parse("usr/lib/os-release", out, kernel::os_release))
+    }),
+    ("pressure", |files, _, out| {
+        for resource in ["cpu", "io", "memory"] {
+            let path = format!("proc/pressure/{resource}");
+            memory::pressure(resource, &files.read(&path)?, out).ok_or_else(|| files.not_understood(&path))?;
+        }
+        Ok(())
+    }),
+    ("schedstat", |files, _, out| files.parse("proc/schedstat", out, cpu::schedstat)),
+    ("selinux", |files, _, out| {
+        let enabled = f64::from(u8::from(files.path("sys/fs/selinux/enforce").exists()));
+        out.gauge("node_selinux_enabled", "SELinux is enabled, 1 is true, 0 is false", &[], enabled);
+        Ok(())
+    }),
+    ("sockstat", |files, _, out| {
+        let parser: files::Parser = |text, out| network::sockstat(text, rustix::param::page_size() as f64, out);
+        files.parse("proc/net/sockstat", out, parser)?;
+        where_there(files, "proc/net/sockstat6", out, parser)
+    }),
+    ("softnet", |files, _, out| {
+        files.parse("proc/net/softnet_stat", out, cpu::softnet)
+    }),
+    ("stat", |files, _, out| files.parse("proc/stat", out, cpu::stat)),
+    ("time", time),
+    ("timex", |_, _, out| {
+        let state = tend_linux::clock_state().map_err(|source| CollectError::Kernel {
+            what: "state of the clock",
+            source,
+        })?;
+        kernel::timex(&state, out);
+        Ok(())
+    }),
+    ("udp_queues", |files, _, out| {
+        files.parse("proc/net/udp", out, |text, out| network::udp_queues("v4", text, out))?;
+        where_there(files, "proc/net/udp6", out, |text, out| network::udp_queues("v6", text, out))
+    }),
+    ("uname", |_, _, out| {
+        uname(out);
+        Ok(())
+    }),
+    ("vmstat", |files, _, out| files.parse("proc/vmstat", out, memory::vmstat)),
+];
+
+/// Reads everything; returns the text, and what was in the way of parts of it.
+fn read(files: &Files, asker: &Asker) -> (String, Vec<String>) {
+    let mut out = Families::new();
+    let mut troubles = Vec::new();
+    for (name, part) in PARTS {
+        let begun = Instant::now();
+        // What a part found before it failed is left out with it.
+        let mut found = Families::new();
+        let success = match part(files, asker, &mut found) {
+            Ok(()) => {
+                out.append(found);
+                1.0
+            }
+            Err(error) => {
+                // Kernels are built without some things, and that is no trouble.
+                if !is_missing(&error) {
+                    troubles.push(error.with_causes());
+                }
+                0.0
+            }
+        };
+        out.gauge(
+            "node_scrape_collector_duration_seconds",
+            "node_exporter: Duration of a collector scrape.",
+            &[("collector", name)],
+            begun.elapsed().as_secs_f64(),
+        );
+        out.gauge(
+            "node_scrape_collector_success",
+            "node_exporter: Whether a collector succeeded.",
+            &[("collector", name)],
+            success,
+        );
+    }
+    (out.text(), troubles)
+}
+
+fn is_missing(error: &CollectError) -> bool {
+    matches!(error, CollectError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Reads a file that machines without IPv6 lack.
+fn where_there(files: &Files, path: &str, out: &mut Families, parser: files::Parser) -> Result<(), CollectError> {
+    match files.parse(path, out, parser) {
+        Err(error) if is_missing(&error) => Ok(()),
+        parsed => parsed,
+    }
+}
+
+fn filesystems(files: &Files, asker: &Asker, out: &mut Families) -> Result<(), CollectError> {
+    // The mounts of the first process are the host's; with hidden processes there are only our own.
+    let text = files.read("proc/1/mounts").or_else(|_| files.read("proc/mounts"))?;
+    let mounts = filesystem::mounts(&text);
+    let rooms = asker.rooms(files.root(), &mounts);
+    filesystem::tell(&mounts, &rooms, out);
+    Ok(())
+}
+
+fn time(files: &Files, _: &Asker, out: &mut Families) -> Result<(), CollectError> {
+    let now = SystemClock.now().wall.0 as f64 / 1000.0;
+    out.gauge("node_time_seconds", "System time in seconds since epoch (1970).", &[], now);
+    let folder = "sys/devices/system/clocksource";
+    for name in files.names(folder) {
+        let Some(device) = name.strip_prefix("clocksource") else {
+            continue;
+        };
+        for (file, name, help) in [
+            (
+                "available_clocksource",
+                "node_time_clocksource_available_info",
+                "Available clocksources read from '/sys/devices/system/clocksource'.",
+            ),
+            (
+                "current_clocksource",
+                "node_time_clocksource_current_info",
+                "Current clocksource read from '/sys/devices/system/clocksource'.",
+            ),
+        ] {
+            let words = files.word(&format!("{folder}/clocksource{device}/{file}")).unwrap_or_default();
+            for source in words.split_ascii_whitespace() {
+                out.gauge(name, help, &[("device", device), ("clocksource", source)], 1.0);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn uname(out: &mut Families) {
+    let uname = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    out.gauge(
+        "node_uname_info",
+        "Labeled system information as provided by the uname system call.",
+        &[
+            ("sysname", &text(uname.sysname())),
+            ("release", &text(uname.release())),
+            ("version", &text(uname.version())),
+            ("machine", &text(uname.machine())),
+            ("nodename", &text(uname.nodename())),
+            ("domainname", &text(uname.domainname())),
+        ],
+        1.0,
+    );
+}
