@@ -2,6 +2,8 @@
 //!
 //! Source: the Compose specification's short and long syntaxes. Shapes were checked before; whatever did not fit is left alone.
 
+mod monitor;
+
 use crate::error::Findings;
 use crate::lower::is_process;
 use crate::schema::{parse_port_spec, parse_volume_spec};
@@ -56,6 +58,8 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             with(vault, "auth", |auth| vault_paths(auth, findings));
         }
     });
+    with(top, "metrics", |metrics| monitor::metrics(metrics, findings));
+    with(top, "alerts", |alerts| monitor::alerts(alerts, findings));
     each(top, "services", |service| canonicalise_service(service, findings));
 }
 
@@ -236,6 +240,7 @@ fn canonicalise_service(service: &mut Map, findings: &Findings) {
     with(service, "secrets", long_grants);
     with(service, "configs", long_grants);
     with(service, "ports", long_ports);
+    monitor::service(service);
     with(service, "volumes", |node| {
         for_items(node, |item| long_volume(item, findings));
     });

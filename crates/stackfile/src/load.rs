@@ -15,7 +15,7 @@ use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
 use crate::input::Input;
 use crate::interpolate::fill_tree;
-use crate::mask::hide_database_passwords;
+use crate::mask::hide_secrets;
 use crate::schema::{FILE, Shape, check, check_required};
 use crate::source::{Place, SourceId, absolute};
 use crate::yaml::{self, Node, Tag};
@@ -57,7 +57,7 @@ impl fmt::Debug for Loaded {
     }
 }
 
-/// The files merged into one, for printing: the passwords of `deploy.databases` are hidden in it.
+/// The files merged into one, for printing: passwords of databases, and the addresses and keys of who is told of alerts, are hidden in it.
 pub struct Document(pub(crate) Node);
 
 impl Document {
@@ -67,7 +67,7 @@ impl Document {
         yaml::to_json(&self.0)
     }
 
-    /// Returns it as YAML that reads back as the same stack, but for hidden passwords.
+    /// Returns it as YAML that reads back as the same stack, but for what is hidden.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         yaml::to_yaml(&self.0)
@@ -95,7 +95,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Report> {
     let diagnostics = session.findings.into_diagnostics();
     match outcome {
         Some((stack, mut tree)) if !failed => {
-            hide_database_passwords(&mut tree);
+            hide_secrets(&mut tree);
             Ok(Loaded {
                 stack,
                 notes: diagnostics,

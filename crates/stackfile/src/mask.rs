@@ -1,9 +1,10 @@
-//! Hides the passwords of databases in a tree that is to be printed; lines that are shown are masked by `tend_text`.
+//! Hides what is secret in a tree that is to be printed: passwords of databases, and addresses and keys of who is told of alerts. Lines that
+//! are shown are masked by `tend_text`.
 
 use crate::yaml::{Map, Node, Value};
 
-/// Hides the passwords of `deploy.databases` and `config.table` in a tree that is to be printed.
-pub(crate) fn hide_database_passwords(tree: &mut Node) {
+/// Hides the passwords of `deploy.databases` and `config.table`, and the secrets of `metrics` and `alerts`, in a tree that is to be printed.
+pub(crate) fn hide_secrets(tree: &mut Node) {
     let Value::Map(top) = &mut tree.value else {
         return;
     };
@@ -18,6 +19,51 @@ pub(crate) fn hide_database_passwords(tree: &mut Node) {
         && let Some(table) = value_at(config, "table")
     {
         hide_password_at(table, "url");
+    }
+    for chapter in ["metrics", "alerts"] {
+        if let Some(chapter) = value_at(top, chapter) {
+            hide_below(chapter);
+        }
+    }
+}
+
+/// Hides what stands at keys that take a secret, wherever they are. What only says where the secret is stays.
+fn hide_below(value: &mut Value) {
+    match value {
+        Value::List(items) => items.iter_mut().for_each(|item| hide_below(&mut item.value)),
+        Value::Map(map) => {
+            for entry in &mut map.0 {
+                let Value::Scalar(scalar) = &mut entry.value.value else {
+                    hide_below(&mut entry.value.value);
+                    continue;
+                };
+                match entry.key.as_str() {
+                    "url" | "prometheus" => scalar.text = without_secrets(&scalar.text),
+                    "bearer" | "password" | "sign_key" | "bot_token" | "routing_key" => {
+                        "***".clone_into(&mut scalar.text)
+                    }
+                    _ => continue,
+                }
+                scalar.written = None;
+            }
+        }
+        Value::Scalar(_) => {}
+    }
+}
+
+/// Returns an address with `***` for its password; of one of the web for all behind the host too, since robots of chats are known by it.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "***".to_owned();
+    };
+    if !scheme.starts_with("http") {
+        return without_password(url);
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rsplit('@').next().unwrap_or_default();
+    match rest[end..].trim_matches('/').is_empty() {
+        true => format!("{scheme}://{host}"),
+        false => format!("{scheme}://{host}/***"),
     }
 }
 
@@ -66,7 +112,7 @@ fn value_at<'a>(map: &'a mut Map, key: &str) -> Option<&'a mut Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{without_password, without_secrets};
 
     #[test]
     fn no_password_is_left_in_the_url_of_a_database() {
@@ -86,6 +132,22 @@ mod tests {
             ("me:pw@db", "***"),
         ] {
             assert_eq!(without_password(url), shown);
+        }
+    }
+
+    #[test]
+    fn of_an_address_of_the_web_the_host_is_left() {
+        for (url, shown) in [
+            (
+                "https://hooks.slack.com/services/T0/B0/x",
+                "https://hooks.slack.com/***",
+            ),
+            ("https://me:pw@host:8443?key=x", "https://host:8443/***"),
+            ("http://127.0.0.1:9090/", "http://127.0.0.1:9090"),
+            ("redis://:pw@cache:6379/0", "redis://:***@cache:6379/0"),
+            ("planted", "***"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
         }
     }
 }

@@ -219,6 +219,86 @@ fn the_example_of_the_vault_loads() {
     assert_eq!(vault.secrets.len(), 1);
 }
 
+/// So is that of what is measured, with its services.
+#[test]
+fn the_example_of_metrics_loads() {
+    let page = page("stack-file-metrics.md");
+    let loaded = load_text(&format!("name: shop\n{}", first_example(&page)));
+    assert!(loaded.notes.is_empty(), "{}", loaded.notes[0]);
+    let stack = loaded.stack;
+    assert_eq!(
+        stack
+            .services
+            .values()
+            .filter(|service| service.metrics.is_some())
+            .count(),
+        2
+    );
+    assert_eq!(stack.metrics.as_ref().unwrap().score.len(), 3);
+    assert_eq!(
+        stack.monitor_secrets().into_iter().collect::<Vec<_>>(),
+        ["long_term_key", "redis_url"]
+    );
+}
+
+/// So is that of alerts, and who is told is what Alertmanager's reader makes of it.
+#[test]
+fn the_example_of_alerts_loads() {
+    let page = page("stack-file-alerts.md");
+    let loaded = load_example(&page);
+    assert!(loaded.notes.is_empty(), "{}", loaded.notes[0]);
+    assert_eq!(loaded.stack.monitor_secrets().len(), 8);
+}
+
+/// The examples are template, test and manual page at once, so they have every key.
+#[test]
+fn the_examples_of_metrics_and_alerts_have_every_key() {
+    /// Of the figures three are shown; `prometheus` and `alertmanager` stand in place of others.
+    const ELSEWHERE: [&str; 8] = [
+        "database_p95",
+        "memory",
+        "cpu",
+        "websockets",
+        "errors",
+        "prometheus",
+        "alertmanager",
+        "port",
+    ];
+    let schema = tend_stackfile::schema();
+    for (chapter, name) in [("metrics", "stack-file-metrics.md"), ("alerts", "stack-file-alerts.md")] {
+        let page = page(name);
+        let example = first_example(&page);
+        let mut open = vec![&schema["properties"][chapter]];
+        if chapter == "metrics" {
+            open.push(&schema["definitions"]["metrics-port"]);
+        }
+        let mut found = 0;
+        while let Some(value) = open.pop() {
+            match value {
+                Value::Object(map) => {
+                    if let Some(Value::String(reference)) = map.get("$ref") {
+                        let name = reference.strip_prefix("#/definitions/").unwrap();
+                        open.push(&schema["definitions"][name]);
+                    }
+                    if let Some(Value::Object(keys)) = map.get("properties") {
+                        for key in keys.keys().filter(|key| !ELSEWHERE.contains(&key.as_str())) {
+                            assert!(
+                                example.contains(&format!("{key}:")),
+                                "the example of `{chapter}` says nothing of `{key}`"
+                            );
+                            found += 1;
+                        }
+                    }
+                    open.extend(map.values());
+                }
+                Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+        assert!(found > 25, "{chapter}: {found}");
+    }
+}
+
 /// So is what the page of secrets in a Vault shows, with its service.
 #[test]
 fn the_example_of_secrets_in_a_vault_loads() {

@@ -4,13 +4,16 @@
 //! noted here is what only the whole shows: keys that contradict each other, and what cannot work as written.
 
 mod advice;
+mod alerts;
 mod config;
 mod deploy_advice;
 mod edge;
 mod grants;
+mod metrics;
 mod policy;
 mod probe;
 mod process;
+mod secret_text;
 mod service;
 mod update;
 mod vault;
@@ -41,6 +44,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     }
     let routed = edge::routed_services(tree);
     let jobs = service::jobs(entries);
+    let measured = metrics::Pace::of(tree);
     for entry in entries {
         match entry.key.parse::<ServiceName>() {
             Ok(name) => {
@@ -48,6 +52,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
                     routed: routed.contains(&entry.key),
                     job: jobs.contains(&entry.key),
                     configured: tree.get("config").is_some(),
+                    measured,
                 };
                 if let Some(mut service) = service::lower(session, entry, name.clone(), role, setting) {
                     service.secrets = grants::lower(session, tree, entry, &service, setting);
@@ -63,6 +68,8 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let deploy = policy::lower(tree, &name, &mut session.findings);
     let config = config::sources(tree, setting, &mut session.findings);
     let vault = vault::lower(session, tree, setting);
+    let metrics = metrics::lower(session, tree, &edge, setting);
+    let alerts = alerts::lower(session, tree, setting);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -99,6 +106,8 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         deploy,
         config,
         vault,
+        metrics,
+        alerts,
     })
 }
 
@@ -111,6 +120,8 @@ struct Role {
     job: bool,
     /// The stack has a configuration.
     configured: bool,
+    /// How often it is asked for metrics unless it says so itself; nothing where the stack measures nothing.
+    measured: Option<metrics::Pace>,
 }
 
 /// Returns whether a service runs as a process.

@@ -10,7 +10,7 @@ use tend_core::model::{
 };
 
 use super::probe::{self, count, duration};
-use super::{Role, config, is_process, process, update};
+use super::{Role, config, is_process, metrics, process, update};
 use crate::error::Findings;
 use crate::load::{Session, Setting};
 use crate::schema::{Reach, SERVICE, parse_signal};
@@ -69,7 +69,10 @@ pub(super) fn lower(
         .into_iter()
         .flatten()
         .any(probe::asks_own_port)
-        || ["smoke", "quiesce"].into_iter().any(|key| node.get(key).is_some());
+        || ["smoke", "quiesce"].into_iter().any(|key| node.get(key).is_some())
+        || node
+            .get("metrics")
+            .is_some_and(|metrics| metrics.as_map().is_some() && metrics.get("port").is_none());
     let published = node.get("ports").is_some_and(|ports| !ports.items().is_empty());
     let port = if is_process {
         port(node, role.routed || asked || published)
@@ -101,6 +104,7 @@ pub(super) fn lower(
     let quiesce = update::quiesce(node, findings);
     let drain = update::drain(node, findings);
     let config = config::delivery(entry, role.configured, findings);
+    let metrics = metrics::service(entry, &port, replicas, role.measured, findings);
     Some(Service {
         name,
         workload: workload?,
@@ -129,6 +133,7 @@ pub(super) fn lower(
         quiesce,
         secrets: Vec::new(),
         config,
+        metrics,
     })
 }
 

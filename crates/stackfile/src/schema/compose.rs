@@ -53,6 +53,16 @@ pub(crate) static FILE: Record = Record {
             Shape::Keys(&super::vault::VAULT),
             "the Vault, or OpenBao, that secrets come from",
         ),
+        ours(
+            "metrics",
+            Shape::Keys(&super::metrics::METRICS),
+            "what is measured, how often, and for how long it is kept",
+        ),
+        ours(
+            "alerts",
+            Shape::Keys(&super::alerts::ALERTS),
+            "the rules that raise alerts, and who is told",
+        ),
         container(
             "networks",
             Shape::Names(&Shape::Either(&[Shape::Keys(&NETWORK), Shape::Nothing])),

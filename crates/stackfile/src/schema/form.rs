@@ -87,6 +87,18 @@ pub(crate) enum Form {
     Counted,
     /// `client`, `header:NAME` or `cookie:NAME`.
     HashKey,
+    /// `https://…` or `http://…`.
+    WebUrl,
+    /// `mysql://…`.
+    MysqlUrl,
+    /// `redis://…` or `rediss://…`.
+    RedisUrl,
+    /// `95%`.
+    Percent,
+    /// `HOST:PORT` of another machine.
+    Server,
+    /// An address of mail.
+    Mail,
 }
 
 /// A `ports` entry in its short form, taken apart.
@@ -145,6 +157,12 @@ impl Form {
             Self::Rate => "a rate such as 10/s, 300/m or 1000/15m",
             Self::Counted => "client, header:NAME, claim:NAME or route",
             Self::HashKey => "client, header:NAME or cookie:NAME",
+            Self::WebUrl => "a URL such as https://host/path",
+            Self::MysqlUrl => "a URL such as mysql://user@host",
+            Self::RedisUrl => "a URL such as redis://host:6379",
+            Self::Percent => "a share in per cent, such as 95%",
+            Self::Server => "a name and a port, such as mail.example.com:587",
+            Self::Mail => "an address of mail, such as ops@example.com",
         }
     }
 
@@ -183,6 +201,12 @@ impl Form {
             Self::Rate => (&["string"], Some("^[0-9]+(r)?/[0-9]*[a-z]+$|\\$")),
             Self::Counted => (&["string"], Some("^(client|route|(header|claim):.+)$|\\$")),
             Self::HashKey => (&["string"], Some("^(client|(header|cookie):.+)$|\\$")),
+            Self::WebUrl => (&["string"], Some("^https?://|\\$")),
+            Self::MysqlUrl => (&["string"], Some("^mysql://|\\$")),
+            Self::RedisUrl => (&["string"], Some("^rediss?://|\\$")),
+            Self::Percent => (&["string"], Some("^[0-9]+([.][0-9]+)?%$|\\$")),
+            Self::Server => (&["string"], Some(":|\\$")),
+            Self::Mail => (&["string"], Some("@|\\$")),
         }
     }
 
@@ -255,18 +279,20 @@ impl Form {
                     if_true(!text.is_empty() && !text.starts_with([':', '~']))
                 }
             }
-            Self::PostgresUrl => if_true(
-                ["postgres://", "postgresql://"]
-                    .iter()
-                    .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-                    && !text.contains(char::is_whitespace),
-            ),
-            Self::DatabaseUrl => if_true(
-                ["postgres://", "postgresql://", "mysql://", "sqlite:"]
-                    .iter()
-                    .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-                    && !text.contains(char::is_whitespace),
-            ),
+            Self::PostgresUrl => if_true(is_url(text, &["postgres://", "postgresql://"])),
+            Self::DatabaseUrl => if_true(is_url(text, &["postgres://", "postgresql://", "mysql://", "sqlite:"])),
+            Self::WebUrl => if_true(is_url(text, &["https://", "http://"])),
+            Self::MysqlUrl => if_true(is_url(text, &["mysql://"])),
+            Self::RedisUrl => if_true(is_url(text, &["redis://", "rediss://"])),
+            Self::Percent => match parse_percent(text) {
+                Some(_) => Ok(()),
+                None if text.parse::<f64>().is_ok() => Err(Some(format!("the unit is missing: {text}%"))),
+                None => Err(None),
+            },
+            Self::Server => if_true(is_server(text)),
+            Self::Mail => if_true(text.split_once('@').is_some_and(|(name, host)| {
+                !name.is_empty() && !host.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+            })),
             // They stand in a statement: nothing that would have to be quoted.
             Self::TableName => if_true(text.splitn(2, '.').all(is_variable_name)),
             Self::ColumnName => if_true(is_variable_name(text)),
@@ -279,6 +305,32 @@ impl Form {
             Self::HashKey => if_true(parse_hash_key(text).is_some()),
         }
     }
+}
+
+/// Returns whether a text has one of the beginnings, and something behind it.
+fn is_url(text: &str, schemes: &[&str]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty()) && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// `mail.example.com:587`, `[::1]:25`.
+fn is_server(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        parse_port(port).is_some()
+            && match bare {
+                Some(address) => address.parse::<IpAddr>().is_ok(),
+                None => is_host(host),
+            }
+    })
+}
+
+/// Reads `95%` or `0.5%` into a share from 0 to 1.
+pub(crate) fn parse_percent(text: &str) -> Option<f64> {
+    let number = text.strip_suffix('%')?;
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let percent: f64 = number.parse().ok().filter(|_| plain)?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
 fn parse_port(text: &str) -> Option<u16> {

@@ -2,6 +2,7 @@
 //!
 //! Owns the keys, their shapes and their one-line descriptions. Knows nothing of what the values are turned into.
 
+mod alerts;
 mod check;
 mod compose;
 mod config;
@@ -9,16 +10,18 @@ mod deploy;
 mod edge;
 mod form;
 mod json;
+mod metrics;
 mod ours;
 mod page;
 mod resources;
 mod vault;
 
+pub(crate) use alerts::SEVERITIES;
 pub(crate) use check::{check, check_required};
 pub(crate) use compose::{FILE, SERVICE};
 pub(crate) use form::{
-    Form, parse_hash_key, parse_host_port, parse_limit_key, parse_port_spec, parse_rate, parse_share, parse_signal,
-    parse_volume_spec,
+    Form, parse_hash_key, parse_host_port, parse_limit_key, parse_percent, parse_port_spec, parse_rate, parse_share,
+    parse_signal, parse_volume_spec,
 };
 pub use json::schema;
 pub(crate) use ours::CHAPTERS_TO_COME;

@@ -3,9 +3,7 @@
 use super::{Form, Key, Record, Shape, key, ours};
 
 /// Chapters of the design that this version refuses. `secrets` and `configs` are Compose's; `logs` is one on a service only.
-pub(crate) const CHAPTERS_TO_COME: [&str; 10] = [
-    "metrics",
-    "alerts",
+pub(crate) const CHAPTERS_TO_COME: [&str; 8] = [
     "logs",
     "backup",
     "recovery",
@@ -103,7 +101,7 @@ static LOGS: Record = Record {
 };
 
 /// Keys on services.
-pub(crate) static SERVICE_KEYS: [Key; 14] = [
+pub(crate) static SERVICE_KEYS: [Key; 15] = [
     ours(
         "port",
         Shape::Either(&[Shape::One(Form::PortSource), Shape::Keys(&PORT)]),
@@ -172,5 +170,14 @@ pub(crate) static SERVICE_KEYS: [Key; 14] = [
             Shape::Keys(&super::config::DELIVERY),
         ]),
         "how its replicas are given the stack's configuration; left out, not at all",
+    ),
+    ours(
+        "metrics",
+        Shape::Either(&[
+            Shape::One(Form::Bool),
+            Shape::One(Form::PortNumber),
+            Shape::Keys(&super::metrics::SERVICE),
+        ]),
+        "how its replicas are asked for their metrics: `true` at their own port, a number at that one; left out, not at all",
     ),
 ];

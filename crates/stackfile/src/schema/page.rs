@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::alerts::ALERTS;
 use super::config::CONFIG;
 use super::edge::EDGE;
+use super::metrics::METRICS;
 use super::vault::VAULT;
 use super::{FILE, Reach, Record, Shape};
 
 /// Returns the pages of `docs/reference` with their names: every key of a stack file, what it takes and who acts upon it. The chapters
-/// `edge`, `vault` and `config` have pages of their own.
+/// `edge`, `vault`, `config`, `metrics` and `alerts` have pages of their own.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 4] {
+pub fn pages() -> [(&'static str, String); 6] {
     let mut file = String::from(INTRODUCTION);
-    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG].map(std::ptr::from_ref));
+    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG, &METRICS, &ALERTS].map(std::ptr::from_ref));
     table("The file", &FILE, &mut seen, &mut file);
     let mut edge = String::from(EDGE_INTRODUCTION);
     table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
@@ -21,11 +23,17 @@ pub fn pages() -> [(&'static str, String); 4] {
     table("`vault`", &VAULT, &mut HashSet::new(), &mut vault);
     let mut config = String::from(CONFIG_INTRODUCTION);
     table("`config`", &CONFIG, &mut HashSet::new(), &mut config);
+    let mut metrics = String::from(METRICS_INTRODUCTION);
+    table("`metrics`", &METRICS, &mut HashSet::new(), &mut metrics);
+    let mut alerts = String::from(ALERTS_INTRODUCTION);
+    table("`alerts`", &ALERTS, &mut HashSet::new(), &mut alerts);
     [
         ("stack-file.md", file),
         ("stack-file-edge.md", edge),
         ("stack-file-vault.md", vault),
         ("stack-file-config.md", config),
+        ("stack-file-metrics.md", metrics),
+        ("stack-file-alerts.md", alerts),
     ]
 }
 
@@ -33,6 +41,8 @@ const INTRODUCTION: &str = include_str!("page.md.in");
 const EDGE_INTRODUCTION: &str = include_str!("edge_page.md.in");
 const VAULT_INTRODUCTION: &str = include_str!("vault_page.md.in");
 const CONFIG_INTRODUCTION: &str = include_str!("config_page.md.in");
+const METRICS_INTRODUCTION: &str = include_str!("metrics_page.md.in");
+const ALERTS_INTRODUCTION: &str = include_str!("alerts_page.md.in");
 
 fn table(title: &str, record: &'static Record, seen: &mut HashSet<*const Record>, out: &mut String) {
     if !seen.insert(std::ptr::from_ref(record)) {
