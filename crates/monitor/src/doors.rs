@@ -1,0 +1,118 @@
+//! The doors over HTTP: the control socket that the daemon speaks to, and the listeners of stacks. Decides nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::AbortHandle;
+
+use crate::backend::Shown;
+use crate::machine::Machine;
+use crate::server::{Answer, Asked, Handler, serve};
+use crate::snapshot::Snapshot;
+
+/// How long a question for notes is held where there are none.
+const HOLD: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Who a monitor is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its process.
+    pub pid: u32,
+    /// Which tend it is of.
+    pub build: String,
+    /// The generation of the snapshot it has; 0 before the first.
+    pub generation: u64,
+}
+
+/// Serves the control socket until it is dropped.
+pub(crate) async fn control(machine: Arc<Machine>, listener: UnixListener) {
+    let handler: Handler = Arc::new(move |asked| {
+        let machine = Arc::clone(&machine);
+        Box::pin(async move { of_daemon(machine, asked).await })
+    });
+    serve(listener, handler).await;
+}
+
+async fn of_daemon(machine: Arc<Machine>, asked: Asked) -> Answer {
+    match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/tend/v1/hello") => Answer::json(&Hello {
+            pid: std::process::id(),
+            build: machine.build.clone(),
+            generation: machine.generation(),
+        }),
+        ("PUT", "/tend/v1/snapshot") => {
+            let snapshot: Snapshot = match serde_json::from_slice(&asked.body) {
+                Ok(snapshot) => snapshot,
+                Err(error) => return Answer::text(400, format!("this is no snapshot: {error}")),
+            };
+            let taken = tokio::task::spawn_blocking(move || machine.take(snapshot)).await;
+            match taken {
+                Ok(Ok(refused)) => Answer::json(&json!({ "refused": refused })),
+                Ok(Err(why)) => Answer::text(409, why),
+                Err(_) => Answer::text(500, "taking the snapshot failed inside tend"),
+            }
+        }
+        ("GET", "/tend/v1/notes") => {
+            let after = asked.query.strip_prefix("after=").and_then(|number| number.parse().ok());
+            let Some(after) = after else {
+                return Answer::text(400, "`after=NUMBER` is missing");
+            };
+            let notes = tokio::time::timeout(HOLD, machine.outbox.wait_after(after)).await;
+            Answer::json(&notes.unwrap_or_default())
+        }
+        _ => match asked.path.strip_prefix("/stacks/").and_then(|rest| rest.split_once('/')) {
+            Some((stack, rest)) => {
+                let (stack, path) = (stack.to_owned(), format!("/{rest}"));
+                of_stack(machine, stack, path, asked).await
+            }
+            None => Answer::text(404, "there is no such thing here"),
+        },
+    }
+}
+
+/// Opens a listener for a stack.
+pub(crate) fn open(machine: Arc<Machine>, address: SocketAddr, stack: String) -> std::io::Result<AbortHandle> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let handler: Handler = Arc::new(move |asked: Asked| {
+        let (machine, stack, path) = (Arc::clone(&machine), stack.clone(), asked.path.clone());
+        Box::pin(async move { of_stack(machine, stack, path, asked).await })
+    });
+    Ok(tokio::spawn(serve(listener, handler)).abort_handle())
+}
+
+async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Asked) -> Answer {
+    let Some(stack) = machine.stack(&stack) else {
+        return Answer::text(404, format!("the stack {stack} wants nothing measured and nothing told"));
+    };
+    // A query over much takes a while, and scrapes go on meanwhile.
+    let answered = tokio::task::spawn_blocking(move || {
+        let headers: Vec<(&str, &str)> = (asked.headers.iter())
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let caller = headers.iter().find(|(name, _)| *name == "tend-caller").map_or("", |(_, value)| value);
+        let request = tend_doors::Request {
+            method: &asked.method,
+            path: &path,
+            query: &asked.query,
+            headers: &headers,
+            body: &asked.body,
+            caller,
+        };
+        tend_doors::answer(&request, &Shown { machine, stack })
+    })
+    .await;
+    match answered {
+        Ok(response) => Answer {
+            status: response.status,
+            content_type: response.content_type,
+            headers: response.headers,
+            body: response.body,
+        },
+        Err(_) => Answer::text(500, "this request failed inside tend\n"),
+    }
+}

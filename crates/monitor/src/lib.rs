@@ -1,0 +1,51 @@
+//! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
+//!
+//! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
+//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors`, `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
+//! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
+//!
+//! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
+//!
+//! Invariants: what receivers were told outlives a kill at any moment (`kills`); no stack sees another's series
+//! (`a_stack_sees_its_own_series_and_those_of_the_machine`); a file that is wrong leaves standing what stood before
+//! (`what_is_wrong_leaves_standing_what_stood`).
+
+mod backend;
+mod doors;
+mod error;
+mod local;
+mod machine;
+mod outbox;
+mod plan;
+mod random;
+mod role;
+mod send;
+mod server;
+mod snapshot;
+mod stack;
+mod view;
+mod world;
+
+use std::time::Duration;
+
+pub use doors::Hello;
+pub use error::MonitorError;
+pub use local::EdgeGather;
+pub use outbox::Note;
+pub use role::{MonitorConfig, monitor_main};
+pub use snapshot::{
+    FileText, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot, StackPart,
+};
+pub use tend_scrape::{Gather, Gathered};
+
+use tend_base::{Clock, SystemClock};
+
+/// The time of day, in milliseconds since 1970.
+fn now_ms() -> i64 {
+    i64::try_from(SystemClock.now().wall.0).unwrap_or(i64::MAX)
+}
+
+/// How long it is until a moment; nothing when it has passed.
+fn until(moment_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(moment_ms - now_ms()).unwrap_or(0))
+}

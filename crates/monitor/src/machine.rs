@@ -1,0 +1,199 @@
+//! The whole of what is watched on this machine: the store, the stacks, the listeners; takes snapshots. Knows no HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tend_metrics::MetricStore;
+use tend_scrape::Scraper;
+use tokio::task::AbortHandle;
+
+use crate::doors;
+use crate::local::{self, EdgeGather};
+use crate::outbox::Outbox;
+use crate::snapshot::{SNAPSHOT_VERSION, Snapshot};
+use crate::stack::Watched;
+
+/// The file with the last snapshot.
+const SNAPSHOT: &str = "snapshot.json";
+
+/// All of it.
+pub(crate) struct Machine {
+    pub(crate) store: Arc<MetricStore>,
+    /// Asks what is of the machine and of no stack.
+    pub(crate) scraper: Scraper,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) folder: PathBuf,
+    pub(crate) build: String,
+    pub(crate) started: i64,
+    edge: Option<EdgeGather>,
+    told_at: AtomicI64,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    snapshot: Snapshot,
+    stacks: BTreeMap<String, (Arc<Watched>, AbortHandle)>,
+    listeners: BTreeMap<SocketAddr, (String, AbortHandle)>,
+}
+
+impl Machine {
+    pub(crate) fn new(
+        store: MetricStore,
+        outbox: Arc<Outbox>,
+        folder: PathBuf,
+        build: String,
+        edge: Option<EdgeGather>,
+    ) -> Arc<Self> {
+        let store = Arc::new(store);
+        Arc::new(Self {
+            scraper: Scraper::new(Arc::clone(&store)),
+            store,
+            outbox,
+            folder,
+            build,
+            started: crate::now_ms(),
+            edge,
+            told_at: AtomicI64::new(0),
+            running: Mutex::default(),
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        // A snapshot is taken stack by stack, each whole.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a stack that is watched.
+    pub(crate) fn stack(&self, name: &str) -> Option<Arc<Watched>> {
+        self.running().stacks.get(name).map(|(stack, _)| Arc::clone(stack))
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.running().snapshot.generation
+    }
+
+    /// When it was last told what to do, in milliseconds since 1970.
+    pub(crate) fn told_at(&self) -> i64 {
+        self.told_at.load(Ordering::Relaxed)
+    }
+
+    /// How long samples are kept, as Prometheus says it.
+    pub(crate) fn retention(&self) -> String {
+        let snapshot = &self.running().snapshot;
+        let time = tend_promql::format_duration(snapshot.retention_ms);
+        match snapshot.retention_bytes {
+            Some(bytes) => format!("{time} or {}", tend_base::format_bytes(bytes)),
+            None => time,
+        }
+    }
+
+    /// Reads the snapshot that was last taken; nothing where there is none.
+    pub(crate) fn last_snapshot(&self) -> Option<Snapshot> {
+        serde_json::from_slice(&std::fs::read(self.folder.join(SNAPSHOT)).ok()?).ok()
+    }
+
+    /// Takes a snapshot; returns by stack what of it could not be taken, where what stood before stands. Reads and writes files.
+    ///
+    /// # Errors
+    /// When it is of a version that is not known: nothing changes.
+    pub(crate) fn take(self: &Arc<Self>, snapshot: Snapshot) -> Result<BTreeMap<String, Vec<String>>, String> {
+        if snapshot.version != SNAPSHOT_VERSION {
+            return Err(format!(
+                "this monitor takes snapshots of version {SNAPSHOT_VERSION}, and this one is of version {}",
+                snapshot.version
+            ));
+        }
+        let now = crate::now_ms();
+        let mut refused = BTreeMap::new();
+        let mut running = self.running();
+        let gone: Vec<String> = (running.stacks.keys())
+            .filter(|name| !snapshot.stacks.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some((stack, task)) = running.stacks.remove(&name) {
+                // Its series end, and what it was told is kept: who brings it up again finds the same alerts.
+                stack.scraper.set(Vec::new());
+                task.abort();
+            }
+        }
+        if running.snapshot.node != snapshot.node || running.snapshot.edge != snapshot.edge {
+            self.scraper.set(local::of_machine(snapshot.node, snapshot.edge, self.edge));
+        }
+        for (name, part) in &snapshot.stacks {
+            let known = running.stacks.get(name).map(|(stack, _)| Arc::clone(stack));
+            if known.is_some() && running.snapshot.stacks.get(name) == Some(part) {
+                continue;
+            }
+            let stack = match known {
+                Some(stack) => Ok(stack),
+                None => self.begin(&mut running, name, part.clone(), now),
+            };
+            let wrong = stack.map_or_else(|wrong| wrong, |stack| stack.set(part.clone(), now));
+            if !wrong.is_empty() {
+                refused.insert(name.clone(), wrong);
+            }
+        }
+        self.listen(&mut running, &snapshot, &mut refused);
+        self.store.set_retention(snapshot.retention_ms, snapshot.retention_bytes);
+        running.snapshot = snapshot;
+        self.told_at.store(now, Ordering::Relaxed);
+        // It holds secrets. What a full disk does not take is told again by the daemon.
+        if let Ok(bytes) = serde_json::to_vec(&running.snapshot) {
+            let _ = tend_base::write_atomically(&self.folder.join(SNAPSHOT), &bytes, 0o600);
+        }
+        Ok(refused)
+    }
+
+    fn begin(
+        &self,
+        running: &mut Running,
+        name: &str,
+        part: crate::StackPart,
+        now: i64,
+    ) -> Result<Arc<Watched>, Vec<String>> {
+        let folder = self.folder.join("stacks").join(name);
+        std::fs::create_dir_all(&folder).map_err(|error| vec![format!("`{}` cannot be made: {error}", folder.display())])?;
+        let stack = Watched::new(name, folder, Arc::clone(&self.store), Arc::clone(&self.outbox), part, now)?;
+        let task = tokio::spawn(Arc::clone(&stack).run()).abort_handle();
+        running.stacks.insert(name.to_owned(), (Arc::clone(&stack), task));
+        Ok(stack)
+    }
+
+    /// Opens and closes the listeners that stacks want.
+    fn listen(self: &Arc<Self>, running: &mut Running, snapshot: &Snapshot, refused: &mut BTreeMap<String, Vec<String>>) {
+        let mut wanted: BTreeMap<SocketAddr, String> = BTreeMap::new();
+        for (name, part) in &snapshot.stacks {
+            let Some(address) = part.listen else { continue };
+            if let Some(other) = wanted.get(&address) {
+                let why = format!("{address} is already where the stack {other} is shown; `metrics.listen` takes another");
+                refused.entry(name.clone()).or_default().push(why);
+            } else {
+                wanted.insert(address, name.clone());
+            }
+        }
+        running.listeners.retain(|address, (name, task)| {
+            let stays = wanted.get(address) == Some(name) && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for (address, name) in wanted {
+            if running.listeners.contains_key(&address) {
+                continue;
+            }
+            match doors::open(Arc::clone(self), address, name.clone()) {
+                Ok(task) => drop(running.listeners.insert(address, (name, task))),
+                Err(error) => refused.entry(name).or_default().push(format!(
+                    "{address} cannot be listened at: {}",
+                    tend_base::without_os_numbers(&error.to_string())
+                )),
+            }
+        }
+    }
+}
