@@ -15,19 +15,18 @@ use crate::round::Body;
 const REDIRECTS_MAX: u8 = 10;
 
 /// Asks once; ends within the timeout.
-pub(crate) async fn ask(
-    client: &Client,
-    settings: &Settings,
-    url: &str,
-    timeout_ms: i64,
-) -> Result<Body, ScrapeError> {
+pub(crate) async fn ask(client: &Client, settings: &Settings, url: &str, timeout_ms: i64) -> Result<Body, ScrapeError> {
     let failed = |source: FetchError| ScrapeError::Ask { source };
     let within = Duration::from_millis(timeout_ms.unsigned_abs());
     let mut request = Request::get(Address::parse(url).map_err(failed)?);
     request.within = within;
     request.connect_within = within;
     request.gzip = settings.compression;
-    request.redirects = if settings.http.follow_redirects { REDIRECTS_MAX } else { 0 };
+    request.redirects = if settings.http.follow_redirects {
+        REDIRECTS_MAX
+    } else {
+        0
+    };
     request.answer_bytes_max = usize::try_from(settings.limits.body_bytes).unwrap_or(usize::MAX);
     request.header("Accept", &settings.accept());
     request.header("X-Prometheus-Scrape-Timeout-Seconds", &within.as_secs_f64().to_string());

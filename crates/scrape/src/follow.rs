@@ -187,7 +187,11 @@ async fn round(
 fn finish(entry: &Entry, plan: &Plan, taken: &Taken, begun_ms: i64, seconds: f64) {
     let mut state = entry.state();
     state.last = LastScrape {
-        health: if taken.error.is_none() { Health::Up } else { Health::Down },
+        health: if taken.error.is_none() {
+            Health::Up
+        } else {
+            Health::Down
+        },
         at_ms: Some(begun_ms),
         seconds,
         error: taken.error.as_ref().map_or(String::new(), ScrapeError::with_causes),

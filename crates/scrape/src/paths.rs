@@ -66,7 +66,11 @@ pub fn expand(pattern: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn list(folder: &Path, pattern: &OsStr, into: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let here = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let entries = match std::fs::read_dir(here) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),

@@ -21,6 +21,12 @@ const CONNECTIONS_KEPT_MAX: usize = 4096;
 /// Targets that cannot be asked, of a job, that are told one by one.
 const REFUSED_TOLD_MAX: usize = 20;
 
+/// The collector of a target that is gathered here, where it was not taken up yet.
+type Collector = Option<Box<dyn Gather>>;
+
+/// An address, or the identity of what is gathered here, and the labels it was found with.
+type Candidate = (String, BTreeMap<String, String>);
+
 /// How the targets of a job are asked, at present.
 #[derive(Debug)]
 pub(crate) struct Asking {
@@ -41,7 +47,7 @@ pub(crate) struct EntryState {
     pub(crate) target: Target,
     pub(crate) asking: Arc<Asking>,
     /// A collector that was given and is not taken up yet.
-    pub(crate) gather: Option<Box<dyn Gather>>,
+    pub(crate) gather: Collector,
     /// More targets than the job may have: how many.
     pub(crate) too_many: Option<usize>,
     /// What was known of its lines does not hold any more.
@@ -72,7 +78,7 @@ pub(crate) struct Pool {
     asking: Arc<Asking>,
     groups: Vec<Group>,
     files: Files,
-    built_in: Vec<(String, BTreeMap<String, String>)>,
+    built_in: Vec<Candidate>,
     undone: Vec<&'static str>,
     pub(crate) entries: Vec<Arc<Entry>>,
     dropped: Vec<Labels>,
@@ -101,7 +107,12 @@ impl Pool {
         files.look(&job.files);
         let mut gathers = HashMap::new();
         let mut built_in = Vec::new();
-        for BuiltIn { identity, labels, gather } in job.built_in {
+        for BuiltIn {
+            identity,
+            labels,
+            gather,
+        } in job.built_in
+        {
             gathers.insert((identity.clone(), labels.clone()), gather);
             built_in.push((identity, labels));
         }
@@ -129,9 +140,9 @@ impl Pool {
     }
 
     /// Finds all targets anew. Those that are there stay, others begin or end.
-    fn find(&mut self, mut gathers: HashMap<(String, BTreeMap<String, String>), Box<dyn Gather>>, now_ms: i64) {
+    fn find(&mut self, mut gathers: HashMap<Candidate, Box<dyn Gather>>, now_ms: i64) {
         (self.dropped, self.dropped_count, self.refused) = Default::default();
-        let mut found: Vec<(Target, Option<Box<dyn Gather>>)> = Vec::new();
+        let mut found: Vec<(Target, Collector)> = Vec::new();
         for (address, labels, identity) in self.candidates() {
             let settings = &self.asking.settings;
             let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -174,7 +185,7 @@ impl Pool {
     }
 
     /// Puts the targets that were found in the place of those that were there.
-    fn exchange(&mut self, found: Vec<(Target, Option<Box<dyn Gather>>)>, now_ms: i64) {
+    fn exchange(&mut self, found: Vec<(Target, Collector)>, now_ms: i64) {
         let key = |target: &Target| (target.labels.clone(), target.url.clone());
         let mut before: Vec<Option<Arc<Entry>>> = std::mem::take(&mut self.entries).into_iter().map(Some).collect();
         let by_key: HashMap<(Labels, String), usize> = (before.iter().enumerate())
@@ -183,7 +194,7 @@ impl Pool {
         let by_labels: HashMap<Labels, usize> = by_key.iter().map(|((labels, _), at)| (labels.clone(), *at)).collect();
         let mut seen = std::collections::HashSet::new();
         // First what is quite the same, so that another of the same labels does not take its place.
-        let mut places: Vec<(Target, Option<Box<dyn Gather>>, Option<Arc<Entry>>)> = Vec::new();
+        let mut places: Vec<(Target, Collector, Option<Arc<Entry>>)> = Vec::new();
         for (target, gather) in found {
             if seen.insert(key(&target)) {
                 let entry = by_key.get(&key(&target)).and_then(|at| before[*at].take());
@@ -244,7 +255,11 @@ impl Pool {
         }));
         let mut faults: Vec<String> = self.files.faults().map(str::to_owned).collect();
         faults.extend(self.refused.iter().cloned());
-        faults.extend(self.undone.iter().map(|kind| format!("targets are not found by `{kind}`")));
+        faults.extend(
+            self.undone
+                .iter()
+                .map(|kind| format!("targets are not found by `{kind}`")),
+        );
         into.jobs.push(JobView {
             name: self.name.clone(),
             active: self.entries.len(),
@@ -262,7 +277,7 @@ impl Pool {
 
 impl Entry {
     /// Goes on as this target, which is the same or another with the same labels.
-    fn take_over(&self, target: Target, gather: Option<Box<dyn Gather>>, asking: &Arc<Asking>, now_ms: i64) {
+    fn take_over(&self, target: Target, gather: Collector, asking: &Arc<Asking>, now_ms: i64) {
         let mut state = self.state();
         if !Arc::ptr_eq(&state.asking, asking) {
             state.forget |= !asking.settings.keeps_series_of(&state.asking.settings);

@@ -49,11 +49,16 @@ impl Taken {
             notes.push(format!("lines that were not taken: {bad}; line {number}: {reason}"));
         }
         if let Some(refusal) = &self.refusal {
-            notes.push(format!("samples for which there was no room: {}; {refusal}", self.refused));
+            notes.push(format!(
+                "samples for which there was no room: {}; {refusal}",
+                self.refused
+            ));
         }
         if self.committed.duplicates > 0 {
             let duplicates = self.committed.duplicates;
-            notes.push(format!("samples of a series that has one in this scrape already: {duplicates}"));
+            notes.push(format!(
+                "samples of a series that has one in this scrape already: {duplicates}"
+            ));
         }
         if self.committed.out_of_bounds > 0 {
             let out = self.committed.out_of_bounds;
@@ -151,7 +156,10 @@ fn labels(target: &Labels, settings: &Settings, pairs: &[LabelPair<'_>]) -> Resu
     }
     if settings.honor_labels {
         // An empty label of the exporter's own takes that of the target away.
-        for (name, value) in target.iter().filter(|(name, _)| !pairs.iter().any(|pair| pair.0 == *name)) {
+        for (name, value) in target
+            .iter()
+            .filter(|(name, _)| !pairs.iter().any(|pair| pair.0 == *name))
+        {
             builder.set(name, value);
         }
     } else {

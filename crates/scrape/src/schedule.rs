@@ -116,7 +116,11 @@ mod tests {
             assert_eq!(schedule.next(due, begun, now), next, "{begun} {now}");
             assert!(schedule.wait(next, now) <= 10_001, "{begun} {now}");
         }
-        assert_eq!(schedule.wait(due + 3_600_000, due), 10_000, "no longer than an interval");
+        assert_eq!(
+            schedule.wait(due + 3_600_000, due),
+            10_000,
+            "no longer than an interval"
+        );
         assert_eq!(schedule.wait(due, due + 5), 0);
     }
 
@@ -126,6 +130,10 @@ mod tests {
         assert_eq!(schedule.stamp(1000, 1002), 1000);
         assert_eq!(schedule.stamp(1000, 999), 1000);
         assert_eq!(schedule.stamp(1000, 1003), 1003);
-        assert_eq!(Schedule::new(100, 3).stamp(1000, 1002), 1002, "a hundredth of the interval");
+        assert_eq!(
+            Schedule::new(100, 3).stamp(1000, 1002),
+            1002,
+            "a hundredth of the interval"
+        );
     }
 }

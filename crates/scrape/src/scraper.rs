@@ -97,14 +97,11 @@ impl Scraper {
         self.shared.changed();
     }
 
-    /// Asks targets until this is dropped; to be run once at a time. When it is dropped no series ends: who asks next goes on with them.
+    /// Asks targets until this is dropped. Run once in a scraper's life. When it is dropped no series ends: the next process goes on with them.
     ///
     /// # Panics
     /// When a task does: that is a bug, and the process is better begun anew.
     pub async fn run(&self) {
-        for entry in self.shared.pools().iter().flat_map(|pool| &pool.entries) {
-            entry.state().followed = false;
-        }
         let mut tasks = JoinSet::new();
         let mut look = interval(FILES_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

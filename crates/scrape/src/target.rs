@@ -117,7 +117,9 @@ fn judge(set: &Labels, over_http: bool) -> Result<(i64, i64), String> {
     if address.is_empty() {
         return Err("it has no address: the label `__address__` is empty after relabelling".to_owned());
     }
-    if over_http && (address.contains('/') || address.contains(['@', '?', '#']) || address.contains(char::is_whitespace)) {
+    if over_http
+        && (address.contains('/') || address.contains(['@', '?', '#']) || address.contains(char::is_whitespace))
+    {
         return Err(format!("`{address}` is not `host:port`"));
     }
     let scheme = set.get(SCHEME);
@@ -126,7 +128,10 @@ fn judge(set: &Labels, over_http: bool) -> Result<(i64, i64), String> {
     }
     let time = |name: &str| match parse_duration(set.get(name)) {
         Some(ms) if ms > 0 => Ok(ms),
-        _ => Err(format!("the label `{name}` is `{}`, which is no length of time", set.get(name))),
+        _ => Err(format!(
+            "the label `{name}` is `{}`, which is no length of time",
+            set.get(name)
+        )),
     };
     let (interval_ms, timeout_ms) = (time(INTERVAL)?, time(TIMEOUT)?);
     if timeout_ms > interval_ms {

@@ -119,7 +119,10 @@ fn tls(reading: &mut Reading<'_>, node: &Node) -> TlsSettings {
     let Some(mut keys) = Keys::of(node, "`tls_config`", reading.findings) else {
         return tls;
     };
-    let mut path = |keys: &mut Keys<'_>, key| keys.text(key, reading.findings).map(|(path, _)| reading.folder.join(path));
+    let mut path = |keys: &mut Keys<'_>, key| {
+        keys.text(key, reading.findings)
+            .map(|(path, _)| reading.folder.join(path))
+    };
     tls.ca_file = path(&mut keys, "ca_file");
     match (path(&mut keys, "cert_file"), path(&mut keys, "key_file")) {
         (Some(cert_file), Some(key_file)) => tls.identity = Some(Identity { cert_file, key_file }),
@@ -133,17 +136,24 @@ fn tls(reading: &mut Reading<'_>, node: &Node) -> TlsSettings {
     }
     reading.undone(&mut keys, undone::TLS);
     tls.server_name = keys.text("server_name", reading.findings).map(|(name, _)| name);
-    tls.insecure_skip_verify = keys.switch("insecure_skip_verify", reading.findings).unwrap_or_default();
+    tls.insecure_skip_verify = keys
+        .switch("insecure_skip_verify", reading.findings)
+        .unwrap_or_default();
     for key in ["min_version", "max_version"] {
         let Some((version, place)) = keys.text(key, reading.findings) else {
             continue;
         };
         let message = match version.as_str() {
-            "TLS12" | "TLS13" => format!("`{key}: {version}` is not done: TLS 1.2 and 1.3 are spoken, the newer where both can"),
+            "TLS12" | "TLS13" => {
+                format!("`{key}: {version}` is not done: TLS 1.2 and 1.3 are spoken, the newer where both can")
+            }
             "TLS10" | "TLS11" => format!("`{key}: {version}` is not done: nothing older than TLS 1.2 is spoken"),
             _ => {
                 let findings = &mut *reading.findings;
-                findings.error(place, format!("there is no `{version}`")).help("write TLS12 or TLS13").plainly();
+                findings
+                    .error(place, format!("there is no `{version}`"))
+                    .help("write TLS12 or TLS13")
+                    .plainly();
                 continue;
             }
         };
@@ -166,7 +176,9 @@ fn headers(reading: &mut Reading<'_>, node: &Node) -> Vec<(String, Given)> {
         let name = &entry.key;
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(is_token) {
-            reading.findings.error(entry.place, format!("`{name}` cannot be the name of a header"));
+            reading
+                .findings
+                .error(entry.place, format!("`{name}` cannot be the name of a header"));
             continue;
         }
         let Some(mut keys) = Keys::of(&entry.value, "a header", reading.findings) else {

@@ -8,10 +8,10 @@ use super::{Reading, groups, http, relabel, undone};
 use crate::config::{Global, Job, Settings};
 
 /// The jobs of a file.
-pub(super) fn all(reading: &mut Reading<'_>, items: &[Node], global: &Global) -> Vec<Job> {
+pub(super) fn all(reading: &mut Reading<'_>, keys: &mut Keys<'_>, global: &Global) -> Vec<Job> {
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut jobs = Vec::new();
-    for item in items {
+    for item in keys.items("scrape_configs", reading.findings) {
         let Some((job, place)) = job(reading, item, global) else {
             continue;
         };
@@ -56,8 +56,8 @@ fn job(reading: &mut Reading<'_>, node: &Node, global: &Global) -> Option<(Job, 
     settings.params = params(reading, &mut keys);
     settings.protocols = reading.protocols(&mut keys, &global.protocols);
     settings.limits = reading.limits(&mut keys, settings.limits);
-    settings.relabel = relabel::rules(reading, keys.items("relabel_configs", reading.findings));
-    settings.metric_relabel = relabel::rules(reading, keys.items("metric_relabel_configs", reading.findings));
+    settings.relabel = relabel::rules(reading, &mut keys, "relabel_configs");
+    settings.metric_relabel = relabel::rules(reading, &mut keys, "metric_relabel_configs");
     settings.http = http::settings(reading, &mut keys);
     let static_items = keys.items("static_configs", reading.findings);
     let groups = groups(static_items, reading.findings);
@@ -97,7 +97,10 @@ fn times(reading: &mut Reading<'_>, keys: &mut Keys<'_>, settings: &mut Settings
         Some((ms, place)) if ms > settings.interval_ms => {
             let error = reading
                 .findings
-                .error(place, "`scrape_timeout` is longer than the `scrape_interval` of the job")
+                .error(
+                    place,
+                    "`scrape_timeout` is longer than the `scrape_interval` of the job",
+                )
                 .plainly();
             error.help("a scrape has to end before the next one begins");
         }
@@ -112,7 +115,10 @@ fn params(reading: &mut Reading<'_>, keys: &mut Keys<'_>) -> BTreeMap<String, Ve
     let Some(node) = keys.node("params") else { return out };
     if node.as_map().is_none() {
         let message = format!("`params` is a mapping, and this is {}", node.noun());
-        reading.findings.error(node.place, message).help("write `name: [value]`");
+        reading
+            .findings
+            .error(node.place, message)
+            .help("write `name: [value]`");
     }
     for entry in node.entries() {
         let values: Option<Vec<String>> = match entry.value.as_list() {
@@ -123,7 +129,10 @@ fn params(reading: &mut Reading<'_>, keys: &mut Keys<'_>) -> BTreeMap<String, Ve
             Some(values) => _ = out.insert(entry.key.clone(), values),
             None => {
                 let message = format!("the parameter `{}` is a list of texts", entry.key);
-                reading.findings.error(entry.value.place, message).help("write `name: [value]`");
+                reading
+                    .findings
+                    .error(entry.value.place, message)
+                    .help("write `name: [value]`");
             }
         }
     }
@@ -132,7 +141,11 @@ fn params(reading: &mut Reading<'_>, keys: &mut Keys<'_>) -> BTreeMap<String, Ve
 
 /// Prometheus' own check for a URL where an address belongs; rules of relabelling may make an address of anything.
 fn addresses(reading: &mut Reading<'_>, items: &[Node]) {
-    for target in items.iter().filter_map(|item| item.get("targets")).flat_map(Node::items) {
+    for target in items
+        .iter()
+        .filter_map(|item| item.get("targets"))
+        .flat_map(Node::items)
+    {
         if target.as_text().is_some_and(|text| text.contains('/')) {
             reading
                 .findings
@@ -166,7 +179,10 @@ fn files(reading: &mut Reading<'_>, keys: &mut Keys<'_>) -> Vec<std::path::PathB
                 let error = reading.findings.error(place, message).plainly();
                 error.help("files of targets have one of these endings");
             } else if let Err(why) = crate::paths::judge(&pattern) {
-                reading.findings.error(place, format!("`{pattern}` is no pattern: {why}")).plainly();
+                reading
+                    .findings
+                    .error(place, format!("`{pattern}` is no pattern: {why}"))
+                    .plainly();
             }
             out.push(reading.path(&pattern));
         }

@@ -66,11 +66,7 @@ pub fn read_targets(file: &Path, text: &str) -> Result<Vec<Group>, Report> {
     groups.map(|(groups, _)| groups)
 }
 
-fn document<T>(
-    file: &Path,
-    text: &str,
-    take: fn(&mut Findings, &Node) -> Option<T>,
-) -> Result<(T, Report), Report> {
+fn document<T>(file: &Path, text: &str, take: fn(&mut Findings, &Node) -> Option<T>) -> Result<(T, Report), Report> {
     let mut findings = Findings::default();
     // Passwords, tokens and addresses with either may stand anywhere, so of a line only the name is shown where it is not known better.
     let source = findings.sources.add(file, text, Shows::Names);
@@ -103,7 +99,13 @@ impl Reading<'_> {
     /// A length of time such as `15s`, in milliseconds.
     fn duration(&mut self, keys: &mut Keys<'_>, key: &'static str) -> Option<(i64, Place)> {
         let help = "write a number and a unit, such as 30s, 5m or 1h30m";
-        keys.parsed(key, self.findings, "a length of time", help, tend_promql::parse_duration)
+        keys.parsed(
+            key,
+            self.findings,
+            "a length of time",
+            help,
+            tend_promql::parse_duration,
+        )
     }
 
     /// A limit, where 0 is none.
@@ -170,7 +172,8 @@ impl Reading<'_> {
             if let Some(entry) = keys.entry(key)
                 && entry.value.as_bool() != Some(false)
             {
-                self.findings.warning(entry.place, format!("`{key}` is not done: {why}"));
+                self.findings
+                    .warning(entry.place, format!("`{key}` is not done: {why}"));
             }
         }
     }
@@ -187,11 +190,14 @@ fn config(findings: &mut Findings, root: &Node) -> Option<Config> {
     let mut rule_files = Vec::new();
     for (pattern, place) in keys.texts("rule_files", reading.findings).unwrap_or_default() {
         if let Err(why) = crate::paths::judge(&pattern) {
-            reading.findings.error(place, format!("`{pattern}` is no pattern: {why}")).plainly();
+            reading
+                .findings
+                .error(place, format!("`{pattern}` is no pattern: {why}"))
+                .plainly();
         }
         rule_files.push(reading.path(&pattern));
     }
-    let jobs = job::all(&mut reading, keys.items("scrape_configs", reading.findings), &global);
+    let jobs = job::all(&mut reading, &mut keys, &global);
     let (alertmanagers, alert_relabel) = match keys.node("alerting") {
         Some(node) => alerting(&mut reading, node),
         None => Default::default(),
@@ -228,13 +234,19 @@ fn global(reading: &mut Reading<'_>, node: &Node) -> Global {
         Some((ms, _)) => global.scrape_timeout_ms = ms,
         None => global.scrape_timeout_ms = global.scrape_timeout_ms.min(global.scrape_interval_ms),
     }
-    if let Some((ms, _)) = reading.duration(&mut keys, "evaluation_interval").filter(|(ms, _)| *ms > 0) {
+    if let Some((ms, _)) = reading
+        .duration(&mut keys, "evaluation_interval")
+        .filter(|(ms, _)| *ms > 0)
+    {
         global.evaluation_interval_ms = ms;
     }
     if let Some((ms, _)) = reading.duration(&mut keys, "rule_query_offset") {
         global.rule_query_offset_ms = ms;
     }
-    let labels = labels(keys.texts_by_name("external_labels", reading.findings), reading.findings);
+    let labels = labels(
+        keys.texts_by_name("external_labels", reading.findings),
+        reading.findings,
+    );
     global.external_labels = Labels::from_pairs(labels);
     global.limits = reading.limits(&mut keys, global.limits);
     global.protocols = reading.protocols(&mut keys, &global.protocols);
@@ -248,7 +260,7 @@ fn alerting(reading: &mut Reading<'_>, node: &Node) -> (Vec<Alertmanager>, Vec<t
     let Some(mut keys) = Keys::of(node, "`alerting`", reading.findings) else {
         return Default::default();
     };
-    let rules = relabel::rules(reading, keys.items("alert_relabel_configs", reading.findings));
+    let rules = relabel::rules(reading, &mut keys, "alert_relabel_configs");
     let items = keys.items("alertmanagers", reading.findings);
     let managers = items.iter().filter_map(|item| alertmanager(reading, item)).collect();
     keys.finish(reading.findings);
@@ -258,7 +270,9 @@ fn alerting(reading: &mut Reading<'_>, node: &Node) -> (Vec<Alertmanager>, Vec<t
 fn alertmanager(reading: &mut Reading<'_>, node: &Node) -> Option<Alertmanager> {
     let mut keys = Keys::of(node, "an item of `alertmanagers`", reading.findings)?;
     let scheme = http::scheme(reading, &mut keys);
-    let prefix = keys.text("path_prefix", reading.findings).map_or(String::new(), |(text, _)| text);
+    let prefix = keys
+        .text("path_prefix", reading.findings)
+        .map_or(String::new(), |(text, _)| text);
     let prefix = prefix.trim_matches('/');
     let timeout = reading.duration(&mut keys, "timeout").map_or(10_000, |(ms, _)| ms);
     if let Some((version, place)) = keys.text("api_version", reading.findings)
@@ -266,7 +280,10 @@ fn alertmanager(reading: &mut Reading<'_>, node: &Node) -> Option<Alertmanager> 
     {
         reading
             .findings
-            .error(place, format!("the API `{version}` of Alertmanager is gone, only v2 is spoken"))
+            .error(
+                place,
+                format!("the API `{version}` of Alertmanager is gone, only v2 is spoken"),
+            )
             .help("write `api_version: v2`, or leave it out")
             .plainly();
     }
@@ -329,7 +346,9 @@ fn labels(named: BTreeMap<String, (String, Place)>, findings: &mut Findings) -> 
 
 /// Reads `10MB`. Units are powers of 1024, as in Prometheus.
 fn parse_size(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;
     let shift = match text[end..].trim_end_matches("iB").trim_end_matches('B') {
         "" if number == 0.0 || end < text.len() => 0,

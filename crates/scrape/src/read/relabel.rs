@@ -5,8 +5,9 @@ use tend_text::{Keys, Node};
 
 use super::Reading;
 
-/// The rules of a list.
-pub(super) fn rules(reading: &mut Reading<'_>, items: &[Node]) -> Vec<Rule> {
+/// The rules of the list under this key.
+pub(super) fn rules(reading: &mut Reading<'_>, keys: &mut Keys<'_>, key: &'static str) -> Vec<Rule> {
+    let items = keys.items(key, reading.findings);
     items.iter().filter_map(|item| rule(reading, item)).collect()
 }
 
@@ -48,7 +49,11 @@ fn rule(reading: &mut Reading<'_>, node: &Node) -> Option<Rule> {
     match Rule::new(text) {
         Ok(rule) => Some(rule),
         Err(error) => {
-            let place = if matches!(error, Error::Pattern { .. }) { place } else { node.place };
+            let place = if matches!(error, Error::Pattern { .. }) {
+                place
+            } else {
+                node.place
+            };
             let message = match &error {
                 Error::Pattern { source, .. } => format!("{error}: {}", last_line(&source.to_string())),
                 _ => error.to_string(),

@@ -6,13 +6,19 @@ use super::Reading;
 
 /// Keys of the file itself.
 pub(super) const TOP: &[(&str, &str)] = &[
-    ("remote_write", "samples go into the store of this machine and to nobody else"),
+    (
+        "remote_write",
+        "samples go into the store of this machine and to nobody else",
+    ),
     ("remote_read", "queries are answered from the store of this machine"),
     ("storage", "how long and how much is kept is set where the monitor is"),
     ("tracing", "no traces are written"),
     ("otlp", "OTLP is not taken in"),
     ("runtime", "it is about Go"),
-    ("scrape_config_files", "jobs are read from this file only; put them under `scrape_configs`"),
+    (
+        "scrape_config_files",
+        "jobs are read from this file only; put them under `scrape_configs`",
+    ),
 ];
 
 /// Keys of `global`.
@@ -47,7 +53,10 @@ pub(super) const ALERTMANAGER: &[(&str, &str)] = &[
 
 /// Keys of whatever speaks HTTP.
 pub(super) const HTTP: &[(&str, &str)] = &[
-    ("oauth2", "no token is got, so the other side will refuse what needs one"),
+    (
+        "oauth2",
+        "no token is got, so the other side will refuse what needs one",
+    ),
     ("proxy_url", PROXY),
     ("no_proxy", PROXY),
     ("proxy_from_environment", PROXY),
@@ -101,14 +110,20 @@ const DISCOVERIES: [&str; 29] = [
 
 /// The ways of finding targets that a chapter names and nobody here knows.
 pub(super) fn discoveries(keys: &mut Keys<'_>) -> Vec<(Place, &'static str)> {
-    let found = DISCOVERIES.iter().filter_map(|key| Some((keys.entry(key)?.place, *key)));
+    let found = DISCOVERIES
+        .iter()
+        .filter_map(|key| Some((keys.entry(key)?.place, *key)));
     found.collect()
 }
 
 /// Keys whose value decides whether there is anything to say.
 pub(super) fn schemes(reading: &mut Reading<'_>, keys: &mut Keys<'_>) {
     for (key, done, why) in [
-        ("metric_name_validation_scheme", &["utf8"][..], "names may have any characters"),
+        (
+            "metric_name_validation_scheme",
+            &["utf8"][..],
+            "names may have any characters",
+        ),
         (
             "metric_name_escaping_scheme",
             &["allow-utf-8"][..],

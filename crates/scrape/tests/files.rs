@@ -1,0 +1,73 @@
+//! Files of targets: read when they change, and kept as they were when they are wrong.
+
+use std::fs;
+
+use tend_testkit::Folder;
+
+use crate::{Running, set_of, until};
+
+fn addresses(running: &Running) -> std::collections::BTreeSet<String> {
+    let targets = running.scraper.targets();
+    targets.active.iter().map(|target| target.labels.to_string()).collect()
+}
+
+fn faults(running: &Running) -> String {
+    let targets = running.scraper.targets();
+    targets
+        .jobs
+        .iter()
+        .flat_map(|job| job.faults.clone())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[tokio::test]
+async fn targets_follow_their_files() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a.json"), r#"[{"targets": ["a:1"], "labels": {"rack": "1"}}]"#).expect("written");
+    fs::write(path("b.yml"), "- targets: ['b:1']\n").expect("written");
+    fs::write(path("other.txt"), "no targets").expect("written");
+    let running = Running::new();
+    running.set(&format!(
+        "scrape_configs:\n  - job_name: f\n    file_sd_configs: [{{files: ['{0}/*.json', '{0}/*.yml']}}]\n    \
+         relabel_configs: [{{source_labels: [__meta_filepath], regex: '.*/(.*)', target_label: file}}]\n",
+        folder.path().display()
+    ));
+    let a = "{file=\"a.json\", instance=\"a:1\", job=\"f\", rack=\"1\"}";
+    let b = "{file=\"b.yml\", instance=\"b:1\", job=\"f\"}";
+    assert_eq!(addresses(&running), set_of(&[a, b]), "at once");
+
+    fs::write(
+        path("a.json"),
+        r#"[{"targets": ["a:1", "a:2"], "labels": {"rack": "1"}}]"#,
+    )
+    .expect("written");
+    let second = "{file=\"a.json\", instance=\"a:2\", job=\"f\", rack=\"1\"}";
+    until("a new target is there", || {
+        addresses(&running) == set_of(&[a, second, b])
+    })
+    .await;
+
+    fs::write(path("a.json"), r#"[{"targets": ["a:1"}]"#).expect("written");
+    until("the fault is told", || faults(&running).contains("a.json:1:")).await;
+    assert_eq!(
+        addresses(&running),
+        set_of(&[a, second, b]),
+        "what it said before stays"
+    );
+
+    fs::remove_file(path("b.yml")).expect("removed");
+    fs::write(path("c.json"), "[{\"targets\": [\"c:1\"]}]").expect("written");
+    let c = "{file=\"c.json\", instance=\"c:1\", job=\"f\"}";
+    until("one goes and one comes", || {
+        addresses(&running) == set_of(&[a, second, c])
+    })
+    .await;
+
+    fs::write(path("a.json"), "[]").expect("written");
+    until("the fault is gone, too", || {
+        addresses(&running) == set_of(&[c]) && faults(&running).is_empty()
+    })
+    .await;
+}
