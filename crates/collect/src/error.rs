@@ -100,7 +100,9 @@ impl CollectError {
                 "does tend run as root, or may its user read this? the other metrics are there without it"
             }
             Self::Parse { .. } => "please report it, with the file and the version of the kernel",
-            Self::Silent { .. } => "nothing to do here when it is answered again; what was asked hangs, or the machine is overloaded",
+            Self::Silent { .. } => {
+                "nothing to do here when it is answered again; what was asked hangs, or the machine is overloaded"
+            }
             Self::Database(error) => error.hint(),
             Self::RedisAddress { .. } => {
                 "write redis://USER:PASSWORD@HOST:PORT or unix:///PATH, with % signs for @, / and : in the password"

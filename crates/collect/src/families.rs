@@ -35,11 +35,23 @@ impl Families {
         self.add(MetricType::Gauge, name.into(), help.into(), "", labels, value);
     }
 
-    pub(crate) fn counter(&mut self, name: impl Into<Text>, help: impl Into<Text>, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn counter(
+        &mut self,
+        name: impl Into<Text>,
+        help: impl Into<Text>,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         self.add(MetricType::Counter, name.into(), help.into(), "", labels, value);
     }
 
-    pub(crate) fn untyped(&mut self, name: impl Into<Text>, help: impl Into<Text>, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn untyped(
+        &mut self,
+        name: impl Into<Text>,
+        help: impl Into<Text>,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         self.add(MetricType::Unknown, name.into(), help.into(), "", labels, value);
     }
 

@@ -11,10 +11,17 @@
 mod collector;
 mod error;
 mod families;
+mod files;
+mod mysql;
 mod node;
 mod postgres;
+mod process;
+mod redis;
 
 pub use collector::{Collecting, Collector};
 pub use error::CollectError;
+pub use mysql::Mysql;
 pub use node::Node;
 pub use postgres::Postgres;
+pub use process::{Processes, ReplicaProcess};
+pub use redis::{Redis, RedisAddress};

@@ -2,7 +2,6 @@
 
 mod cpu;
 mod disk;
-mod files;
 mod filesystem;
 mod interface;
 mod kernel;
@@ -15,10 +14,10 @@ use std::time::{Duration, Instant};
 use tend_base::{Clock, SystemClock};
 use tokio::time::timeout;
 
+use crate::CollectError;
 use crate::collector::{Collecting, Collector};
 use crate::families::Families;
-use crate::CollectError;
-use files::Files;
+use crate::files::{self, Files};
 use filesystem::Asker;
 
 /// A round. Mounts that hang are given up one by one before; this is for a kernel that hangs on one of its own files.
@@ -91,8 +90,12 @@ const PARTS: [(&str, Part); 24] = [
         files.parse("proc/sys/fs/file-nr", out, kernel::file_descriptors)
     }),
     ("filesystem", filesystems),
-    ("loadavg", |files, _, out| files.parse("proc/loadavg", out, kernel::load)),
-    ("meminfo", |files, _, out| files.parse("proc/meminfo", out, memory::meminfo)),
+    ("loadavg", |files, _, out| {
+        files.parse("proc/loadavg", out, kernel::load)
+    }),
+    ("meminfo", |files, _, out| {
+        files.parse("proc/meminfo", out, memory::meminfo)
+    }),
     ("netclass", |files, _, out| interface::interfaces(files, out)),
     ("netdev", |files, _, out| network::devices(files, out)),
     ("netstat", |files, _, out| {
@@ -111,10 +114,17 @@ const PARTS: [(&str, Part); 24] = [
         }
         Ok(())
     }),
-    ("schedstat", |files, _, out| files.parse("proc/schedstat", out, cpu::schedstat)),
+    ("schedstat", |files, _, out| {
+        files.parse("proc/schedstat", out, cpu::schedstat)
+    }),
     ("selinux", |files, _, out| {
         let enabled = f64::from(u8::from(files.path("sys/fs/selinux/enforce").exists()));
-        out.gauge("node_selinux_enabled", "SELinux is enabled, 1 is true, 0 is false", &[], enabled);
+        out.gauge(
+            "node_selinux_enabled",
+            "SELinux is enabled, 1 is true, 0 is false",
+            &[],
+            enabled,
+        );
         Ok(())
     }),
     ("sockstat", |files, _, out| {
@@ -137,13 +147,17 @@ const PARTS: [(&str, Part); 24] = [
     }),
     ("udp_queues", |files, _, out| {
         files.parse("proc/net/udp", out, |text, out| network::udp_queues("v4", text, out))?;
-        where_there(files, "proc/net/udp6", out, |text, out| network::udp_queues("v6", text, out))
+        where_there(files, "proc/net/udp6", out, |text, out| {
+            network::udp_queues("v6", text, out)
+        })
     }),
     ("uname", |_, _, out| {
         uname(out);
         Ok(())
     }),
-    ("vmstat", |files, _, out| files.parse("proc/vmstat", out, memory::vmstat)),
+    ("vmstat", |files, _, out| {
+        files.parse("proc/vmstat", out, memory::vmstat)
+    }),
 ];
 
 /// Reads everything; returns the text, and what was in the way of parts of it.
@@ -206,7 +220,12 @@ fn filesystems(files: &Files, asker: &Asker, out: &mut Families) -> Result<(), C
 
 fn time(files: &Files, _: &Asker, out: &mut Families) -> Result<(), CollectError> {
     let now = SystemClock.now().wall.0 as f64 / 1000.0;
-    out.gauge("node_time_seconds", "System time in seconds since epoch (1970).", &[], now);
+    out.gauge(
+        "node_time_seconds",
+        "System time in seconds since epoch (1970).",
+        &[],
+        now,
+    );
     let folder = "sys/devices/system/clocksource";
     for name in files.names(folder) {
         let Some(device) = name.strip_prefix("clocksource") else {
@@ -224,7 +243,9 @@ fn time(files: &Files, _: &Asker, out: &mut Families) -> Result<(), CollectError
                 "Current clocksource read from '/sys/devices/system/clocksource'.",
             ),
         ] {
-            let words = files.word(&format!("{folder}/clocksource{device}/{file}")).unwrap_or_default();
+            let words = files
+                .word(&format!("{folder}/clocksource{device}/{file}"))
+                .unwrap_or_default();
             for source in words.split_ascii_whitespace() {
                 out.gauge(name, help, &[("device", device), ("clocksource", source)], 1.0);
             }

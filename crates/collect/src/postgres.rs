@@ -22,6 +22,7 @@ pub struct Postgres {
     address: Address,
     server: String,
     session: Option<Session>,
+    within: Duration,
     trouble: Option<String>,
 }
 
@@ -37,15 +38,23 @@ impl Postgres {
             server: format!("{host}:{}", port.unwrap_or(5432)),
             address,
             session: None,
+            within: ROUND_WITHIN,
             trouble: None,
         }
+    }
+
+    /// Has a round take so long at most, with connecting; ten seconds otherwise.
+    #[must_use]
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
     }
 
     async fn round(&mut self) -> Result<String, CollectError> {
         // A round that is given up must not leave its half-asked connection to the next.
         let kept = self.session.take();
         let mut troubles = Vec::new();
-        let asked = timeout(ROUND_WITHIN, round(&self.address, &self.server, kept, &mut troubles)).await;
+        let asked = timeout(self.within, round(&self.address, &self.server, kept, &mut troubles)).await;
         let (mut out, is_up) = match asked {
             Ok(Ok((session, out))) => {
                 self.session = Some(session);
@@ -58,7 +67,7 @@ impl Postgres {
             Err(_) => {
                 let silent = DatabaseError::Silent {
                     at: self.address.to_string(),
-                    within: ROUND_WITHIN,
+                    within: self.within,
                 };
                 troubles = vec![silent.to_string()];
                 (Families::new(), false)
@@ -133,11 +142,15 @@ async fn round(
 
 /// Slow statements, where the extension is.
 async fn statements(session: &mut Session, number: u32, out: &mut Families) -> Result<(), DatabaseError> {
-    let found = session.ask("look for pg_stat_statements", parts::HAS_STATEMENTS).await?;
+    let found = session
+        .ask("look for pg_stat_statements", parts::HAS_STATEMENTS)
+        .await?;
     let Some(schema) = found.rows.first().and_then(|row| found.get(row, "schema")) else {
         return Ok(());
     };
-    let answer = session.ask("read pg_stat_statements", &parts::statements(number, schema)).await?;
+    let answer = session
+        .ask("read pg_stat_statements", &parts::statements(number, schema))
+        .await?;
     columns::take(&parts::STATEMENTS, &answer, out);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Processors: `/proc/stat`, `/proc/schedstat` and `/proc/net/softnet_stat`. Opens nothing.
 
-use super::files::number;
 use crate::families::Families;
+use crate::files::number;
 
 /// `/proc/stat` counts in hundredths of a second wherever Linux runs (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -48,14 +48,24 @@ pub(super) fn stat(text: &str, out: &mut Families) -> Option<()> {
             continue;
         };
         match name {
-            "intr" => out.counter("node_intr_total", "Total number of interrupts serviced.", &[], number(value)?),
+            "intr" => out.counter(
+                "node_intr_total",
+                "Total number of interrupts serviced.",
+                &[],
+                number(value)?,
+            ),
             "ctxt" => out.counter(
                 "node_context_switches_total",
                 "Total number of context switches.",
                 &[],
                 number(value)?,
             ),
-            "btime" => out.gauge("node_boot_time_seconds", "Node boot time, in unixtime.", &[], number(value)?),
+            "btime" => out.gauge(
+                "node_boot_time_seconds",
+                "Node boot time, in unixtime.",
+                &[],
+                number(value)?,
+            ),
             "processes" => out.counter("node_forks_total", "Total number of forks.", &[], number(value)?),
             "procs_running" => out.gauge(
                 "node_procs_running",

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tend_exposition::MetricType;
 
-use super::files::{Files, number};
 use crate::CollectError;
 use crate::families::Families;
+use crate::files::{Files, number};
 
 /// The kernel counts in sectors of this size, whatever the device's are.
 const SECTOR_BYTES: f64 = 512.0;
@@ -17,22 +17,87 @@ const COLUMNS: [(&str, &str, MetricType, Unit); 17] = {
     use MetricType::{Counter, Gauge};
     use Unit::{Bytes, One, Seconds};
     [
-        ("reads_completed_total", "The total number of reads completed successfully.", Counter, One),
+        (
+            "reads_completed_total",
+            "The total number of reads completed successfully.",
+            Counter,
+            One,
+        ),
         ("reads_merged_total", "The total number of reads merged.", Counter, One),
-        ("read_bytes_total", "The total number of bytes read successfully.", Counter, Bytes),
-        ("read_time_seconds_total", "The total number of seconds spent by all reads.", Counter, Seconds),
-        ("writes_completed_total", "The total number of writes completed successfully.", Counter, One),
+        (
+            "read_bytes_total",
+            "The total number of bytes read successfully.",
+            Counter,
+            Bytes,
+        ),
+        (
+            "read_time_seconds_total",
+            "The total number of seconds spent by all reads.",
+            Counter,
+            Seconds,
+        ),
+        (
+            "writes_completed_total",
+            "The total number of writes completed successfully.",
+            Counter,
+            One,
+        ),
         ("writes_merged_total", "The number of writes merged.", Counter, One),
-        ("written_bytes_total", "The total number of bytes written successfully.", Counter, Bytes),
-        ("write_time_seconds_total", "This is the total number of seconds spent by all writes.", Counter, Seconds),
+        (
+            "written_bytes_total",
+            "The total number of bytes written successfully.",
+            Counter,
+            Bytes,
+        ),
+        (
+            "write_time_seconds_total",
+            "This is the total number of seconds spent by all writes.",
+            Counter,
+            Seconds,
+        ),
         ("io_now", "The number of I/Os currently in progress.", Gauge, One),
-        ("io_time_seconds_total", "Total seconds spent doing I/Os.", Counter, Seconds),
-        ("io_time_weighted_seconds_total", "The weighted # of seconds spent doing I/Os.", Counter, Seconds),
-        ("discards_completed_total", "The total number of discards completed successfully.", Counter, One),
-        ("discards_merged_total", "The total number of discards merged.", Counter, One),
-        ("discarded_sectors_total", "The total number of sectors discarded successfully.", Counter, One),
-        ("discard_time_seconds_total", "This is the total number of seconds spent by all discards.", Counter, Seconds),
-        ("flush_requests_total", "The total number of flush requests completed successfully", Counter, One),
+        (
+            "io_time_seconds_total",
+            "Total seconds spent doing I/Os.",
+            Counter,
+            Seconds,
+        ),
+        (
+            "io_time_weighted_seconds_total",
+            "The weighted # of seconds spent doing I/Os.",
+            Counter,
+            Seconds,
+        ),
+        (
+            "discards_completed_total",
+            "The total number of discards completed successfully.",
+            Counter,
+            One,
+        ),
+        (
+            "discards_merged_total",
+            "The total number of discards merged.",
+            Counter,
+            One,
+        ),
+        (
+            "discarded_sectors_total",
+            "The total number of sectors discarded successfully.",
+            Counter,
+            One,
+        ),
+        (
+            "discard_time_seconds_total",
+            "This is the total number of seconds spent by all discards.",
+            Counter,
+            Seconds,
+        ),
+        (
+            "flush_requests_total",
+            "The total number of flush requests completed successfully",
+            Counter,
+            One,
+        ),
         (
             "flush_requests_time_seconds_total",
             "This is the total number of seconds spent by all flush requests.",
@@ -54,7 +119,9 @@ pub(super) fn diskstats(files: &Files, out: &mut Families) -> Result<(), Collect
     let path = "proc/diskstats";
     let devices = counters(&files.read(path)?, out).ok_or_else(|| files.not_understood(path))?;
     for (device, major, minor) in devices {
-        let notes = files.word(&format!("run/udev/data/b{major}:{minor}")).unwrap_or_default();
+        let notes = files
+            .word(&format!("run/udev/data/b{major}:{minor}"))
+            .unwrap_or_default();
         udev(&device, (&major, &minor), &notes, out);
     }
     Ok(())
@@ -163,7 +230,11 @@ fn udev(device: &str, (major, minor): (&str, &str), notes: &str, out: &mut Famil
         return;
     }
     for (note, name, help) in [
-        ("ID_ATA_WRITE_CACHE", "node_disk_ata_write_cache", "ATA disk has a write cache."),
+        (
+            "ID_ATA_WRITE_CACHE",
+            "node_disk_ata_write_cache",
+            "ATA disk has a write cache.",
+        ),
         (
             "ID_ATA_WRITE_CACHE_ENABLED",
             "node_disk_ata_write_cache_enabled",
@@ -215,7 +286,12 @@ mod tests {
         let text = "   8       0 sda 10 1 16 500 20 2 32 1500 3 2000 2500\n   8       1 sda1 1 1 1 1 1 1 1 1 1 1 1\n";
         let devices = counters(text, &mut out).unwrap();
         assert_eq!(devices, [("sda".to_owned(), "8".to_owned(), "0".to_owned())]);
-        udev("sda", ("8", "0"), "S:disk\nE:ID_MODEL=QEMU\nE:ID_FS_TYPE=ext4\nE:ID_FS_UUID=u-u\nE:ID_ATA=1\nE:ID_ATA_ROTATION_RATE_RPM=7200\n", &mut out);
+        udev(
+            "sda",
+            ("8", "0"),
+            "S:disk\nE:ID_MODEL=QEMU\nE:ID_FS_TYPE=ext4\nE:ID_FS_UUID=u-u\nE:ID_ATA=1\nE:ID_ATA_ROTATION_RATE_RPM=7200\n",
+            &mut out,
+        );
         let text = out.text();
         for line in [
             "node_disk_read_bytes_total{device=\"sda\"} 8192\n",
@@ -229,6 +305,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
-        assert!(!text.contains("discard") && !text.contains("flush") && !text.contains("sda1"), "{text}");
+        assert!(
+            !text.contains("discard") && !text.contains("flush") && !text.contains("sda1"),
+            "{text}"
+        );
     }
 }

@@ -16,9 +16,30 @@ const MOUNT_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The exporter's default: kinds of file systems without a disk of their own.
 const KINDS_LEFT_OUT: [&str; 24] = [
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "fusectl",
-    "hugetlbfs", "iso9660", "mqueue", "nsfs", "overlay", "proc", "procfs", "pstore", "rpc_pipefs", "securityfs",
-    "selinuxfs", "squashfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "nsfs",
+    "overlay",
+    "proc",
+    "procfs",
+    "pstore",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
 ];
 
 /// Debian's default without `/mnt` and `/media`: disks with data are mounted there, and one that fills up must be seen.
@@ -71,7 +92,11 @@ pub(super) fn mounts(text: &str) -> Vec<Mount> {
 }
 
 fn is_left_out(place: &str) -> bool {
-    let at_or_below = |folder: &str| place.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let at_or_below = |folder: &str| {
+        place
+            .strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     PLACES_LEFT_OUT.iter().any(|folder| at_or_below(folder))
         || BELOW_LEFT_OUT
             .iter()
@@ -125,7 +150,9 @@ impl Asker {
                     .map(|(index, mount)| (index, mount.place.clone()))
                     .collect()
             };
-            next = self.ask_in_a_thread(root.to_owned(), &waiting, &mut rooms).unwrap_or(mounts.len());
+            next = self
+                .ask_in_a_thread(root.to_owned(), &waiting, &mut rooms)
+                .unwrap_or(mounts.len());
         }
         rooms
     }
@@ -190,10 +217,18 @@ pub(super) fn tell(mounts: &[Mount], rooms: &[Option<Room>], out: &mut Families)
         for (name, help, value) in [
             ("size_bytes", "Filesystem size in bytes.", room.size),
             ("free_bytes", "Filesystem free space in bytes.", room.free),
-            ("avail_bytes", "Filesystem space available to non-root users in bytes.", room.available),
+            (
+                "avail_bytes",
+                "Filesystem space available to non-root users in bytes.",
+                room.available,
+            ),
             ("files", "Filesystem total file nodes.", room.files),
             ("files_free", "Filesystem total free file nodes.", room.files_free),
-            ("readonly", "Filesystem read-only status.", f64::from(u8::from(mount.read_only))),
+            (
+                "readonly",
+                "Filesystem read-only status.",
+                f64::from(u8::from(mount.read_only)),
+            ),
         ] {
             out.gauge(format!("node_filesystem_{name}"), help, &labels, value);
         }
@@ -217,8 +252,17 @@ mod tests {
             /dev/vdc /mnt/my\\040data xfs ro,nosuid 0 0\n\
             nas:/export /srv nfs4 rw,hard 0 0\n\
             nonsense\n";
-        let places: Vec<(String, bool)> = mounts(text).into_iter().map(|mount| (mount.place, mount.read_only)).collect();
-        let expected = [("/", false), ("/mnt/my data", true), ("/runner", false), ("/srv", false), ("/var/lib/docker", false)];
+        let places: Vec<(String, bool)> = mounts(text)
+            .into_iter()
+            .map(|mount| (mount.place, mount.read_only))
+            .collect();
+        let expected = [
+            ("/", false),
+            ("/mnt/my data", true),
+            ("/runner", false),
+            ("/srv", false),
+            ("/var/lib/docker", false),
+        ];
         assert_eq!(places, expected.map(|(place, read_only)| (place.to_owned(), read_only)));
     }
 
@@ -273,16 +317,20 @@ mod tests {
         tell(&mounts, &rooms, &mut out);
         let text = out.text();
         for (place, broken) in [("/a", 0), ("/dead", 1), ("/gone", 1), ("/z", 0)] {
-            let line = format!("node_filesystem_device_error{{device=\"d\",mountpoint=\"{place}\",fstype=\"nfs\"}} {broken}\n");
+            let line = format!(
+                "node_filesystem_device_error{{device=\"d\",mountpoint=\"{place}\",fstype=\"nfs\"}} {broken}\n"
+            );
             assert!(text.contains(&line), "{line}{text}");
         }
         assert_eq!(text.matches("node_filesystem_size_bytes{").count(), 2, "{text}");
 
         // The server comes back: the thread that was left behind says so, and the mount is asked again.
         drop(std::fs::File::options().write(true).open(&fifo).unwrap());
-        tend_testkit::wait_until(Duration::from_secs(60), "the thread that was left behind comes back", || {
-            asker.stuck.lock().unwrap().is_empty()
-        });
+        tend_testkit::wait_until(
+            Duration::from_secs(60),
+            "the thread that was left behind comes back",
+            || asker.stuck.lock().unwrap().is_empty(),
+        );
         std::fs::remove_file(&fifo).unwrap();
         std::fs::write(&fifo, "").unwrap();
         assert_eq!(asker.rooms(folder.path(), &mounts)[1], Some(ROOM));

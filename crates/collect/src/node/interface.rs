@@ -1,8 +1,8 @@
 //! What each network interface is: `/sys/class/net`. Knows no counter of traffic.
 
-use super::files::Files;
 use crate::CollectError;
 use crate::families::Families;
+use crate::files::Files;
 
 /// Attributes with a number in them: file, what the metric is called after `node_network_`.
 const ATTRIBUTES: [(&str, &str); 14] = [

@@ -2,8 +2,8 @@
 
 use tend_linux::ClockState;
 
-use super::files::number;
 use crate::families::Families;
+use crate::files::number;
 
 /// `/proc/loadavg`.
 pub(super) fn load(text: &str, out: &mut Families) -> Option<()> {
@@ -25,27 +25,49 @@ pub(super) fn file_descriptors(text: &str, out: &mut Families) -> Option<()> {
         return None;
     };
     let (allocated, maximum) = (number(allocated)?, number(maximum)?);
-    out.gauge("node_filefd_allocated", "File descriptor statistics: allocated.", &[], allocated);
-    out.gauge("node_filefd_maximum", "File descriptor statistics: maximum.", &[], maximum);
+    out.gauge(
+        "node_filefd_allocated",
+        "File descriptor statistics: allocated.",
+        &[],
+        allocated,
+    );
+    out.gauge(
+        "node_filefd_maximum",
+        "File descriptor statistics: maximum.",
+        &[],
+        maximum,
+    );
     Some(())
 }
 
 /// `/proc/sys/kernel/random/entropy_avail`.
 pub(super) fn entropy(text: &str, out: &mut Families) -> Option<()> {
-    out.gauge("node_entropy_available_bits", "Bits of available entropy.", &[], number(text.trim())?);
+    out.gauge(
+        "node_entropy_available_bits",
+        "Bits of available entropy.",
+        &[],
+        number(text.trim())?,
+    );
     Some(())
 }
 
 /// `/proc/sys/kernel/random/poolsize`.
 pub(super) fn entropy_pool(text: &str, out: &mut Families) -> Option<()> {
-    out.gauge("node_entropy_pool_size_bits", "Bits of entropy pool.", &[], number(text.trim())?);
+    out.gauge(
+        "node_entropy_pool_size_bits",
+        "Bits of entropy pool.",
+        &[],
+        number(text.trim())?,
+    );
     Some(())
 }
 
 /// `os-release`: `NAME="value"`, as a shell reads it.
 pub(super) fn os_release(text: &str, out: &mut Families) -> Option<()> {
     let get = |name: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
         unquoted(line.unwrap_or_default())
     };
     let names = [
@@ -94,7 +116,11 @@ fn unquoted(text: &str) -> String {
     for quote in ['"', '\''] {
         if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
             // In double quotes a backslash takes the next character as it is.
-            return if quote == '"' { inner.replace("\\\"", "\"").replace("\\\\", "\\") } else { inner.to_owned() };
+            return if quote == '"' {
+                inner.replace("\\\"", "\"").replace("\\\\", "\\")
+            } else {
+                inner.to_owned()
+            };
         }
     }
     text.to_owned()
@@ -107,7 +133,11 @@ pub(super) fn timex(clock: &ClockState, out: &mut Families) {
     const MICROSECONDS: f64 = 1e6;
     /// A part per million, in units of 2^-16 of it.
     const MILLION_16: f64 = 1_000_000.0 * 65_536.0;
-    let offset_unit = if clock.status & STA_NANO == 0 { MICROSECONDS } else { 1e9 };
+    let offset_unit = if clock.status & STA_NANO == 0 {
+        MICROSECONDS
+    } else {
+        1e9
+    };
     for (name, help, value) in [
         (
             "sync_status",
@@ -124,22 +154,42 @@ pub(super) fn timex(clock: &ClockState, out: &mut Families) {
             "Local clock frequency adjustment.",
             1.0 + clock.frequency as f64 / MILLION_16,
         ),
-        ("maxerror_seconds", "Maximum error in seconds.", clock.error_max as f64 / MICROSECONDS),
+        (
+            "maxerror_seconds",
+            "Maximum error in seconds.",
+            clock.error_max as f64 / MICROSECONDS,
+        ),
         (
             "estimated_error_seconds",
             "Estimated error in seconds.",
             clock.error_estimated as f64 / MICROSECONDS,
         ),
         ("status", "Value of the status array bits.", f64::from(clock.status)),
-        ("loop_time_constant", "Phase-locked loop time constant.", clock.constant as f64),
-        ("tick_seconds", "Seconds between clock ticks.", clock.tick as f64 / MICROSECONDS),
+        (
+            "loop_time_constant",
+            "Phase-locked loop time constant.",
+            clock.constant as f64,
+        ),
+        (
+            "tick_seconds",
+            "Seconds between clock ticks.",
+            clock.tick as f64 / MICROSECONDS,
+        ),
         (
             "pps_frequency_hertz",
             "Pulse per second frequency.",
             clock.pps_frequency as f64 / MILLION_16,
         ),
-        ("pps_jitter_seconds", "Pulse per second jitter.", clock.pps_jitter as f64 / offset_unit),
-        ("pps_shift_seconds", "Pulse per second interval duration.", f64::from(clock.pps_shift)),
+        (
+            "pps_jitter_seconds",
+            "Pulse per second jitter.",
+            clock.pps_jitter as f64 / offset_unit,
+        ),
+        (
+            "pps_shift_seconds",
+            "Pulse per second interval duration.",
+            f64::from(clock.pps_shift),
+        ),
         (
             "pps_stability_hertz",
             "Pulse per second stability, average of recent frequency changes.",

@@ -1,7 +1,7 @@
 //! Memory: `/proc/meminfo`, `/proc/vmstat` and `/proc/pressure`. Opens nothing.
 
-use super::files::number;
 use crate::families::Families;
+use crate::files::number;
 
 /// `/proc/meminfo`: `Active(anon): 12 kB` becomes `node_memory_Active_anon_bytes`.
 pub(super) fn meminfo(text: &str, out: &mut Families) -> Option<()> {
@@ -50,13 +50,25 @@ pub(super) fn pressure(resource: &str, text: &str, out: &mut Families) -> Option
     };
     for line in text.lines() {
         let (who, rest) = line.split_once(' ')?;
-        let total = rest.split_ascii_whitespace().find_map(|word| word.strip_prefix("total="));
+        let total = rest
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix("total="));
         // Divided twice, as the exporter does: the last digit is the same.
         let seconds = number(total?)? / 1000.0 / 1000.0;
         match (who, stalled) {
-            ("some", _) => out.counter(format!("node_pressure_{resource}_waiting_seconds_total"), waiting, &[], seconds),
+            ("some", _) => out.counter(
+                format!("node_pressure_{resource}_waiting_seconds_total"),
+                waiting,
+                &[],
+                seconds,
+            ),
             ("full", Some(help)) => {
-                out.counter(format!("node_pressure_{resource}_stalled_seconds_total"), help, &[], seconds);
+                out.counter(
+                    format!("node_pressure_{resource}_stalled_seconds_total"),
+                    help,
+                    &[],
+                    seconds,
+                );
             }
             // That all processes wait for a processor means nothing on the whole machine.
             _ => {}

@@ -1,8 +1,8 @@
 //! The network as the kernel counts it: `/proc/net`. Opens nothing.
 
-use super::files::{Files, number};
 use crate::CollectError;
 use crate::families::Families;
+use crate::files::{Files, number};
 
 /// What the columns of `/proc/net/dev` are.
 const DEVICE_COLUMNS: [&str; 16] = [
@@ -35,7 +35,11 @@ pub(super) fn devices(files: &Files, out: &mut Families) -> Result<(), CollectEr
     let devices = device_counters(&files.read(path)?, out).ok_or_else(|| files.not_understood(path))?;
     for device in devices {
         // The one counter of the exporter that this file lacks.
-        if let Some(count) = files.word(&format!("sys/class/net/{device}/statistics/rx_nohandler")).as_deref().and_then(number) {
+        if let Some(count) = files
+            .word(&format!("sys/class/net/{device}/statistics/rx_nohandler"))
+            .as_deref()
+            .and_then(number)
+        {
             device_counter(out, &device, "receive_nohandler", count);
         }
     }
@@ -66,7 +70,12 @@ pub(super) fn arp(text: &str, out: &mut Families) -> Option<()> {
         *entries.entry(line.split_ascii_whitespace().nth(5)?).or_default() += 1;
     }
     for (device, count) in entries {
-        out.gauge("node_arp_entries", "ARP entries by device", &[("device", device)], f64::from(count));
+        out.gauge(
+            "node_arp_entries",
+            "ARP entries by device",
+            &[("device", device)],
+            f64::from(count),
+        );
     }
     Some(())
 }
@@ -174,10 +183,7 @@ fn is_wanted(protocol: &str, name: &str) -> bool {
         | ("Ip6" | "IpExt", "InOctets" | "OutOctets")
         | ("Icmp" | "Icmp6", "InMsgs" | "OutMsgs")
         | ("TcpExt", "TCPSynRetrans" | "TCPTimeouts")
-        | (
-            "Tcp",
-            "ActiveOpens" | "InSegs" | "OutSegs" | "OutRsts" | "PassiveOpens" | "RetransSegs" | "CurrEstab",
-        )
+        | ("Tcp", "ActiveOpens" | "InSegs" | "OutSegs" | "OutRsts" | "PassiveOpens" | "RetransSegs" | "CurrEstab")
         | ("Udp" | "Udp6", "InDatagrams" | "OutDatagrams" | "NoPorts" | "RcvbufErrors" | "SndbufErrors") => true,
         ("TcpExt", name) => name.starts_with("Listen") || name.starts_with("Syncookies"),
         _ => false,
@@ -195,7 +201,12 @@ pub(super) fn sockstat(text: &str, page_bytes: f64, out: &mut Families) -> Optio
             };
             let count = number(count)?;
             if protocol == "sockets" {
-                out.gauge("node_sockstat_sockets_used", "Number of IPv4 sockets in use.", &[], count);
+                out.gauge(
+                    "node_sockstat_sockets_used",
+                    "Number of IPv4 sockets in use.",
+                    &[],
+                    count,
+                );
                 continue;
             }
             let mut sample = |state: &str, value| {

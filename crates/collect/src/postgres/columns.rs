@@ -81,7 +81,10 @@ mod tests {
         let text = |text: &&str| (*text).to_owned();
         Answer {
             columns: columns.iter().map(text).collect(),
-            rows: rows.iter().map(|row| row.iter().map(|value| value.as_ref().map(text)).collect()).collect(),
+            rows: rows
+                .iter()
+                .map(|row| row.iter().map(|value| value.as_ref().map(text)).collect())
+                .collect(),
         }
     }
 
@@ -96,7 +99,14 @@ mod tests {
         let answer = answer(
             &["datname", "reset", "n", "new", "text", "reset"],
             &[
-                &[Some("a"), Some("2026-11-22"), Some("7"), Some("t"), Some("x"), Some("12.5")],
+                &[
+                    Some("a"),
+                    Some("2026-11-22"),
+                    Some("7"),
+                    Some("t"),
+                    Some("x"),
+                    Some("12.5"),
+                ],
                 &[None, Some("2026-11-22"), None, Some("f"), None, Some("3")],
             ],
         );
@@ -117,8 +127,14 @@ mod tests {
     #[test]
     fn a_version_is_told_in_short() {
         let mut out = Families::new();
-        let told = answer(&["version", "current_setting"], &[&[Some("PostgreSQL 17.2 (Debian)"), Some("170002")]]);
+        let told = answer(
+            &["version", "current_setting"],
+            &[&[Some("PostgreSQL 17.2 (Debian)"), Some("170002")]],
+        );
         assert_eq!(version(&told, &mut out), 170_002);
-        assert!(out.text().ends_with("pg_static{version=\"PostgreSQL 17.2 (Debian)\",short_version=\"17.2.0\"} 1\n"));
+        assert!(
+            out.text()
+                .ends_with("pg_static{version=\"PostgreSQL 17.2 (Debian)\",short_version=\"17.2.0\"} 1\n")
+        );
     }
 }

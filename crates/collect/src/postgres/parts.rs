@@ -31,24 +31,48 @@ pub(super) fn parts(version: u32) -> Vec<Part> {
         take,
     };
     let mut parts = vec![
-        part("read pg_stat_activity", ACTIVITY_SQL, |answer, out| take(&ACTIVITY, answer, out)),
-        part("read pg_stat_database", DATABASE_SQL, |answer, out| take(&DATABASE, answer, out)),
-        part("read pg_stat_database_conflicts", CONFLICTS_SQL, |answer, out| take(&CONFLICTS, answer, out)),
+        part("read pg_stat_activity", ACTIVITY_SQL, |answer, out| {
+            take(&ACTIVITY, answer, out)
+        }),
+        part("read pg_stat_database", DATABASE_SQL, |answer, out| {
+            take(&DATABASE, answer, out)
+        }),
+        part("read pg_stat_database_conflicts", CONFLICTS_SQL, |answer, out| {
+            take(&CONFLICTS, answer, out)
+        }),
         part("read pg_locks", LOCKS_SQL, |answer, out| take(&LOCKS, answer, out)),
-        part("read pg_stat_replication", SENDERS_SQL, |answer, out| take(&SENDERS, answer, out)),
-        part("read pg_replication_slots", SLOTS_SQL, |answer, out| take(&SLOTS, answer, out)),
-        part("read pg_stat_archiver", ARCHIVER_SQL, |answer, out| take(&ARCHIVER, answer, out)),
-        part("read the sizes of databases", SIZES_SQL, |answer, out| take(&SIZES, answer, out)),
+        part("read pg_stat_replication", SENDERS_SQL, |answer, out| {
+            take(&SENDERS, answer, out)
+        }),
+        part("read pg_replication_slots", SLOTS_SQL, |answer, out| {
+            take(&SLOTS, answer, out)
+        }),
+        part("read pg_stat_archiver", ARCHIVER_SQL, |answer, out| {
+            take(&ARCHIVER, answer, out)
+        }),
+        part("read the sizes of databases", SIZES_SQL, |answer, out| {
+            take(&SIZES, answer, out)
+        }),
         part("read pg_settings", settings::SQL, settings::take),
-        part("read the state of replication", REPLICATION_SQL, |answer, out| take(&REPLICATION, answer, out)),
-        part("read pg_stat_user_tables", TABLES_SQL, |answer, out| take(&TABLES, answer, out)),
+        part("read the state of replication", REPLICATION_SQL, |answer, out| {
+            take(&REPLICATION, answer, out)
+        }),
+        part("read pg_stat_user_tables", TABLES_SQL, |answer, out| {
+            take(&TABLES, answer, out)
+        }),
         part("read the log's size", WAL_SQL, |answer, out| take(&WAL, answer, out)),
-        part("look for long transactions", LONG_SQL, |answer, out| take(&LONG, answer, out)),
+        part("look for long transactions", LONG_SQL, |answer, out| {
+            take(&LONG, answer, out)
+        }),
     ];
     if version < CHECKPOINTER {
-        parts.push(part("read pg_stat_bgwriter", BGWRITER_SQL, |answer, out| take(&BGWRITER, answer, out)));
+        parts.push(part("read pg_stat_bgwriter", BGWRITER_SQL, |answer, out| {
+            take(&BGWRITER, answer, out)
+        }));
     } else {
-        parts.push(part("read pg_stat_bgwriter", BGWRITER_17_SQL, |answer, out| take(&BGWRITER, answer, out)));
+        parts.push(part("read pg_stat_bgwriter", BGWRITER_17_SQL, |answer, out| {
+            take(&BGWRITER, answer, out)
+        }));
         parts.push(part("read pg_stat_checkpointer", CHECKPOINTER_SQL, |answer, out| {
             take(&CHECKPOINTER_VIEW, answer, out);
         }));
@@ -105,11 +129,31 @@ static DATABASE: View = View {
             Counter,
             "Number of times disk blocks were found already in the buffer cache, so that a read was not necessary (this only includes hits in the PostgreSQL buffer cache, not the operating system's file system cache)",
         ),
-        ("tup_returned", Counter, "Number of rows returned by queries in this database"),
-        ("tup_fetched", Counter, "Number of rows fetched by queries in this database"),
-        ("tup_inserted", Counter, "Number of rows inserted by queries in this database"),
-        ("tup_updated", Counter, "Number of rows updated by queries in this database"),
-        ("tup_deleted", Counter, "Number of rows deleted by queries in this database"),
+        (
+            "tup_returned",
+            Counter,
+            "Number of rows returned by queries in this database",
+        ),
+        (
+            "tup_fetched",
+            Counter,
+            "Number of rows fetched by queries in this database",
+        ),
+        (
+            "tup_inserted",
+            Counter,
+            "Number of rows inserted by queries in this database",
+        ),
+        (
+            "tup_updated",
+            Counter,
+            "Number of rows updated by queries in this database",
+        ),
+        (
+            "tup_deleted",
+            Counter,
+            "Number of rows deleted by queries in this database",
+        ),
         (
             "conflicts",
             Counter,
@@ -233,7 +277,11 @@ static ARCHIVER: View = View {
             Counter,
             "Number of WAL files that have been successfully archived",
         ),
-        ("failed_count", Counter, "Number of failed attempts for archiving WAL files"),
+        (
+            "failed_count",
+            Counter,
+            "Number of failed attempts for archiving WAL files",
+        ),
         (
             "last_archive_age",
             Gauge,
@@ -291,21 +339,37 @@ static BGWRITER: View = View {
             Counter,
             "Total amount of time that has been spent in the portion of checkpoint processing where files are synchronized to disk, in milliseconds",
         ),
-        ("buffers_checkpoint_total", Counter, "Number of buffers written during checkpoints"),
-        ("buffers_clean_total", Counter, "Number of buffers written by the background writer"),
+        (
+            "buffers_checkpoint_total",
+            Counter,
+            "Number of buffers written during checkpoints",
+        ),
+        (
+            "buffers_clean_total",
+            Counter,
+            "Number of buffers written by the background writer",
+        ),
         (
             "maxwritten_clean_total",
             Counter,
             "Number of times the background writer stopped a cleaning scan because it had written too many buffers",
         ),
-        ("buffers_backend_total", Counter, "Number of buffers written directly by a backend"),
+        (
+            "buffers_backend_total",
+            Counter,
+            "Number of buffers written directly by a backend",
+        ),
         (
             "buffers_backend_fsync_total",
             Counter,
             "Number of times a backend had to execute its own fsync call (normally the background writer handles those even when the backend does its own write)",
         ),
         ("buffers_alloc_total", Counter, "Number of buffers allocated"),
-        ("stats_reset_total", Counter, "Time at which these statistics were last reset"),
+        (
+            "stats_reset_total",
+            Counter,
+            "Time at which these statistics were last reset",
+        ),
     ],
     others: false,
 };
@@ -319,7 +383,11 @@ static CHECKPOINTER_VIEW: View = View {
     prefix: "pg_stat_checkpointer_",
     labels: &[],
     columns: &[
-        ("num_timed_total", Counter, "Number of scheduled checkpoints due to timeout"),
+        (
+            "num_timed_total",
+            Counter,
+            "Number of scheduled checkpoints due to timeout",
+        ),
         (
             "num_requested_total",
             Counter,
@@ -351,7 +419,11 @@ static CHECKPOINTER_VIEW: View = View {
             Counter,
             "Number of buffers written during checkpoints and restartpoints",
         ),
-        ("stats_reset_total", Counter, "Time at which these statistics were last reset"),
+        (
+            "stats_reset_total",
+            Counter,
+            "Time at which these statistics were last reset",
+        ),
     ],
     others: false,
 };
@@ -384,8 +456,16 @@ static TABLES: View = View {
     prefix: "pg_stat_user_tables_",
     labels: &["datname", "schemaname", "relname"],
     columns: &[
-        ("seq_scan", Counter, "Number of sequential scans initiated on this table"),
-        ("seq_tup_read", Counter, "Number of live rows fetched by sequential scans"),
+        (
+            "seq_scan",
+            Counter,
+            "Number of sequential scans initiated on this table",
+        ),
+        (
+            "seq_tup_read",
+            Counter,
+            "Number of live rows fetched by sequential scans",
+        ),
         ("idx_scan", Counter, "Number of index scans initiated on this table"),
         ("idx_tup_fetch", Counter, "Number of live rows fetched by index scans"),
         ("n_tup_ins", Counter, "Number of rows inserted"),
@@ -413,7 +493,11 @@ static TABLES: View = View {
             Gauge,
             "Last time at which this table was vacuumed by the autovacuum daemon",
         ),
-        ("last_analyze", Gauge, "Last time at which this table was manually analyzed"),
+        (
+            "last_analyze",
+            Gauge,
+            "Last time at which this table was manually analyzed",
+        ),
         (
             "last_autoanalyze",
             Gauge,
@@ -429,7 +513,11 @@ static TABLES: View = View {
             Counter,
             "Number of times this table has been vacuumed by the autovacuum daemon",
         ),
-        ("analyze_count", Counter, "Number of times this table has been manually analyzed"),
+        (
+            "analyze_count",
+            Counter,
+            "Number of times this table has been manually analyzed",
+        ),
         (
             "autoanalyze_count",
             Counter,
@@ -449,7 +537,8 @@ static TABLES: View = View {
     others: false,
 };
 
-const WAL_SQL: &str = "SELECT count(*) AS segments, sum(size) AS size_bytes FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
+const WAL_SQL: &str =
+    "SELECT count(*) AS segments, sum(size) AS size_bytes FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
 
 static WAL: View = View {
     prefix: "pg_wal_",
@@ -503,7 +592,11 @@ pub(super) static STATEMENTS: View = View {
     labels: &["user", "datname", "queryid"],
     columns: &[
         ("calls_total", Counter, "Number of times executed"),
-        ("seconds_total", Counter, "Total time spent in the statement, in seconds"),
+        (
+            "seconds_total",
+            Counter,
+            "Total time spent in the statement, in seconds",
+        ),
         (
             "rows_total",
             Counter,
@@ -529,13 +622,22 @@ mod tests {
 
     #[test]
     fn what_a_version_does_not_have_is_not_asked_of_it() {
-        for (version, checkpointer) in [(130_000, false), (150_018, false), (160_004, false), (170_000, true), (180_001, true)] {
+        for (version, checkpointer) in [
+            (130_000, false),
+            (150_018, false),
+            (160_004, false),
+            (170_000, true),
+            (180_001, true),
+        ] {
             let parts = parts(version);
             let asks = |text: &str| parts.iter().any(|part| part.sql.contains(text));
             assert_eq!(asks("pg_stat_checkpointer"), checkpointer, "{version}");
             // These columns are gone from 17 on.
             assert_eq!(asks("buffers_backend"), !checkpointer, "{version}");
-            assert_eq!(statements(version, "public").contains("shared_blk_read_time"), checkpointer);
+            assert_eq!(
+                statements(version, "public").contains("shared_blk_read_time"),
+                checkpointer
+            );
         }
     }
 }

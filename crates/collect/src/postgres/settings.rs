@@ -59,10 +59,14 @@ mod tests {
     #[test]
     fn units_are_converted_and_minus_one_is_not() {
         let row = |name: &str, setting: &str, unit: &str, kind: &str| {
-            [name, setting, unit, "Does it.", kind].map(|text| Some(text.to_owned())).to_vec()
+            [name, setting, unit, "Does it.", kind]
+                .map(|text| Some(text.to_owned()))
+                .to_vec()
         };
         let answer = Answer {
-            columns: ["name", "setting", "unit", "short_desc", "vartype"].map(str::to_owned).to_vec(),
+            columns: ["name", "setting", "unit", "short_desc", "vartype"]
+                .map(str::to_owned)
+                .to_vec(),
             rows: vec![
                 row("shared_buffers", "16384", "8kB", "integer"),
                 row("wal_segment_size", "1", "16MB", "integer"),

@@ -7,24 +7,24 @@ use crate::CollectError;
 use crate::families::Families;
 
 /// Takes what a file says into samples, or returns `None` when it does not say what it should.
-pub(super) type Parser = fn(&str, &mut Families) -> Option<()>;
+pub(crate) type Parser = fn(&str, &mut Families) -> Option<()>;
 
 /// The folder below which `/proc`, `/sys` and the rest are: `/`, but for tests.
 #[derive(Clone, Debug)]
-pub(super) struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Files {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf) -> Self {
         Self(root)
     }
 
     /// Returns where a file of the host is; `path` has no `/` at its beginning.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.0.join(path)
     }
 
     /// Reads a file. What is not UTF-8 in it, such as the name of a mount, is replaced.
-    pub(super) fn read(&self, path: &str) -> Result<String, CollectError> {
+    pub(crate) fn read(&self, path: &str) -> Result<String, CollectError> {
         let path = self.path(path);
         match fs::read(&path) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -33,33 +33,35 @@ impl Files {
     }
 
     /// Reads a file with one word or line in it; `None` when it is not there or cannot be read now, as many attributes of devices cannot.
-    pub(super) fn word(&self, path: &str) -> Option<String> {
+    pub(crate) fn word(&self, path: &str) -> Option<String> {
         self.read(path).ok().map(|text| text.trim().to_owned())
     }
 
     /// Reads a file into samples.
-    pub(super) fn parse(&self, path: &str, out: &mut Families, parser: Parser) -> Result<(), CollectError> {
+    pub(crate) fn parse(&self, path: &str, out: &mut Families, parser: Parser) -> Result<(), CollectError> {
         parser(&self.read(path)?, out).ok_or_else(|| self.not_understood(path))
     }
 
-    pub(super) fn not_understood(&self, path: &str) -> CollectError {
+    pub(crate) fn not_understood(&self, path: &str) -> CollectError {
         CollectError::Parse { path: self.path(path) }
     }
 
     /// Returns the names in a folder, in their order; empty when there is no such folder.
-    pub(super) fn names(&self, folder: &str) -> Vec<String> {
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         names.sort();
         names
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.0
     }
 }
 
 /// Returns a decimal number.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     tend_exposition::parse_value(text.as_bytes())
 }
