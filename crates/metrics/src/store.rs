@@ -71,6 +71,9 @@ impl Default for Options {
 pub struct MetricStore {
     pub(crate) folder: PathBuf,
     pub(crate) options: Options,
+    /// As in the options, until it is set anew.
+    pub(crate) retention_ms: AtomicI64,
+    pub(crate) retention_bytes: AtomicU64,
     pub(crate) gate: RwLock<()>,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) log: Mutex<Wal>,
@@ -166,6 +169,8 @@ impl MetricStore {
         let log = Wal::begin(folder, replayed.next_segment, |log| catalog.begin_segment(log));
         let store = Self {
             folder: folder.to_owned(),
+            retention_ms: AtomicI64::new(options.retention_ms),
+            retention_bytes: AtomicU64::new(options.retention_bytes),
             options,
             gate: RwLock::default(),
             catalog: RwLock::new(catalog),
@@ -191,6 +196,12 @@ impl MetricStore {
             _locked: locked,
         };
         Ok((store, replayed.recovered))
+    }
+
+    /// Keeps samples for another time, in milliseconds, and no more than so many bytes of blocks from the next maintenance on.
+    pub fn set_retention(&self, retention_ms: i64, retention_bytes: u64) {
+        self.retention_ms.store(retention_ms, Ordering::Relaxed);
+        self.retention_bytes.store(retention_bytes, Ordering::Relaxed);
     }
 
     /// Makes all that was committed durable.

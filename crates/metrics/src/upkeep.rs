@@ -275,9 +275,9 @@ impl MetricStore {
         let mut total: u64 = blocks.iter().map(|block| block.bytes).sum();
         let mut removed = 0;
         while let Some(oldest) = blocks.first() {
-            let is_old = oldest.max < now_ms.saturating_sub(self.options.retention_ms);
+            let is_old = oldest.max < now_ms.saturating_sub(self.retention_ms.load(Ordering::Relaxed));
             // The newest stays whatever its size.
-            let is_too_much = blocks.len() > 1 && total > self.options.retention_bytes;
+            let is_too_much = blocks.len() > 1 && total > self.retention_bytes.load(Ordering::Relaxed);
             if !is_old && !is_too_much {
                 break;
             }

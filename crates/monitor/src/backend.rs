@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tend_alert::{AlertError, Pipeline};
 use tend_base::Wall;
+use tend_exposition::Format;
 use tend_doors::{
     About, Backend, Build, Command, DroppedTarget, Head, Health, MetricMetadata, RuleGroup, RuleStatus, Runtime, Target,
     TargetHealth, Targets, WriteError, WriteRequest,
@@ -56,7 +57,7 @@ impl Backend for Shown {
                 told.extend(metrics.iter().map(|(name, about)| MetricMetadata {
                     metric: name.clone(),
                     target: target.labels.clone(),
-                    kind: about.metric_type.to_string(),
+                    kind: about.metric_type.word(Format::OpenMetrics).to_owned(),
                     help: about.help.clone(),
                     unit: about.unit.clone(),
                 }));
@@ -114,7 +115,7 @@ impl Backend for Shown {
             Command::Silence(silence) => Some(json!({
                 "word": "silenced",
                 "what": silence.id,
-                "reason": silence.comment,
+                "reason": silence.reason,
                 "ends_at": Wall(silence.ends_at.unsigned_abs()).to_rfc3339(),
             })),
             Command::EndSilence { id } => Some(json!({ "word": "silence ended", "what": id })),

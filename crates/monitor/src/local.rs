@@ -1,9 +1,11 @@
 //! What is measured within this process: the machine, the edge, processes, servers. Makes jobs of them; asks nobody.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::pin::Pin;
 
-use tend_collect::{Collector, Node, Postgres};
+use tend_collect::{Collector, Mysql, Node, Postgres, Processes, Redis, RedisAddress, ReplicaProcess};
+use tend_database::Address;
 use tend_scrape::{BuiltIn, Gather, Gathered, Global, Job, Settings};
 
 use crate::snapshot::{Pace, ServerKind, ServerTarget, StackPart};
@@ -70,9 +72,10 @@ pub(crate) fn host() -> String {
     }
 }
 
-/// The jobs of one stack.
-pub(crate) fn jobs(stack: &str, part: &StackPart) -> Vec<Job> {
-    let mut jobs = Vec::new();
+/// The jobs of one stack, and what of it cannot be measured.
+pub(crate) fn jobs(stack: &str, part: &StackPart) -> (Vec<Job>, Vec<String>) {
+    let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
+    jobs.extend(processes(part));
     for kind in [ServerKind::Postgres, ServerKind::Mysql, ServerKind::Redis] {
         let name = match kind {
             ServerKind::Postgres => "postgres",
@@ -80,22 +83,67 @@ pub(crate) fn jobs(stack: &str, part: &StackPart) -> Vec<Job> {
             ServerKind::Redis => "redis",
         };
         let of_kind = part.servers.iter().filter(|server| server.kind == kind);
-        let built_in: Vec<BuiltIn> = of_kind.filter_map(|server| server_of(name, server)).collect();
+        let mut built_in = Vec::new();
+        for server in of_kind {
+            match server_of(name, server) {
+                Ok(target) => built_in.push(target),
+                Err(why) => wrong.push(why),
+            }
+        }
         if !built_in.is_empty() {
-            let mut job = job(name, part.pace, built_in);
-            crate::plan::mark(&mut job.settings, stack);
-            jobs.push(job);
+            jobs.push(job(name, part.pace, built_in));
         }
     }
-    jobs
+    for job in &mut jobs {
+        crate::plan::mark(&mut job.settings, stack);
+    }
+    (jobs, wrong)
 }
 
-fn server_of(job: &str, server: &ServerTarget) -> Option<BuiltIn> {
-    let gather: Box<dyn Gather> = match server.kind {
-        ServerKind::Postgres => Box::new(Collected(Postgres::new(&server.url).ok()?)),
-        ServerKind::Mysql | ServerKind::Redis => return None,
+/// The processes of a stack's replicas: one pass over the process table for all.
+fn processes(part: &StackPart) -> Option<Job> {
+    let watched: Vec<ReplicaProcess> = (part.processes.iter())
+        .filter_map(|process| {
+            let pid = i32::try_from(process.pid).ok()?;
+            // One that has ended meanwhile is not looked for.
+            let start_time = tend_linux::ProcStat::read(pid).ok()?.start_time;
+            Some(ReplicaProcess {
+                pid,
+                start_time,
+                shim_pid: None,
+                cgroup: None,
+                labels: vec![
+                    ("service".to_owned(), process.service.clone()),
+                    ("replica".to_owned(), process.replica.to_string()),
+                ],
+            })
+        })
+        .collect();
+    if watched.is_empty() {
+        return None;
+    }
+    // A target keeps its collector as long as its identity stays, so that says which processes they are.
+    let which: Vec<String> = watched.iter().map(|process| format!("{}.{}", process.pid, process.start_time)).collect();
+    let built_in = BuiltIn {
+        identity: which.join(" "),
+        labels: labels(&[("job", "process"), ("instance", &host())]),
+        gather: Box::new(Collected(Processes::new(watched))),
     };
-    Some(BuiltIn {
+    Some(job("process", part.pace, vec![built_in]))
+}
+
+fn server_of(job: &str, server: &ServerTarget) -> Result<BuiltIn, String> {
+    let wrong = |error: &dyn std::error::Error| format!("`metrics.collect.{job}` {}: {}", server.name, tend_base::with_causes(error));
+    let address = || Address::parse(&server.url, Path::new("/")).map_err(|error| wrong(&error));
+    let gather: Box<dyn Gather> = match server.kind {
+        ServerKind::Postgres => Box::new(Collected(Postgres::new(address()?))),
+        ServerKind::Mysql => Box::new(Collected(Mysql::new(address()?))),
+        ServerKind::Redis => {
+            let address = RedisAddress::parse(&server.url).map_err(|error| wrong(&error))?;
+            Box::new(Collected(Redis::new(address)))
+        }
+    };
+    Ok(BuiltIn {
         identity: server.name.clone(),
         labels: labels(&[("job", job), ("instance", &server.name)]),
         gather,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tend_metrics::MetricStore;
+use tend_metrics::{MetricStore, Options};
 use tend_scrape::Scraper;
 use tokio::task::AbortHandle;
 
@@ -139,7 +139,12 @@ impl Machine {
             }
         }
         self.listen(&mut running, &snapshot, &mut refused);
-        self.store.set_retention(snapshot.retention_ms, snapshot.retention_bytes);
+        let default = Options::default();
+        let time = match snapshot.retention_ms {
+            0 => default.retention_ms,
+            time => time,
+        };
+        self.store.set_retention(time, snapshot.retention_bytes.unwrap_or(default.retention_bytes));
         running.snapshot = snapshot;
         self.told_at.store(now, Ordering::Relaxed);
         // It holds secrets. What a full disk does not take is told again by the daemon.

@@ -43,7 +43,7 @@ pub(crate) fn scraping(stack: &str, part: &StackPart) -> Result<(Scraping, Vec<S
         },
         Some(file) => {
             let (config, said) = tend_scrape::read_config(&file.path, file.text.expose()).map_err(|report| vec![report.to_string()])?;
-            if !said.is_empty() {
+            if !said.0.is_empty() {
                 warnings.push(said.to_string());
             }
             Scraping {
@@ -142,7 +142,7 @@ pub(crate) fn routing(file: Option<&FileText>) -> Result<(Config, Vec<String>), 
     };
     let file = file.unwrap_or(&nobody);
     let config = read_config(&file.path, file.text.expose()).map_err(|report| vec![report.to_string()])?;
-    let said = match config.warnings.is_empty() {
+    let said = match config.warnings.0.is_empty() {
         true => Vec::new(),
         false => vec![config.warnings.to_string()],
     };

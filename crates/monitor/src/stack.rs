@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted, fingerprint};
+use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted};
 use tend_metrics::{Feed, MetricStore};
 use tend_promql::{Labels, STALE};
 use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
@@ -81,7 +81,7 @@ impl Watched {
         let firing = pipeline
             .alerts(now)
             .filter(|(alert, _)| !alert.resolved(now))
-            .map(|(alert, _)| (fingerprint(&alert.labels), alert.starts_at))
+            .map(|(alert, _)| (alert.fingerprint(), alert.starts_at))
             .collect();
         let kept: Option<KeptRules> = read(&folder.join(RULES));
         // Groups are given with the part: what was kept of them is kept until then.
@@ -127,7 +127,9 @@ impl Watched {
                 refused.extend(warnings);
                 state.external_labels = scraping.global.external_labels.clone();
                 let mut jobs = scraping.jobs;
-                jobs.extend(crate::local::jobs(&self.name, &part));
+                let (local, wrong) = crate::local::jobs(&self.name, &part);
+                jobs.extend(local);
+                refused.extend(wrong);
                 let options = Options {
                     interval: scraping.global.evaluation_interval_ms,
                     query_offset: scraping.global.rule_query_offset_ms,
@@ -275,7 +277,7 @@ impl Watched {
             if alert.resolved(now) {
                 continue;
             }
-            let print = fingerprint(&alert.labels);
+            let print = alert.fingerprint();
             firing.insert(print, alert.starts_at);
             if !state.firing.contains_key(&print) {
                 let data = json!({
@@ -291,7 +293,7 @@ impl Watched {
             if firing.contains_key(print) {
                 continue;
             }
-            let ended = state.pipeline.alerts(now).find(|(alert, _)| fingerprint(&alert.labels) == *print);
+            let ended = state.pipeline.alerts(now).find(|(alert, _)| alert.fingerprint() == *print);
             let data = json!({
                 "alert": ended.as_ref().and_then(|(alert, _)| alert.labels.get("alertname")),
                 "labels": ended.as_ref().map(|(alert, _)| &alert.labels),
@@ -325,7 +327,7 @@ impl Watched {
                 due
             };
             for silence in due.lapsing {
-                let data = json!({ "silence": silence.id, "by": silence.created_by, "reason": silence.comment, "ends_at": tend_base::Wall(silence.ends_at.unsigned_abs()).to_rfc3339() });
+                let data = json!({ "silence": silence.id, "by": silence.created_by, "reason": silence.reason, "ends_at": tend_base::Wall(silence.ends_at.unsigned_abs()).to_rfc3339() });
                 self.outbox.put(now, &self.name, "alert.silence_lapsing", data);
             }
             for delivery in due.deliveries {

@@ -1,7 +1,7 @@
 //! The program: main, the daemon and the wiring of all parts.
 //!
 //! Owns the choice of the role and nothing else. The shim branches off before anything is set up: there is one for each replica, and
-//! its budget is half a megabyte.
+//! its budget is half a megabyte. So does the monitor, which the daemon alone starts.
 
 mod config_table;
 mod daemon;
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.nth(1).is_some_and(|role| role == "shim") {
         return ExitCode::from(u8::try_from(tend_linux::shim_main(arguments)).unwrap_or(1));
+    }
+    if std::env::args_os().nth(1).is_some_and(|role| role == "monitor") {
+        return ExitCode::from(start::monitor());
     }
     let roles = Roles {
         version: Version {

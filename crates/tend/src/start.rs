@@ -3,17 +3,22 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
 
 use tend_api::{ApiError, Class, Paths};
-use tend_base::{Clock, SystemClock};
+use tend_base::{Clock, SystemClock, with_causes};
 use tend_cli::{DaemonStart, Verification};
-use tend_edge::{EdgeConfig, LogRotation, Patience};
+use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, ToEdge};
+use tend_monitor::{Gather, Gathered, MonitorConfig, monitor_main};
 use tend_store::{Files, PublicKey};
 
 /// How long a daemon may take until it answers.
 const DAEMON_MAX: Duration = Duration::from_secs(10);
+
+/// How long the edge may take to say what it counts.
+const EDGE_MAX: Duration = Duration::from_secs(5);
 
 /// From SIGTERM to the edge's end, whatever is in flight.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -42,6 +47,49 @@ pub(crate) fn edge(_arguments: Vec<OsString>) -> u8 {
     match tend_edge::edge_main(&config) {
         Ok(()) => 0,
         Err(error) => refuse(&ApiError::from_error(Class::Unavailable, &error).hint(error.hint())),
+    }
+}
+
+/// Is the monitor until it ends; returns the exit code.
+pub(crate) fn monitor() -> u8 {
+    let _ = rustix::process::setsid();
+    let paths = match Paths::of_this_user() {
+        Ok(paths) => paths,
+        Err(error) => return refuse(&error.to_api_error()),
+    };
+    let config = MonitorConfig {
+        socket: paths.run.join("monitor.sock"),
+        folder: paths.state.join("monitor"),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        edge: Some(|| Box::new(OfEdge)),
+    };
+    match monitor_main(config) {
+        Ok(()) => 0,
+        Err(error) => refuse(&ApiError::from_error(Class::Unavailable, &error).hint(error.hint())),
+    }
+}
+
+/// What the edge counts, asked of it as the daemon asks it.
+struct OfEdge;
+
+impl Gather for OfEdge {
+    fn gather(&mut self) -> Pin<Box<dyn Future<Output = Gathered> + Send + '_>> {
+        Box::pin(async {
+            let asked = tokio::task::spawn_blocking(|| {
+                let paths = Paths::of_this_user().map_err(|error| with_causes(&error))?;
+                let client = ControlClient::connect(&paths.run.join("edge.sock")).map_err(|error| with_causes(&error))?;
+                client.send(&ToEdge::Metrics, &[]).map_err(|error| with_causes(&error))?;
+                let begun = SystemClock.now().mono;
+                while SystemClock.now().mono.since(begun) < EDGE_MAX {
+                    let said = client.receive(EDGE_MAX).map_err(|error| with_causes(&error))?;
+                    if let Some((FromEdge::Metrics { text }, _)) = said {
+                        return Ok(text);
+                    }
+                }
+                Err("the edge did not answer in time".to_owned())
+            });
+            asked.await.unwrap_or_else(|error| Err(error.to_string()))
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use ask::{Ask, Change, View, before, change, look};
 pub(crate) use delivery::{Deliveries, give};
+pub(crate) use reading::read_for;
 
 use super::hub::Hub;
 use super::identity;

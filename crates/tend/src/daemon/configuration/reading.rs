@@ -109,7 +109,7 @@ impl Reading {
 }
 
 /// Returns whose files are read for a stack, where a daemon of root would read everybody's.
-pub(in crate::daemon) fn read_for(stack: &Stack) -> Option<u32> {
+pub(crate) fn read_for(stack: &Stack) -> Option<u32> {
     let owner = stack.source.owner_uid;
     (owner != 0 && rustix::process::geteuid().is_root()).then_some(owner)
 }

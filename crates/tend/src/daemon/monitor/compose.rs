@@ -44,7 +44,7 @@ pub(crate) fn wanted(world: &World) -> Vec<Wanted> {
                 name: stack.name.clone(),
                 metrics: stack.metrics.clone(),
                 alerts: stack.alerts.clone(),
-                owner: super::super::configuration::read_for(stack),
+                owner: crate::daemon::configuration::read_for(stack),
                 owner_uid: stack.source.owner_uid,
                 replicas,
                 processes,
