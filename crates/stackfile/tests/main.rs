@@ -9,6 +9,7 @@ mod guides;
 mod hostile;
 mod malformed;
 mod mutation;
+mod receivers;
 mod replay;
 
 #[test]

@@ -81,13 +81,18 @@ const TELLING: [&str; 7] = [
     "private_key",
 ];
 
-/// Returns the line with what looks like a secret hidden: passwords in addresses, and values of names that say they are secret.
+/// Behind these a webhook's address holds what one needs to write there, as Slack, Feishu and WeCom have it.
+const HOOKS: [&str; 5] = ["/services/", "/hook/", "/hooks/", "?key=", "&key="];
+
+/// Returns the line with what looks like a secret hidden: passwords in addresses, the rest of the addresses of webhooks, and values of names
+/// that say they are secret.
 ///
 /// Each hidden character is one `*`, so that the caret below the line stays where it belongs.
 #[must_use]
 pub fn masked(line: &str) -> String {
     let mut hidden: Vec<bool> = vec![false; line.len()];
     hide_passwords(line, &mut hidden);
+    hide_hooks(line, &mut hidden);
     hide_values(line, &mut hidden);
     line.char_indices()
         .map(|(at, c)| if hidden[at] { '*' } else { c })
@@ -111,6 +116,25 @@ fn hide_passwords(line: &str, hidden: &mut [bool]) {
             && !rest[colon + 1..host].starts_with('$')
         {
             hidden[start + colon + 1..start + host].fill(true);
+        }
+    }
+}
+
+/// `https://hooks.slack.com/services/T0/B0/key`, with or without its scheme.
+fn hide_hooks(line: &str, hidden: &mut [bool]) {
+    for hook in HOOKS {
+        for (at, _) in line.match_indices(hook) {
+            let start = at + hook.len();
+            let rest = &line[start..];
+            // A path of one's own starts there, an address has its host before.
+            let has_host = line[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+            if !has_host || rest.starts_with('$') {
+                continue;
+            }
+            let end = rest
+                .find(|c: char| c.is_whitespace() || "\"',}]".contains(c))
+                .unwrap_or(rest.len());
+            hidden[start..start + end].fill(true);
         }
     }
 }
@@ -173,6 +197,16 @@ mod tests {
                 "  postgres: postgresql://me:*****@db/x",
             ),
             ("  url: http://api/x@y:z", "  url: http://api/x@y:z"),
+            (
+                "  - {slack: https://hooks.slack.com/services/T0/B0, name: x}",
+                "  - {slack: https://hooks.slack.com/services/*****, name: x}",
+            ),
+            (
+                "  u: qyapi.weixin.qq.com/send?key=ab-c",
+                "  u: qyapi.weixin.qq.com/send?key=****",
+            ),
+            ("  u: https://a.cn/v2/hook/${KEY}", "  u: https://a.cn/v2/hook/${KEY}"),
+            ("  path: /services/list", "  path: /services/list"),
         ] {
             assert_eq!(masked(line), shown);
             assert_eq!(masked(line).chars().count(), line.chars().count());

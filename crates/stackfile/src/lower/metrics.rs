@@ -104,6 +104,8 @@ pub(super) fn lower(session: &mut Session<'_>, tree: &Node, edge: &Edge, setting
 fn check_timeout(node: &Node, timeout: Option<Duration>, interval: Duration, findings: &mut Findings) {
     if let (Some(timeout), Some(written)) = (timeout, node.get("timeout"))
         && timeout > interval
+        // One that cannot be was noted.
+        && INTERVAL.contains(&interval)
     {
         let text = format_duration(interval);
         findings

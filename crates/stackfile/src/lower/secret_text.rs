@@ -7,7 +7,7 @@ use tend_core::model::SecretText;
 use super::grants;
 use crate::load::{Session, Setting};
 use crate::schema::did_you_mean;
-use crate::yaml::{Entry, Node};
+use crate::yaml::Node;
 
 /// Reads the text at a key; nothing when it is not there or was noted.
 pub(super) fn at(
@@ -31,7 +31,7 @@ pub(super) fn at(
                 let known = tree.get("secrets").map_or(&[][..], Node::entries);
                 let near = session
                     .findings
-                    .nearest(name, known.iter().map(|entry: &Entry| entry.key.as_str()));
+                    .nearest(name, known.iter().map(|entry| entry.key.as_str()));
                 session
                     .findings
                     .error(node.place, format!("the secret `{name}` is not defined"))
@@ -45,7 +45,7 @@ pub(super) fn at(
         _ => {
             session
                 .findings
-                .error(node.place, format!("`{key}` is in one place"))
+                .error(node.place, format!("`{key}` is to be found in one place"))
                 .help("write `{file: PATH}`, or `{secret: NAME}` with a name of `secrets`");
             None
         }

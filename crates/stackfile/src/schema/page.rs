@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::alerts::ALERTS;
 use super::config::CONFIG;
 use super::edge::EDGE;
-use super::metrics::METRICS;
+use super::metrics::{METRICS, SERVICE as SERVICE_METRICS};
 use super::vault::VAULT;
 use super::{FILE, Reach, Record, Shape};
 
@@ -15,7 +15,7 @@ use super::{FILE, Reach, Record, Shape};
 #[must_use]
 pub fn pages() -> [(&'static str, String); 6] {
     let mut file = String::from(INTRODUCTION);
-    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG, &METRICS, &ALERTS].map(std::ptr::from_ref));
+    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG, &METRICS, &SERVICE_METRICS, &ALERTS].map(std::ptr::from_ref));
     table("The file", &FILE, &mut seen, &mut file);
     let mut edge = String::from(EDGE_INTRODUCTION);
     table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
@@ -25,6 +25,7 @@ pub fn pages() -> [(&'static str, String); 6] {
     table("`config`", &CONFIG, &mut HashSet::new(), &mut config);
     let mut metrics = String::from(METRICS_INTRODUCTION);
     table("`metrics`", &METRICS, &mut HashSet::new(), &mut metrics);
+    table("`services.NAME.metrics`", &SERVICE_METRICS, &mut HashSet::new(), &mut metrics);
     let mut alerts = String::from(ALERTS_INTRODUCTION);
     table("`alerts`", &ALERTS, &mut HashSet::new(), &mut alerts);
     [

@@ -110,9 +110,11 @@ fn routing(session: &mut Session<'_>, tree: &Node, chapter: &Node, setting: &Set
             )
             .help("in an alertmanager.yml the server stands below `global:`");
     }
-    match (file.and_then(Node::as_text), short) {
+    // Of both, what is wrong is told.
+    let from_short = short.map(|short| receivers::lower(session, tree, chapter, short.items(), setting));
+    match (file.and_then(Node::as_text), from_short) {
         (Some(path), _) => Routing::File(PathBuf::from(path)),
-        (None, Some(receivers)) => receivers::lower(session, tree, chapter, receivers.items(), setting),
+        (None, Some(routing)) => routing,
         (None, None) => {
             if file.is_none() && chapter.get("receivers").is_none_or(|node| node.as_list().is_some()) {
                 session
