@@ -28,7 +28,7 @@ pub use config::{Config, Globals, Inhibit, Integration, Kind, Receiver, Route, S
 pub use error::{AlertError, RuleError};
 pub use interval::{TimeInterval, Zones};
 pub use matching::{parse_matcher, parse_matchers, written};
-pub use notify::{Accepted, Context, Language, Mail, Notification, NotifyError, Request, Verdict, notification};
+pub use notify::{Accepted, Context, Language, Mail, Notification, NotifyError, Request, Verdict, Wire, notification};
 pub use pipeline::{Answer, DeadLetter, Delivery, Due, Hushed, Kept, Log, Pace, Pipeline, Quiet, Together, Told, Why};
 pub use read::{Keys, document};
 pub use rules::alerting::{Active, Alerting, Element, GRACE, OUTAGE_MAX, RuleState};

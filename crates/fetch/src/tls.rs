@@ -21,7 +21,7 @@ use crate::{FetchError, Stream};
 const ROOTS_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// How TLS is done. The default is what one wants: the roots of this machine, and the name of the address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsSettings {
     /// Certificates that are believed, as PEM, in the place of those of this machine. Not beside them: who names the authority of an own
     /// server wants no other to be able to stand in for it.
@@ -35,7 +35,7 @@ pub struct TlsSettings {
 }
 
 /// A certificate and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The certificate, and those between it and its root, as PEM.
     pub cert_file: PathBuf,

@@ -89,27 +89,7 @@ impl Address {
         Ok(address)
     }
 
-    /// Returns the host, without brackets.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Returns whether the connection is under TLS.
-    pub(crate) fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// Returns what stands in front of `/v1`.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// Returns host and port as a `Host` field has them.
-    pub(crate) fn authority(&self) -> String {
+    fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),

@@ -41,11 +41,7 @@ impl Client {
     /// Makes a client; nothing is opened yet. `roots` is a file of certificates that are believed in the place of the machine's own.
     #[must_use]
     pub fn new(address: Address, namespace: Option<Namespace>, roots: Option<PathBuf>) -> Self {
-        Self(Exchange {
-            address,
-            namespace,
-            roots,
-        })
+        Self(Exchange::new(address, namespace, roots))
     }
 
     /// Performs what a session asks for. A failure is an answer too.

@@ -24,7 +24,6 @@ mod fields;
 mod path;
 mod session;
 mod standing;
-mod tls;
 mod wire;
 
 pub use address::{Address, Namespace};

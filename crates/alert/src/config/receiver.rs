@@ -100,10 +100,12 @@ impl Integration {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Returns the files that hold secrets, by the key that the secret would stand under.
+    /// Returns the files that hold secrets, by the key that the secret would stand under. Those of TLS are not among them: who connects reads them.
     pub fn secret_files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.settings.iter().filter_map(|(key, setting)| match setting {
-            Setting::Text(file) => key.strip_suffix("_file").map(|key| (key, file.as_str())),
+            Setting::Text(file) if !key.contains("tls_config.") => {
+                key.strip_suffix("_file").map(|key| (key, file.as_str()))
+            }
             _ => None,
         })
     }
@@ -155,7 +157,6 @@ const GLOBALS: Table = &[
     ("smtp_auth_identity", Text),
     ("smtp_require_tls", Flag),
     ("smtp_force_implicit_tls", Flag),
-    ("smtp_tls_config", Not),
     ("slack_api_url", Hidden),
     ("slack_api_url_file", Text),
     ("slack_app_token", Hidden),
@@ -219,7 +220,6 @@ fn table(kind: Kind) -> (&'static str, bool, Table) {
                 ("text", Text),
                 ("require_tls", Flag),
                 ("force_implicit_tls", Flag),
-                ("tls_config", Not),
                 ("threading", Not),
             ],
         ),
@@ -381,7 +381,7 @@ const HTTP: Table = &[
     ("follow_redirects", Flag),
     ("bearer_token", Hidden),
     ("bearer_token_file", Text),
-    ("proxy_url", Text),
+    ("proxy_url", Not),
     ("enable_http2", Not),
     ("no_proxy", Not),
     ("proxy_from_environment", Not),
@@ -404,9 +404,10 @@ const TLS: Table = &[
 ];
 
 /// Of several keys at most one, or exactly one, is set.
-const ALTERNATIVES: [(&str, &str); 6] = [
+const ALTERNATIVES: [(&str, &str); 7] = [
     ("api_url", "api_url_file"),
     ("auth_password", "auth_password_file"),
+    ("auth_secret", "auth_secret_file"),
     ("bot_token", "bot_token_file"),
     ("routing_key", "routing_key_file"),
     ("url", "url_file"),
@@ -424,6 +425,8 @@ fn inherited(kind: Kind) -> &'static [(&'static str, &'static str)] {
             ("auth_password", "smtp_auth_password"),
             ("auth_password_file", "smtp_auth_password_file"),
             ("auth_secret", "smtp_auth_secret"),
+            ("auth_secret_file", "smtp_auth_secret_file"),
+            ("force_implicit_tls", "smtp_force_implicit_tls"),
             ("auth_identity", "smtp_auth_identity"),
             ("require_tls", "smtp_require_tls"),
         ],
@@ -485,6 +488,13 @@ pub(super) fn globals(findings: &mut Findings, node: Option<&Node>) -> Globals {
         }
         take(&mut keys, findings, GLOBALS, "", &mut settings);
         http(&mut keys, findings, &mut settings);
+        tls(
+            &mut keys,
+            findings,
+            "smtp_tls_config",
+            "smtp_tls_config.",
+            &mut settings,
+        );
         let place = keys.place;
         for (one, two) in
             ["smtp_auth_password", "slack_api_url", "telegram_bot_token"].map(|key| (key, format!("{key}_file")))
@@ -563,6 +573,14 @@ fn integration(findings: &mut Findings, node: &Node, kind: Kind, globals: &Globa
     let mut settings = BTreeMap::new();
     take(&mut keys, findings, table, "", &mut settings);
     http(&mut keys, findings, &mut settings);
+    if kind == Kind::Email && !tls(&mut keys, findings, "tls_config", "tls_config.", &mut settings) {
+        // As a whole: half of one and half of the other would be neither.
+        let all = globals.settings.iter();
+        settings.extend(
+            all.filter_map(|(key, value)| Some((key.strip_prefix("smtp_")?.to_owned(), value.clone())))
+                .filter(|(key, _)| key.starts_with("tls_config.")),
+        );
+    }
     keys.finish(findings);
     for (one, two) in ALTERNATIVES {
         both(findings, place, &settings, one, two);
@@ -606,7 +624,7 @@ fn http(keys: &mut Keys<'_>, findings: &mut Findings, settings: &mut BTreeMap<St
         return;
     };
     take(&mut http, findings, HTTP, "http_config.", settings);
-    let parts: [(&str, Table, &str); 3] = [
+    let parts: [(&str, Table, &str); 2] = [
         (
             "basic_auth",
             &[
@@ -622,7 +640,6 @@ fn http(keys: &mut Keys<'_>, findings: &mut Findings, settings: &mut BTreeMap<St
             &[("type", Text), ("credentials", Hidden), ("credentials_file", Text)],
             "http_config.authorization.",
         ),
-        ("tls_config", TLS, "http_config.tls_config."),
     ];
     for (key, table, prefix) in parts {
         if let Some(mut inner) = http
@@ -633,7 +650,27 @@ fn http(keys: &mut Keys<'_>, findings: &mut Findings, settings: &mut BTreeMap<St
             inner.finish(findings);
         }
     }
+    tls(&mut http, findings, "tls_config", "http_config.tls_config.", settings);
     http.finish(findings);
+}
+
+/// Reads settings of TLS; says whether there are any.
+fn tls(
+    keys: &mut Keys<'_>,
+    findings: &mut Findings,
+    key: &'static str,
+    prefix: &str,
+    settings: &mut BTreeMap<String, Setting>,
+) -> bool {
+    let Some(mut inner) = keys
+        .node(key)
+        .and_then(|node| Keys::of(node, "a part of `tls_config`", findings))
+    else {
+        return false;
+    };
+    take(&mut inner, findings, TLS, prefix, settings);
+    inner.finish(findings);
+    true
 }
 
 fn take(

@@ -108,6 +108,7 @@ pub(super) fn slack(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers,
         body: Value::Object(message).to_string(),
         accepted,
+        wire: means.wire("http_config.tls_config."),
     })
 }
 
@@ -156,6 +157,7 @@ pub(super) fn dingtalk(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(means.integration, means.secrets),
         body: message.to_string(),
         accepted: Accepted::Code("errcode"),
+        wire: means.wire("http_config.tls_config."),
     })
 }
 
@@ -187,6 +189,7 @@ pub(super) fn feishu(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(means.integration, means.secrets),
         body: message.to_string(),
         accepted: Accepted::Code("code"),
+        wire: means.wire("http_config.tls_config."),
     })
 }
 
@@ -207,6 +210,7 @@ pub(super) fn wecom(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(means.integration, means.secrets),
         body: message.to_string(),
         accepted: Accepted::Code("errcode"),
+        wire: means.wire("http_config.tls_config."),
     })
 }
 
@@ -253,5 +257,6 @@ pub(super) fn telegram(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(integration, means.secrets),
         body: message.to_string(),
         accepted: Accepted::Flag("ok"),
+        wire: means.wire("http_config.tls_config."),
     })
 }

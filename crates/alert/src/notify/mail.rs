@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use tend_base::Secret;
 use tend_template::Time;
 
-use crate::notify::{Means, NotifyError};
+use crate::notify::{Means, NotifyError, Wire};
 
 /// Octets of a line of an encoded word's text: 75 less what stands around it, in whole groups of base64.
 const WORD_MAX: usize = 45;
@@ -23,8 +23,12 @@ pub struct Mail {
     pub hello: String,
     /// Who authenticates, when somebody does.
     pub username: Option<String>,
+    /// For whom, where it is somebody else (`auth_identity`).
+    pub identity: Option<String>,
     /// With what.
     pub password: Option<Secret>,
+    /// With what under CRAM-MD5, where that is something else (`auth_secret`).
+    pub cram_secret: Option<Secret>,
     /// Whether it goes out only encrypted.
     pub require_tls: bool,
     /// Whether the connection is encrypted from its first byte.
@@ -35,6 +39,8 @@ pub struct Mail {
     pub to: Vec<String>,
     /// Headers and body, lines ended with CR LF; dots at the start of lines are the sender's to double.
     pub message: String,
+    /// How it is carried.
+    pub wire: Wire,
 }
 
 pub(super) fn mail(means: &mut Means<'_>) -> Result<Mail, NotifyError> {
@@ -120,12 +126,15 @@ pub(super) fn mail(means: &mut Means<'_>) -> Result<Mail, NotifyError> {
         smarthost: integration.text("smarthost").unwrap_or_default().to_owned(),
         hello: integration.text("hello").unwrap_or("localhost").to_owned(),
         username: integration.text("auth_username").map(str::to_owned),
+        identity: integration.text("auth_identity").map(str::to_owned),
         password: means.secret("auth_password").cloned(),
+        cram_secret: means.secret("auth_secret").cloned(),
         require_tls: integration.flag("require_tls", true),
         implicit_tls: integration.flag("force_implicit_tls", false),
         from: from_address,
         to: to_addresses,
         message,
+        wire: means.wire("tls_config."),
     })
 }
 

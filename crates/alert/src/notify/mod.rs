@@ -11,6 +11,7 @@ mod mail;
 mod pagerduty;
 mod texts;
 mod webhook;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ use crate::pipeline::Delivery;
 
 pub use data::Language;
 pub use mail::Mail;
+pub use wire::Wire;
 
 /// Something ready to be sent.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct Request {
     pub body: String,
     /// How the answer says whether it was taken.
     pub accepted: Accepted,
+    /// How it is carried.
+    pub wire: Wire,
 }
 
 /// How an answer says whether a message was taken.
@@ -186,6 +190,11 @@ impl Means<'_> {
     /// A secret of the settings or of a file.
     fn secret(&self, setting: &'static str) -> Option<&Secret> {
         self.integration.secret(setting).or_else(|| self.secrets.get(setting))
+    }
+
+    /// How it is carried; `prefix` is where the settings of TLS stand.
+    fn wire(&self, prefix: &str) -> Wire {
+        Wire::new(self.integration, prefix, self.secrets)
     }
 
     fn needed(&self, setting: &'static str) -> Result<&Secret, NotifyError> {

@@ -101,6 +101,7 @@ pub(super) fn request(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(means.integration, means.secrets),
         body: body.to_string(),
         accepted: Accepted::Status,
+        wire: means.wire("http_config.tls_config."),
     })
 }
 

@@ -90,6 +90,7 @@ pub(super) fn request(means: &mut Means<'_>) -> Result<Request, NotifyError> {
         headers: authorization(means.integration, means.secrets),
         body,
         accepted: Accepted::Status,
+        wire: means.wire("http_config.tls_config."),
     })
 }
 
@@ -99,7 +100,10 @@ pub(super) fn authorization(
     files: &BTreeMap<String, Secret>,
 ) -> Vec<(&'static str, Secret)> {
     let secret = |key: &str| integration.secret(key).or_else(|| files.get(key));
-    let value = if let Some(user) = integration.text("http_config.basic_auth.username") {
+    let user = integration
+        .text("http_config.basic_auth.username")
+        .or_else(|| files.get("http_config.basic_auth.username").map(Secret::expose));
+    let value = if let Some(user) = user {
         let password = secret("http_config.basic_auth.password")
             .map(Secret::expose)
             .unwrap_or_default();
