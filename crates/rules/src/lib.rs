@@ -11,6 +11,7 @@
 
 mod ask;
 mod cases;
+mod check;
 mod engine;
 mod error;
 mod group;
@@ -22,6 +23,7 @@ mod standing;
 mod twin;
 
 pub use cases::{AlertCase, Case, CaseFile, ExpectedAlert, Failure, InputSeries, QueryCase};
+pub use check::{About, Catalogue, Finding, Ground, MetricKind, Severity, check};
 pub use engine::{Due, Ended, Engine, Options, Source};
 pub use error::RulesError;
 pub use group::{Around, Evaluated, Fared, StandingGroup};

@@ -115,7 +115,8 @@ pub fn replay(
         least: wants_less(&rule.tree),
     };
     let mut alerting = Alerting::default();
-    let (mut at, mut chunk) = (past.from, if moves(&rule.tree) { 1 } else { CHUNK });
+    let chunk_max = if moves(&rule.tree) { 1 } else { CHUNK };
+    let (mut at, mut chunk) = (past.from, chunk_max);
     while at <= past.to && !walk.told.cut {
         let last = past.to.min(at.saturating_add((chunk - 1).saturating_mul(past.step)));
         let last = at + (last - at) / past.step * past.step;
@@ -150,6 +151,7 @@ pub fn replay(
             walk.see(&alerting, at);
             at = at.saturating_add(past.step);
         }
+        chunk = (chunk * 2).min(chunk_max);
     }
     Ok(walk.told)
 }
