@@ -30,8 +30,11 @@ pub enum DoorError {
     #[error("{0}")]
     Execution(String),
     /// It took too long.
-    #[error("query timed out in expression evaluation")]
-    Timeout,
+    #[error("query timed out in {during}")]
+    Timeout {
+        /// What was done when the time was over.
+        during: &'static str,
+    },
     /// The store could not answer.
     #[error("expanding series: {0}")]
     Store(#[from] StoreError),
@@ -47,7 +50,7 @@ impl DoorError {
         match self {
             DoorError::Parameter { .. } | DoorError::Query { .. } | DoorError::BadData(_) => "bad_data",
             DoorError::Execution(_) => "execution",
-            DoorError::Timeout => "timeout",
+            DoorError::Timeout { .. } => "timeout",
             DoorError::Store(_) => "internal",
             DoorError::Unavailable(_) => "unavailable",
         }
@@ -59,7 +62,7 @@ impl DoorError {
         match self {
             DoorError::Parameter { .. } | DoorError::Query { .. } | DoorError::BadData(_) => 400,
             DoorError::Execution(_) => 422,
-            DoorError::Timeout | DoorError::Unavailable(_) => 503,
+            DoorError::Timeout { .. } | DoorError::Unavailable(_) => 503,
             DoorError::Store(_) => 500,
         }
     }

@@ -139,8 +139,10 @@ pub enum Health {
 /// What this program is and how it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
-    /// What was built.
+    /// What was built, as Prometheus' API says it.
     pub build: Build,
+    /// The same as Alertmanager's says it: `version` is the one whose API is spoken, as `0.28.0`. `amtool` of another version says so, and works.
+    pub alert_build: Build,
     /// What runs.
     pub runtime: Runtime,
     /// What it was started with, by names as Prometheus has them (`storage.tsdb.retention.time`).

@@ -84,41 +84,28 @@ impl<'a> Params<'a> {
     pub(crate) fn matchers(&self) -> Result<Vec<Vec<Matcher>>, DoorError> {
         self.all("match[]")
             .map(|text| {
-                let matchers = parse_matchers(text).map_err(|error| DoorError::BadData(error.to_string()))?;
-                if matchers.iter().all(Matcher::matches_empty) {
-                    let text = "match[] must contain at least one non-empty matcher";
-                    return Err(DoorError::BadData(text.to_owned()));
-                }
-                Ok(matchers)
+                parse_matchers(text).map_err(|error| {
+                    DoorError::BadData(match error.text() {
+                        // Prometheus' reader takes it, and the API refuses it in its own words.
+                        "vector selector must contain at least one non-empty matcher" => {
+                            "match[] must contain at least one non-empty matcher".to_owned()
+                        }
+                        _ => error.to_string(),
+                    })
+                })
             })
             .collect()
     }
 
-    /// A switch as Alertmanager reads it; what is none is an error with Alertmanager's text.
-    pub(crate) fn switch(&self, name: &'static str, default: bool) -> Result<bool, String> {
-        match self
-            .0
-            .iter()
-            .rev()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_ref())
-        {
-            None | Some("") => Ok(default),
-            Some(text)
-                if [
-                    "true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled",
-                ]
-                .contains(&text.to_ascii_lowercase().as_str()) =>
-            {
-                Ok(true)
-            }
-            Some(text)
-                if ["false", "0", "no", "n", "off", "f", "disabled", "unchecked"]
-                    .contains(&text.to_ascii_lowercase().as_str()) =>
-            {
-                Ok(false)
-            }
-            Some(text) => Err(format!("{name} in query must be of type boolean: \"{text}\"")),
+    /// A switch as Alertmanager reads it, the last of that name: what is not one of its words for yes, is no.
+    pub(crate) fn switch(&self, name: &str, default: bool) -> bool {
+        const YES: [&str; 10] = [
+            "true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled",
+        ];
+        let last = self.0.iter().rev().find(|(known, _)| known == name);
+        match last.map_or("", |(_, value)| value.as_ref()) {
+            "" => default,
+            text => YES.contains(&text.to_ascii_lowercase().as_str()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod answers;
 mod beside_alertmanager;
 mod beside_prometheus;
 mod corpus;
+mod federation;
 mod grafana;
 mod peer;
 mod promtool;

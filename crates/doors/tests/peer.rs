@@ -34,6 +34,24 @@ impl Peer {
         Peer::start(command, folder, "/-/ready")
     }
 
+    /// A Prometheus that scrapes the first address at this path each second and writes all to the second.
+    pub(crate) fn between(from: std::net::SocketAddr, path: &str, to: std::net::SocketAddr) -> Peer {
+        let folder = Folder::new();
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs: [{{job_name: federate, honor_labels: true, metrics_path: /federate, params: {path}, \
+             static_configs: [{{targets: ['{from}']}}]}}]\n\
+             remote_write: [{{url: 'http://{to}/api/v1/write', metadata_config: {{send: true, send_interval: 1s}}}}]\n"
+        );
+        let config = folder.write("prometheus.yml", config);
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .args(["--web.listen-address=127.0.0.1:0", "--log.level=error"]);
+        Peer::start(command, folder, "/-/ready")
+    }
+
     pub(crate) fn alertmanager() -> Peer {
         let folder = Folder::new();
         let config = folder.write("alertmanager.yml", crate::world::ALERTMANAGER);
@@ -113,6 +131,8 @@ impl Drop for Peer {
 }
 
 /// The port on loopback that a process listens on.
+///
+/// It is asked for rather than given, so that no other process can have taken it meanwhile.
 fn listening(id: u32) -> Option<u16> {
     let mut sockets = HashSet::new();
     for entry in std::fs::read_dir(format!("/proc/{id}/fd")).ok()?.flatten() {

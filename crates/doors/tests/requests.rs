@@ -45,7 +45,7 @@ fn times(line: &str, base: i64) -> String {
     while let Some(at) = rest.find('{') {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
-        let end = after.find('}').unwrap_or(after.len() - 1);
+        let end = after.find('}').unwrap_or(1);
         match after[1..end].parse::<f64>() {
             Ok(seconds) => {
                 let time = base + (seconds * 1000.0) as i64;

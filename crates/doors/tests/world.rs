@@ -209,15 +209,18 @@ impl Backend for World {
     }
 
     fn about(&self) -> About {
+        let build = |version: &str| Build {
+            version: version.to_owned(),
+            revision: "abc".to_owned(),
+            branch: "main".to_owned(),
+            build_user: String::new(),
+            build_date: String::new(),
+            go_version: "tend".to_owned(),
+        };
         About {
-            build: Build {
-                version: "3.1.0".to_owned(),
-                revision: "abc".to_owned(),
-                branch: "main".to_owned(),
-                build_user: String::new(),
-                build_date: String::new(),
-                go_version: "tend".to_owned(),
-            },
+            build: build("3.1.0"),
+            // amtool says so when its own is another one.
+            alert_build: build("0.28.0"),
             runtime: Runtime {
                 start_time: 1_700_000_000_000,
                 folder: "/".to_owned(),

@@ -1,6 +1,7 @@
 //! Alerts: listed, in their groups, and taken in.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tend_alert::{Alert, Pipeline, Posted, parse_matcher};
@@ -23,17 +24,14 @@ struct Wanted {
 
 impl Wanted {
     fn of(params: &Params<'_>) -> Result<Wanted, Response> {
-        let switch = |name| params.switch(name, true).map_err(|what| problem(422, 601, &what));
-        let wanted = Wanted {
-            active: switch("active")?,
-            silenced: switch("silenced")?,
-            inhibited: switch("inhibited")?,
+        // Nothing is ever unprocessed: what keeps an alert quiet is found when it is asked for.
+        Ok(Wanted {
+            active: params.switch("active", true),
+            silenced: params.switch("silenced", true),
+            inhibited: params.switch("inhibited", true),
             matchers: filter(params)?,
             receiver: receiver(params)?,
-        };
-        // Nothing is ever unprocessed: what keeps an alert quiet is found when it is asked for.
-        switch("unprocessed")?;
-        Ok(wanted)
+        })
     }
 
     fn names(&self, receiver: &str) -> bool {
@@ -143,9 +141,6 @@ pub(super) fn groups(params: &Params<'_>, backend: &dyn Backend) -> Response {
         Ok(wanted) => wanted,
         Err(response) => return response,
     };
-    if let Err(what) = params.switch("muted", true) {
-        return problem(422, 601, &what);
-    }
     let now = backend.now();
     let mut shown: Vec<(BTreeMap<String, String>, String, Value)> = Vec::new();
     backend.alerts(&mut |pipeline: &Pipeline| {
@@ -159,8 +154,9 @@ pub(super) fn groups(params: &Params<'_>, backend: &dyn Backend) -> Response {
         }
         receivers.values_mut().for_each(|names| names.sort_unstable());
         for group in pipeline.groups().filter(|group| wanted.names(group.receiver)) {
-            let alerts: Vec<Value> = group
-                .alerts
+            let mut sorted = group.alerts;
+            sorted.sort_by(|one, two| in_group(&one.labels, &two.labels));
+            let alerts: Vec<Value> = sorted
                 .iter()
                 .filter_map(|alert| {
                     let names = receivers.get(&alert.fingerprint()).map_or(&[][..], Vec::as_slice);
@@ -173,8 +169,31 @@ pub(super) fn groups(params: &Params<'_>, backend: &dyn Backend) -> Response {
             }
         }
     });
-    shown.sort_by(|one, two| (&one.0, &one.1).cmp(&(&two.0, &two.1)));
+    shown.sort_by(|one, two| before(&one.0, &two.0).then_with(|| one.1.cmp(&two.1)));
     found(&shown.into_iter().map(|(_, _, one)| one).collect::<Vec<_>>())
+}
+
+/// The order of label sets in Alertmanager: the shorter first, then by the first name that only the other one has, or by the first value.
+fn before(one: &BTreeMap<String, String>, two: &BTreeMap<String, String>) -> Ordering {
+    let names: BTreeSet<&String> = one.keys().chain(two.keys()).collect();
+    let by_name = names.into_iter().map(|name| match (one.get(name), two.get(name)) {
+        (None, _) => Ordering::Less,
+        (_, None) => Ordering::Greater,
+        (one, two) => one.cmp(&two),
+    });
+    one.len()
+        .cmp(&two.len())
+        .then_with(|| by_name.fold(Ordering::Equal, Ordering::then))
+}
+
+/// The order of alerts in a group: by job and instance, those without behind.
+fn in_group(one: &BTreeMap<String, String>, two: &BTreeMap<String, String>) -> Ordering {
+    let key = |labels: &BTreeMap<String, String>, name: &str| {
+        let value = labels.get(name).cloned();
+        (value.is_none(), value)
+    };
+    let by = |name| key(one, name).cmp(&key(two, name));
+    by("job").then_with(|| by("instance")).then_with(|| before(one, two))
 }
 
 /// `alerts`: takes some in.

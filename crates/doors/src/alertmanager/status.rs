@@ -15,7 +15,7 @@ pub(super) fn status(backend: &dyn Backend) -> Response {
         "cluster": { "peers": [], "status": "disabled" },
         "config": { "original": backend.alert_config() },
         "uptime": with_millis(about.runtime.start_time),
-        "versionInfo": about.build,
+        "versionInfo": about.alert_build,
     }))
 }
 

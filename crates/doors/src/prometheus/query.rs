@@ -126,6 +126,10 @@ fn within(
     until: Timestamp,
     evaluate: impl FnOnce(&dyn Store) -> Result<Outcome, tend_promql::Error>,
 ) -> Result<Outcome, DoorError> {
+    if backend.now() >= until {
+        let during = "query execution";
+        return Err(DoorError::Timeout { during });
+    }
     let timed = Timed {
         backend,
         until,
@@ -133,7 +137,9 @@ fn within(
         seen: Cell::new(0),
     };
     evaluate(&timed).map_err(|error| match timed.over.get() {
-        true => DoorError::Timeout,
+        true => DoorError::Timeout {
+            during: "expression evaluation",
+        },
         false => DoorError::evaluating(error),
     })
 }
