@@ -271,3 +271,102 @@ fn uname(out: &mut Families) {
         1.0,
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use filesystem::Room;
+
+    /// The files of a host, each behind a line `=== PATH`, and what is told of it. `UPDATE=1` writes the latter anew.
+    const HOST: &str = include_str!("../tests/samples/host.files");
+    const TOLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/host.txt");
+
+    /// What stands in no file: it is that of this machine.
+    const OF_THIS_MACHINE: [&str; 4] = [
+        "node_uname_",
+        "node_timex_",
+        "node_time_seconds",
+        "node_scrape_collector_duration",
+    ];
+
+    fn ask(place: &Path) -> Option<Room> {
+        (!place.ends_with("srv")).then(|| Room::of(1000.0, 400.0, 300.0, 50.0, 20.0))
+    }
+
+    fn told(host: &str) -> (String, Vec<String>) {
+        let folder = tend_testkit::Folder::new();
+        for file in host.split("=== ").skip(1) {
+            let (path, text) = file.split_once('\n').unwrap();
+            folder.write(path, text);
+        }
+        let (text, troubles) = read(&Files::new(folder.path().to_owned()), &Asker::new(ask));
+        let of_a_host = |line: &&str| !OF_THIS_MACHINE.iter().any(|name| line.contains(name));
+        let lines: Vec<&str> = text.lines().filter(of_a_host).collect();
+        (lines.join("\n") + "\n", troubles)
+    }
+
+    #[test]
+    fn a_host_is_told_by_its_files() {
+        let (text, troubles) = told(HOST);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(TOLD, &text).unwrap();
+        }
+        assert_eq!(text, std::fs::read_to_string(TOLD).unwrap());
+        assert_eq!(troubles, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_costs_its_part_only() {
+        let (text, troubles) = told(&HOST.replace("MemAvailable:   23501508 kB", "MemAvailable:   plenty"));
+        assert!(!text.contains("node_memory_MemTotal"), "{text}");
+        assert!(
+            text.contains("node_scrape_collector_success{collector=\"meminfo\"} 0\n"),
+            "{text}"
+        );
+        assert!(text.contains("node_load1 2.8\n"), "{text}");
+        assert_eq!(troubles.len(), 1);
+        assert!(
+            troubles[0].ends_with("/proc/meminfo` is not understood"),
+            "{troubles:?}"
+        );
+    }
+
+    #[test]
+    fn no_cut_of_a_file_makes_it_panic() {
+        for end in (0..HOST.len()).step_by(7).filter(|end| HOST.is_char_boundary(*end)) {
+            let (path, text) = HOST[..end]
+                .rsplit("=== ")
+                .next()
+                .and_then(|file| file.split_once('\n'))
+                .unwrap_or_default();
+            let mut out = Families::new();
+            let parsers: [files::Parser; 18] = [
+                cpu::cpu,
+                cpu::stat,
+                cpu::schedstat,
+                cpu::softnet,
+                memory::meminfo,
+                memory::vmstat,
+                |text, out| memory::pressure("io", text, out),
+                network::arp,
+                network::netstat,
+                network::netstat6,
+                |text, out| network::sockstat(text, 4096.0, out),
+                |text, out| network::udp_queues("v4", text, out),
+                kernel::load,
+                kernel::file_descriptors,
+                kernel::entropy,
+                kernel::entropy_pool,
+                kernel::os_release,
+                |text, _| (!filesystem::mounts(text).is_empty()).then_some(()),
+            ];
+            for parser in parsers {
+                // Whatever it says of another's file, or of half of its own.
+                let _ = parser(text, &mut out);
+            }
+            assert!(!path.contains('\n'));
+        }
+    }
+}
