@@ -19,7 +19,7 @@ fn judge(text: &str, scraper: &Scraper) -> bool {
             // Their files are none of this input.
             config.jobs.iter_mut().for_each(|job| job.files.clear());
             scraper.set(config.jobs);
-            scraper.targets();
+            _ = scraper.targets();
             true
         }
         Err(report) => {

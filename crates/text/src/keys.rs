@@ -8,6 +8,8 @@ use crate::node::{Entry, Node, Value};
 use crate::source::Place;
 
 /// A mapping whose keys are being taken. Each question makes its key a known one; [`Keys::finish`] says which nobody asked for.
+///
+/// A value that should be a number, a length of time or a switch is shown in what is said of it, any other only where all lines are.
 #[derive(Debug)]
 pub struct Keys<'a> {
     /// Where the mapping stands.
@@ -70,10 +72,8 @@ impl<'a> Keys<'a> {
         let node = self.node(key)?;
         let found = node.as_bool();
         if found.is_none() {
-            findings.error(
-                node.place,
-                format!("`{key}` is `true` or `false`, and this is {}", node.noun()),
-            );
+            let message = format!("`{key}` is `true` or `false`, and this is {}", node.noun());
+            findings.error(node.place, message).plainly();
         }
         found
     }
@@ -90,7 +90,8 @@ impl<'a> Keys<'a> {
         let node = self.node(key)?;
         let found = node.as_text().and_then(parse);
         if found.is_none() {
-            findings.error(node.place, format!("`{key}` is not {what}")).help(help);
+            let error = findings.error(node.place, format!("`{key}` is not {what}"));
+            error.help(help).plainly();
         }
         found.map(|found| (found, node.place))
     }
@@ -100,7 +101,8 @@ impl<'a> Keys<'a> {
         let node = self.node(key)?;
         let found = node.as_text().and_then(|text| text.parse().ok());
         if found.is_none() {
-            findings.error(node.place, format!("`{key}` is a whole number that is not negative"));
+            let message = format!("`{key}` is a whole number that is not negative");
+            findings.error(node.place, message).plainly();
         }
         found
     }

@@ -11,6 +11,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use crate::findings::Findings;
 use crate::node::{Entry, Kind, Map, Node, Scalar, Tag, Value};
+use crate::shown::Shows;
 use crate::source::{Place, SourceId, number};
 
 /// Bytes of text plus 16 for each node that aliases may expand to in one document. Real files with anchors need a few thousand;
@@ -374,7 +375,12 @@ impl Reader<'_> {
                 (handle, suffix) => format!("{handle}{suffix}"),
             }
         };
-        let message = format!("the tag `{name}` means nothing in {}", self.dialect.inside);
+        // A secret that begins with `!` and stands in no quotes is a tag, too.
+        let name = match self.findings.sources.get(self.source).shows {
+            Shows::Lines | Shows::Masked => format!("the tag `{name}`"),
+            Shows::Names | Shows::Variables => "a tag".to_owned(),
+        };
+        let message = format!("{name} means nothing in {}", self.dialect.inside);
         Err(self.stop(place, message, self.dialect.help_tag))
     }
 

@@ -15,6 +15,9 @@ pub(super) fn all(reading: &mut Reading<'_>, keys: &mut Keys<'_>, global: &Globa
         let Some((job, place)) = job(reading, item, global) else {
             continue;
         };
+        if job.name.is_empty() {
+            continue;
+        }
         if let Some(first) = names.insert(job.name.clone(), place) {
             let message = format!("there are two jobs `{}`", job.name);
             let error = reading.findings.error(place, message).plainly();
