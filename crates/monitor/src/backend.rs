@@ -21,6 +21,9 @@ use crate::view::STACK;
 /// The version of Prometheus whose API is spoken: Grafana offers by it what can be asked.
 const PROMETHEUS: &str = "3.1.0";
 
+/// The version of Alertmanager whose API is spoken.
+const ALERTMANAGER: &str = "0.28.0";
+
 /// A stack behind its doors.
 pub(crate) struct Shown {
     pub(crate) machine: Arc<Machine>,
@@ -153,6 +156,12 @@ impl Backend for Shown {
                 build_user: String::new(),
                 build_date: String::new(),
                 go_version: "tend".to_owned(),
+            },
+            alert_build: Build {
+                version: ALERTMANAGER.to_owned(),
+                revision: self.machine.build.clone(),
+                go_version: "tend".to_owned(),
+                ..Build::default()
             },
             runtime: Runtime {
                 start_time: self.machine.started,

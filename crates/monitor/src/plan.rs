@@ -18,6 +18,9 @@ use crate::view::STACK;
 const SERVICE: &str = "service";
 const REPLICA: &str = "replica";
 
+/// Bytes of a file of templates.
+const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
+
 /// What a `prometheus.yml` says, or what stands in its place.
 #[derive(Debug, Default)]
 pub(crate) struct Scraping {
@@ -147,6 +150,32 @@ pub(crate) fn routing(file: Option<&FileText>) -> Result<(Config, Vec<String>), 
         false => vec![config.warnings.to_string()],
     };
     Ok((config, said))
+}
+
+/// Reads the templates of a routing, and says which cannot be. What is relative is below the folder of the file that names it.
+pub(crate) fn templates(config: &Config, part: &StackPart) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut templates, mut wrong) = (Vec::new(), Vec::new());
+    let folder = part.routing.as_ref().and_then(|file| file.path.parent()).unwrap_or(Path::new("/"));
+    for pattern in &config.templates {
+        let told = |error: &std::io::Error| {
+            let why = tend_base::without_os_numbers(&error.to_string());
+            format!("the templates `{pattern}` could not be read: {why}")
+        };
+        let paths = match tend_scrape::expand(&folder.join(pattern)) {
+            Ok(paths) => paths,
+            Err(error) => {
+                wrong.push(told(&error));
+                continue;
+            }
+        };
+        for path in paths {
+            match tend_base::read_owned(&path, part.owner, TEMPLATE_BYTES_MAX) {
+                Ok(bytes) => templates.push((path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned())),
+                Err(error) => wrong.push(told(&error)),
+            }
+        }
+    }
+    (templates, wrong)
 }
 
 /// The labels that are added to everything that leaves, sorted.

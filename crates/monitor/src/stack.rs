@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted};
 use tend_metrics::{Feed, MetricStore};
+use tend_notify::{Limits, Notifier};
 use tend_promql::{Labels, STALE};
 use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
 use tend_scrape::Scraper;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::outbox::Outbox;
 use crate::plan;
-use crate::send::Sender;
+use crate::send::send;
 use crate::snapshot::StackPart;
 use crate::view::{STACK, View};
 use crate::world::{Around, seconds_from_utc};
@@ -40,7 +41,7 @@ pub(crate) struct Watched {
     pub(crate) state: Mutex<State>,
     pub(crate) outbox: Arc<Outbox>,
     folder: PathBuf,
-    sender: Sender,
+    notifier: Notifier,
     /// The rules changed, or were never looked at.
     rules_changed: Notify,
     /// There may be something to tell.
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) sources: Vec<Source>,
     pub(crate) pipeline: Pipeline,
     pub(crate) external_labels: Labels,
+    /// Files of templates: what they are called, and what they say.
+    templates: Vec<(String, String)>,
     /// What of the last snapshot could not be taken.
     pub(crate) refused: Vec<String>,
     /// Feeds of the groups' results, by file and name.
@@ -97,6 +100,7 @@ impl Watched {
                 sources,
                 pipeline,
                 external_labels: Labels::EMPTY,
+                templates: Vec::new(),
                 refused: Vec::new(),
                 feeds: BTreeMap::new(),
                 firing,
@@ -105,7 +109,7 @@ impl Watched {
             }),
             outbox,
             folder,
-            sender: Sender::default(),
+            notifier: Notifier::new(Limits::default()),
             rules_changed: Notify::new(),
             alerts_changed: Notify::new(),
         });
@@ -150,6 +154,9 @@ impl Watched {
         match plan::routing(part.routing.as_ref()) {
             Ok((config, warnings)) => {
                 refused.extend(warnings);
+                let (templates, wrong) = plan::templates(&config, &part);
+                refused.extend(wrong);
+                state.templates = templates;
                 let kept = state.pipeline.kept();
                 state.pipeline = Pipeline::new(config, kept, Pace::default(), now);
             }
@@ -348,11 +355,11 @@ impl Watched {
     }
 
     async fn send(self: Arc<Self>, delivery: Delivery) {
-        let (config, part) = {
+        let (config, templates, part) = {
             let state = self.state();
-            (state.pipeline.config().clone(), state.part.clone())
+            (state.pipeline.config().clone(), state.templates.clone(), state.part.clone())
         };
-        let sent = self.sender.send(&config, &part, &delivery).await;
+        let sent = send(&self.notifier, &config, &templates, &part, &delivery).await;
         let now = crate::now_ms();
         let mut state = self.state();
         let (kind, again) = match &sent.answer {

@@ -32,6 +32,24 @@ pub enum Kind {
     PagerDuty,
 }
 
+impl Kind {
+    /// Returns its name, as the journal has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Email => "mail",
+            Self::Slack => "slack",
+            Self::DingTalk => "dingtalk",
+            Self::Feishu => "feishu",
+            Self::WeCom => "wecom",
+            Self::WeChat => "wechat",
+            Self::Telegram => "telegram",
+            Self::PagerDuty => "pagerduty",
+        }
+    }
+}
+
 /// What a setting is.
 #[derive(Clone, Debug)]
 pub enum Setting {
