@@ -18,6 +18,7 @@ use crate::configuration::{
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
+use crate::monitor::MonitorAsk;
 use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::reading::{EventsQuery, LogsQuery};
@@ -59,6 +60,8 @@ pub enum Call {
     Unban(UnbanAsk),
     /// Who is banned.
     Bans,
+    /// Ask the monitor.
+    AskMonitor(MonitorAsk),
     /// What the edge counts.
     EdgeMetrics,
     /// Idempotency keys.
@@ -303,6 +306,7 @@ impl Call {
             Call::Ban(_) => CallName::Ban,
             Call::Unban(_) => CallName::Unban,
             Call::Bans => CallName::Bans,
+            Call::AskMonitor(_) => CallName::AskMonitor,
             Call::EdgeMetrics => CallName::EdgeMetrics,
             Call::Money(_) => CallName::Money,
             Call::Resolve(_) => CallName::Resolve,
@@ -401,6 +405,7 @@ impl Call {
                 (path(&[stack.as_str()]), json(&body))
             }
             Call::Ban(ask) => (path(&[]), json(ask)),
+            Call::AskMonitor(ask) => (path(&[ask.stack.as_str()]), json(ask)),
             Call::Unban(ask) => (path(&[]), json(ask)),
             Call::Money(MoneyQuery { key, all }) => {
                 let address = Address::new(path(&[]))
@@ -535,6 +540,11 @@ impl Call {
             CallName::Ban => Call::Ban(from_json(body)?),
             CallName::Unban => Call::Unban(from_json(body)?),
             CallName::Bans => Call::Bans,
+            CallName::AskMonitor => {
+                let mut ask: MonitorAsk = from_json(body)?;
+                ask.stack = named(&names, 0)?;
+                Call::AskMonitor(ask)
+            }
             CallName::EdgeMetrics => Call::EdgeMetrics,
             CallName::Money => Call::Money(MoneyQuery {
                 key: query.get("key")?,

@@ -59,6 +59,8 @@ pub enum CallName {
     Bans,
     /// What the edge counts.
     EdgeMetrics,
+    /// Metrics, rules and alerts.
+    AskMonitor,
     /// Idempotency keys.
     Money,
     /// End a doubt.
@@ -175,7 +177,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 48] = [
+pub const ENDPOINTS: [Endpoint; 49] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -368,6 +370,15 @@ pub const ENDPOINTS: [Endpoint; 48] = [
         "",
         Answer::Json("EdgeMetrics"),
         "What the running edge counts, as Prometheus reads it.",
+    ),
+    post(
+        CallName::AskMonitor,
+        "/v1/stacks/{stack}/monitor",
+        Some("MonitorAsk"),
+        Answer::Json("MonitorAnswer"),
+        Access::Secrets,
+        "Asks the monitor on behalf of a stack, as Prometheus' and Alertmanager's APIs are asked: queries, targets, rules, alerts, silences. \
+         Answered with the status and the body that these give.",
     ),
     Endpoint {
         access: Access::Daemon,

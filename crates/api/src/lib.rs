@@ -19,6 +19,7 @@ mod endpoint;
 mod error;
 mod lines;
 pub mod messages;
+mod monitor;
 mod paths;
 mod query;
 mod reading;
@@ -39,6 +40,7 @@ pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, R
 pub use doors::{Door, DropCallback, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
+pub use monitor::{MonitorAsk, MonitorMethod};
 pub use lines::{ClientGone, LineSender, Lines, lines};
 pub use paths::Paths;
 pub use reading::{EventsQuery, LogStreams, LogsQuery};

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Unban(commands::unban::Unban),
     Bans(commands::bans::Bans),
     Edge(commands::edge::Edge),
+    Metrics(commands::metrics::Metrics),
+    Alerts(commands::alerts::Alerts),
     Money(commands::money::Money),
     Deploy(commands::deploy::Deploy),
     Rollback(commands::rollback::Rollback),

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{Ending, Paint, Tone, follow};
 
+pub(crate) mod alerts;
 pub(crate) mod approve;
 mod attached;
 pub(crate) mod ban;
@@ -32,7 +33,9 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod maintenance;
 pub(crate) mod man;
+pub(crate) mod metrics;
 pub(crate) mod money;
+mod monitored;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod promote;
@@ -77,6 +80,8 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Ban(command) => command.run(context).await,
         Command::Unban(command) => command.run(context).await,
         Command::Bans(command) => command.run(context).await,
+        Command::Metrics(command) => command.run(context).await,
+        Command::Alerts(command) => command.run(context).await,
         Command::Money(command) => command.run(context).await,
         Command::Deploy(command) => command.run(context).await,
         Command::Rollback(command) => command.run(context).await,

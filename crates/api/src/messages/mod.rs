@@ -9,6 +9,7 @@ mod description;
 mod environment;
 mod log_line;
 mod money;
+mod monitor;
 mod plan;
 mod progress;
 mod release;
@@ -29,6 +30,7 @@ pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;
 pub use log_line::{LogLine, LogSource};
 pub use money::{MoneyKey, MoneyList, RefusedCallback, SpoolReport, SpoolRoute};
+pub use monitor::MonitorAnswer;
 pub use plan::{PlanReport, PlannedStep};
 pub use progress::{DeployOutcome, Deployed, Finished, Progress, ProgressLine, Stage, StageState};
 pub use release::{

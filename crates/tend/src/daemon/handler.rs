@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, audit, certificates, configuration, edge_link, named_files, rotation};
+use super::{Ending, Shared, audit, certificates, configuration, edge_link, monitor, named_files, rotation};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -155,6 +155,10 @@ impl Calls {
             Call::Unban(ask) => self.unban(ask, by()).await,
             Call::Bans => Ok(Reply::json(&self.bans().await)),
             Call::EdgeMetrics => self.edge_metrics().await,
+            Call::AskMonitor(ask) => {
+                self.known(&ask.stack).await?;
+                Ok(Reply::json(&monitor::ask(&self.shared, ask, &by().to_string()).await?))
+            }
             Call::Money(query) => Ok(Reply::json(&money::list(&self.shared, query).await?)),
             Call::Resolve(resolve) => Ok(Reply::json(&money::resolve(&self.shared, resolve, by()).await?)),
             Call::DropCallback(callback) => Ok(Reply::json(&money::drop_callback(&self.shared, callback, by()).await?)),
@@ -235,6 +239,7 @@ impl Calls {
             Call::Environment(query) => vec![query.target.stack.clone()],
             Call::RunFinished(report) => vec![report.query.target.stack.clone()],
             Call::Secrets(stack) => vec![stack.clone()],
+            Call::AskMonitor(ask) => vec![ask.stack.clone()],
             Call::ChangeSecrets(change) => vec![change.stack.clone()],
             Call::RevealSecret(reveal) => vec![reveal.stack.clone()],
             Call::RotateSecret(rotate) => vec![rotate.stack.clone()],

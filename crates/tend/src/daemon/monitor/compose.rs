@@ -26,7 +26,6 @@ pub(crate) struct Wanted {
     alerts: Option<Alerts>,
     /// On whose behalf its files are read; nobody's where the daemon reads for itself.
     owner: Option<u32>,
-    pub(crate) owner_uid: u32,
     replicas: Vec<ReplicaTarget>,
     processes: Vec<ProcessTarget>,
     secrets: BTreeSet<String>,
@@ -45,7 +44,6 @@ pub(crate) fn wanted(world: &World) -> Vec<Wanted> {
                 metrics: stack.metrics.clone(),
                 alerts: stack.alerts.clone(),
                 owner: crate::daemon::configuration::read_for(stack),
-                owner_uid: stack.source.owner_uid,
                 replicas,
                 processes,
                 secrets: stack.monitor_secrets().into_iter().map(str::to_owned).collect(),

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use tend_api::{ApiError, Class};
+use tend_api::messages::MonitorAnswer;
+use tend_api::{ApiError, Class, MonitorAsk};
 use tend_base::{Secret, Wall, with_causes};
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::StackName;
-use tend_fetch::{Address, Answer, Client, FetchError, Request, TlsSettings};
+use tend_fetch::{Address, Client, Request, TlsSettings};
 use tend_monitor::{Hello, Note, Snapshot};
 use tend_store::{Batch, DocumentKind};
 
@@ -40,6 +41,12 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 /// The longest that the monitor holds a question for notes.
 const NOTES_WITHIN: Duration = Duration::from_secs(60);
+
+/// The largest answer to a question.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// The longest that a question may take: a query has two minutes.
+const ASK_WITHIN: Duration = Duration::from_secs(130);
 
 /// Between a start that failed and the next.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -259,33 +266,38 @@ async fn hello(client: &Client, shared: &Shared) -> Result<Hello, String> {
     serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
 }
 
-/// Asks the monitor something on behalf of a stack, and returns what it said.
+/// Asks the monitor something on behalf of a stack, in somebody's name.
 ///
 /// # Errors
 /// When there is no monitor, or it does not answer.
-pub(crate) async fn ask(
-    shared: &Shared,
-    stack: &StackName,
-    method: &'static str,
-    target: &str,
-    body: Vec<u8>,
-    media_type: &str,
-    by: &str,
-) -> Result<Answer, ApiError> {
+pub(crate) async fn ask(shared: &Shared, ask: MonitorAsk, by: &str) -> Result<MonitorAnswer, ApiError> {
     let refused = |why: String| {
         ApiError::new(Class::Unavailable, format!("the monitor cannot be asked: {why}"))
-            .hint("`tend events --kind 'monitor.*'` says why; a stack without `metrics:` and `alerts:` has none")
+            .hint("a stack without `metrics:` and `alerts:` has none; `tend events --kind 'monitor.*'` says how it is")
     };
-    let mut request = request(shared, method, &format!("/stacks/{stack}{target}")).map_err(refused)?;
-    request.answer_bytes_max = 64 << 20;
-    request.within = Duration::from_secs(130);
-    if !body.is_empty() {
-        request.header("Content-Type", media_type);
-    }
+    let target = format!("/stacks/{}{}", ask.stack, ask.target);
+    let mut request = request(shared, ask.method.as_str(), &target).map_err(refused)?;
+    request.answer_bytes_max = ANSWER_BYTES_MAX;
+    request.within = ASK_WITHIN;
     request.header("Tend-Caller", by);
-    request.body = body.into();
+    if let Some(body) = &ask.body {
+        request.header("Content-Type", "application/json");
+        request.body = body.to_string().into();
+    }
     let client = Client::new(TlsSettings::default(), 0);
-    client.send(&request).await.map_err(|error: FetchError| refused(with_causes(&error)))
+    let answer = client.send(&request).await.map_err(|error| refused(with_causes(&error)))?;
+    if answer.cut {
+        return Err(ApiError::new(
+            Class::Usage,
+            format!("the answer has more than {}", tend_base::format_bytes(ANSWER_BYTES_MAX as u64)),
+        )
+        .hint("ask for less: fewer series, a shorter time"));
+    }
+    let text = answer.text();
+    Ok(MonitorAnswer {
+        status: answer.status,
+        body: serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)),
+    })
 }
 
 /// Takes what the monitor noted into the journal, each note once.
