@@ -34,13 +34,14 @@ fn each_request_has_the_answer_that_stands_beside_it() {
     let mut told = String::new();
     for request in read(include_str!("requests/answers.txt"), BASE) {
         let response = world.ask(&request.method, &request.path, &request.params, &[], b"");
-        let body = serde_json::from_slice::<Value>(&response.body)
-            .map(|value| serde_json::to_string_pretty(&value).expect("JSON"))
-            .unwrap_or_else(|_| String::from_utf8_lossy(&response.body).trim_end().to_owned());
+        let body = String::from_utf8_lossy(&response.body);
         let _ = writeln!(
             told,
-            "# {}\n{} {}\n{body}\n",
-            request.line, response.status, response.content_type
+            "# {}\n{} {}\n{}\n",
+            request.line,
+            response.status,
+            response.content_type,
+            body.trim_end()
         );
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requests/answers.golden");
