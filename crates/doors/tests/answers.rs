@@ -130,6 +130,7 @@ fn remote_write_is_refused_as_its_specification_says() {
         "application/x-protobuf;proto=io.prometheus.write.v2.Request",
     )];
     assert_eq!(write(&second, &one(BASE)).0, 415);
+    assert_eq!(write(&[("Content-Type", "text/plain")], &one(BASE)).0, 415);
     assert_eq!(world.get("/api/v1/write").status, 405);
 }
 
@@ -283,6 +284,12 @@ fn an_alert_is_acknowledged_and_given_to_somebody() {
     assert_eq!(alert["status"]["state"], "active");
 
     assert_eq!(post(&at("assign"), "{}").0, 400);
+    // What a page of another site could send unasked.
+    for headers in [&[][..], &[("content-type", "text/plain")][..]] {
+        assert_eq!(world.ask("POST", &at("acknowledge"), "", headers, b"{}").status, 415);
+        assert_eq!(world.ask("POST", "/api/v2/alerts", "", headers, b"[]").status, 415);
+    }
+    assert_eq!(post(&at("acknowledge"), "").0, 422);
     assert_eq!(post("/api/v2/alerts/xyz/acknowledge", "{}").0, 400);
     assert_eq!(post("/api/v2/alerts/0000000000000001/acknowledge", "{}").0, 404);
     assert_eq!(world.get(&at("acknowledge")).status, 405);
@@ -296,7 +303,13 @@ fn a_silence_has_a_reason_and_an_end() {
             r#"{{"matchers":[{{"name":"job","value":"a","isRegex":false}}],"startsAt":"2023-11-14T22:14:00Z",
                 "endsAt":"{end}","createdBy":"me","comment":"{comment}"}}"#
         );
-        let response = world.ask("POST", "/api/v2/silences", "", &[], body.as_bytes());
+        let response = world.ask(
+            "POST",
+            "/api/v2/silences",
+            "",
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        );
         (response.status, value(&response))
     };
     let end = "2023-11-15T22:14:00.5+01:00";
