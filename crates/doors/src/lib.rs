@@ -2,7 +2,7 @@
 //!
 //! Map: [`answer`] takes a [`Request`] and gives a [`Response`]; what stands behind is a [`Backend`]. `prometheus` and `alertmanager` are the two
 //! APIs, a file for each part; `params` reads what a request asks for, `json` writes what both give, `moment` is how times are written. `write`
-//! is remote write in both directions: [`decode_write`] and [`encode_write`].
+//! is remote write in both directions: [`decode_write`], and [`encode_write`] with [`Batch`].
 //!
 //! Knows no socket, no clock and no disk, and does not know where series or alerts come from. Who may ask is decided before a request comes
 //! here.
@@ -30,4 +30,4 @@ pub use facts::{
     Targets,
 };
 pub use request::{Request, Response};
-pub use write::{WriteRequest, WrittenMetadata, WrittenSeries, decode_write, encode_write};
+pub use write::{Batch, WriteRequest, WrittenMetadata, WrittenSeries, decode_write, encode_write};

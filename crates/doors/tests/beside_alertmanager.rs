@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tend_base::Wall;
 
 use crate::peer::Peer;
 use crate::world::{Clock, World, wall};
@@ -13,9 +14,12 @@ use crate::world::{Clock, World, wall};
 /// Many times what the other side takes to do what it does later.
 const SETTLES_WITHIN: Duration = Duration::from_secs(20);
 
+/// Asks: method, target and body give status and body.
+type Ask<'a> = dyn Fn(&str, &str, &[u8]) -> (u16, Vec<u8>) + 'a;
+
 /// One side: how it is asked, and the silences it made.
 struct Side<'a> {
-    ask: &'a dyn Fn(&str, &str, &[u8]) -> (u16, Vec<u8>),
+    ask: &'a Ask<'a>,
     silences: Vec<String>,
 }
 
@@ -105,47 +109,10 @@ fn times(line: &str, now: i64) -> String {
     ];
     for offset in offsets {
         let seconds = now / 1000 + offset.parse::<i64>().expect("seconds");
-        let (days, second) = (seconds / 86_400, seconds % 86_400);
-        let (year, month, day) = date(days);
-        let text = format!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.000Z",
-            second / 3600,
-            second / 60 % 60,
-            second % 60
-        );
+        let text = Wall(seconds.unsigned_abs() * 1000).to_rfc3339();
         out = out.replace(&format!("{{{offset}}}"), &text);
     }
     out
-}
-
-/// The date of a day since 1970, by counting.
-fn date(mut days: i64) -> (i64, i64, i64) {
-    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let mut year = 1970;
-    while days >= 365 + i64::from(is_leap(year)) {
-        days -= 365 + i64::from(is_leap(year));
-        year += 1;
-    }
-    let lengths = [
-        31,
-        28 + i64::from(is_leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    (year, month as i64 + 1, days + 1)
 }
 
 #[test]

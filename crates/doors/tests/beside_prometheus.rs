@@ -35,6 +35,7 @@ const DIFFERENCES: &[Difference] = &[
     of("query=up[30s:10s]"),
     // Since 3.0 what a counter grew before its first sample is bounded before it is added.
     of("query=increase(http_requests_total[10m]) | start"),
+    of("query=avg_over_time(rate(http_requests_total[2m])[7m13s:1m]) | start"),
     // 2.42 does not know the parameter.
     of("lookback_delta"),
     // The path is not cleaned and sent on.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tend_alert::{Active, AlertError, Kept, Pace, Pipeline, RuleState, read_config, read_rules};
+use tend_base::{Clock as _, SystemClock};
 use tend_doors::{
     About, Backend, Build, Command, DroppedTarget, Head, Health, MetricMetadata, Request, Response, RuleGroup,
     RuleStatus, Runtime, Target, TargetHealth, Targets, WriteError, WriteRequest, answer,
@@ -21,8 +21,20 @@ pub(crate) const RULES: &str = include_str!("files/rules.yml");
 pub(crate) enum Clock {
     /// It stands.
     Stands(Timestamp),
+    /// It goes on by a millisecond whenever it is looked at.
+    Counts(AtomicI64),
     /// It is the machine's.
     Goes,
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        match self {
+            Clock::Stands(now) => *now,
+            Clock::Counts(now) => now.fetch_add(1, Ordering::Relaxed),
+            Clock::Goes => wall(),
+        }
+    }
 }
 
 pub(crate) struct World {
@@ -35,10 +47,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn wall() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("after 1970");
-    i64::try_from(since.as_millis()).expect("a time")
+    i64::try_from(SystemClock.now().wall.0).expect("a time")
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -50,10 +59,7 @@ impl World {
         let folder = Folder::new();
         let (store, _) = MetricStore::open(&folder.path().join("metrics"), Options::default()).expect("opens");
         let config = read_config(Path::new("alertmanager.yml"), ALERTMANAGER).expect("a configuration");
-        let now = match clock {
-            Clock::Stands(now) => now,
-            Clock::Goes => wall(),
-        };
+        let now = clock.now();
         World {
             clock,
             store,
@@ -89,10 +95,7 @@ impl World {
 
 impl Backend for World {
     fn now(&self) -> Timestamp {
-        match self.clock {
-            Clock::Stands(now) => now,
-            Clock::Goes => wall(),
-        }
+        self.clock.now()
     }
 
     fn store(&self) -> &dyn Store {

@@ -14,6 +14,7 @@ mod deploy_kills;
 mod deploy_rig;
 mod kills;
 mod money;
+mod monitor;
 mod ports;
 mod readme;
 mod rig;

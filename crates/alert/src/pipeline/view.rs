@@ -29,6 +29,11 @@ pub struct Hushed {
 }
 
 impl Pipeline {
+    /// Returns the alerts that are known, without asking what keeps them quiet.
+    pub fn known(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values()
+    }
+
     /// Returns the groups, in the order of routes and labels.
     pub fn groups(&self) -> impl Iterator<Item = Together<'_>> {
         self.groups.iter().map(|((route, _), group)| Together {

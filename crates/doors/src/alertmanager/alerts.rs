@@ -122,7 +122,7 @@ pub(super) fn list(params: &Params<'_>, backend: &dyn Backend) -> Response {
     let mut shown: Vec<(u64, Value)> = Vec::new();
     backend.alerts(&mut |pipeline: &Pipeline| {
         shown.clear();
-        for (alert, _) in pipeline.alerts(now) {
+        for alert in pipeline.known() {
             let receivers = pipeline.receivers_of(&alert.labels);
             if receivers.iter().any(|name| wanted.names(name)) {
                 let one = wanted.shown(pipeline, alert, &receivers, now);

@@ -9,12 +9,9 @@ pub(super) fn care(request: &Request<'_>, fingerprint: &str, what: &str, backend
     let Ok(fingerprint) = u64::from_str_radix(fingerprint, 16) else {
         return refused(400, "the fingerprint is none: write it as GET /api/v2/alerts does");
     };
-    let body = match request.body.is_empty() {
-        true => serde_json::Value::Null,
-        false => match body(request, what) {
-            Ok(body) => body,
-            Err(response) => return response,
-        },
+    let body = match body(request, what) {
+        Ok(body) => body,
+        Err(response) => return response,
     };
     let text = |key: &str| {
         body.get(key)

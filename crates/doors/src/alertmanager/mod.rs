@@ -71,18 +71,24 @@ fn found<T: serde::Serialize + ?Sized>(value: &T) -> Response {
 
 /// The body as JSON.
 fn body(request: &Request<'_>, name: &str) -> Result<serde_json::Value, Response> {
+    if request.body.is_empty() {
+        return Err(problem(422, 602, &format!("{name} in body is required")));
+    }
+    // Also what says nothing is refused: a page of another site can send that without being asked whether it may.
     let media = request
         .header("content-type")
         .split(';')
         .next()
         .unwrap_or_default()
         .trim();
-    if !media.is_empty() && !media.eq_ignore_ascii_case(JSON) {
+    if !media.eq_ignore_ascii_case(JSON) {
+        let media = if media.is_empty() {
+            "application/octet-stream"
+        } else {
+            media
+        };
         let what = format!("unsupported media type \"{media}\", only [application/json] are allowed");
         return Err(problem(415, 415, &what));
-    }
-    if request.body.is_empty() {
-        return Err(problem(422, 602, &format!("{name} in body is required")));
     }
     serde_json::from_slice(request.body).map_err(|error| {
         let what = format!("parsing {name} body from \"\" failed, because {error}");

@@ -101,7 +101,8 @@ fn label_of(path: &str) -> Option<&str> {
 fn write(request: &Request<'_>, backend: &dyn Backend) -> Response {
     let media = request.header("content-type");
     // A message of the second version says so; the first may say nothing.
-    if media.contains("io.prometheus.write.v2") {
+    let is_first = media.is_empty() || media.starts_with("application/x-protobuf");
+    if !is_first || media.contains("io.prometheus.write.v2") {
         return Response::text(415, "only remote write 1.0 (prometheus.WriteRequest) is taken");
     }
     let coding = request.header("content-encoding");

@@ -30,7 +30,7 @@ pub(super) fn instant(params: &Params<'_>, backend: &dyn Backend) -> Answered {
     let time = params.time("time", backend.now())?;
     let (options, until) = asked(params, backend)?;
     let query = read(params)?;
-    let outcome = within(backend, until, |store| query.instant(store, time, &options))?;
+    let outcome = within(backend, until, &|store| query.instant(store, time, &options))?;
     Ok(result(outcome, time, limit))
 }
 
@@ -63,7 +63,9 @@ pub(super) fn range(params: &Params<'_>, backend: &dyn Backend) -> Answered {
         );
         return Err(DoorError::parameter("query", text));
     }
-    let outcome = within(backend, until, |store| query.range(store, (start, end), step, &options))?;
+    let outcome = within(backend, until, &|store| {
+        query.range(store, (start, end), step, &options)
+    })?;
     Ok(result(outcome, end, limit))
 }
 
@@ -124,7 +126,7 @@ fn asked(params: &Params<'_>, backend: &dyn Backend) -> Result<(EvalOptions, Tim
 fn within(
     backend: &dyn Backend,
     until: Timestamp,
-    evaluate: impl FnOnce(&dyn Store) -> Result<Outcome, tend_promql::Error>,
+    evaluate: &dyn Fn(&dyn Store) -> Result<Outcome, tend_promql::Error>,
 ) -> Result<Outcome, DoorError> {
     if backend.now() >= until {
         let during = "query execution";

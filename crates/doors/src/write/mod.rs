@@ -1,20 +1,29 @@
 //! Remote write 1.0: bodies that others send, and those that we send. `snappy` packs them, `wire` is protocol buffers, this file the message.
 //!
-//! Exemplars and native histograms are left out and counted. Invariant: no bytes make it panic, or take more memory than [`BYTES_MAX`] and a
-//! fixed multiple of the body (test `fuzz_corpus_remote_write`).
+//! Exemplars and native histograms are left out and counted. Invariant: no bytes make it panic (test `fuzz_corpus_remote_write`), or take more
+//! memory than the bounds below allow: some 100 MB, whatever a body says.
 
+mod batch;
 mod snappy;
 mod wire;
 
+pub use batch::Batch;
+
 use tend_promql::{Labels, METRIC_NAME, Sample};
 
-use self::wire::{Field, Reader, Wire};
+use self::wire::{Reader, Wire};
 use crate::error::BodyError;
 
-/// A body may unpack to no more than this, in bytes.
-pub(crate) const BYTES_MAX: usize = 64 << 20;
+/// A body may unpack to no more than this, in bytes; what Prometheus takes.
+pub(crate) const BYTES_MAX: usize = 32 << 20;
 /// A series may have no more labels than this.
 const LABELS_MAX: usize = 1000;
+/// A body may have no more samples than this; senders put some thousands into one.
+const SAMPLES_MAX: usize = 1_000_000;
+/// A body may have no more series than this.
+const SERIES_MAX: usize = 200_000;
+/// A body may say something of no more metrics than this.
+const METADATA_MAX: usize = 50_000;
 
 /// What somebody sends, or is sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,33 +79,45 @@ const KINDS: [&str; 8] = [
 pub fn decode_write(body: &[u8]) -> Result<WriteRequest, BodyError> {
     let message = snappy::unpack(body, BYTES_MAX)?;
     let mut out = WriteRequest::default();
+    let mut samples = 0;
     let mut reader = Reader::new(&message);
     while let Some(field) = reader.next()? {
-        match field {
-            Field {
-                number: 1,
-                value: Wire::Bytes(bytes),
-            } => series(bytes, &mut out)?,
-            Field {
-                number: 3,
-                value: Wire::Bytes(bytes),
-            } => out.metadata.push(metadata(bytes)?),
-            Field { number: 1 | 3, .. } => return Err(BodyError::Message("wrong wire type")),
+        match (field.number, field.value) {
+            (1, Wire::Bytes(_)) if out.series.len() >= SERIES_MAX => {
+                return Err(BodyError::Message("more than 200000 series; send smaller batches"));
+            }
+            (1, Wire::Bytes(bytes)) => series(bytes, &mut out, &mut samples)?,
+            (3, Wire::Bytes(_)) if out.metadata.len() >= METADATA_MAX => {
+                return Err(BodyError::Message(
+                    "metadata of more than 50000 metrics; send smaller batches",
+                ));
+            }
+            (3, Wire::Bytes(bytes)) => out.metadata.push(metadata(bytes)?),
+            (1 | 3, _) => return Err(BodyError::Message("wrong wire type")),
             _ => {}
         }
     }
     Ok(out)
 }
 
-fn series(bytes: &[u8], out: &mut WriteRequest) -> Result<(), BodyError> {
+/// Reads a series; `read` counts the samples of all.
+fn series(bytes: &[u8], out: &mut WriteRequest, read: &mut usize) -> Result<(), BodyError> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     let mut samples = Vec::new();
     let mut reader = Reader::new(bytes);
     while let Some(field) = reader.next()? {
         match (field.number, field.value) {
-            (1, Wire::Bytes(bytes)) if pairs.len() < LABELS_MAX => pairs.push(label(bytes)?),
-            (1, Wire::Bytes(_)) => return Err(BodyError::Message("a series has more than 1000 labels")),
-            (2, Wire::Bytes(bytes)) => samples.push(sample(bytes)?),
+            (1, Wire::Bytes(_)) if pairs.len() >= LABELS_MAX => {
+                return Err(BodyError::Message("a series has more than 1000 labels"));
+            }
+            (1, Wire::Bytes(bytes)) => pairs.push(label(bytes)?),
+            (2, Wire::Bytes(_)) if *read >= SAMPLES_MAX => {
+                return Err(BodyError::Message("more than 1000000 samples; send smaller batches"));
+            }
+            (2, Wire::Bytes(bytes)) => {
+                *read += 1;
+                samples.push(sample(bytes)?);
+            }
             (3 | 4, Wire::Bytes(_)) => out.unsupported += 1,
             (1..=4, _) => return Err(BodyError::Message("wrong wire type")),
             _ => {}
@@ -205,4 +226,41 @@ pub fn encode_write(series: &[WrittenSeries], metadata: &[WrittenMetadata]) -> V
         wire::bytes(&mut message, 3, &one);
     }
     snappy::pack(&message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_would_be_too_much_is_refused() {
+        // Each is of two bytes that say nothing.
+        for (field, most, what) in [(1, SERIES_MAX, None), (3, METADATA_MAX, Some("50000 metrics"))] {
+            let mut message = Vec::new();
+            for _ in 0..=most {
+                wire::bytes(&mut message, field, b"");
+            }
+            let read = decode_write(&snappy::pack(&message));
+            match what {
+                // Without a name they are left out, and take no room.
+                None => assert_eq!(read.map(|read| (read.series.len(), read.invalid)), Ok((0, most + 1))),
+                Some(what) => assert!(read.is_err_and(|error| error.to_string().contains(what))),
+            }
+        }
+        let mut one = Vec::new();
+        for _ in 0..=SAMPLES_MAX {
+            wire::bytes(&mut one, 2, b"");
+        }
+        let mut message = Vec::new();
+        wire::bytes(&mut message, 1, &one);
+        let error = decode_write(&snappy::pack(&message)).expect_err("too many");
+        assert!(error.to_string().contains("1000000 samples"), "{error}");
+        let error = decode_write(&snappy::pack(&vec![0; BYTES_MAX + 1])).expect_err("too long");
+        assert_eq!(
+            error,
+            BodyError::TooLarge {
+                bytes: BYTES_MAX as u64 + 1
+            }
+        );
+    }
 }
