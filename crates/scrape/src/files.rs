@@ -1,6 +1,6 @@
 //! Files of targets: `file_sd_configs`. Owns which were read and whether one changed; what stands in them is read by `read`.
 //!
-//! A file that cannot be read or is wrong leaves its targets as they were, and is told; one that is gone takes its targets with it.
+//! A file that cannot be read, is empty or is wrong leaves its targets as they were, and is told; one that is gone takes its targets with it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -97,6 +97,8 @@ impl Known {
             Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
                 return self.fail(None, format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"));
             }
+            // Who writes a file begins with an empty one; `[]` is how a file says that there are no targets.
+            Ok(metadata) if metadata.len() == 0 => return self.fail(None, format!("`{shown}` is empty")),
             Ok(metadata) => stamp(&metadata),
             Err(error) => {
                 // Gone, its targets go too; not to be read, they stay.
