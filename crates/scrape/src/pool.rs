@@ -87,15 +87,13 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Makes the job's pool, out of the one it had if it had one: targets that stay keep their series.
-    pub(crate) fn new(job: Job, before: Option<Pool>, now_ms: i64) -> Self {
-        let mut files = Files::default();
+    /// Makes the job's pool, its files looked at, out of the one it had if it had one: targets that stay keep their series.
+    pub(crate) fn new(job: Job, files: Files, before: Option<Pool>, now_ms: i64) -> Self {
         let (mut entries, mut client, mut metadata) = (Vec::new(), None, None);
         if let Some(before) = before {
             let asking = before.asking;
             client = (asking.settings.http.tls == job.settings.http.tls).then(|| Arc::clone(&asking.client));
             metadata = Some(Arc::clone(&asking.metadata));
-            files = before.files;
             entries = before.entries;
         }
         let tls = &job.settings.http.tls;
@@ -104,7 +102,6 @@ impl Pool {
             metadata: metadata.unwrap_or_default(),
             settings: job.settings,
         });
-        files.look(&job.files);
         let mut gathers = HashMap::new();
         let mut built_in = Vec::new();
         for BuiltIn {
@@ -132,9 +129,15 @@ impl Pool {
         pool
     }
 
-    /// Looks at the files of targets again.
-    pub(crate) fn look_again(&mut self, now_ms: i64) {
-        if self.files.look_again() {
+    /// The files of targets, to be looked at.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Goes on with files that were looked at.
+    pub(crate) fn take_files(&mut self, files: Files, changed: bool, now_ms: i64) {
+        self.files = files;
+        if changed {
             self.find(HashMap::new(), now_ms);
         }
     }
