@@ -313,3 +313,54 @@ fn two_targets_may_bring_the_same_series() {
     }
     assert_eq!(all(&store)["a{job=\"same\"}"].len(), 2);
 }
+
+#[test]
+fn a_body_with_more_samples_than_it_may_have_makes_no_series_and_ends_those_that_were() {
+    let folder = Folder::new();
+    let store = open(folder.path(), Options::default());
+    let mut feed = store.feed(&target("j"), true);
+    feed.limit_samples(2);
+    assert_eq!(round(&store, &mut feed, 1000, "a 1\nb 1\n").0.kept, 2);
+    for time in [2000, 3000] {
+        let (scraped, committed) = round(&store, &mut feed, time, "a 2\nb 2\nc 2\nd 2 500\n");
+        assert!(scraped.too_many);
+        assert_eq!((scraped.samples, scraped.kept, scraped.added), (4, 4, 0));
+        assert_eq!(committed.samples, 0);
+    }
+    assert_eq!(store.status().series, 2, "no series was made");
+    let (scraped, committed) = round(&store, &mut feed, 4000, "a 4\nc 4\n");
+    assert!(!scraped.too_many);
+    assert_eq!((scraped.kept, scraped.added, committed.samples), (2, 1, 2));
+    assert_eq!(
+        all(&store)["a{job=\"j\"}"],
+        [(1000, one(1.0)), (2000, STALE_BITS), (4000, one(4.0))]
+    );
+}
+
+#[test]
+fn a_feed_that_forgets_asks_for_labels_again_and_has_the_same_series() {
+    let folder = Folder::new();
+    let store = open(folder.path(), Options::default());
+    let mut feed = store.feed(&target("j"), true);
+    round(&store, &mut feed, 1000, "a 1\nb 1\n");
+    let asked = std::cell::Cell::new(0);
+    let keep = with_target(&target("j"));
+    let finish = |pairs: &[tend_exposition::LabelPair<'_>]| {
+        asked.set(asked.get() + 1);
+        keep(pairs)
+    };
+    // What was taken into the round is forgotten with the lines.
+    store.scrape(&mut feed, b"a 2\nb 2\n", Format::Text, &finish);
+    assert_eq!(asked.get(), 0);
+    feed.forget();
+    store.scrape(&mut feed, b"b 3\n", Format::Text, &finish);
+    assert_eq!(asked.get(), 1);
+    let committed = store.commit(&mut feed, 2000);
+    assert_eq!((committed.samples, committed.stale), (1, 1));
+    assert_eq!(all(&store)["a{job=\"j\"}"], [(1000, one(1.0)), (2000, STALE_BITS)]);
+    assert_eq!(all(&store)["b{job=\"j\"}"], [(1000, one(1.0)), (2000, one(3.0))]);
+    // The times of the exporter, from now on not.
+    feed.honor_timestamps(false);
+    round(&store, &mut feed, 3000, "b 4 2500\n");
+    assert_eq!(all(&store)["b{job=\"j\"}"].last(), Some(&(3000, one(4.0))));
+}

@@ -1,11 +1,12 @@
 //! Files of targets: `file_sd_configs`. Owns which were read and whether one changed; what stands in them is read by `read`.
 //!
-//! A file that cannot be read or is wrong leaves its targets as they were, and is told; one that is gone takes its targets with it.
+//! A file that cannot be read, is empty or is wrong leaves its targets as they were, and is told; one that is gone takes its targets with it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Group;
 use crate::paths::expand;
@@ -17,8 +18,8 @@ pub(crate) const FILE_LABEL: &str = "__meta_filepath";
 /// The largest file of targets that is read: some hundred thousand targets.
 const FILE_BYTES_MAX: u64 = 32 << 20;
 
-/// The files of one job.
-#[derive(Debug, Default)]
+/// The files of one job. A copy is cheap: it is made so that nobody waits for a disk while files are read.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     patterns: Vec<PathBuf>,
     known: BTreeMap<PathBuf, Known>,
@@ -26,11 +27,11 @@ pub(crate) struct Files {
     faults: Vec<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     /// By what a change is seen; nothing where it is to be read again in any case.
     stamp: Option<Stamp>,
-    groups: Vec<Group>,
+    groups: Arc<Vec<Group>>,
     fault: Option<String>,
 }
 
@@ -42,14 +43,19 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 impl Files {
-    /// Looks at the files of these patterns, reads those that changed, and says whether any did.
-    pub(crate) fn look(&mut self, patterns: &[PathBuf]) -> bool {
+    /// Looks at the files of these patterns from now on.
+    pub(crate) fn of(mut self, patterns: &[PathBuf]) -> Self {
         patterns.clone_into(&mut self.patterns);
-        self.look_again()
+        self
     }
 
-    /// Looks again at the files of the same patterns.
-    pub(crate) fn look_again(&mut self) -> bool {
+    /// Whether both are of the same patterns.
+    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+
+    /// Looks at the files, reads those that changed, and says whether any did.
+    pub(crate) fn look(&mut self) -> bool {
         let (mut paths, mut faults) = (Vec::new(), Vec::new());
         let mut unlisted = false;
         for pattern in &self.patterns {
@@ -97,11 +103,13 @@ impl Known {
             Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
                 return self.fail(None, format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"));
             }
+            // Who writes a file begins with an empty one; `[]` is how a file says that there are no targets.
+            Ok(metadata) if metadata.len() == 0 => return self.fail(None, format!("`{shown}` is empty")),
             Ok(metadata) => stamp(&metadata),
             Err(error) => {
                 // Gone, its targets go too; not to be read, they stay.
                 if error.kind() == std::io::ErrorKind::NotFound {
-                    self.groups.clear();
+                    self.groups = Arc::default();
                 }
                 return self.fail(None, format!("could not read `{shown}`: {error}"));
             }
@@ -115,10 +123,10 @@ impl Known {
         };
         match read_targets(path, &text) {
             Ok(groups) => {
-                let changed = groups != self.groups || self.fault.is_some();
+                let changed = groups != *self.groups || self.fault.is_some();
                 *self = Self {
                     stamp: Some(now),
-                    groups,
+                    groups: Arc::new(groups),
                     fault: None,
                 };
                 changed

@@ -1,7 +1,7 @@
 //! Follows one target from when it is found until it is gone: waits, asks, hands the answer to `round`. Knows of other targets only that so
 //! many may be asked at once.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tend_base::{Clock, SystemClock};
@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::ask::ask;
 use crate::error::ScrapeError;
 use crate::gather::Gather;
-use crate::metadata::learn;
 use crate::pool::{Asking, Entry};
 use crate::round::{Body, Taken, take};
 use crate::schedule::Schedule;
@@ -157,20 +156,7 @@ async fn round(
     let (store, asking) = (Arc::clone(store), Arc::clone(asking));
     let size = answer.as_ref().map_or(0, |body| body.bytes.len());
     let work = move || {
-        let (body, answer) = match answer {
-            Ok(body) => (Some(body), None),
-            Err(error) => (None, Some(error)),
-        };
-        let answered = match (&body, answer) {
-            (Some(body), _) => Ok(body),
-            (None, Some(error)) => Err(error),
-            (None, None) => unreachable!("an answer is a body or an error"),
-        };
-        let taken = take(&store, &mut feed, &asking.settings, answered, at_ms, seconds);
-        if let (Some(body), true) = (&body, taken.added > 0) {
-            let mut known = asking.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-            learn(&mut known, &body.bytes, body.format);
-        }
+        let taken = take(&store, &mut feed, &asking, answer, at_ms, seconds);
         (feed, taken)
     };
     if size <= INLINE_BYTES_MAX {

@@ -18,8 +18,8 @@ use crate::view::{DroppedView, JobView, LastScrape, TargetView, Targets};
 /// Connections that a job keeps while nobody uses them; each target has one.
 const CONNECTIONS_KEPT_MAX: usize = 4096;
 
-/// Targets that cannot be asked, of a job, that are told one by one.
-const REFUSED_TOLD_MAX: usize = 20;
+/// What is wrong with targets of a job, told one by one up to so many.
+const FAULTS_TOLD_MAX: usize = 20;
 
 /// The collector of a target that is gathered here, where it was not taken up yet.
 type Collector = Option<Box<dyn Gather>>;
@@ -83,19 +83,17 @@ pub(crate) struct Pool {
     pub(crate) entries: Vec<Arc<Entry>>,
     dropped: Vec<Labels>,
     dropped_count: usize,
-    refused: Vec<String>,
+    faulty: Vec<String>,
 }
 
 impl Pool {
-    /// Makes the job's pool, out of the one it had if it had one: targets that stay keep their series.
-    pub(crate) fn new(job: Job, before: Option<Pool>, now_ms: i64) -> Self {
-        let mut files = Files::default();
+    /// Makes the job's pool, its files looked at, out of the one it had if it had one: targets that stay keep their series.
+    pub(crate) fn new(job: Job, files: Files, before: Option<Pool>, now_ms: i64) -> Self {
         let (mut entries, mut client, mut metadata) = (Vec::new(), None, None);
         if let Some(before) = before {
             let asking = before.asking;
             client = (asking.settings.http.tls == job.settings.http.tls).then(|| Arc::clone(&asking.client));
             metadata = Some(Arc::clone(&asking.metadata));
-            files = before.files;
             entries = before.entries;
         }
         let tls = &job.settings.http.tls;
@@ -104,7 +102,6 @@ impl Pool {
             metadata: metadata.unwrap_or_default(),
             settings: job.settings,
         });
-        files.look(&job.files);
         let mut gathers = HashMap::new();
         let mut built_in = Vec::new();
         for BuiltIn {
@@ -126,22 +123,28 @@ impl Pool {
             entries,
             dropped: Vec::new(),
             dropped_count: 0,
-            refused: Vec::new(),
+            faulty: Vec::new(),
         };
         pool.find(gathers, now_ms);
         pool
     }
 
-    /// Looks at the files of targets again.
-    pub(crate) fn look_again(&mut self, now_ms: i64) {
-        if self.files.look_again() {
+    /// The files of targets, to be looked at.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Goes on with files that were looked at.
+    pub(crate) fn take_files(&mut self, files: Files, changed: bool, now_ms: i64) {
+        self.files = files;
+        if changed {
             self.find(HashMap::new(), now_ms);
         }
     }
 
     /// Finds all targets anew. Those that are there stay, others begin or end.
     fn find(&mut self, mut gathers: HashMap<Candidate, Box<dyn Gather>>, now_ms: i64) {
-        (self.dropped, self.dropped_count, self.refused) = Default::default();
+        (self.dropped, self.dropped_count, self.faulty) = Default::default();
         let mut found: Vec<(Target, Collector)> = Vec::new();
         for (address, labels, identity) in self.candidates() {
             let settings = &self.asking.settings;
@@ -155,15 +158,15 @@ impl Pool {
                         self.dropped.push(discovered);
                     }
                 }
-                Found::Refused { why, .. } => self.refused.push(format!("target `{address}` is not asked: {why}")),
+                Found::Refused { why, .. } => self.faulty.push(format!("target `{address}` is not asked: {why}")),
             }
         }
-        let refused = self.refused.len();
-        if refused > REFUSED_TOLD_MAX {
-            self.refused.truncate(REFUSED_TOLD_MAX);
-            self.refused.push(format!("… and {} more", refused - REFUSED_TOLD_MAX));
-        }
         self.exchange(found, now_ms);
+        let faulty = self.faulty.len();
+        if faulty > FAULTS_TOLD_MAX {
+            self.faulty.truncate(FAULTS_TOLD_MAX);
+            self.faulty.push(format!("… and {} more", faulty - FAULTS_TOLD_MAX));
+        }
     }
 
     /// Addresses with the labels they were found with, and whether they are gathered here.
@@ -201,7 +204,14 @@ impl Pool {
                 places.push((target, gather, entry));
             }
         }
+        let mut by_labels_now: HashMap<Labels, String> = HashMap::new();
         for (target, gather, entry) in places {
+            if let Some(other) = by_labels_now.insert(target.labels.clone(), target.url.clone()) {
+                let (labels, url) = (&target.labels, &target.url);
+                self.faulty.push(format!(
+                    "`{other}` and `{url}` have the same labels {labels}: their samples are mixed"
+                ));
+            }
             let entry = entry.or_else(|| by_labels.get(&target.labels).and_then(|at| before[*at].take()));
             let entry = match entry {
                 Some(entry) => {
@@ -254,7 +264,7 @@ impl Pool {
             discovered: discovered.clone(),
         }));
         let mut faults: Vec<String> = self.files.faults().map(str::to_owned).collect();
-        faults.extend(self.refused.iter().cloned());
+        faults.extend(self.faulty.iter().cloned());
         faults.extend(
             self.undone
                 .iter()

@@ -3,6 +3,7 @@
 //! Source of what a label of a target does to one of a series, and of which limit fails a scrape: Prometheus' `scrape` package.
 
 use std::cell::RefCell;
+use std::sync::PoisonError;
 
 use tend_exposition::{BadLine, Format, LabelPair};
 use tend_metrics::{Committed, Feed, MetricStore, Refusal};
@@ -11,6 +12,8 @@ use tend_relabel::relabel;
 
 use crate::config::{Limits, Settings};
 use crate::error::ScrapeError;
+use crate::metadata::learn;
+use crate::pool::Asking;
 
 /// Before the name of a label that the exporter and the target both have.
 const EXPORTED: &str = "exported_";
@@ -73,14 +76,22 @@ impl Taken {
 pub(crate) fn take(
     store: &MetricStore,
     feed: &mut Feed,
-    settings: &Settings,
-    answer: Result<&Body, ScrapeError>,
+    asking: &Asking,
+    answer: Result<Body, ScrapeError>,
     at_ms: i64,
     seconds: f64,
 ) -> Taken {
     let mut taken = Taken::default();
     taken.error = match answer {
-        Ok(body) => read(store, feed, settings, body, &mut taken).err(),
+        Ok(body) => {
+            let error = read(store, feed, &asking.settings, &body, &mut taken).err();
+            // What metrics are is said each time, and looked at where there may be new ones.
+            if taken.added > 0 {
+                let mut known = asking.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+                learn(&mut known, &body.bytes, body.format);
+            }
+            error
+        }
         Err(error) => Some(error),
     };
     let up = if taken.error.is_none() { 1.0 } else { 0.0 };

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Job;
+use crate::files::Files;
 use crate::follow::{follow, now_ms};
 use crate::metadata::JobMetadata;
 use crate::pool::{Entry, Pool};
@@ -55,6 +56,15 @@ impl Shared {
             .collect()
     }
 
+    /// The files of targets of each job.
+    fn files(&self) -> Vec<(String, Files)> {
+        let pools = self.pools();
+        pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.files().clone()))
+            .collect()
+    }
+
     fn changed(&self) {
         self.begun.notify_one();
         self.settled.notify_waiters();
@@ -79,16 +89,24 @@ impl Scraper {
     /// Sets the jobs, each under a name of its own (of two with one name the later counts). Targets that stay go on without a gap; the series
     /// of those that go end at once. Reads the jobs' files of targets, so it may wait for a disk.
     pub fn set(&self, jobs: Vec<Job>) {
+        // Before the lock: nobody else is to wait for a disk.
+        let mut files: HashMap<String, Files> = self.shared.files().into_iter().collect();
+        let looked = jobs.into_iter().map(|job| {
+            let mut files = files.remove(&job.name).unwrap_or_default().of(&job.files);
+            files.look();
+            (job, files)
+        });
+        let looked: Vec<(Job, Files)> = looked.collect();
         let now = now_ms();
         let mut pools = self.shared.pools();
         let mut before: HashMap<String, Pool> = pools.drain(..).map(|pool| (pool.name.clone(), pool)).collect();
-        for job in jobs {
+        for (job, files) in looked {
             let same = pools.iter().position(|pool| pool.name == job.name);
             let pool = match same {
                 Some(at) => Some(pools.remove(at)),
                 None => before.remove(&job.name),
             };
-            pools.push(Pool::new(job, pool, now));
+            pools.push(Pool::new(job, files, pool, now));
         }
         for entry in before.values().flat_map(|pool| &pool.entries) {
             entry.end();
@@ -122,7 +140,7 @@ impl Scraper {
 
     /// Waits until each scrape that was due at or before `moment_ms` (milliseconds since 1970-01-01 UTC) is in the store, or has failed: then
     /// rules may be evaluated at that moment. Takes no longer than the longest timeout after it, as long as no more targets hang than are
-    /// asked at once. Waits for nothing when [`Scraper::run`] never ran, if nothing is due.
+    /// asked at once, and [`Scraper::run`] runs.
     pub async fn settled(&self, moment_ms: i64) {
         loop {
             let mut changed = std::pin::pin!(self.shared.settled.notified());
@@ -162,10 +180,23 @@ impl std::fmt::Debug for Scraper {
     }
 }
 
+/// Looks at the files of targets. Reads without the lock; jobs that were set meanwhile have looked for themselves.
 fn look_again(shared: &Shared) {
-    let now = now_ms();
-    shared.pools().iter_mut().for_each(|pool| pool.look_again(now));
-    shared.changed();
+    for (job, mut files) in shared.files() {
+        let changed = files.look();
+        let now = now_ms();
+        let mut pools = shared.pools();
+        let pool = pools
+            .iter_mut()
+            .find(|pool| pool.name == job && pool.files().is_of_same(&files));
+        if let Some(pool) = pool {
+            pool.take_files(files, changed, now);
+        }
+        drop(pools);
+        if changed {
+            shared.changed();
+        }
+    }
 }
 
 /// Goes on with a panic of a task.

@@ -1,13 +1,14 @@
 //! Debian's Prometheus beside us: the same configuration, the same bodies, and what both keep of one scrape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tend_fetch::{Address, Client, Request};
-use tend_scrape::Health;
+use tend_promql::Labels;
+use tend_scrape::Targets;
 use tend_testkit::Folder;
 
 use crate::web::{Says, Web};
@@ -118,7 +119,7 @@ impl Prometheus {
             let labels = labels
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
-            let labels = tend_promql::Labels::from_pairs(labels).to_string();
+            let labels = Labels::from_pairs(labels).to_string();
             let value = one["value"][1].as_str().unwrap_or_default().to_owned();
             if !labels.starts_with("scrape_duration_seconds") {
                 found.insert(labels, value);
@@ -201,35 +202,45 @@ async fn a_scrape_leaves_what_prometheus_keeps_of_it() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    let answer = prometheus.ask("/api/v1/targets?state=active").await;
-    let targets = running.scraper.targets();
-    for theirs in answer["data"]["activeTargets"].as_array().expect("targets") {
-        let text = |key: &str| theirs[key].as_str().unwrap_or_default().to_owned();
-        let ours = targets
-            .active
-            .iter()
-            .find(|one| one.job == text("scrapePool"))
-            .expect("the job");
-        assert_eq!(
-            (ours.url.clone(), ours.last.health.word().to_owned()),
-            (text("scrapeUrl"), text("health"))
+    let begun = Instant::now();
+    loop {
+        let differ = compare(
+            &prometheus.ask("/api/v1/targets?state=active").await,
+            &running.scraper.targets(),
         );
-        let pairs = |key: &str| {
-            let labels = theirs[key].as_object().expect("labels").iter();
-            tend_promql::Labels::from_pairs(labels.map(|(name, value)| (name, value.as_str().unwrap_or_default())))
-        };
-        assert_eq!(
-            (&ours.labels, &ours.discovered),
-            (&pairs("labels"), &pairs("discoveredLabels"))
-        );
-        assert_eq!(ours.last.error.is_empty(), text("lastError").is_empty(), "{ours:?}");
+        if differ.is_empty() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", differ.join("\n"));
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(
-        targets
-            .active
-            .iter()
-            .filter(|one| one.last.health == Health::Down)
-            .count(),
-        5
-    );
+}
+
+/// What differs between the targets of both.
+fn compare(theirs: &serde_json::Value, ours: &Targets) -> Vec<String> {
+    let pairs = |labels: &serde_json::Value| {
+        let labels = labels.as_object().expect("labels").iter();
+        Labels::from_pairs(labels.map(|(name, value)| (name, value.as_str().unwrap_or_default())))
+    };
+    let theirs: BTreeSet<String> = (theirs["data"]["activeTargets"].as_array().expect("targets").iter())
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap_or_default();
+            let (labels, discovered) = (pairs(&one["labels"]), pairs(&one["discoveredLabels"]));
+            let (job, url, health) = (text("scrapePool"), text("scrapeUrl"), text("health"));
+            let failed = !text("lastError").is_empty();
+            format!("{job} {url} {health} {labels} {discovered} failed: {failed}")
+        })
+        .collect();
+    let ours: BTreeSet<String> = (ours.active.iter().filter(|one| one.job != "itself"))
+        .map(|one| {
+            let (labels, discovered, health) = (&one.labels, &one.discovered, one.last.health.word());
+            let failed = !one.last.error.is_empty();
+            format!(
+                "{} {} {health} {labels} {discovered} failed: {failed}",
+                one.job, one.url
+            )
+        })
+        .collect();
+    assert_eq!(ours.len(), JOBS.len());
+    theirs.symmetric_difference(&ours).cloned().collect()
 }

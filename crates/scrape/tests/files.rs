@@ -57,6 +57,14 @@ async fn targets_follow_their_files() {
         "what it said before stays"
     );
 
+    fs::write(path("a.json"), "").expect("written");
+    until("that it is empty is told", || faults(&running).contains("is empty")).await;
+    assert_eq!(
+        addresses(&running),
+        set_of(&[a, second, b]),
+        "whoever writes a file begins with an empty one"
+    );
+
     fs::remove_file(path("b.yml")).expect("removed");
     fs::write(path("c.json"), "[{\"targets\": [\"c:1\"]}]").expect("written");
     let c = "{file=\"c.json\", instance=\"c:1\", job=\"f\"}";

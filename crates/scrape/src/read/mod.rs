@@ -243,10 +243,12 @@ fn global(reading: &mut Reading<'_>, node: &Node) -> Global {
     if let Some((ms, _)) = reading.duration(&mut keys, "rule_query_offset") {
         global.rule_query_offset_ms = ms;
     }
-    let labels = labels(
-        keys.texts_by_name("external_labels", reading.findings),
-        reading.findings,
-    );
+    let labels = keys.texts_by_name("external_labels", reading.findings);
+    for (name, (_, place)) in labels.iter().filter(|(_, (value, _))| value.contains('$')) {
+        let message = format!("the external label `{name}` is taken as it is written: no variable is put into it");
+        reading.findings.warning(*place, message);
+    }
+    let labels = self::labels(labels, reading.findings);
     global.external_labels = Labels::from_pairs(labels);
     global.limits = reading.limits(&mut keys, global.limits);
     global.protocols = reading.protocols(&mut keys, &global.protocols);

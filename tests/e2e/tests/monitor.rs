@@ -1,0 +1,271 @@
+//! What is measured and told, end to end: from a replica's own metrics to a receiver, over kills of all that is in between.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until, web};
+
+/// Somebody who is told: keeps every notice, and can be deaf for a while.
+struct Receiver {
+    port: u16,
+    notices: Arc<Mutex<Vec<Value>>>,
+    deaf: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let receiver = Self {
+            port: listener.local_addr().unwrap().port(),
+            notices: Arc::default(),
+            deaf: Arc::default(),
+        };
+        let (notices, deaf) = (Arc::clone(&receiver.notices), Arc::clone(&receiver.deaf));
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A sender that goes away costs its own notice.
+                let _ = take(stream, &notices, &deaf);
+            }
+        });
+        receiver
+    }
+
+    /// How often it was told of an alert with this status.
+    fn told(&self, alert: &str, status: &str) -> usize {
+        let notices = self.notices.lock().unwrap();
+        let alerts = notices.iter().flat_map(|notice| notice["alerts"].as_array().unwrap().clone());
+        alerts
+            .filter(|one| one["labels"]["alertname"] == alert && one["status"] == status)
+            .count()
+    }
+}
+
+fn take(mut stream: TcpStream, notices: &Mutex<Vec<Value>>, deaf: &AtomicBool) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    let body = loop {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        text.extend_from_slice(&buffer[..count]);
+        let seen = String::from_utf8_lossy(&text).into_owned();
+        let Some((head, body)) = seen.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse().ok())
+            .unwrap_or(0);
+        if body.len() >= length {
+            break body.to_owned();
+        }
+    };
+    let status = if deaf.load(Ordering::SeqCst) {
+        "503 Service Unavailable"
+    } else {
+        notices.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+        "200 OK"
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes())
+}
+
+const RULES: &str = "
+groups:
+  - name: jobs
+    rules:
+      - record: jobs:sum
+        expr: sum(jobs_in_flight)
+      - alert: JobsInFlight
+        expr: jobs_in_flight > 0
+        labels: { severity: critical }
+        annotations: { summary: 'replica {{ $labels.replica }} has {{ $value }} in flight' }
+";
+
+/// A stack that is measured each half second, whose receiver is told at once.
+struct Shop {
+    machine: Machine,
+    folder: String,
+    receiver: Receiver,
+    listen: u16,
+}
+
+impl Shop {
+    fn up(name: &str) -> Self {
+        let machine = Machine::new(name);
+        let receiver = Receiver::start();
+        let listen = free_port();
+        let text = format!(
+            "{}metrics: {{ interval: 500ms, timeout: 400ms, listen: '127.0.0.1:{listen}', collect: {{ node: false }} }}\n\
+             alerts: {{ rules: rules.yml, alertmanager: alertmanager.yml }}\n",
+            web(&["metrics: true", "readiness: { http: /ready, interval: 200ms }"])
+        );
+        let folder = machine.stack("shop", &text);
+        let shop = Self {
+            machine,
+            folder,
+            receiver,
+            listen,
+        };
+        shop.write("rules.yml", RULES);
+        shop.write(
+            "alertmanager.yml",
+            &format!(
+                "route: {{ receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 500ms, repeat_interval: 1h }}\n\
+                 receivers: [ {{ name: hook, webhook_configs: [ {{ url: 'http://127.0.0.1:{}/' }} ] }} ]\n",
+                shop.receiver.port
+            ),
+        );
+        shop.machine.tend(&["up", &shop.folder]).ok();
+        shop.wait_value("up{job=\"web\"}", "1");
+        shop
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(std::path::Path::new(&self.folder).join(name), text).unwrap();
+    }
+
+    /// The one value of an expression; nothing where there is none, or nobody to ask.
+    fn value(&self, expression: &str) -> Option<String> {
+        let done = self.machine.tend(&["metrics", "query", expression, "-s", "shop", "--json"]);
+        let answer: Value = serde_json::from_str(&done.out).ok()?;
+        match answer["data"]["result"].as_array()?.as_slice() {
+            [one] => Some(one["value"][1].as_str()?.to_owned()),
+            _ => None,
+        }
+    }
+
+    #[track_caller]
+    fn wait_value(&self, expression: &str, value: &str) {
+        wait_until(&format!("{expression} is {value}"), || self.value(expression).as_deref() == Some(value));
+    }
+
+    /// The port that the replica was given.
+    fn port(&self) -> u16 {
+        let started = self.machine.events("replica.started");
+        u16::try_from(started.last().unwrap()["data"]["port"].as_u64().unwrap()).unwrap()
+    }
+
+    fn monitor(&self) -> i32 {
+        self.machine.roles("monitor").first().copied().expect("a monitor runs")
+    }
+
+    #[track_caller]
+    fn wait_told(&self, status: &str, times: usize) {
+        wait_until(&format!("it was told {times} times that it is {status}"), || {
+            self.receiver.told("JobsInFlight", status) >= times
+        });
+        assert_eq!(self.receiver.told("JobsInFlight", status), times, "{status}");
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.machine.events(kind).len()
+    }
+}
+
+#[test]
+fn what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor() {
+    let shop = Shop::up("monitor-kills");
+    let port = shop.port();
+    assert_eq!(get(port, "/begin").unwrap().status, 200);
+    shop.wait_told("firing", 1);
+    wait_until("the journal has it", || {
+        shop.count("alert.fired") == 1 && shop.count("notification.delivered") == 1
+    });
+
+    // The monitor needs no daemon: that it is over is told while there is none.
+    let daemon = shop.machine.daemon();
+    let monitor = shop.monitor();
+    kill(daemon);
+    wait_until("the daemon is gone", || !is_alive(daemon));
+    assert_eq!(get(port, "/finish").unwrap().status, 200);
+    shop.wait_told("resolved", 1);
+    shop.machine.start_daemon();
+    assert_eq!(shop.monitor(), monitor, "the same one runs on");
+    wait_until("what was noted meanwhile is in the journal", || {
+        shop.count("alert.resolved") == 1 && shop.count("notification.delivered") == 2
+    });
+
+    // A receiver that is away is told when it is back, whoever was killed in between.
+    shop.receiver.deaf.store(true, Ordering::SeqCst);
+    assert_eq!(get(port, "/begin").unwrap().status, 200);
+    wait_until("it was tried", || shop.count("notification.failed") >= 1);
+    kill(monitor);
+    wait_until("the monitor is gone", || !is_alive(monitor));
+    shop.receiver.deaf.store(false, Ordering::SeqCst);
+    shop.wait_told("firing", 2);
+    assert_ne!(shop.monitor(), monitor, "another one was started");
+
+    // One more that knows what was told, and tells nothing again.
+    let monitor = shop.monitor();
+    kill(monitor);
+    wait_until("the monitor is gone", || !is_alive(monitor));
+    shop.wait_value("count(count_over_time(up{job=\"web\"}[1h]))", "1");
+    assert_eq!(get(port, "/finish").unwrap().status, 200);
+    shop.wait_told("resolved", 2);
+    assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 2, "nothing was told twice");
+    wait_until("the journal has each of them once", || shop.count("alert.resolved") == 2);
+    assert_eq!(shop.count("alert.fired"), 2);
+    assert!(shop.machine.tend(&["events", "verify"]).ok().contains("whole"));
+}
+
+#[test]
+fn what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line() {
+    let shop = Shop::up("monitor-wrong");
+    shop.wait_value("jobs:sum", "0");
+    shop.write("rules.yml", &RULES.replace("sum(jobs_in_flight)", "sum(jobs_in_flight"));
+    wait_until("it is told", || {
+        let told = shop.machine.events("monitor.failed");
+        told.iter().any(|event| {
+            let text = event["data"].to_string();
+            text.contains("rules.yml:6") && text.contains("unclosed left parenthesis")
+        })
+    });
+    assert_eq!(get(shop.port(), "/begin").unwrap().status, 200);
+    shop.wait_told("firing", 1);
+    shop.wait_value("jobs:sum", "1");
+    shop.write("rules.yml", &RULES.replace("jobs:sum", "jobs:all"));
+    shop.wait_value("jobs:all", "1");
+    assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 1, "the rule went on where it was");
+}
+
+#[test]
+fn what_people_say_of_alerts_counts() {
+    let shop = Shop::up("monitor-people");
+    let tend = |arguments: &[&str]| shop.machine.tend(&[arguments, &["-s", "shop"]].concat());
+    let silence = tend(&["alerts", "silence", "alertname=JobsInFlight", "--until", "1h", "--reason", "a test"]);
+    let silence = silence.ok().trim().to_owned();
+    assert_eq!(get(shop.port(), "/begin").unwrap().status, 200);
+    wait_until("it fires", || shop.count("alert.fired") == 1);
+    let listed = tend(&["alerts", "list"]);
+    assert_eq!(listed.code, 0, "who keeps it quiet knows of it: {}", listed.said());
+    assert!(listed.out.contains("suppressed") && listed.out.contains("replica 1 has 1 in flight"), "{}", listed.out);
+    assert!(tend(&["alerts", "silences"]).ok().contains("a test"));
+    assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 0);
+    tend(&["alerts", "unsilence", &silence]).ok();
+    shop.wait_told("firing", 1);
+    let listed = tend(&["alerts", "list", "--json"]);
+    assert_eq!(listed.code, 13, "something fires: {}", listed.said());
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    let id = listed[0]["fingerprint"].as_str().unwrap();
+    tend(&["alerts", "acknowledge", id, "--note", "known"]).ok();
+    tend(&["alerts", "assign", id, "mei"]).ok();
+    wait_until("the journal has what was said", || shop.count("alert.care") == 4);
+    let targets = tend(&["metrics", "targets"]).ok();
+    assert!(targets.contains("web") && targets.contains("process"), "{targets}");
+    let wrong = tend(&["metrics", "query", "sum("]);
+    assert!(wrong.code != 0 && wrong.err.contains("unclosed left parenthesis"), "{}", wrong.said());
+    // The doors of Prometheus and Alertmanager stand open where the stack says.
+    assert_eq!(get(shop.listen, "/api/v1/query?query=up").unwrap().status, 200);
+    assert_eq!(get(shop.listen, "/api/v2/alerts").unwrap().status, 200);
+    shop.machine.tend(&["down", "shop"]).ok();
+    wait_until("without a stack there is no monitor", || shop.machine.roles("monitor").is_empty());
+}
