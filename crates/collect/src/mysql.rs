@@ -25,7 +25,7 @@ pub struct Mysql {
 impl Mysql {
     /// Makes the collector of a server; connects at its first round.
     ///
-    /// The user needs `PROCESS`, `REPLICATION CLIENT` (MariaDB: `SLAVE MONITOR`) and `SELECT` to see everything.
+    /// The user needs the rights `PROCESS` and `REPLICATION CLIENT` (MariaDB: `SLAVE MONITOR`) to see everything.
     #[must_use]
     pub fn new(address: Address) -> Self {
         Self {

@@ -42,16 +42,10 @@ const DIFFERENCES: Differences = Differences {
             "the exporter has two connections, one of which comes and goes",
         ),
         (
-            "pg_stat_activity_max_tx_duration",
-            60.0,
-            "how long the reading itself takes",
-        ),
-        (
             "pg_stat_database_numbackends",
             2.0,
             "the exporter has two connections, one of which comes and goes",
         ),
-        ("pg_locks_count", 8.0, "the locks of the reading itself"),
     ],
     metadata: &[],
 };

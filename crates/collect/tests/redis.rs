@@ -46,10 +46,6 @@ const DIFFERENCES: Differences = Differences {
             2.0,
             "from two clocks that are rounded to seconds",
         ),
-        ("redis_client_recent_max_*", 1e6, "buffers of the connection that asks"),
-        ("redis_mem_*", 1e7, "buffers of the connections there are"),
-        ("redis_memory_used_*", 1e6, "buffers of the connections there are"),
-        ("redis_allocator_*", 1e7, "buffers of the connections there are"),
     ],
     metadata: &[],
 };
