@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use crate::CollectError;
+use crate::blocking::Blocking;
 use crate::collector::{Collecting, Collector};
 use crate::families::Families;
 use crate::files::{Files, number};
@@ -42,6 +41,7 @@ pub struct ReplicaProcess {
 pub struct Processes {
     files: Files,
     watched: Vec<ReplicaProcess>,
+    reading: Blocking<Result<(Families, usize), CollectError>>,
     trouble: Option<String>,
 }
 
@@ -52,6 +52,7 @@ impl Processes {
         Self {
             files: Files::new(PathBuf::from("/")),
             watched,
+            reading: Blocking::default(),
             trouble: None,
         }
     }
@@ -63,14 +64,11 @@ impl Processes {
 
     async fn round(&mut self) -> Result<String, CollectError> {
         let (files, watched) = (self.files.clone(), self.watched.clone());
-        let reading = tokio::task::spawn_blocking(move || read(&files, &watched));
-        let silent = || CollectError::Silent {
-            what: "reading the process table".to_owned(),
-            within: ROUND_WITHIN,
-        };
-        let read = timeout(ROUND_WITHIN, reading).await.map_err(|_| silent())?;
-        // The runtime ends: nobody reads what this gives.
-        let (out, gone) = read.map_err(|_| silent())??;
+        let read = Box::new(move || read(&files, &watched));
+        let (out, gone) = self
+            .reading
+            .read("reading the process table", ROUND_WITHIN, read)
+            .await??;
         self.trouble = (gone > 0).then(|| format!("{gone} of {} processes have ended", self.watched.len()));
         Ok(out.text())
     }

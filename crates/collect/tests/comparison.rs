@@ -19,7 +19,7 @@ pub(crate) struct Differences {
     pub(crate) missing: &'static [(&'static str, &'static str)],
     /// Whose values are not compared.
     pub(crate) values: &'static [(&'static str, &'static str)],
-    /// Whose values may lie so far outside of the exporter's two.
+    /// Whose values may lie so far outside of the exporter's two; the first that fits counts.
     pub(crate) tolerances: &'static [(&'static str, f64, &'static str)],
     /// Whose labels are others.
     pub(crate) labels: &'static [(&'static str, &'static str)],
