@@ -9,18 +9,15 @@ mod memory;
 mod network;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::CollectError;
 use crate::blocking::Blocking;
-use crate::collector::{Collecting, Collector};
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
 use crate::files::{self, Files};
 use filesystem::Asker;
 use tend_base::{Clock, SystemClock};
-
-/// A round. Mounts that hang are given up one by one before; this is for a kernel that hangs on one of its own files.
-const ROUND_WITHIN: Duration = Duration::from_secs(30);
 
 /// The host.
 #[derive(Debug)]

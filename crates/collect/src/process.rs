@@ -5,18 +5,13 @@
 //! orphans, and its control group. Processor time is that of the control group where there is one: it does not shrink when a process ends. Without,
 //! it is what the processes and the children they waited for have used.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use crate::CollectError;
 use crate::blocking::Blocking;
-use crate::collector::{Collecting, Collector};
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
 use crate::files::{Files, number};
-
-/// A round: a pass over `/proc`.
-const ROUND_WITHIN: Duration = Duration::from_secs(10);
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Clock ticks of `/proc` wherever Linux runs (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
