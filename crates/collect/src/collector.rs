@@ -1,8 +1,13 @@
 //! What every collector is for whoever asks it. Knows no collector, no interval and no store.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::CollectError;
+
+/// A round, where nobody says otherwise. Prometheus gives a scrape ten seconds by default: what a server that hangs has to be told by must come
+/// before.
+pub(crate) const ROUND_WITHIN: Duration = Duration::from_secs(8);
 
 /// The text of one round, when it is there.
 pub type Collecting<'a> = Pin<Box<dyn Future<Output = Result<String, CollectError>> + Send + 'a>>;

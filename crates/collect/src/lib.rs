@@ -8,6 +8,7 @@
 //! `a_redis_that_says_nothing_is_away`); a server that is away is told by its `*_up` (`servers_that_are_away_are_told_by_up`); no password
 //! stands in a text or an error (`no_password_is_shown`); no answer of a Redis makes it panic (`no_bytes_make_it_panic`).
 
+mod blocking;
 mod collector;
 mod error;
 mod families;

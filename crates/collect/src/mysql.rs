@@ -10,9 +10,8 @@ use tend_database::{Address, Answer, DatabaseError, Session};
 use tokio::time::timeout;
 
 use crate::CollectError;
-use crate::collector::{Collecting, Collector};
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
-use crate::postgres::ROUND_WITHIN;
 
 /// One server.
 pub struct Mysql {
@@ -25,7 +24,7 @@ pub struct Mysql {
 impl Mysql {
     /// Makes the collector of a server; connects at its first round.
     ///
-    /// The user needs `PROCESS`, `REPLICATION CLIENT` (MariaDB: `SLAVE MONITOR`) and `SELECT` to see everything.
+    /// The user needs the rights `PROCESS` and `REPLICATION CLIENT` (MariaDB: `SLAVE MONITOR`) to see everything.
     #[must_use]
     pub fn new(address: Address) -> Self {
         Self {
@@ -36,7 +35,7 @@ impl Mysql {
         }
     }
 
-    /// Has a round take so long at most, with connecting; ten seconds otherwise.
+    /// Has a round take so long at most, with connecting; eight seconds otherwise.
     #[must_use]
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;

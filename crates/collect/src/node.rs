@@ -9,25 +9,22 @@ mod memory;
 mod network;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use tend_base::{Clock, SystemClock};
-use tokio::time::timeout;
+use std::time::Instant;
 
 use crate::CollectError;
-use crate::collector::{Collecting, Collector};
+use crate::blocking::Blocking;
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
 use crate::files::{self, Files};
 use filesystem::Asker;
-
-/// A round. Mounts that hang are given up one by one before; this is for a kernel that hangs on one of its own files.
-const ROUND_WITHIN: Duration = Duration::from_secs(30);
+use tend_base::{Clock, SystemClock};
 
 /// The host.
 #[derive(Debug)]
 pub struct Node {
     files: Files,
     asker: Asker,
+    reading: Blocking<(String, Vec<String>)>,
     trouble: Option<String>,
 }
 
@@ -44,21 +41,18 @@ impl Node {
         Self {
             files: Files::new(PathBuf::from("/")),
             asker: Asker::new(filesystem::statfs),
+            reading: Blocking::default(),
             trouble: None,
         }
     }
 
     async fn round(&mut self) -> Result<String, CollectError> {
         let (files, asker) = (self.files.clone(), self.asker.clone());
-        let reading = tokio::task::spawn_blocking(move || read(&files, &asker));
-        let what = || "reading the host's files".to_owned();
-        let silent = || CollectError::Silent {
-            what: what(),
-            within: ROUND_WITHIN,
-        };
-        let read = timeout(ROUND_WITHIN, reading).await.map_err(|_| silent())?;
-        // The runtime ends: nobody reads what this gives.
-        let (text, troubles) = read.map_err(|_| silent())?;
+        let read = Box::new(move || read(&files, &asker));
+        let (text, troubles) = self
+            .reading
+            .read("reading the host's files", ROUND_WITHIN, read)
+            .await?;
         self.trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
         Ok(text)
     }

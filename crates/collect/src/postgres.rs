@@ -11,11 +11,8 @@ use tend_database::{Address, Answer, DatabaseError, Session};
 use tokio::time::timeout;
 
 use crate::CollectError;
-use crate::collector::{Collecting, Collector};
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
-
-/// A round with its connection. Prometheus gives a scrape ten seconds by default.
-pub(crate) const ROUND_WITHIN: Duration = Duration::from_secs(10);
 
 /// One server, seen from the database that its address names.
 pub struct Postgres {
@@ -43,7 +40,7 @@ impl Postgres {
         }
     }
 
-    /// Has a round take so long at most, with connecting; ten seconds otherwise.
+    /// Has a round take so long at most, with connecting; eight seconds otherwise.
     #[must_use]
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;

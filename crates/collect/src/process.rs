@@ -5,19 +5,13 @@
 //! orphans, and its control group. Processor time is that of the control group where there is one: it does not shrink when a process ends. Without,
 //! it is what the processes and the children they waited for have used.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use crate::CollectError;
-use crate::collector::{Collecting, Collector};
+use crate::blocking::Blocking;
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
 use crate::files::{Files, number};
-
-/// A round: a pass over `/proc`.
-const ROUND_WITHIN: Duration = Duration::from_secs(10);
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Clock ticks of `/proc` wherever Linux runs (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -42,6 +36,7 @@ pub struct ReplicaProcess {
 pub struct Processes {
     files: Files,
     watched: Vec<ReplicaProcess>,
+    reading: Blocking<Result<(Families, usize), CollectError>>,
     trouble: Option<String>,
 }
 
@@ -52,6 +47,7 @@ impl Processes {
         Self {
             files: Files::new(PathBuf::from("/")),
             watched,
+            reading: Blocking::default(),
             trouble: None,
         }
     }
@@ -63,14 +59,11 @@ impl Processes {
 
     async fn round(&mut self) -> Result<String, CollectError> {
         let (files, watched) = (self.files.clone(), self.watched.clone());
-        let reading = tokio::task::spawn_blocking(move || read(&files, &watched));
-        let silent = || CollectError::Silent {
-            what: "reading the process table".to_owned(),
-            within: ROUND_WITHIN,
-        };
-        let read = timeout(ROUND_WITHIN, reading).await.map_err(|_| silent())?;
-        // The runtime ends: nobody reads what this gives.
-        let (out, gone) = read.map_err(|_| silent())??;
+        let read = Box::new(move || read(&files, &watched));
+        let (out, gone) = self
+            .reading
+            .read("reading the process table", ROUND_WITHIN, read)
+            .await??;
         self.trouble = (gone > 0).then(|| format!("{gone} of {} processes have ended", self.watched.len()));
         Ok(out.text())
     }

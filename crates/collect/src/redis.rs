@@ -19,9 +19,8 @@ use self::address::Place;
 pub use self::address::RedisAddress;
 use self::resp::Reply;
 use crate::CollectError;
-use crate::collector::{Collecting, Collector};
+use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
-use crate::postgres::ROUND_WITHIN;
 
 /// One server.
 pub struct Redis {
@@ -45,7 +44,7 @@ impl Redis {
         }
     }
 
-    /// Has a round take so long at most, with connecting; ten seconds otherwise.
+    /// Has a round take so long at most, with connecting; eight seconds otherwise.
     #[must_use]
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;

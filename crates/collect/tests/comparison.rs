@@ -19,7 +19,7 @@ pub(crate) struct Differences {
     pub(crate) missing: &'static [(&'static str, &'static str)],
     /// Whose values are not compared.
     pub(crate) values: &'static [(&'static str, &'static str)],
-    /// Whose values may lie so far outside of the exporter's two.
+    /// Whose values may lie so far outside of the exporter's two; the first that fits counts.
     pub(crate) tolerances: &'static [(&'static str, f64, &'static str)],
     /// Whose labels are others.
     pub(crate) labels: &'static [(&'static str, &'static str)],
@@ -66,6 +66,7 @@ pub(crate) async fn compare(
                     "{name} is not there"
                 );
             }
+            assert_documented(ours.types.keys());
             return right.len();
         }
         assert!(
@@ -74,6 +75,21 @@ pub(crate) async fn compare(
             right.len(),
             before.samples.len(),
             collector.trouble()
+        );
+    }
+}
+
+/// Each name that we give has its line in the reference, or that of a beginning such as `pg_settings_*`.
+pub(crate) fn assert_documented<'a>(names: impl Iterator<Item = &'a String>) {
+    let reference = include_str!("../../../docs/reference/metrics-collectors.md");
+    let rows = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: Vec<&str> = rows.collect();
+    for name in names {
+        assert!(
+            documented.iter().any(|pattern| matches(pattern, name)),
+            "{name} is not in docs/reference/metrics-collectors.md"
         );
     }
 }

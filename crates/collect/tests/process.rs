@@ -16,6 +16,11 @@ const DIFFERENCES: Differences = Differences {
     labels: &[],
     tolerances: &[
         (
+            "process_resident_memory_bytes",
+            4e6,
+            "of 15 MB; the kernel counts pages in batches, and answering takes some",
+        ),
+        (
             "process_open_fds",
             8.0,
             "the connection that each scrape is, and the folder that is read to count",

@@ -55,7 +55,12 @@ impl Session {
     pub async fn ask(&mut self, what: &str, sql: &str) -> Result<Answer, DatabaseError> {
         match &mut self.0 {
             Kind::Postgres(connection) => {
-                let rows = connection.simple(what, sql).await?.into_iter().next().unwrap_or_default();
+                let rows = connection
+                    .simple(what, sql)
+                    .await?
+                    .into_iter()
+                    .next()
+                    .unwrap_or_default();
                 let columns = rows.first().map(|row| row.columns()).unwrap_or_default();
                 Ok(Answer {
                     columns: columns.iter().map(|column| column.name().to_owned()).collect(),
@@ -77,5 +82,35 @@ impl Session {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tend_base::Secret;
+
+    use super::*;
+
+    #[test]
+    fn a_column_is_found_by_its_last_name() {
+        let answer = Answer {
+            columns: ["a", "b", "a"].map(str::to_owned).to_vec(),
+            rows: vec![vec![Some("1".to_owned()), None, Some("3".to_owned())]],
+        };
+        let row = &answer.rows[0];
+        assert_eq!(
+            ["a", "b", "c"].map(|name| answer.get(row, name)),
+            [Some("3"), None, None]
+        );
+        assert_eq!(answer.get(&[], "a"), None);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_no_server() {
+        let address = Address::parse(&Secret::new("sqlite:shop.db".to_owned()), Path::new("/srv")).unwrap();
+        let refused = Session::open(&address).await.err().unwrap();
+        assert!(refused.to_string().ends_with("where a server is needed"), "{refused}");
     }
 }

@@ -39,7 +39,9 @@ fn as_user(folder: &Path, user: &str, program: &Path) -> Command {
     command
         .args(["--pdeathsig=KILL", "--"])
         .arg(program)
-        .current_dir(folder);
+        .current_dir(folder)
+        // MariaDB removes the temporary tables it finds when it starts, which in a shared folder are those of others.
+        .env("TMPDIR", folder);
     command
 }
 

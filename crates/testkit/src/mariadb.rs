@@ -152,6 +152,7 @@ fn as_its_user(folder: &Path, program: &str) -> Command {
 fn succeed(mut command: Command, what: &str) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{what}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{what}: {told}{said}");
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

@@ -233,12 +233,13 @@ static LOCKS: View = View {
     others: false,
 };
 
-/// The exporter's `slot_name` is another column by mistake; here it is the slot's name.
+/// The exporter's `slot_name` is another column by mistake; here it is the slot's name. Standbys that are called the same are told as the one that is
+/// furthest behind.
 const SENDERS_SQL: &str = "SELECT r.application_name, r.client_addr, r.state, s.slot_name, \
-    floor(extract(epoch FROM r.reply_time)) AS reply_time, \
-    CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END AS pg_current_wal_lsn_bytes, \
-    CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn) END AS pg_wal_lsn_diff \
-    FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid";
+    floor(extract(epoch FROM min(r.reply_time))) AS reply_time, \
+    max(CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END) AS pg_current_wal_lsn_bytes, \
+    max(CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn) END) AS pg_wal_lsn_diff \
+    FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid GROUP BY 1, 2, 3, 4";
 
 static SENDERS: View = View {
     prefix: "pg_stat_replication_",
