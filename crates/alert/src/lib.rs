@@ -2,7 +2,7 @@
 //!
 //! Map: [`read_rules`] reads Prometheus' files of rules; [`Alerting`] is an alerting rule from one evaluation to the next and [`record`] what a
 //! recording rule gives. [`read_config`] reads an `alertmanager.yml`; [`Pipeline`] takes alerts in, groups and routes them, and says what is to
-//! be sent to whom; [`Silence`] and [`Care`] are what people say about alerts; [`notification`] and its neighbours write what is sent.
+//! be sent to whom; [`Silence`] and [`Care`] are what people say about alerts; [`notification`] and its neighbours write what is sent; [`ChainProof`] watches that anybody would hear of it.
 //!
 //! Nothing here has a clock, a disk or a socket: times come in as milliseconds since 1970, and what is to be sent goes out as values.
 //!
@@ -13,6 +13,7 @@
 mod alert;
 mod care;
 mod config;
+mod dead_man;
 mod error;
 mod interval;
 mod matching;
@@ -25,6 +26,7 @@ mod silence;
 pub use alert::{Alert, Posted, fingerprint};
 pub use care::{Care, Episode, Mark, What};
 pub use config::{Config, Globals, Inhibit, Integration, Kind, Receiver, Route, Setting, read_config};
+pub use dead_man::{CHAIN_UNPROVEN, ChainProof, Heartbeat, Proof};
 pub use error::{AlertError, RuleError};
 pub use interval::{TimeInterval, Zones};
 pub use matching::{parse_matcher, parse_matchers, written};

@@ -2,6 +2,7 @@
 
 mod by_seeds;
 mod config;
+mod dead_man;
 mod notify;
 mod pipeline;
 mod rules;

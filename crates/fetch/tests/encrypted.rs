@@ -1,12 +1,13 @@
 //! TLS: who is believed, and how we show who we are.
 
-use tend_fetch::{Address, Client, FetchError, Request, TlsSettings};
+use tend_fetch::{Address, Client, FetchError, Identity, Request, TlsSettings};
 
-use crate::authority::Authority;
-use crate::server::{Server, block_on, ok};
+use tend_testkit::{Act, Authority, Scripted};
 
-fn ask(server: &Server, client: &Client) -> Result<String, FetchError> {
-    let request = Request::get(Address::parse(&format!("https://{}/", server.address)).unwrap());
+use crate::block_on;
+
+fn ask(server: &Scripted, client: &Client) -> Result<String, FetchError> {
+    let request = Request::get(Address::parse(&format!("https://{}/", server.address())).unwrap());
     block_on(client.send(&request)).map(|answer| answer.text())
 }
 
@@ -38,7 +39,7 @@ fn only_the_certificate_of_this_name_by_this_authority_is_believed() {
         ("127.0.0.1", named("other.example", believing(&authority)), false),
         ("other.example", anybody, true),
     ] {
-        let server = Server::tls(authority.server(certificate, false), vec![vec![ok("in secret")]]);
+        let server = Scripted::tls(authority.server(certificate, false), vec![vec![Act::ok("in secret")]]);
         let answered = ask(&server, &Client::new(settings.clone(), 0));
         match (believed, answered) {
             (true, Ok(text)) => assert_eq!(text, "in secret"),
@@ -52,17 +53,18 @@ fn only_the_certificate_of_this_name_by_this_authority_is_believed() {
 #[test]
 fn a_client_shows_its_certificate_where_it_is_asked_for() {
     let authority = Authority::new();
-    let server = Server::tls(
+    let server = Scripted::tls(
         authority.server("127.0.0.1", true),
-        vec![vec![ok("known")], vec![ok("known")]],
+        vec![vec![Act::ok("known")], vec![Act::ok("known")]],
     );
     let error = ask(&server, &Client::new(believing(&authority), 0)).unwrap_err();
     assert!(
         matches!(error, FetchError::Tls { .. } | FetchError::Broken { .. }),
         "{error:?}"
     );
+    let (cert_file, key_file) = authority.identity();
     let settings = TlsSettings {
-        identity: Some(authority.identity()),
+        identity: Some(Identity { cert_file, key_file }),
         ..believing(&authority)
     };
     assert_eq!(ask(&server, &Client::new(settings, 0)).unwrap(), "known");
@@ -71,9 +73,9 @@ fn a_client_shows_its_certificate_where_it_is_asked_for() {
 #[test]
 fn a_file_that_cannot_be_used_is_named_and_one_that_changed_is_read_again() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let server = Server::tls(
+    let server = Scripted::tls(
         authority.server("127.0.0.1", false),
-        vec![vec![ok("one")], vec![ok("two")], vec![ok("three")]],
+        vec![vec![Act::ok("one")], vec![Act::ok("two")], vec![Act::ok("three")]],
     );
     let settings = believing(&authority);
     let path = settings.ca_file.clone().unwrap();
@@ -90,7 +92,7 @@ fn a_file_that_cannot_be_used_is_named_and_one_that_changed_is_read_again() {
         );
     }
     // Of another length than the first, whatever the resolution of its time is.
-    std::fs::write(&path, format!("{}\n{}", other.roots, authority.roots)).unwrap();
+    std::fs::write(&path, format!("{}\n{}", other.roots(), authority.roots())).unwrap();
     assert_eq!(ask(&server, &client).unwrap(), "two");
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(ask(&server, &client).unwrap_err(), FetchError::File { .. }));

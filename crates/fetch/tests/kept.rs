@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use tend_fetch::{Address, Client, FetchError, Request, TlsSettings};
 
-use crate::server::{Act, Server, answer, block_on, ok};
+use tend_testkit::{Act, Scripted};
+
+use crate::block_on;
 
 fn keeping(kept_max: usize) -> Client {
     Client::new(TlsSettings::default(), kept_max)
 }
 
-fn get(server: &Server) -> Request {
+fn get(server: &Scripted) -> Request {
     Request::get(Address::parse(&server.url("/")).unwrap())
 }
 
-fn post(server: &Server) -> Request {
+fn post(server: &Scripted) -> Request {
     Request::post(Address::parse(&server.url("/")).unwrap(), "text/plain", "x")
 }
 
 #[test]
 fn a_kept_connection_is_used_again() {
     let chunked = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n1\nb\n0\n\n";
-    let server = Server::start(vec![vec![ok("a"), answer(chunked), ok("c")]]);
+    let server = Scripted::start(vec![vec![Act::ok("a"), Act::answer(chunked), Act::ok("c")]]);
     let client = keeping(1);
     block_on(async {
         for (request, expected) in [(get(&server), "a"), (post(&server), "b"), (get(&server), "c")] {
@@ -34,8 +36,8 @@ fn a_kept_connection_is_used_again() {
 
 #[test]
 fn no_more_connections_are_kept_than_allowed() {
-    let one = Server::start(vec![vec![ok("1"), Act::Hold], vec![ok("1 anew")]]);
-    let two = Server::start(vec![vec![ok("2"), ok("2 again")]]);
+    let one = Scripted::start(vec![vec![Act::ok("1"), Act::Hold], vec![Act::ok("1 anew")]]);
+    let two = Scripted::start(vec![vec![Act::ok("2"), Act::ok("2 again")]]);
     let client = keeping(1);
     block_on(async {
         for (server, expected) in [(&one, "1"), (&two, "2"), (&two, "2 again"), (&one, "1 anew")] {
@@ -47,15 +49,15 @@ fn no_more_connections_are_kept_than_allowed() {
 #[test]
 fn a_kept_connection_that_is_dead() {
     // The other side takes the second request and ends the connection: nobody knows what it did with it.
-    let script = || vec![vec![ok("first"), Act::Read], vec![ok("second")]];
-    let server = Server::start(script());
+    let script = || vec![vec![Act::ok("first"), Act::Read], vec![Act::ok("second")]];
+    let server = Scripted::start(script());
     let client = keeping(1);
     block_on(async {
         client.send(&get(&server)).await.unwrap();
         assert_eq!(client.send(&get(&server)).await.unwrap().text(), "second");
     });
     assert_eq!(server.asked().len(), 3);
-    let server = Server::start(script());
+    let server = Scripted::start(script());
     block_on(async {
         client.send(&get(&server)).await.unwrap();
         let error = client.send(&post(&server)).await.unwrap_err();
@@ -69,16 +71,18 @@ fn a_kept_connection_that_is_dead() {
 fn a_connection_that_was_ended_meanwhile_costs_nothing() {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     // Whether the end is seen before the second request goes out or after it, that one gets through.
-    let server = Server::start(vec![vec![ok("first"), Act::Tell(tell)], vec![ok("second")]]);
+    let server = Scripted::start(vec![vec![Act::ok("first"), Act::Tell(tell)], vec![Act::ok("second")]]);
     let client = keeping(1);
     block_on(async {
         client.send(&get(&server)).await.unwrap();
         told.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!(client.send(&get(&server)).await.unwrap().text(), "second");
     });
-    let server = Server::start(vec![
-        vec![answer("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 5\n\nfirst")],
-        vec![ok("second")],
+    let server = Scripted::start(vec![
+        vec![Act::answer(
+            "HTTP/1.1 200 OK\nConnection: close\nContent-Length: 5\n\nfirst",
+        )],
+        vec![Act::ok("second")],
     ]);
     block_on(async {
         client.send(&get(&server)).await.unwrap();
@@ -88,10 +92,11 @@ fn a_connection_that_was_ended_meanwhile_costs_nothing() {
 
 #[test]
 fn requests_at_once_do_not_wait_for_each_other() {
-    let server = Server::start(vec![vec![Act::Read, Act::Hold], vec![ok("quick")]]);
+    let server = Scripted::start(vec![vec![Act::Read, Act::Hold], vec![Act::ok("quick")]]);
     let client = keeping(2);
     block_on(async {
-        let slow = get(&server);
+        let mut slow = get(&server);
+        slow.within = Duration::from_secs(120);
         let mut slow = std::pin::pin!(client.send(&slow));
         let quick = async {
             while server.asked().is_empty() {

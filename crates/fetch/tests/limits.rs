@@ -7,9 +7,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tend_fetch::{Address, Client, FetchError, Request};
 
-use crate::server::{Act, Server, answer, block_on, ok};
+use tend_testkit::{Act, Scripted};
 
-fn get(server: &Server) -> Request {
+use crate::block_on;
+
+fn get(server: &Scripted) -> Request {
     Request::get(Address::parse(&server.url("/")).unwrap())
 }
 
@@ -18,9 +20,9 @@ fn a_server_that_is_slow_is_not_waited_for() {
     for script in [
         vec![Act::Hold],
         vec![Act::Read, Act::Hold],
-        vec![answer("HTTP/1.1 200 OK\nContent-Length: 10\n\nhalf"), Act::Hold],
+        vec![Act::answer("HTTP/1.1 200 OK\nContent-Length: 10\n\nhalf"), Act::Hold],
     ] {
-        let server = Server::start(vec![script]);
+        let server = Scripted::start(vec![script]);
         let mut request = get(&server);
         request.within = Duration::from_millis(200);
         let error = block_on(Client::default().send(&request)).unwrap_err();
@@ -31,8 +33,8 @@ fn a_server_that_is_slow_is_not_waited_for() {
 
 #[test]
 fn a_host_that_says_nothing_of_tls_is_not_waited_for() {
-    let server = Server::start(vec![vec![Act::Hold]]);
-    let mut request = Request::get(Address::parse(&format!("https://{}/", server.address)).unwrap());
+    let server = Scripted::start(vec![vec![Act::Hold]]);
+    let mut request = Request::get(Address::parse(&format!("https://{}/", server.address())).unwrap());
     request.connect_within = Duration::from_millis(200);
     request.within = Duration::from_secs(300);
     let error = block_on(Client::default().send(&request)).unwrap_err();
@@ -47,7 +49,7 @@ fn an_answer_that_ends_early_is_none() {
         "HTTP/1.1 200 OK\nContent-Length: 10\n\nhalf",
         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\nabc",
     ] {
-        let server = Server::start(vec![vec![answer(text)]]);
+        let server = Scripted::start(vec![vec![Act::answer(text)]]);
         let error = block_on(Client::default().send(&get(&server))).unwrap_err();
         assert!(matches!(error, FetchError::Broken { .. }), "{text:?}: {error:?}");
         assert!(error.is_transient());
@@ -57,7 +59,7 @@ fn an_answer_that_ends_early_is_none() {
 #[test]
 fn a_long_answer_is_cut_and_says_so() {
     let body = "0123456789".repeat(10_000);
-    let server = Server::start(vec![vec![ok(&body)], vec![ok(&body)]]);
+    let server = Scripted::start(vec![vec![Act::ok(&body)], vec![Act::ok(&body)]]);
     let mut request = get(&server);
     for (limit, cut) in [(99_999, true), (100_000, false)] {
         request.answer_bytes_max = limit;
@@ -80,7 +82,7 @@ fn a_packed_answer_is_unpacked_within_the_limit() {
     .into_bytes();
     bytes.extend(&packed);
     let act = Act::Answer(bytes);
-    let server = Server::start(vec![vec![act.clone()], vec![act]]);
+    let server = Scripted::start(vec![vec![act.clone()], vec![act]]);
     let mut request = get(&server);
     let answer = block_on(Client::default().send(&request)).unwrap();
     assert_eq!((answer.text(), answer.cut), (text, false));
@@ -93,7 +95,7 @@ fn a_packed_answer_is_unpacked_within_the_limit() {
 #[test]
 fn what_is_not_packed_as_it_says_is_an_error() {
     let text = "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 5\n\nplain";
-    let server = Server::start(vec![vec![answer(text)]]);
+    let server = Scripted::start(vec![vec![Act::answer(text)]]);
     let error = block_on(Client::default().send(&get(&server))).unwrap_err();
     assert!(matches!(error, FetchError::Garbled { .. }), "{error:?}");
 }

@@ -1,12 +1,18 @@
 //! The client at servers that are real sockets: good ones, bad ones, and slow ones.
 
-mod authority;
 mod encrypted;
 mod kept;
 mod limits;
 mod redirects;
 mod requests;
-mod server;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
 
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.
 #[test]

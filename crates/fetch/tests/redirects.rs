@@ -3,16 +3,17 @@
 use tend_base::Secret;
 use tend_fetch::{Address, Auth, Client, FetchError, Request, TlsSettings};
 
-use crate::authority::Authority;
-use crate::server::{Server, answer, block_on, ok};
+use tend_testkit::{Act, Authority, Scripted};
 
-fn leads(status: u16, location: &str) -> crate::server::Act {
-    answer(&format!(
+use crate::block_on;
+
+fn leads(status: u16, location: &str) -> Act {
+    Act::answer(&format!(
         "HTTP/1.1 {status} There\nLocation: {location}\nContent-Length: 0\n\n"
     ))
 }
 
-fn request(method: &'static str, server: &Server) -> Request {
+fn request(method: &'static str, server: &Scripted) -> Request {
     let mut request = Request::new(method, Address::parse(&server.url("/a/b")).unwrap());
     request.redirects = 3;
     request.auth = Some(Auth::Bearer(Secret::new("for-one".to_owned())));
@@ -23,9 +24,9 @@ fn request(method: &'static str, server: &Server) -> Request {
 
 #[test]
 fn the_same_origin_is_told_all_and_another_one_no_secret() {
-    let other = Server::start(vec![vec![ok("there")]]);
+    let other = Scripted::start(vec![vec![Act::ok("there")]]);
     let there = other.url("/end?x=1");
-    let server = Server::start(vec![vec![leads(301, "c")], vec![leads(307, &there)]]);
+    let server = Scripted::start(vec![vec![leads(301, "c")], vec![leads(307, &there)]]);
     let answer = block_on(Client::default().send(&request("GET", &server))).unwrap();
     assert_eq!(answer.text(), "there");
     let (first, last) = (server.asked(), other.asked());
@@ -40,7 +41,11 @@ fn the_same_origin_is_told_all_and_another_one_no_secret() {
 
 #[test]
 fn a_post_follows_only_what_keeps_it_a_post() {
-    let server = Server::start(vec![vec![leads(302, "/c")], vec![leads(308, "/c")], vec![ok("taken")]]);
+    let server = Scripted::start(vec![
+        vec![leads(302, "/c")],
+        vec![leads(308, "/c")],
+        vec![Act::ok("taken")],
+    ]);
     let mut asking = request("POST", &server);
     asking.body = "body".into();
     let answer = block_on(Client::default().send(&asking)).unwrap();
@@ -52,26 +57,26 @@ fn a_post_follows_only_what_keeps_it_a_post() {
 
 #[test]
 fn nobody_is_led_in_circles_nor_out_of_tls() {
-    let server = Server::start((0..4).map(|_| vec![leads(302, "/c")]).collect());
+    let server = Scripted::start((0..4).map(|_| vec![leads(302, "/c")]).collect());
     let error = block_on(Client::default().send(&request("GET", &server))).unwrap_err();
     assert!(
         matches!(&error, FetchError::Redirect { why, .. } if why == "more than 3 steps"),
         "{error:?}"
     );
     assert_eq!(server.asked().len(), 4);
-    let mut never = request("GET", &Server::start(Vec::new()));
-    let server = Server::start(vec![vec![leads(302, "/c")]]);
+    let mut never = request("GET", &Scripted::start(Vec::new()));
+    let server = Scripted::start(vec![vec![leads(302, "/c")]]);
     never.address = Address::parse(&server.url("/")).unwrap();
     never.redirects = 0;
     assert_eq!(block_on(Client::default().send(&never)).unwrap().status, 302);
     let authority = Authority::new();
-    let plain = Server::start(Vec::new());
-    let server = Server::tls(
+    let plain = Scripted::start(Vec::new());
+    let server = Scripted::tls(
         authority.server("127.0.0.1", false),
         vec![vec![leads(302, &plain.url("/"))]],
     );
     let mut asking = request("GET", &server);
-    asking.address = Address::parse(&format!("https://{}/", server.address)).unwrap();
+    asking.address = Address::parse(&format!("https://{}/", server.address())).unwrap();
     let settings = TlsSettings {
         ca_file: Some(authority.file()),
         ..TlsSettings::default()

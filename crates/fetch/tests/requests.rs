@@ -2,14 +2,15 @@
 
 use tend_base::Secret;
 use tend_fetch::{Address, Auth, Client, FetchError, Request};
-use tend_testkit::Folder;
 use tokio::net::TcpSocket;
 
-use crate::server::{Server, answer, block_on, ok, unix};
+use tend_testkit::{Act, Folder, Scripted, scripted_socket};
+
+use crate::block_on;
 
 #[test]
 fn a_request_is_what_was_asked_for() {
-    let server = Server::start(vec![vec![ok("taken")]]);
+    let server = Scripted::start(vec![vec![Act::ok("taken")]]);
     let mut request = Request::post(
         Address::parse(&server.url("/hook?x=1#gone")).unwrap(),
         "application/json",
@@ -32,7 +33,7 @@ fn a_request_is_what_was_asked_for() {
     let mut lines: Vec<&str> = head.split("\r\n").collect();
     assert_eq!(lines.remove(0), "post /hook?x=1 http/1.1");
     lines.sort_unstable();
-    let host = format!("host: {}", server.address);
+    let host = format!("host: {}", server.address());
     let agent = format!("user-agent: tend/{}", env!("CARGO_PKG_VERSION"));
     let expected = [
         "accept-encoding: gzip",
@@ -62,8 +63,8 @@ fn who_asks_is_said_as_configured() {
         ("bob:x@", Some(basic), Some("Basic YW5uOnA6dw==")),
         ("", Some(Auth::Custom(secret("Token t"))), Some("Token t")),
     ] {
-        let server = Server::start(vec![vec![ok("")]]);
-        let mut request = Request::get(Address::parse(&format!("http://{userinfo}{}/", server.address)).unwrap());
+        let server = Scripted::start(vec![vec![Act::ok("")]]);
+        let mut request = Request::get(Address::parse(&format!("http://{userinfo}{}/", server.address())).unwrap());
         request.auth = auth;
         block_on(Client::default().send(&request)).unwrap();
         let asked = server.asked().remove(0);
@@ -79,7 +80,7 @@ fn who_asks_is_said_as_configured() {
 fn a_socket_is_asked_like_a_host() {
     let folder = Folder::new();
     let path = folder.path().join("s");
-    let thread = unix(&path, ok("from a socket"));
+    let thread = scripted_socket(&path, Act::ok("from a socket"));
     let address = Address::parse(&format!("unix:{}:/metrics", path.display())).unwrap();
     let answer = block_on(Client::default().send(&Request::get(address.clone()))).unwrap();
     assert_eq!(answer.text(), "from a socket");
@@ -108,7 +109,7 @@ fn an_answer_of_any_status_is_an_answer() {
             429,
         ),
     ] {
-        let server = Server::start(vec![vec![answer(text)]]);
+        let server = Scripted::start(vec![vec![Act::answer(text)]]);
         let request = Request::get(Address::parse(&server.url("/")).unwrap());
         let answer = block_on(Client::default().send(&request)).unwrap();
         assert_eq!(answer.status, status);
@@ -122,13 +123,13 @@ fn nothing_secret_is_shown() {
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let gone = held.local_addr().unwrap();
-    let garbage = Server::start(vec![vec![answer("SSH-2.0-KEYSECRET\n\n")]]);
-    let odd = Server::start(Vec::new());
+    let garbage = Scripted::start(vec![vec![Act::answer("SSH-2.0-KEYSECRET\n\n")]]);
+    let odd = Scripted::start(Vec::new());
     let mut errors = Vec::new();
     for (at, header) in [
         (gone, "KEYSECRET"),
-        (garbage.address, "KEYSECRET"),
-        (odd.address, "KEYSECRET\n"),
+        (garbage.address(), "KEYSECRET"),
+        (odd.address(), "KEYSECRET\n"),
     ] {
         let address = Address::parse(&format!("http://u:KEYSECRET@{at}/KEYSECRET?k=KEYSECRET")).unwrap();
         let mut request = Request::post(address, "text/plain", "x");
@@ -138,7 +139,7 @@ fn nothing_secret_is_shown() {
         assert!(!shown.contains("KEYSECRET"), "{shown}");
         errors.push(block_on(Client::default().send(&request)).unwrap_err());
     }
-    for (error, at) in errors.iter().zip([gone, garbage.address, odd.address]) {
+    for (error, at) in errors.iter().zip([gone, garbage.address(), odd.address()]) {
         let told = format!("{} {error:?} {}", error.with_causes(), error.hint());
         assert!(!told.contains("KEYSECRET") && told.contains(&at.to_string()), "{told}");
     }

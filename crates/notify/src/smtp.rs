@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use tend_alert::Mail;
-use tend_base::{Secret, to_hex};
+use tend_base::{Secret, fnv64, to_hex};
 use tend_fetch::{Stream, Tls, dial};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -270,7 +270,7 @@ impl Talk {
             command.push_str(" SMTPUTF8");
         }
         self.ask(&command, 250, "to the sender").await?;
-        let name = format!("{} {}", self.server.at(), message_id(&mail.message));
+        let name = format!("{} {}", self.server.at(), name_of(&mail.message));
         let mut have = taken.by(&name);
         let (mut accepted, mut later, mut never) = (Vec::new(), None, Vec::new());
         for to in mail.to.iter().filter(|to| !have.contains(to)) {
@@ -400,14 +400,14 @@ fn stuffed(message: &str) -> String {
     out
 }
 
-fn message_id(message: &str) -> &str {
+/// What a mail is known by from try to try. The id that the pipeline gives is the same for all of them, also where the mail is written anew; one
+/// that somebody configured says nothing, so then it is the mail itself.
+fn name_of(message: &str) -> String {
     let head = message.split("\r\n\r\n").next().unwrap_or_default();
-    head.split("\r\n")
-        .find_map(|line| {
-            line.split_once(": ")
-                .filter(|(name, _)| name.eq_ignore_ascii_case("message-id"))
-        })
-        .map_or("", |(_, id)| id)
+    let id = head
+        .split("\r\n")
+        .find_map(|line| line.strip_prefix("Message-Id: <tend."));
+    id.map_or_else(|| format!("{:016x}", fnv64(message.as_bytes())), str::to_owned)
 }
 
 /// RFC 2104 over MD5, which CRAM-MD5 (RFC 2195) wants.
