@@ -1,1 +1,4 @@
-//! Tests of rules.
+//! Tests of rules: the engine, looking back, checks, unit tests, twins.
+
+mod cases;
+mod check;
