@@ -38,7 +38,9 @@ fn sources(case: &CaseFile, beside: &Path) -> Vec<Source> {
                 let text = fs::read_to_string(&path).expect("a file of rules");
                 sources.push(Source {
                     file: found,
-                    groups: read_rules(&path, &text).unwrap_or_else(|report| panic!("{report}")).groups,
+                    groups: read_rules(&path, &text)
+                        .unwrap_or_else(|report| panic!("{report}"))
+                        .groups,
                 });
             }
         }
@@ -85,8 +87,11 @@ fn what_newer_versions_know_is_known() {
 #[test]
 fn failures_say_what_was_expected_and_what_came() {
     let said = ours(&folder("fail/wrong_value.yml")).expect("it fails");
-    assert!(said.contains("1.0000001") && said.contains("job:up:sum{job=\\\"a\\\"} 1"), "{said}");
-    assert!(said.contains("line: 5"), "{said}");
+    assert!(
+        said.contains("1.0000001") && said.contains("job:up:sum{job=\\\"a\\\"} 1"),
+        "{said}"
+    );
+    assert!(said.contains("line: 6"), "{said}");
     let said = ours(&folder("fail/missing_name.yml")).expect("it fails");
     assert!(said.contains("misses required attribute alertname"), "{said}");
     let text = "tests: [{input_series: [{series: up, values: 1}], alert_rule_test: [{eval_time: 0s, alertname: Dwon, exp_alerts: [{}]}]}]";

@@ -68,7 +68,11 @@ fn each_wrong_rule_is_found_and_what_was_meant_is_said() {
         assert_eq!(said, wanted, "{}: {of_rule:#?}", rule.name());
         let meant = of_rule.first().and_then(|one| one.meant.as_deref()).unwrap_or_default();
         assert_eq!(meant, rule.labels["meant"], "{}", rule.name());
-        assert!(of_rule.iter().all(|one| one.line == rule.line && one.file == "wrong.yml"));
+        assert!(
+            of_rule
+                .iter()
+                .all(|one| one.line == rule.line && one.file == "wrong.yml")
+        );
     }
 }
 
@@ -84,7 +88,9 @@ fn what_was_meant_is_itself_right() {
         };
         parse(meant).unwrap_or_else(|error| panic!("{meant}: {error}"));
         let text = format!("groups: [{{name: g, rules: [{{alert: A, expr: '{meant}'}}]}}]");
-        let groups = read_rules(Path::new("m.yml"), &text).unwrap_or_else(|report| panic!("{report}")).groups;
+        let groups = read_rules(Path::new("m.yml"), &text)
+            .unwrap_or_else(|report| panic!("{report}"))
+            .groups;
         let again = judged(
             &[Source {
                 file: "m.yml".to_owned(),
@@ -92,7 +98,10 @@ fn what_was_meant_is_itself_right() {
             }],
             Some(&catalogue),
         );
-        assert!(again.iter().all(|one| one.severity != Severity::Error), "{meant}: {again:#?}");
+        assert!(
+            again.iter().all(|one| one.severity != Severity::Error),
+            "{meant}: {again:#?}"
+        );
         read += 1;
     }
     assert!(read >= 9, "{read}");
@@ -135,7 +144,10 @@ fn the_guides_other_rules_raise_no_error() {
         .iter()
         .map(|name| source(&folder.join(name)))
         .collect();
-    let rules = sources.iter().flat_map(|source| &source.groups).map(|group| group.rules.len());
+    let rules = sources
+        .iter()
+        .flat_map(|source| &source.groups)
+        .map(|group| group.rules.len());
     assert_eq!(rules.sum::<usize>(), 31);
     let catalogue = catalogue();
     let found = judged(&sources, Some(&catalogue));
@@ -155,5 +167,9 @@ fn the_guides_other_rules_raise_no_error() {
         ],
         "{found:#?}"
     );
-    assert!(found.iter().all(|one| one.severity != Severity::Error || one.meant.is_some()));
+    assert!(
+        found
+            .iter()
+            .all(|one| one.severity != Severity::Error || one.meant.is_some())
+    );
 }

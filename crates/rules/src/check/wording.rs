@@ -50,7 +50,16 @@ impl Wording {
         self.value_percent |= printed;
         self.per_second |= has(
             text,
-            &["per second", "a second", "each second", "/s", "/秒", "每秒", "qps", "rps"],
+            &[
+                "per second",
+                "a second",
+                "each second",
+                "/s",
+                "/秒",
+                "每秒",
+                "qps",
+                "rps",
+            ],
         );
         self.rate |= has(text, &["rate", "ratio", "率", "比例"]);
         let millis_behind = |text: &str| {
@@ -68,12 +77,7 @@ impl Wording {
             .replace("每秒", "")
             .replace("/秒", "");
         self.seconds |= has(&without, &["second", "秒"]);
-        for (unit, bytes) in [
-            ("gib", 1_073_741_824.0),
-            ("gb", 1e9),
-            ("mib", 1_048_576.0),
-            ("mb", 1e6),
-        ] {
+        for (unit, bytes) in [("gib", 1_073_741_824.0), ("gb", 1e9), ("mib", 1_048_576.0), ("mb", 1e6)] {
             let is_unit = |behind: &str| {
                 let behind = behind.trim_start();
                 behind.starts_with(unit) && !behind[unit.len()..].starts_with(|next: char| next.is_ascii_alphanumeric())
