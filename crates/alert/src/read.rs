@@ -174,11 +174,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Texts by names, with the places of the values.
-    pub fn texts_by_name(
-        &mut self,
-        key: &'static str,
-        findings: &mut Findings,
-    ) -> BTreeMap<String, (String, Place)> {
+    pub fn texts_by_name(&mut self, key: &'static str, findings: &mut Findings) -> BTreeMap<String, (String, Place)> {
         let mut out = BTreeMap::new();
         let Some(node) = self.node(key) else { return out };
         let Some(map) = node.as_map() else {

@@ -335,10 +335,7 @@ fn resume(group: &mut StandingGroup, kept: KeptGroup, now: Timestamp) {
     }
     let mut kept = kept.rules;
     for rule in &mut group.rules {
-        let Some(at) = kept
-            .iter()
-            .position(|known| rule.is(&known.name, &known.labels, true))
-        else {
+        let Some(at) = kept.iter().position(|known| rule.is(&known.name, &known.labels, true)) else {
             continue;
         };
         let known = kept.remove(at);

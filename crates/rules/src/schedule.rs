@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn slots_are_as_long_as_the_interval_and_begin_where_the_phase_says() {
         let aligned = Schedule::new(Phase::Aligned, 15_000, "a.yml", "g");
-        assert_eq!((aligned.slot(14_999), aligned.slot(15_000), aligned.slot(-1)), (0, 1, -1));
+        assert_eq!(
+            (aligned.slot(14_999), aligned.slot(15_000), aligned.slot(-1)),
+            (0, 1, -1)
+        );
         assert_eq!(aligned.start(2), 30_000);
         let spread = Schedule::new(Phase::Spread, 15_000, "a.yml", "g");
         assert!(spread.start(0) >= 0 && spread.start(0) < 15_000);

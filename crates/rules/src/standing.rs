@@ -242,4 +242,3 @@ fn elements(
         Value::Matrix(_) => Err(wrong(ValueType::Matrix)),
     }
 }
-

@@ -185,7 +185,8 @@ impl Twin {
         told_by_up: &[Vec<Matcher>],
         world: &mut dyn World,
     ) -> Vec<Element> {
-        let is_due = |last: Option<Timestamp>, each: i64| last.is_none_or(|last| !(0..each).contains(&(step.at - last)));
+        let is_due =
+            |last: Option<Timestamp>, each: i64| last.is_none_or(|last| !(0..each).contains(&(step.at - last)));
         if is_due(self.found_at, FIND_EACH) {
             self.found_at = Some(step.at);
             self.find(step);
@@ -376,7 +377,12 @@ fn has_selector(expr: &Expr) -> bool {
 
 fn add(selector: &Selector, into: &mut Vec<Input>) {
     let is_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
-    let Some(name) = selector.matchers.iter().find(is_name).map(|name| name.value().to_owned()) else {
+    let Some(name) = selector
+        .matchers
+        .iter()
+        .find(is_name)
+        .map(|name| name.value().to_owned())
+    else {
         return;
     };
     // What is fixed in time does not go missing.

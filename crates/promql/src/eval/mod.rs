@@ -89,7 +89,6 @@ impl Evaluator<'_> {
             self.spend(grid.values.len())?;
             return Ok(Got::Vector(grid));
         }
-        let notes = self.notes.len();
         let got = match expr {
             Expr::Number(number) => Got::Scalar(vec![number.value; steps.count]),
             Expr::Paren(paren) => return self.eval(&paren.expr, steps),
@@ -112,8 +111,7 @@ impl Evaluator<'_> {
         };
         if let Got::Vector(grid) = &got {
             self.spend(grid.values.len())?;
-            // Notes point into the text of the query that made them, so what has some is made anew for each.
-            if let (Some(shared), Some(key), true) = (&mut self.shared, key, self.notes.len() == notes) {
+            if let (Some(shared), Some(key)) = (&mut self.shared, key) {
                 shared.keep(key, grid);
             }
         }

@@ -112,6 +112,7 @@ impl Query {
     }
 
     /// Evaluates at one time beside other queries over the same store with the same options, which have results in common.
+    /// What is to be noted of a result in common, the query that worked it out notes.
     pub fn instant_shared(
         &self,
         store: &dyn Store,

@@ -58,7 +58,10 @@ impl CaseFile {
     /// Runs all tests over the rules of `sources`, which are those that [`CaseFile::rule_files`] name. Nothing comes back when all is as expected.
     #[must_use]
     pub fn run(&self, sources: &[Source]) -> Vec<Failure> {
-        self.tests.iter().flat_map(|case| self.run_case(case, sources)).collect()
+        self.tests
+            .iter()
+            .flat_map(|case| self.run_case(case, sources))
+            .collect()
     }
 
     fn run_case(&self, case: &Case, sources: &[Source]) -> Vec<Failure> {
@@ -224,7 +227,11 @@ impl<'a> Input<'a> {
             let until = end.min(samples.len());
             for (at, value) in samples.iter().enumerate().take(until).skip(self.next) {
                 if let (Some(value), Ok(at)) = (value, i64::try_from(at)) {
-                    store.append(labels, self.start.saturating_add(at.saturating_mul(self.interval)), *value);
+                    store.append(
+                        labels,
+                        self.start.saturating_add(at.saturating_mul(self.interval)),
+                        *value,
+                    );
                 }
             }
         }

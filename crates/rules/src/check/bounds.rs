@@ -260,7 +260,11 @@ fn alike(one: &Expr, two: &Expr) -> Option<Vec<String>> {
         (Expr::Selector(one), Expr::Selector(two)) => narrower(one, two),
         (Expr::Range(one), Expr::Range(two)) => {
             let same = matches!((&one.range, &two.range), (Period::Fixed(one), Period::Fixed(two)) if one == two);
-            if same { narrower(&one.selector, &two.selector) } else { None }
+            if same {
+                narrower(&one.selector, &two.selector)
+            } else {
+                None
+            }
         }
         (Expr::Call(one), Expr::Call(two)) => {
             if one.function.name != two.function.name || one.arguments.len() != two.arguments.len() {

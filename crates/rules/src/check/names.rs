@@ -78,7 +78,13 @@ fn selector(looking: &mut Looking<'_>, catalogue: &Catalogue, selector: &Selecto
 }
 
 fn unknown(looking: &mut Looking<'_>, catalogue: &Catalogue, name: &str) {
-    let all = || catalogue.metrics.keys().map(String::as_str).chain(looking.made.iter().copied());
+    let all = || {
+        catalogue
+            .metrics
+            .keys()
+            .map(String::as_str)
+            .chain(looking.made.iter().copied())
+    };
     let by_ending = || {
         let bare = ENDINGS
             .iter()

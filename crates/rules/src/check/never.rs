@@ -108,7 +108,10 @@ fn share_of(looking: &Looking<'_>, binary: &Binary, labels: &BTreeSet<String>) -
     let is_summed = |expr: &Expr| matches!(expr.unwrapped(), Expr::Aggregate(_));
     if is_summed(&binary.left) {
         let names: Vec<&str> = labels.iter().map(String::as_str).collect();
-        return Some(format!("leave `{}` out of the grouping on both sides", names.join("`, `")));
+        return Some(format!(
+            "leave `{}` out of the grouping on both sides",
+            names.join("`, `")
+        ));
     }
     let grouping = summing(looking, labels);
     let (left, right) = (
@@ -154,7 +157,11 @@ fn decided(looking: &mut Looking<'_>, binary: &Binary) {
         return;
     }
     let (known, text) = (bounds(what), looking.written(what.span()).to_owned());
-    let between = || match (known.least == known.most, known.least.is_finite(), known.most.is_finite()) {
+    let between = || match (
+        known.least == known.most,
+        known.least.is_finite(),
+        known.most.is_finite(),
+    ) {
         (true, ..) => format!("is always {}", number(known.least)),
         (_, true, true) => format!("is between {} and {}", number(known.least), number(known.most)),
         (_, true, false) => format!("is never less than {}", number(known.least)),
@@ -165,10 +172,7 @@ fn decided(looking: &mut Looking<'_>, binary: &Binary) {
         let what = format!("`{text}` {}, so `{asked}` can never be true", between());
         looking.say(Severity::Error, About::Decided, what, None);
     } else if known.always(op, than) && !is_idiom(what) {
-        let what = format!(
-            "`{text}` {}, so `{asked}` is true whenever there are series",
-            between()
-        );
+        let what = format!("`{text}` {}, so `{asked}` is true whenever there are series", between());
         looking.say(Severity::Warning, About::Decided, what, None);
     }
 }

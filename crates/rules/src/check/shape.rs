@@ -46,7 +46,8 @@ pub(crate) fn shape(expr: &Expr, catalogue: &Catalogue) -> Option<Shape> {
                 Some(shape)
             }
             _ => {
-                let is_vector = |argument: &&Expr| matches!(argument.value_type(), ValueType::Vector | ValueType::Matrix);
+                let is_vector =
+                    |argument: &&Expr| matches!(argument.value_type(), ValueType::Vector | ValueType::Matrix);
                 shape(call.arguments.iter().find(is_vector)?, catalogue)
             }
         },

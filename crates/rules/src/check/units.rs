@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use tend_promql::{AggregateOp, Binary, BinaryOp, Expr, MatchOp, METRIC_NAME, Selector, ValueType, number};
+use tend_promql::{AggregateOp, Binary, BinaryOp, Expr, METRIC_NAME, MatchOp, Selector, ValueType, number};
 
 use super::bounds::{comparison, constant};
 use super::never::summing;
@@ -151,12 +151,18 @@ fn compared(
             );
         }
         Unit::Amount(Base::Seconds) if wording.milliseconds && !wording.seconds && than >= 10.0 => {
-            let what_is = format!("the value is in seconds, and {} milliseconds are asked for", number(than));
+            let what_is = format!(
+                "the value is in seconds, and {} milliseconds are asked for",
+                number(than)
+            );
             let meant = with_threshold(looking, number(rounded(than / 1000.0)));
             looking.say(Severity::Error, About::Unit, what_is, Some(meant));
         }
         Unit::Milliseconds if wording.seconds && !wording.milliseconds && than < 100.0 => {
-            let what_is = format!("the value is in milliseconds, and {} seconds are asked for", number(than));
+            let what_is = format!(
+                "the value is in milliseconds, and {} seconds are asked for",
+                number(than)
+            );
             let meant = with_threshold(looking, number(rounded(than * 1000.0)));
             looking.say(Severity::Error, About::Unit, what_is, Some(meant));
         }
@@ -199,8 +205,9 @@ fn share_of_all(looking: &Looking<'_>, what: &Expr) -> Option<String> {
     });
     let [selector] = only[..] else { return None };
     // `job` and its like say of what, not which of them.
-    let chooses =
-        |matcher: &&tend_promql::Matcher| !matches!(matcher.name(), METRIC_NAME | "job" | "instance" | "service" | "stack");
+    let chooses = |matcher: &&tend_promql::Matcher| {
+        !matches!(matcher.name(), METRIC_NAME | "job" | "instance" | "service" | "stack")
+    };
     let labels: BTreeSet<String> = selector
         .matchers
         .iter()
@@ -241,7 +248,11 @@ fn unit(expr: &Expr, catalogue: Option<&Catalogue>) -> Unit {
         Expr::Subquery(subquery) => unit(&subquery.expr, catalogue),
         Expr::Unary(unary) => unit(&unary.expr, catalogue),
         Expr::Call(call) => {
-            let argument = |at: usize| call.arguments.get(at).map_or(Unit::Unknown, |argument| unit(argument, catalogue));
+            let argument = |at: usize| {
+                call.arguments
+                    .get(at)
+                    .map_or(Unit::Unknown, |argument| unit(argument, catalogue))
+            };
             match call.function.name {
                 "rate" | "irate" => match argument(0) {
                     // A second of something in each second.
@@ -348,7 +359,8 @@ fn base(name: &str) -> Option<Named> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     Some(if name == "up" || ends(&["_up"]) {
         Named::Unit(Unit::Flag)
-    } else if ends(&["_timestamp_seconds", "_time_seconds"]) && !ends(&["_response_time_seconds", "_lag_time_seconds"]) {
+    } else if ends(&["_timestamp_seconds", "_time_seconds"]) && !ends(&["_response_time_seconds", "_lag_time_seconds"])
+    {
         Named::Unit(Unit::Moment)
     } else if ends(&["_milliseconds", "_millis", "_ms"]) {
         Named::Unit(Unit::Milliseconds)
