@@ -30,6 +30,7 @@ pub use interval::{TimeInterval, Zones};
 pub use matching::{parse_matcher, parse_matchers};
 pub use notify::{Accepted, Context, Language, Mail, Notification, NotifyError, Request, Verdict, notification};
 pub use pipeline::{Answer, DeadLetter, Delivery, Due, Kept, Log, Pace, Pipeline, Quiet, Told, Why};
+pub use read::{Keys, document};
 pub use rules::alerting::{Active, Alerting, Element, GRACE, OUTAGE_MAX, RuleState};
 pub use rules::expand::Surroundings;
 pub use rules::file::{Group, Rule, RuleFile, RuleKind, read_rules};

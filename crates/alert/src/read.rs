@@ -29,7 +29,10 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// Reads a text with a reader for its root; the result, and the warnings, or everything that is wrong.
-pub(crate) fn document<T>(
+///
+/// # Errors
+/// Everything that is wrong with it, each with its line.
+pub fn document<T>(
     file: &Path,
     text: &str,
     shows: Shows,
@@ -53,9 +56,9 @@ pub(crate) fn document<T>(
 }
 
 /// A mapping whose keys are being taken.
-pub(crate) struct Keys<'a> {
+pub struct Keys<'a> {
     /// Where the mapping stands.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What it is, for messages: `a route`.
     of: &'static str,
     entries: Vec<&'a Entry>,
@@ -65,7 +68,7 @@ pub(crate) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// The keys of a node, which has to be a mapping; nothing at all is one without keys.
-    pub(crate) fn of(node: &'a Node, of: &'static str, findings: &mut Findings) -> Option<Self> {
+    pub fn of(node: &'a Node, of: &'static str, findings: &mut Findings) -> Option<Self> {
         let entries = match &node.value {
             Value::Map(map) => map.0.iter().collect(),
             _ if node.is_null() => Vec::new(),
@@ -85,7 +88,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The value of a key, which is known from now on; nothing when it is not there or says nothing.
-    pub(crate) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+    pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         self.known.push(key);
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         let entry = self.entries.remove(at);
@@ -93,12 +96,12 @@ impl<'a> Keys<'a> {
     }
 
     /// Whether a key is still there to be taken.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
     /// The text of a key, with its place.
-    pub(crate) fn text(&mut self, key: &'static str, findings: &mut Findings) -> Option<(String, Place)> {
+    pub fn text(&mut self, key: &'static str, findings: &mut Findings) -> Option<(String, Place)> {
         let node = self.node(key)?;
         match node.as_text() {
             Some(text) => Some((text.to_owned(), node.place)),
@@ -110,7 +113,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A switch.
-    pub(crate) fn switch(&mut self, key: &'static str, findings: &mut Findings) -> Option<bool> {
+    pub fn switch(&mut self, key: &'static str, findings: &mut Findings) -> Option<bool> {
         let node = self.node(key)?;
         let found = node.as_bool();
         if found.is_none() {
@@ -123,7 +126,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A whole number that is not negative.
-    pub(crate) fn count(&mut self, key: &'static str, findings: &mut Findings) -> Option<u64> {
+    pub fn count(&mut self, key: &'static str, findings: &mut Findings) -> Option<u64> {
         let node = self.node(key)?;
         let found = node.as_text().and_then(|text| text.parse().ok());
         if found.is_none() {
@@ -133,7 +136,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A length of time as `5m`, in milliseconds.
-    pub(crate) fn duration(&mut self, key: &'static str, findings: &mut Findings) -> Option<(i64, Place)> {
+    pub fn duration(&mut self, key: &'static str, findings: &mut Findings) -> Option<(i64, Place)> {
         let (text, place) = self.text(key, findings)?;
         match parse_duration(&text) {
             Some(millis) => Some((millis, place)),
@@ -147,7 +150,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Texts in a list.
-    pub(crate) fn texts(&mut self, key: &'static str, findings: &mut Findings) -> Option<Vec<(String, Place)>> {
+    pub fn texts(&mut self, key: &'static str, findings: &mut Findings) -> Option<Vec<(String, Place)>> {
         let node = self.node(key)?;
         let Some(items) = node.as_list() else {
             findings
@@ -171,7 +174,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Texts by names, with the places of the values.
-    pub(crate) fn texts_by_name(
+    pub fn texts_by_name(
         &mut self,
         key: &'static str,
         findings: &mut Findings,
@@ -198,7 +201,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The items of a list of mappings.
-    pub(crate) fn items(&mut self, key: &'static str, findings: &mut Findings) -> &'a [Node] {
+    pub fn items(&mut self, key: &'static str, findings: &mut Findings) -> &'a [Node] {
         let Some(node) = self.node(key) else { return &[] };
         match node.as_list() {
             Some(items) => items,
@@ -212,7 +215,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Says which keys nobody asked for.
-    pub(crate) fn finish(self, findings: &mut Findings) {
+    pub fn finish(self, findings: &mut Findings) {
         for entry in self.entries {
             let near = findings
                 .nearest(&entry.key, self.known.iter().copied())

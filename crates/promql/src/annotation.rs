@@ -50,6 +50,11 @@ struct Note {
 pub(crate) struct Notes(Vec<Note>);
 
 impl Notes {
+    /// How many there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn add(&mut self, severity: Severity, text: String, span: Span) {
         if !self.0.iter().any(|note| note.text == text) {
             self.0.push(Note {

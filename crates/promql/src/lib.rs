@@ -34,7 +34,7 @@ pub use ast::{
 };
 pub use duration::{format_duration, parse_duration};
 pub use error::{Error, ParseError};
-pub use eval::{EvalOptions, Outcome, Query, Series, Value, VectorSample};
+pub use eval::{EvalOptions, Outcome, Query, Series, Shared, Value, VectorSample};
 pub use functions::Function;
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Pairs, Values};
 pub use memory::MemoryStore;

@@ -5,7 +5,7 @@
 //!
 //! - `grid` is what a node gives; `select` reads it from the store; `window` slides windows over samples.
 //! - `over_time` has the functions of windows, `instant` those of vectors, `histogram` those of buckets.
-//! - `binary` and `aggregate` put vectors together; `query` is the door.
+//! - `binary` and `aggregate` put vectors together; `query` is the door, `shared` what queries of one moment have in common.
 
 mod aggregate;
 mod binary;
@@ -16,10 +16,12 @@ mod labelling;
 mod over_time;
 mod query;
 mod select;
+mod shared;
 mod sum;
 mod window;
 
 pub use query::{EvalOptions, Outcome, Query, Series, Value, VectorSample};
+pub use shared::Shared;
 
 use crate::annotation::Notes;
 use crate::ast::{At, Call, Expr, Period, ValueType};
@@ -48,6 +50,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) notes: Notes,
     /// Samples read and made so far.
     pub(crate) used: usize,
+    /// What other queries of the moment worked out.
+    pub(crate) shared: Option<&'a mut Shared>,
 }
 
 type Evaluated<T> = Result<T, Error>;
@@ -75,6 +79,17 @@ impl Evaluator<'_> {
                 }
             });
         }
+        let key = match &self.shared {
+            Some(shared) if steps.count == 1 => shared.key(expr, steps.start),
+            _ => None,
+        };
+        if let (Some(shared), Some(key)) = (&mut self.shared, &key)
+            && let Some(grid) = shared.get(key)
+        {
+            self.spend(grid.values.len())?;
+            return Ok(Got::Vector(grid));
+        }
+        let notes = self.notes.len();
         let got = match expr {
             Expr::Number(number) => Got::Scalar(vec![number.value; steps.count]),
             Expr::Paren(paren) => return self.eval(&paren.expr, steps),
@@ -97,6 +112,10 @@ impl Evaluator<'_> {
         };
         if let Got::Vector(grid) = &got {
             self.spend(grid.values.len())?;
+            // Notes point into the text of the query that made them, so what has some is made anew for each.
+            if let (Some(shared), Some(key), true) = (&mut self.shared, key, self.notes.len() == notes) {
+                shared.keep(key, grid);
+            }
         }
         Ok(got)
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::grid::{Grid, Row, Steps, duplicate, is_absent};
-use super::{Evaluator, Got};
+use super::{Evaluator, Got, Shared};
 use crate::annotation::{Annotation, Notes};
 use crate::ast::{Expr, ValueType};
 use crate::duration::Surroundings;
@@ -108,9 +108,30 @@ impl Query {
 
     /// Evaluates at one time.
     pub fn instant(&self, store: &dyn Store, time: Timestamp, options: &EvalOptions) -> Result<Outcome, Error> {
+        self.at(store, time, options, None)
+    }
+
+    /// Evaluates at one time beside other queries over the same store with the same options, which have results in common.
+    pub fn instant_shared(
+        &self,
+        store: &dyn Store,
+        time: Timestamp,
+        options: &EvalOptions,
+        shared: &mut Shared,
+    ) -> Result<Outcome, Error> {
+        self.at(store, time, options, Some(shared))
+    }
+
+    fn at(
+        &self,
+        store: &dyn Store,
+        time: Timestamp,
+        options: &EvalOptions,
+        shared: Option<&mut Shared>,
+    ) -> Result<Outcome, Error> {
         let steps = Steps::one(time);
         let around = Surroundings { step: 0.0, range: 0.0 };
-        self.run(store, options, steps, around, |evaluator| {
+        self.run(store, options, steps, around, shared, |evaluator| {
             match self.expr.value_type() {
                 ValueType::Text => match self.expr.unwrapped() {
                     Expr::Text(text) => Ok(Value::Text(text.value.clone())),
@@ -161,7 +182,7 @@ impl Query {
             step: step as f64 / 1000.0,
             range: width as f64 / 1000.0,
         };
-        self.run(store, options, steps, around, |evaluator| {
+        self.run(store, options, steps, around, None, |evaluator| {
             evaluator.spend(steps.count)?;
             let grid = finished(evaluator.vector(&self.expr, steps)?, options)?;
             let series = (0..grid.rows.len()).map(|at| {
@@ -183,6 +204,7 @@ impl Query {
         options: &EvalOptions,
         whole: Steps,
         around: Surroundings,
+        shared: Option<&mut Shared>,
         evaluate: impl FnOnce(&mut Evaluator<'_>) -> Result<Value, Error>,
     ) -> Result<Outcome, Error> {
         let mut evaluator = Evaluator {
@@ -192,6 +214,7 @@ impl Query {
             around,
             notes: Notes::default(),
             used: 0,
+            shared,
         };
         let value = evaluate(&mut evaluator).map_err(|error| match error {
             // Durations are computed late and know no text.

@@ -13,4 +13,4 @@ mod script;
 mod values;
 
 pub use run::{Case, Class, LoadStore, eval_options, run, run_over};
-pub use script::ScriptError;
+pub use script::{ScriptError, samples, series_labels};

@@ -21,6 +21,32 @@ pub struct ScriptError {
     pub text: String,
 }
 
+/// Reads the labels of one series, as `up{job="a"}`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn series_labels(text: &str) -> Result<Labels, String> {
+    let (pairs, behind) = parse_series(text).map_err(|error| error.to_string())?;
+    match behind.trim() {
+        "" => Ok(Labels::from_pairs(pairs)),
+        more => Err(format!("`{more}` stands behind the series")),
+    }
+}
+
+/// Reads the samples of a series as `1 2+1x3 _ stale`: a value or none for each position.
+///
+/// # Errors
+/// What cannot be read. Native histograms are refused.
+pub fn samples(text: &str) -> Result<Vec<Option<f64>>, String> {
+    let all = items(text)?;
+    let plain = |item| match item {
+        Item::Gap => Ok(None),
+        Item::Float(value) => Ok(Some(value)),
+        Item::Histogram => Err("native histograms are not known here".to_owned()),
+    };
+    all.into_iter().map(plain).collect()
+}
+
 /// A series to load, its samples a step apart from 0 on.
 #[derive(Debug)]
 pub(crate) struct Loaded {
