@@ -40,14 +40,15 @@ impl Rules {
 
 /// Files of rules that were read, and what was found in them.
 #[derive(Default)]
-struct Read {
+pub(super) struct Read {
     sources: Vec<Source>,
-    found: Vec<Diagnostic>,
+    /// What is wrong with what was read.
+    pub(super) found: Vec<Diagnostic>,
 }
 
 impl Read {
     /// Reads a file; messages call it `shown`.
-    fn file(&mut self, path: &Path, shown: &Path) -> Result<()> {
+    pub(super) fn file(&mut self, path: &Path, shown: &Path) -> Result<()> {
         let text = text_of(path, shown)?;
         match read_rules(shown, &text) {
             Ok(file) => {
@@ -64,7 +65,7 @@ impl Read {
 }
 
 /// Returns the text of a file. Bytes that are no UTF-8 are replaced, as Prometheus takes such remarks too.
-fn text_of(path: &Path, shown: &Path) -> Result<String> {
+pub(super) fn text_of(path: &Path, shown: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read {
         path: shown.to_owned(),
         source,
@@ -73,7 +74,7 @@ fn text_of(path: &Path, shown: &Path) -> Result<String> {
 }
 
 /// Returns the files that a pattern names: itself, or with `*` in its last part all such files of that folder, in the order of their names.
-fn files_of(pattern: &Path) -> Vec<PathBuf> {
+pub(super) fn files_of(pattern: &Path) -> Vec<PathBuf> {
     let last = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !last.contains('*') {
         return vec![pattern.to_owned()];
