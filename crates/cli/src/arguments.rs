@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Secret(commands::secret::Secret),
     Config(commands::config::Config),
     Cert(commands::cert::Cert),
+    Rules(commands::rules::Rules),
     Render(commands::render::Render),
     Import(commands::import::Import),
     Run(commands::run::Run),

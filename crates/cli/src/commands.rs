@@ -46,6 +46,7 @@ pub(crate) mod render;
 pub(crate) mod restart;
 pub(crate) mod resume;
 pub(crate) mod rollback;
+pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod schema;
@@ -96,6 +97,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),
+        Command::Rules(command) => command.run(context),
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,

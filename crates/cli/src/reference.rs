@@ -35,18 +35,22 @@ const OF_SECRETS: [&str; 1] = ["secret"];
 /// The commands about configuration, likewise.
 const OF_CONFIGURATION: [&str; 1] = ["config"];
 
+/// The commands about metrics and alerts, likewise.
+const OF_METRICS: [&str; 1] = ["rules"];
+
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";
 
 /// Returns the reference pages with their names, as they stand in `docs/reference`.
 #[must_use]
-pub fn reference_pages() -> [(&'static str, String); 5] {
+pub fn reference_pages() -> [(&'static str, String); 6] {
     let mut tend = command().term_width(100);
     tend.build();
     let mut page = format!(
         "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md), those about the edge \
          in [cli-edge.md](cli-edge.md), those about secrets in [cli-secrets.md](cli-secrets.md), those about \
-         configuration in [cli-config.md](cli-config.md).\n\n"
+         configuration in [cli-config.md](cli-config.md), those about metrics and alerts in \
+         [cli-metrics.md](cli-metrics.md).\n\n"
     );
     let mut of_releases =
         format!("# The command line: releases\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
@@ -55,6 +59,8 @@ pub fn reference_pages() -> [(&'static str, String); 5] {
     let mut of_secrets = format!("# The command line: secrets\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     let mut of_configuration =
         format!("# The command line: configuration\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
+    let mut of_metrics =
+        format!("# The command line: metrics and alerts\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     section(&mut page, "tend", &mut tend.clone());
     for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let to = if OF_RELEASES.contains(&command.get_name()) {
@@ -65,6 +71,8 @@ pub fn reference_pages() -> [(&'static str, String); 5] {
             &mut of_secrets
         } else if OF_CONFIGURATION.contains(&command.get_name()) {
             &mut of_configuration
+        } else if OF_METRICS.contains(&command.get_name()) {
+            &mut of_metrics
         } else {
             &mut page
         };
@@ -84,6 +92,7 @@ pub fn reference_pages() -> [(&'static str, String); 5] {
         ("cli-edge.md", of_the_edge),
         ("cli-secrets.md", of_secrets),
         ("cli-config.md", of_configuration),
+        ("cli-metrics.md", of_metrics),
     ]
 }
 

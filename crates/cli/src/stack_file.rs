@@ -163,6 +163,14 @@ pub(crate) async fn store_secrets(client: &Client, loaded: &Loaded) -> Result<()
 }
 
 impl StackFileArguments {
+    /// Means the stack file of a folder, or a file, and nothing else.
+    pub(crate) fn of(stack: PathBuf) -> Self {
+        Self {
+            stack,
+            ..Self::default()
+        }
+    }
+
     /// Returns the arguments as if a folder had been typed, and nothing else.
     pub(crate) fn at(folder: &Path) -> Self {
         Self {

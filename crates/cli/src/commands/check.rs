@@ -1,17 +1,24 @@
 //! `tend check`: whether a stack file can be used, without a daemon.
 
-use clap::{Args, ValueEnum};
-use tend_api::EXIT_OK;
-use tend_core::model::{Stack, Workload};
+use std::path::Path;
 
+use clap::{Args, ValueEnum};
+use tend_alert::read_config;
+use tend_api::EXIT_OK;
+use tend_config::Report;
+use tend_core::model::{Alerts, Routing, Stack, Workload};
+
+use super::rules::{Read, files_of, text_of};
+use crate::config_folder::{errors, show};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::Tone;
 use crate::stack_file::StackFileArguments;
 
 /// Check a stack file
 ///
-/// Checks a stack file and shows everything that is wrong with it at once, each at its place. Needs no daemon, changes nothing.
+/// Checks a stack file and shows everything that is wrong with it at once, each at its place; the files of rules and the alertmanager.yml that it
+/// names too. Needs no daemon, changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -39,6 +46,9 @@ impl Check {
                 context.line(&json.unwrap_or_default())?;
             }
             None => {
+                if let Some(alerts) = &loaded.stack.alerts {
+                    check_alerts(context, alerts)?;
+                }
                 let paint = context.paint();
                 context.line(&paint.paint(Tone::Good, &text::fine(&loaded.stack)))?;
                 for service in loaded.stack.containers() {
@@ -53,8 +63,50 @@ impl Check {
     }
 }
 
+/// Reads the files that the chapter `alerts` names.
+fn check_alerts(context: &mut Context<'_>, alerts: &Alerts) -> Result<()> {
+    let directory = context.surroundings.directory.clone();
+    let shorter = |path: &Path| path.strip_prefix(&directory).unwrap_or(path).to_owned();
+    let mut read = Read::default();
+    for pattern in &alerts.rules {
+        let files = files_of(pattern);
+        if files.is_empty() {
+            let paint = context.paint();
+            let note = text::no_rules(&shorter(pattern));
+            context.note(&paint.paint(Tone::Uneasy, &note))?;
+        }
+        for file in files {
+            read.file(&file, &shorter(&file))?;
+        }
+    }
+    if let Routing::File(path) = &alerts.routing {
+        let shown = shorter(path);
+        match read_config(&shown, &text_of(path, &shown)?) {
+            Ok(config) => read.found.extend(config.warnings.0),
+            Err(Report(found)) => read.found.extend(found),
+        }
+    }
+    show(context, &read.found)?;
+    match errors(&read.found) {
+        0 => Ok(()),
+        wrong => Err(Error::Configuration(text::wrong(wrong))),
+    }
+}
+
 mod text {
+    use std::path::Path;
+
     use super::Stack;
+
+    pub(super) fn no_rules(pattern: &Path) -> String {
+        format!("warning: no file of rules is called {}", pattern.display())
+    }
+    pub(super) fn wrong(count: usize) -> String {
+        match count {
+            1 => "the files that `alerts` names have 1 error".to_owned(),
+            many => format!("the files that `alerts` names have {many} errors"),
+        }
+    }
 
     fn counted(count: usize, one: &str, many: &str) -> String {
         match count {

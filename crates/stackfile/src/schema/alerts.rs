@@ -30,7 +30,7 @@ pub(super) static ALERTS: Record = Record {
         key(
             "receivers",
             Shape::List(&Shape::Keys(&RECEIVER)),
-            "who is told, where there is no `alertmanager`: critical alerts at once and each hour, warnings together and each 4 hours, the rest each day",
+            "who is told, where there is no `alertmanager`: critical alerts at once and each hour, warnings together and each 4 hours, the rest each day; `[]` for nobody",
         ),
         key(
             "smtp",

@@ -25,7 +25,12 @@ pub fn pages() -> [(&'static str, String); 6] {
     table("`config`", &CONFIG, &mut HashSet::new(), &mut config);
     let mut metrics = String::from(METRICS_INTRODUCTION);
     table("`metrics`", &METRICS, &mut HashSet::new(), &mut metrics);
-    table("`services.NAME.metrics`", &SERVICE_METRICS, &mut HashSet::new(), &mut metrics);
+    table(
+        "`services.NAME.metrics`",
+        &SERVICE_METRICS,
+        &mut HashSet::new(),
+        &mut metrics,
+    );
     let mut alerts = String::from(ALERTS_INTRODUCTION);
     table("`alerts`", &ALERTS, &mut HashSet::new(), &mut alerts);
     [

@@ -116,11 +116,12 @@ fn routing(session: &mut Session<'_>, tree: &Node, chapter: &Node, setting: &Set
         (Some(path), _) => Routing::File(PathBuf::from(path)),
         (None, Some(routing)) => routing,
         (None, None) => {
-            if file.is_none() && chapter.get("receivers").is_none_or(|node| node.as_list().is_some()) {
+            // An empty list says so on purpose.
+            if file.is_none() && chapter.get("receivers").is_none_or(Node::is_null) {
                 session
                     .findings
                     .warning(chapter.place, "alerts are raised, and nobody is told")
-                    .help("say who: `receivers: [{webhook: https://…}]`, or `alertmanager: alertmanager.yml`");
+                    .help("say who: `receivers: [{webhook: https://…}]`, or `alertmanager: alertmanager.yml`; or nobody: `receivers: []`");
             }
             Routing::Nobody
         }
