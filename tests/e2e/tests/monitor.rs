@@ -90,7 +90,7 @@ groups:
         annotations: { summary: 'replica {{ $labels.replica }} has {{ $value }} in flight' }
 ";
 
-/// A stack that is measured each half second, whose receiver is told at once.
+/// A stack that is measured each second, whose receiver is told at once.
 struct Shop {
     machine: Machine,
     folder: String,
@@ -104,7 +104,7 @@ impl Shop {
         let receiver = Receiver::start();
         let listen = free_port();
         let text = format!(
-            "{}metrics: {{ interval: 500ms, timeout: 400ms, listen: '127.0.0.1:{listen}', collect: {{ node: false }} }}\n\
+            "{}metrics: {{ interval: 1s, timeout: 900ms, listen: '127.0.0.1:{listen}', collect: {{ node: false }} }}\n\
              alerts: {{ rules: rules.yml, alertmanager: alertmanager.yml }}\n",
             web(&["metrics: true", "readiness: { http: /ready, interval: 200ms }"])
         );
