@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Edge(commands::edge::Edge),
     Metrics(commands::metrics::Metrics),
     Alerts(commands::alerts::Alerts),
+    Score(commands::score::Score),
     Money(commands::money::Money),
     Deploy(commands::deploy::Deploy),
     Rollback(commands::rollback::Rollback),

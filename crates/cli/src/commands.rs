@@ -50,6 +50,7 @@ pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod schema;
+pub(crate) mod score;
 pub(crate) mod secret;
 pub(crate) mod shutdown;
 pub(crate) mod start;
@@ -83,6 +84,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Bans(command) => command.run(context).await,
         Command::Metrics(command) => command.run(context).await,
         Command::Alerts(command) => command.run(context).await,
+        Command::Score(command) => command.run(context).await,
         Command::Money(command) => command.run(context).await,
         Command::Deploy(command) => command.run(context).await,
         Command::Rollback(command) => command.run(context).await,
@@ -97,7 +99,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),
-        Command::Rules(command) => command.run(context),
+        Command::Rules(command) => command.run(context).await,
         Command::Run(command) => command.run(context).await,
         Command::Exec(command) => command.run(context).await,
         Command::Plan(command) => command.run(context).await,

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::backend::Shown;
 use crate::machine::Machine;
+use crate::own;
 use crate::server::{Answer, Asked, Handler, serve};
 use crate::snapshot::Snapshot;
 
@@ -94,6 +95,11 @@ async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Ask
         let headers: Vec<(&str, &str)> = (asked.headers.iter())
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        if let Some(rest) = path.strip_prefix("/tend/v1/")
+            && let Some(answer) = own::answer(&stack, rest, &asked)
+        {
+            return answer;
+        }
         let caller = headers.iter().find(|(name, _)| *name == "tend-caller").map_or("", |(_, value)| value);
         let request = tend_doors::Request {
             method: &asked.method,
@@ -103,16 +109,14 @@ async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Ask
             body: &asked.body,
             caller,
         };
-        tend_doors::answer(&request, &Shown { machine, stack })
-    })
-    .await;
-    match answered {
-        Ok(response) => Answer {
+        let response = tend_doors::answer(&request, &Shown { machine, stack });
+        Answer {
             status: response.status,
             content_type: response.content_type,
             headers: response.headers,
             body: response.body,
-        },
-        Err(_) => Answer::text(500, "this request failed inside tend\n"),
-    }
+        }
+    })
+    .await;
+    answered.unwrap_or_else(|_| Answer::text(500, "this request failed inside tend\n"))
 }

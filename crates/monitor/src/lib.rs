@@ -1,7 +1,7 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors`, `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
+//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
 //! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
@@ -16,6 +16,7 @@ mod error;
 mod local;
 mod machine;
 mod outbox;
+mod own;
 mod plan;
 mod random;
 mod role;

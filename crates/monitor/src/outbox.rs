@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn notes_are_there_until_they_were_taken_also_after_a_restart() {
-        let folder = Folder::new("monitor-outbox");
+        let folder = Folder::new();
         let path = folder.path().join("outbox.json");
         let outbox = Outbox::open(path.clone(), 100);
         outbox.put(1, "shop", "alert.fired", json!({}));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn of_too_many_the_oldest_go_and_it_is_said_how_many() {
-        let folder = Folder::new("monitor-outbox-full");
+        let folder = Folder::new();
         let outbox = Outbox::open(folder.path().join("outbox.json"), 0);
         for _ in 0..NOTES_MAX + 3 {
             outbox.put(1, "shop", "alert.fired", json!({}));

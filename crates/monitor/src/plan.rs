@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tend_alert::{Config, read_config, read_rules};
+use tend_core::model::{Figure, FigureLimits};
 use tend_promql::Labels;
 use tend_relabel::{Rule, RuleText};
 use tend_rules::Source;
+use tend_scorecard::Scorer;
 use tend_scrape::{Global, Group, Job, Settings};
 
 use crate::snapshot::{FileText, ReplicaTarget, StackPart};
@@ -176,6 +178,18 @@ pub(crate) fn templates(config: &Config, part: &StackPart) -> (Vec<(String, Stri
         }
     }
     (templates, wrong)
+}
+
+/// Reads what a stack says of its scorecard; the guide's figures where it says nothing.
+///
+/// # Errors
+/// Each query that cannot be used.
+pub(crate) fn scorer(score: &serde_json::Value) -> Result<Scorer, Vec<String>> {
+    let limits: BTreeMap<Figure, FigureLimits> = match score {
+        serde_json::Value::Null => BTreeMap::new(),
+        score => serde_json::from_value(score.clone()).map_err(|error| vec![error.to_string()])?,
+    };
+    Scorer::new(&limits).map_err(|wrong| wrong.iter().map(|error| tend_base::with_causes(error)).collect())
 }
 
 /// The labels that are added to everything that leaves, sorted.

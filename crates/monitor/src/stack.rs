@@ -14,8 +14,9 @@ use serde_json::json;
 use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted};
 use tend_metrics::{Feed, MetricStore};
 use tend_notify::{Limits, Notifier};
-use tend_promql::{Labels, STALE};
+use tend_promql::{EvalOptions, Labels, STALE};
 use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
+use tend_scorecard::Scorer;
 use tend_scrape::Scraper;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -29,6 +30,9 @@ use crate::world::{Around, seconds_from_utc};
 
 /// How long rules wait for the scrapes of their moment: a target that hangs keeps no rule from being evaluated for longer.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// How often the figures of the scorecard are judged; their queries look over five minutes.
+const SCORE_EVERY: Duration = Duration::from_secs(15);
 
 /// The longest sleep where nothing is due: a clock that was set is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +59,7 @@ pub(crate) struct State {
     pub(crate) sources: Vec<Source>,
     pub(crate) pipeline: Pipeline,
     pub(crate) external_labels: Labels,
+    pub(crate) scorer: Scorer,
     /// Files of templates: what they are called, and what they say.
     templates: Vec<(String, String)>,
     /// What of the last snapshot could not be taken.
@@ -100,6 +105,7 @@ impl Watched {
                 sources,
                 pipeline,
                 external_labels: Labels::EMPTY,
+                scorer: plan::scorer(&serde_json::Value::Null).map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
                 templates: Vec::new(),
                 refused: Vec::new(),
                 feeds: BTreeMap::new(),
@@ -162,6 +168,10 @@ impl Watched {
             }
             Err(wrong) => refused.extend(wrong),
         }
+        match plan::scorer(&part.score) {
+            Ok(scorer) => state.scorer = scorer,
+            Err(wrong) => refused.extend(wrong),
+        }
         state.part = part;
         state.refused.clone_from(&refused);
         drop(state);
@@ -175,6 +185,7 @@ impl Watched {
         let mut tasks = JoinSet::new();
         let (scraping, evaluating, telling) = (Arc::clone(&self), Arc::clone(&self), self);
         tasks.spawn(async move { scraping.scraper.run().await });
+        tasks.spawn(Arc::clone(&evaluating).judge());
         tasks.spawn(evaluating.evaluate());
         tasks.spawn(telling.tell());
         // None of them ends by itself; a panic of one is a bug, and the process is better begun anew.
@@ -188,7 +199,7 @@ impl Watched {
     async fn evaluate(self: Arc<Self>) {
         loop {
             let next = self.state().engine.next_due();
-            let until = next.map_or(SLEEP_MAX, |next| crate::until(next)).min(SLEEP_MAX);
+            let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
                 () = tokio::time::sleep(until) => {}
                 () = self.rules_changed.notified() => {}
@@ -203,6 +214,30 @@ impl Watched {
             // A query over much takes a while, and scrapes go on meanwhile.
             let evaluated = tokio::task::spawn_blocking(move || this.evaluate_due(now)).await;
             if evaluated.is_err_and(|error| error.is_panic()) {
+                std::process::abort();
+            }
+        }
+    }
+
+    /// Judges the figures of the scorecard, so that rules and dashboards see them too.
+    async fn judge(self: Arc<Self>) {
+        let feed = Arc::new(Mutex::new(self.feed()));
+        let mut timer = tokio::time::interval(SCORE_EVERY);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            timer.tick().await;
+            let (this, feed) = (Arc::clone(&self), Arc::clone(&feed));
+            let judged = tokio::task::spawn_blocking(move || {
+                let scorer = this.state().scorer.clone();
+                let now = crate::now_ms();
+                let score = scorer.score(&this.view, now, &EvalOptions::default());
+                let mut feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
+                for (labels, value) in score.series() {
+                    this.write(&mut feed, &labels, value);
+                }
+                this.view.store().commit(&mut feed, now);
+            });
+            if judged.await.is_err_and(|error| error.is_panic()) {
                 std::process::abort();
             }
         }
@@ -341,7 +376,7 @@ impl Watched {
                 sending.spawn(Arc::clone(&self).send(delivery));
             }
             let next = self.state().pipeline.next(crate::now_ms());
-            let until = next.map_or(SLEEP_MAX, |next| crate::until(next)).min(SLEEP_MAX);
+            let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
                 () = tokio::time::sleep(until.max(Duration::from_millis(5))) => {}
                 () = self.alerts_changed.notified() => {}

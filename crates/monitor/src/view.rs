@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_stack_sees_its_own_series_and_those_of_the_machine() {
-        let folder = Folder::new("monitor-view");
+        let folder = Folder::new();
         let (store, _) = MetricStore::open(folder.path(), Options::default()).unwrap();
         let store = Arc::new(store);
         for stack in ["shop", "bank", ""] {

@@ -5,6 +5,8 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 use crate::error::Result;
 
+pub(super) use list::moment;
+
 mod acknowledge;
 mod assign;
 mod list;

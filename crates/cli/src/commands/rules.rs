@@ -13,6 +13,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 mod check;
+mod list;
+mod replay;
 mod test;
 
 /// Check rules of metrics, and run their tests
@@ -25,13 +27,17 @@ pub(crate) struct Rules {
 
 #[derive(Debug, Subcommand)]
 enum RulesCommand {
+    List(list::List),
+    Replay(replay::Replay),
     Check(check::Check),
     Test(test::Test),
 }
 
 impl Rules {
-    pub(crate) fn run(self, context: &mut Context<'_>) -> Result<u8> {
+    pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self.command {
+            RulesCommand::List(command) => command.run(context).await,
+            RulesCommand::Replay(command) => command.run(context).await,
             RulesCommand::Check(command) => command.run(context),
             RulesCommand::Test(command) => command.run(context),
         }

@@ -78,7 +78,7 @@ fn says(alert: &Value) -> String {
 }
 
 /// Reads a time as RFC 3339 has it.
-pub(super) fn moment(text: &str) -> Option<Wall> {
+pub(in crate::commands) fn moment(text: &str) -> Option<Wall> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Wall(u64::try_from(at.as_millisecond()).ok()?))
 }
