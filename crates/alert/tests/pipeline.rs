@@ -302,6 +302,44 @@ fn a_silence_needs_a_reason_and_an_end_and_says_when_it_lapses() {
 }
 
 #[test]
+fn what_keeps_an_alert_quiet_and_who_is_told_of_it_can_be_seen() {
+    let mut bench = Bench::new(PLAIN);
+    bench.fire(&[("alertname", "A"), ("i", "1")]);
+    bench.fire(&[("alertname", "A"), ("i", "2")]);
+    for (id, at) in [("one", 0), ("two", 5 * SECOND)] {
+        let silence = Silence {
+            id: id.to_owned(),
+            // A tab, and a name in quotes: both are read back as they were.
+            matchers: vec!["i=1".to_owned(), "\"a b\"!=\"x\ty\"".to_owned()],
+            starts_at: at,
+            ends_at: 20 * MINUTE,
+            created_by: "ann".to_owned(),
+            reason: "deploy".to_owned(),
+            reminded: false,
+            updated_at: 0,
+        };
+        bench.pipeline.silence(silence, at).expect("a silence");
+    }
+    // Kept and given back, they still are what they were.
+    let kept = bench.pipeline.kept();
+    let pipeline = Pipeline::new(config(PLAIN), kept, Pace::default(), 5 * SECOND);
+    let updated: Vec<i64> = pipeline.silences().map(|silence| silence.updated_at).collect();
+    assert_eq!(updated, [0, 5 * SECOND]);
+    for alert in pipeline.known() {
+        assert_eq!(pipeline.receivers_of(&alert.labels), ["team"]);
+        let quiet = pipeline.hushed(alert, 6 * SECOND);
+        assert!(quiet.inhibited_by.is_empty());
+        let expected: &[&str] = if alert.label("i") == "1" { &["one", "two"] } else { &[] };
+        assert_eq!(quiet.silenced_by, expected);
+    }
+    let groups: Vec<(&str, usize)> = pipeline
+        .groups()
+        .map(|group| (group.receiver, group.alerts.len()))
+        .collect();
+    assert_eq!(groups, [("team", 2)]);
+}
+
+#[test]
 fn who_was_told_and_then_silenced_is_told_that_it_resolved() {
     let mut bench = Bench::new(PLAIN);
     bench.fire(&[("alertname", "A"), ("i", "1")]);

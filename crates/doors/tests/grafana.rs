@@ -90,4 +90,14 @@ fn what_grafana_asks_is_answered() {
         asked += 1;
     }
     assert!(asked >= 20, "{asked}");
+    // Asked by POST first, it asks again by GET when that is not allowed.
+    for path in [
+        "/api/v1/status/buildinfo",
+        "/api/v1/metadata",
+        "/api/v1/label/job/values",
+        "/api/v1/rules",
+    ] {
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        assert_eq!(world.ask("POST", path, "", &form, b"").status, 405, "{path}");
+    }
 }
