@@ -1,7 +1,6 @@
 //! The targets of one job, and how they stay the same when what says so changes. Knows no socket; the tasks that ask are in `follow`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tend_fetch::Client;
@@ -146,10 +145,10 @@ impl Pool {
     fn find(&mut self, mut gathers: HashMap<Candidate, Box<dyn Gather>>, now_ms: i64) {
         (self.dropped, self.dropped_count, self.faulty) = Default::default();
         let mut found: Vec<(Target, Collector)> = Vec::new();
-        for (address, labels, identity) in self.candidates() {
+        for (address, labels, is_built_in) in self.candidates() {
             let settings = &self.asking.settings;
             let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let url = identity.then(|| format!("builtin:{address}"));
+            let url = is_built_in.then(|| format!("builtin:{address}"));
             match find(&self.name, settings, &address, pairs, url.as_deref()) {
                 Found::Target(target) => found.push((target, gathers.remove(&(address, labels)))),
                 Found::Dropped { discovered } => {
@@ -177,7 +176,7 @@ impl Pool {
             for target in &group.targets {
                 let mut labels = group.labels.clone();
                 if let Some(file) = file {
-                    labels.insert(FILE_LABEL.to_owned(), Path::display(file).to_string());
+                    labels.insert(FILE_LABEL.to_owned(), file.display().to_string());
                 }
                 all.push((target.clone(), labels, false));
             }
@@ -293,8 +292,8 @@ impl Entry {
             state.forget |= !asking.settings.keeps_series_of(&state.asking.settings);
             state.asking = Arc::clone(asking);
         }
-        // With the same identity the collector that is there goes on: it has its connections.
-        if state.target.url != target.url || state.gather.is_some() {
+        // With the same identity the collector that is there goes on, taken up or not: it has its connections.
+        if state.target.url != target.url && gather.is_some() {
             state.gather = gather;
         }
         if state.target.interval_ms != target.interval_ms {

@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use tend_scrape::Health;
 use tend_testkit::Folder;
 
+use crate::rounds::{named, says};
 use crate::{Running, set_of, until};
 
 fn addresses(running: &Running) -> std::collections::BTreeSet<String> {
@@ -78,4 +80,20 @@ async fn targets_follow_their_files() {
         addresses(&running) == set_of(&[c]) && faults(&running).is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_collector_that_waits_for_its_first_round_is_kept_when_files_change() {
+    let folder = Folder::new();
+    let path = folder.path().join("a.json");
+    fs::write(&path, "[]").expect("written");
+    let mut job = named("j", "c", "scrape_timeout: 100ms", &says("a 1\n"));
+    job.settings.interval_ms = 6000;
+    job.files.push(path.clone());
+    let running = Running::new();
+    running.scraper.set(vec![job]);
+    fs::write(&path, "[{\"targets\": [\"127.0.0.1:1\"]}]").expect("written");
+    until("the file's target is there", || addresses(&running).len() == 2).await;
+    // Seen mostly before the collector was asked for the first time, and never after it was lost.
+    until("the collector is up", || running.last("j", "c").health == Health::Up).await;
 }

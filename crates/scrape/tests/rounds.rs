@@ -26,7 +26,7 @@ impl Gather for Says {
     }
 }
 
-fn says(text: &str) -> Shared<Option<Gathered>> {
+pub(crate) fn says(text: &str) -> Shared<Option<Gathered>> {
     Arc::new(Mutex::new(Some(Ok(text.to_owned()))))
 }
 
@@ -39,7 +39,7 @@ fn job(keys: &str, said: &Shared<Option<Gathered>>) -> Job {
     named("j", "c", keys, said)
 }
 
-fn named(name: &str, identity: &str, keys: &str, said: &Shared<Option<Gathered>>) -> Job {
+pub(crate) fn named(name: &str, identity: &str, keys: &str, said: &Shared<Option<Gathered>>) -> Job {
     let text = format!("scrape_configs: [{{job_name: {name}, scrape_interval: 200ms, {keys}}}]");
     let mut job = read(&text).jobs.remove(0);
     job.built_in.push(BuiltIn {
