@@ -3,8 +3,11 @@
 //! Prints figures. A sample that is not found again is the exit status; no time is an error. It starts no process and removes its folder.
 //!
 //! Each size runs in a fresh process of this program, so that memory is that of its store alone.
+//!
+//! `bench-metrics rules [FOLDER]` prints what a round of rules over that store costs instead.
 
 mod exporter;
+mod rules;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -34,6 +37,7 @@ const SIZES: [(usize, usize, usize, bool); 4] = [
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
     let done = match std::env::args().nth(1) {
+        Some(word) if word == "rules" => rules::all(&mut out, std::env::args().nth(2).as_deref()),
         Some(size) => one(&mut out, size.parse().unwrap_or(0)),
         None => all(&mut out),
     };

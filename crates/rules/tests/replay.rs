@@ -43,7 +43,10 @@ fn history(store: &mut dyn Written, steps: i64) {
     }
 }
 
-fn told(replayed: &Replayed) -> Vec<(String, i64, Option<i64>, Option<i64>, f64)> {
+/// Which queue, and at which steps it began, fired and ended, with its peak.
+type Told = (String, i64, Option<i64>, Option<i64>, f64);
+
+fn told(replayed: &Replayed) -> Vec<Told> {
     let steps = |at: Option<i64>| at.map(|at| at / STEP);
     replayed
         .episodes

@@ -16,6 +16,9 @@ use super::{About, Looking, MetricKind, Severity};
 /// Endings that are often forgotten, or written where there is none.
 const ENDINGS: [&str; 6] = ["_total", "_seconds", "_bytes", "_count", "_sum", "_bucket"];
 
+/// Labels that say which targets are meant.
+const OF_TARGETS: [&str; 5] = ["job", "instance", "service", "stack", "namespace"];
+
 pub(crate) fn look(looking: &mut Looking<'_>) {
     let Some(catalogue) = looking.ground.catalogue.filter(|catalogue| !catalogue.is_empty()) else {
         return;
@@ -96,7 +99,8 @@ fn unknown(looking: &mut Looking<'_>, catalogue: &Catalogue, name: &str) {
             .chain([bare.to_owned()])
             .find(|candidate| catalogue.metrics.contains_key(candidate))
     };
-    let near = nearest_name(name, all()).map(str::to_owned).or_else(by_ending);
+    let slips = all().filter(|candidate| is_slip(name, candidate));
+    let near = nearest_name(name, slips).map(str::to_owned).or_else(by_ending);
     let what = format!("no series is called `{name}`, so the rule reads nothing");
     match near {
         Some(near) => looking.say(Severity::Error, About::Metric, what, Some(did_you_mean(&near))),
@@ -107,6 +111,16 @@ fn unknown(looking: &mut Looking<'_>, catalogue: &Catalogue, name: &str) {
             Some("scrape what exposes it, or delete the rule".to_owned()),
         ),
     }
+}
+
+/// Whether each word of a name is one of the other, or a slip of it: `MemFree` is no slip of `MemTotal`, though the names are near.
+fn is_slip(name: &str, candidate: &str) -> bool {
+    let words = |name: &str| name.split('_').count();
+    words(name) == words(candidate)
+        && name
+            .split('_')
+            .zip(candidate.split('_'))
+            .all(|(one, other)| one == other || nearest_name(one, std::iter::once(other)).is_some())
 }
 
 fn label(looking: &mut Looking<'_>, name: &str, metric: &Metric, matcher: &Matcher) {
@@ -137,15 +151,20 @@ fn label(looking: &mut Looking<'_>, name: &str, metric: &Metric, matcher: &Match
     }
     let what = format!("no series of `{name}` has a `{}` that is {matcher}", matcher.name());
     let near = match matcher.op() {
-        MatchOp::Equal => nearest_name(matcher.value(), column.values.iter().map(String::as_str)),
+        // 500 is no slip of 503: numbers are near one another and mean something else.
+        MatchOp::Equal if !matcher.value().contains(|letter: char| letter.is_ascii_digit()) => {
+            nearest_name(matcher.value(), column.values.iter().map(String::as_str))
+        }
         _ => None,
     };
     let some: Vec<&str> = column.values.iter().take(5).map(String::as_str).collect();
     let there = format!("there are {}", some.join(", "));
     match (matcher.op(), near) {
         (_, Some(near)) => looking.say(Severity::Error, About::Label, what, Some(did_you_mean(near))),
-        (MatchOp::Equal, None) => looking.say(Severity::Warning, About::Label, what, Some(there)),
-        // What a pattern chooses, such as errors, may not have happened yet.
+        (MatchOp::Equal, None) if OF_TARGETS.contains(&matcher.name()) => {
+            looking.say(Severity::Warning, About::Label, what, Some(there));
+        }
+        // What is chosen among the series of a target, such as errors, may not have happened yet.
         _ => looking.say(Severity::Note, About::Label, what, Some(there)),
     }
 }
