@@ -11,13 +11,14 @@ mod network;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use tend_base::{Clock, SystemClock};
+
+use self::filesystem::Asker;
 use crate::CollectError;
 use crate::blocking::Blocking;
 use crate::collector::{Collecting, Collector, ROUND_WITHIN};
 use crate::families::Families;
 use crate::files::{self, Files};
-use filesystem::Asker;
-use tend_base::{Clock, SystemClock};
 
 /// The host.
 #[derive(Debug)]
@@ -329,8 +330,8 @@ mod tests {
 
     #[test]
     fn no_cut_of_a_file_makes_it_panic() {
-        for end in (0..HOST.len()).step_by(7).filter(|end| HOST.is_char_boundary(*end)) {
-            let (path, text) = HOST[..end]
+        for end in (0..HOST.len()).step_by(7) {
+            let (_, text) = HOST[..end]
                 .rsplit("=== ")
                 .next()
                 .and_then(|file| file.split_once('\n'))
@@ -360,7 +361,6 @@ mod tests {
                 // Whatever it says of another's file, or of half of its own.
                 let _ = parser(text, &mut out);
             }
-            assert!(!path.contains('\n'));
         }
     }
 }
