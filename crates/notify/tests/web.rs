@@ -243,6 +243,33 @@ fn a_receiver_that_hangs_costs_nobody_else() {
 }
 
 #[test]
+fn a_proxy_is_gone_through_and_its_password_told_to_nobody() {
+    let proxy = Scripted::start(vec![vec![Act::status(407, "not with hunter2-hunter2")]]);
+    let means = format!(
+        "{{url: 'http://inside.invalid/KEY', http_config: {{proxy_url: 'http://ann:hunter2-hunter2@{}'}}}}",
+        proxy.address()
+    );
+    let heard = tell(WEBHOOK, &means);
+    assert!(
+        proxy.asked()[0].starts_with("POST http://inside.invalid/KEY HTTP/1.1\r\n"),
+        "{:?}",
+        proxy.asked()
+    );
+    assert_eq!(
+        (word(&heard), heard.said.as_str()),
+        ("refused", "status 407: not with ***")
+    );
+    let heard = tell(
+        WEBHOOK,
+        "{url: 'http://inside.invalid/', http_config: {proxy_url: 'socks5://ann:hunter2-hunter2@h'}}",
+    );
+    assert!(
+        word(&heard) == "refused" && !heard.said.contains("hunter2"),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn a_sign_of_life_is_a_get_and_tells_no_key() {
     let server = Scripted::start(vec![vec![Act::ok("OK")], vec![Act::status(404, "KEY")]]);
     let beat = Beat::new(&Secret::new(server.url("/ping/KEY-OF-THE-BEAT"))).unwrap();

@@ -23,6 +23,8 @@ pub struct Wire {
     pub server_name: Option<String>,
     /// Believes anybody.
     pub insecure_skip_verify: bool,
+    /// The proxy to go through; its address may hold a password.
+    pub proxy_url: Option<Secret>,
     /// Follows where the other side leads.
     pub follow_redirects: bool,
     /// Milliseconds for the whole.
@@ -54,6 +56,7 @@ impl Wire {
             key_file: text("key_file"),
             server_name: text("server_name"),
             insecure_skip_verify: integration.flag(&format!("{prefix}insecure_skip_verify"), false),
+            proxy_url: integration.secret("http_config.proxy_url").cloned(),
             follow_redirects: integration.flag("http_config.follow_redirects", true),
             timeout: integration
                 .text("timeout")
