@@ -23,6 +23,7 @@ pub(crate) fn tls_settings(wire: &Wire) -> TlsSettings {
         ca_file: wire.ca_file.as_ref().map(PathBuf::from),
         server_name: wire.server_name.clone(),
         insecure_skip_verify: wire.insecure_skip_verify,
+        owner: wire.owner,
         identity: identity.map(|(cert, key)| Identity {
             cert_file: cert.into(),
             key_file: key.into(),

@@ -1,10 +1,11 @@
 //! Webhooks: servers that take, refuse, lead elsewhere, hang, or are not whom they say.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use tend_alert::Answer;
 use tend_base::Secret;
-use tend_notify::{Beat, Limits, Notifier};
+use tend_notify::{Beat, Limits, Notifier, read_secrets};
 use tend_testkit::{Act, Authority, Folder, Scripted};
 
 use crate::told::{block_on, config, delivery, impatient, tell, told, word};
@@ -187,6 +188,22 @@ fn a_secret_in_a_file_is_read_when_it_is_sent() {
             assert_eq!(server.asked().len(), 1);
         }
     });
+}
+
+#[test]
+fn a_file_of_somebody_else_is_not_sent_out() {
+    let folder = Folder::new();
+    let path = folder.write("url", "http://127.0.0.1:1/\n");
+    let owner = std::fs::metadata(&path).unwrap().uid();
+    let config = config(WEBHOOK, &format!("{{url_file: {}}}", path.display()));
+    let integration = &config.receivers["r"].integrations[0];
+    assert!(
+        block_on(read_secrets(integration, Some(owner)))
+            .unwrap()
+            .contains_key("url")
+    );
+    let error = block_on(read_secrets(integration, Some(owner + 1))).unwrap_err();
+    assert!(error.with_causes().contains("has to belong to user"), "{error:?}");
 }
 
 #[test]
