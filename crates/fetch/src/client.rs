@@ -13,7 +13,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper_util::rt::TokioIo;
 use tend_base::Secret;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use crate::address::{Origin, basic};
 use crate::answer::{Headers, Intake};
 use crate::error::Anything;
-use crate::{Answer, Auth, FetchError, Request, Stream, Tls, TlsSettings, dial, dial_unix};
+use crate::{Address, Answer, Auth, FetchError, Request, Stream, Tls, TlsSettings, dial, dial_unix};
 
 /// What a server sees of us, unless a request says otherwise.
 const USER_AGENT_TEXT: &str = concat!("tend/", env!("CARGO_PKG_VERSION"));
@@ -36,6 +37,7 @@ const OURS: [&str; 4] = ["host", "content-length", "transfer-encoding", "connect
 /// Asks, and keeps connections for the next time if it is told to. It can be shared; requests do not wait for each other.
 pub struct Client {
     tls: Tls,
+    proxy: Option<Address>,
     kept_max: usize,
     /// The latest last.
     kept: Mutex<VecDeque<Kept>>,
@@ -100,6 +102,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("tls", &self.tls)
+            .field("proxy", &self.proxy)
             .field("kept_max", &self.kept_max)
             .finish_non_exhaustive()
     }
@@ -117,8 +120,26 @@ impl Client {
     pub fn new(tls: TlsSettings, kept_max: usize) -> Self {
         Self {
             tls: Tls::new(tls, &[b"http/1.1"]),
+            proxy: None,
             kept_max,
             kept: Mutex::default(),
+        }
+    }
+
+    /// Asks through a proxy from now on, all but sockets. It is spoken to in the clear; what is encrypted goes through it unread.
+    ///
+    /// # Errors
+    /// When it is not an `http://` address.
+    pub fn through(mut self, proxy: Address) -> Result<Self, FetchError> {
+        match proxy.origin {
+            Origin::Tcp { tls: false, .. } => {
+                self.proxy = Some(proxy);
+                Ok(self)
+            }
+            _ => Err(FetchError::Address {
+                shown: proxy.to_string(),
+                why: "a proxy begins with http://",
+            }),
         }
     }
 
@@ -204,13 +225,31 @@ impl Client {
         let within = request.connect_within;
         let stream: Box<dyn Stream> = match &request.address.origin {
             Origin::Unix(path) => Box::new(dial_unix(path, within).await?),
-            Origin::Tcp { host, port, tls: false } => Box::new(dial(host, *port, within).await?),
-            Origin::Tcp { host, port, tls: true } => {
-                let tls = self.tls.prepare().await?;
+            Origin::Tcp { host, port, tls } => {
+                let tls = match tls {
+                    true => Some(self.tls.prepare().await?),
+                    false => None,
+                };
                 let until = Instant::now() + within;
-                let stream = dial(host, *port, within).await?;
-                let left = until.saturating_duration_since(Instant::now());
-                Box::new(tls.wrap(stream, host, *port, left).await?)
+                let (first, first_port) = match &self.proxy {
+                    Some(proxy) => (proxy.host(), proxy.port().unwrap_or_default()),
+                    None => (host.as_str(), *port),
+                };
+                let mut stream = dial(first, first_port, within).await?;
+                match tls {
+                    None => Box::new(stream),
+                    Some(tls) => {
+                        if let Some(proxy) = &self.proxy {
+                            let at = request.address.at();
+                            let through = crate::proxy::tunnel(&mut stream, proxy, &at);
+                            tokio::time::timeout_at(until, through)
+                                .await
+                                .map_err(|_| FetchError::Unconnected { at, within })??;
+                        }
+                        let left = until.saturating_duration_since(Instant::now());
+                        Box::new(tls.wrap(stream, host, *port, left).await?)
+                    }
+                }
             }
         };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -232,9 +271,16 @@ impl Client {
             .method
             .parse()
             .map_err(|_| unwritable(format!("`{}` is no method", request.method)))?;
-        *composed.uri_mut() = request
-            .address
-            .target()
+        // Of what it may read, a proxy wants to know the host.
+        let proxy = self
+            .proxy
+            .as_ref()
+            .filter(|_| matches!(request.address.origin, Origin::Tcp { tls: false, .. }));
+        let target = match proxy {
+            Some(_) => format!("{}{}", request.address, request.address.target()),
+            None => request.address.target().to_owned(),
+        };
+        *composed.uri_mut() = target
             .parse()
             .map_err(|_| unwritable("the path of the address".to_owned()))?;
         let headers = composed.headers_mut();
@@ -264,6 +310,9 @@ impl Client {
             && !headers.contains_key(AUTHORIZATION)
         {
             headers.insert(AUTHORIZATION, value("Authorization", &authorization)?);
+        }
+        if let Some(credentials) = proxy.and_then(|proxy| proxy.credentials.as_ref()) {
+            headers.insert(PROXY_AUTHORIZATION, value("Proxy-Authorization", credentials)?);
         }
         headers.insert(HOST, value("Host", &Secret::new(request.address.authority()))?);
         if !headers.contains_key(USER_AGENT) {

@@ -66,6 +66,16 @@ pub enum FetchError {
         /// So long was waited.
         within: Duration,
     },
+    /// A proxy did not let us through.
+    #[error("the proxy {proxy} did not let us through to {at}: {said}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Host and port of the other side.
+        at: String,
+        /// Its status line, or what is wrong with it.
+        said: String,
+    },
     /// No encrypted connection came about.
     #[error("TLS with {at} failed")]
     Tls {
@@ -116,6 +126,7 @@ impl FetchError {
             Self::Lookup { .. }
             | Self::Unreachable { .. }
             | Self::Unconnected { .. }
+            | Self::Proxy { .. }
             | Self::Tls { .. }
             | Self::Silent { .. }
             | Self::Broken { .. }
@@ -151,6 +162,7 @@ impl FetchError {
                 "does it run, does it listen at this address, and does no firewall stand between?"
             }
             Self::Unconnected { .. } => "a firewall that drops packets, or a machine that is away, looks like this",
+            Self::Proxy { .. } => "may this machine use the proxy, with this user and password, and to this host?",
             Self::Tls { .. } => {
                 "is it TLS there, is the certificate for this name (`server_name`), and is its authority known here (`ca_file`)?"
             }

@@ -15,6 +15,7 @@ mod answer;
 mod client;
 mod dial;
 mod error;
+mod proxy;
 mod request;
 mod tls;
 

@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tend_base::read_owned;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,6 +20,9 @@ use crate::{FetchError, Stream};
 /// How long certificates are used before they are read again. A package of the system that brings new ones is rare; files that are named are
 /// looked at for each connection.
 const ROOTS_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of a file of certificates. All roots of a machine have a quarter of a megabyte.
+const PEM_BYTES_MAX: u64 = 8 << 20;
 
 /// How TLS is done. The default is what one wants: the roots of this machine, and the name of the address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,6 +36,8 @@ pub struct TlsSettings {
     pub insecure_skip_verify: bool,
     /// With what we show who we are.
     pub identity: Option<Identity>,
+    /// To whom certificate and key have to belong: a program of root that does as some user's file says reads for him only what is his.
+    pub owner: Option<u32>,
 }
 
 /// A certificate and its key.
@@ -180,13 +186,14 @@ impl TlsSettings {
         let Some(identity) = &self.identity else {
             return Ok(builder.with_no_client_auth());
         };
-        let chain = certificates("the client certificate", &identity.cert_file)?;
+        let chain = certificates("the client certificate", &identity.cert_file, self.owner)?;
         let unusable = |source: Anything| FetchError::File {
             what: "the key of the client certificate",
             path: identity.key_file.clone(),
             source,
         };
-        let text = zeroize::Zeroizing::new(std::fs::read(&identity.key_file).map_err(|error| unusable(error.into()))?);
+        let text = read_owned(&identity.key_file, self.owner, PEM_BYTES_MAX).map_err(|error| unusable(error.into()))?;
+        let text = zeroize::Zeroizing::new(text);
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| unusable(error.into()))?;
         builder
             .with_client_auth_cert(chain, key)
@@ -205,7 +212,8 @@ impl TlsSettings {
             };
         };
         let what = "the root certificates";
-        for certificate in certificates(what, path)? {
+        // Of these nothing but that they are certificates becomes known, so they may be anybody's: the system's, most often.
+        for certificate in certificates(what, path, None)? {
             store.add(certificate).map_err(|error| FetchError::File {
                 what,
                 path: path.clone(),
@@ -216,13 +224,17 @@ impl TlsSettings {
     }
 }
 
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, FetchError> {
+fn certificates(
+    what: &'static str,
+    path: &Path,
+    owner: Option<u32>,
+) -> Result<Vec<CertificateDer<'static>>, FetchError> {
     let unusable = |source: Anything| FetchError::File {
         what,
         path: path.to_owned(),
         source,
     };
-    let text = std::fs::read(path).map_err(|error| unusable(error.into()))?;
+    let text = read_owned(path, owner, PEM_BYTES_MAX).map_err(|error| unusable(error.into()))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|error| unusable(error.into()))?;
     if found.is_empty() {

@@ -1,5 +1,7 @@
 //! TLS: who is believed, and how we show who we are.
 
+use std::os::unix::fs::MetadataExt;
+
 use tend_fetch::{Address, Client, FetchError, Identity, Request, TlsSettings};
 
 use tend_testkit::{Act, Authority, Scripted};
@@ -55,7 +57,7 @@ fn a_client_shows_its_certificate_where_it_is_asked_for() {
     let authority = Authority::new();
     let server = Scripted::tls(
         authority.server("127.0.0.1", true),
-        vec![vec![Act::ok("known")], vec![Act::ok("known")]],
+        (0..3).map(|_| vec![Act::ok("known")]).collect(),
     );
     let error = ask(&server, &Client::new(believing(&authority), 0)).unwrap_err();
     assert!(
@@ -67,7 +69,22 @@ fn a_client_shows_its_certificate_where_it_is_asked_for() {
         identity: Some(Identity { cert_file, key_file }),
         ..believing(&authority)
     };
-    assert_eq!(ask(&server, &Client::new(settings, 0)).unwrap(), "known");
+    assert_eq!(ask(&server, &Client::new(settings.clone(), 0)).unwrap(), "known");
+    // Nobody shows what is another's as his own.
+    let owner = std::fs::metadata(settings.ca_file.as_ref().unwrap()).unwrap().uid();
+    for (owner, shown) in [(owner + 1, false), (owner, true)] {
+        let settings = TlsSettings {
+            owner: Some(owner),
+            ..settings.clone()
+        };
+        match (shown, ask(&server, &Client::new(settings, 0))) {
+            (true, Ok(text)) => assert_eq!(text, "known"),
+            (false, Err(error @ FetchError::File { .. })) => {
+                assert!(error.with_causes().contains("belongs to user"), "{error:?}");
+            }
+            (_, answered) => panic!("{answered:?}"),
+        }
+    }
 }
 
 #[test]

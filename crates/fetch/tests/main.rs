@@ -3,6 +3,7 @@
 mod encrypted;
 mod kept;
 mod limits;
+mod proxies;
 mod redirects;
 mod requests;
 

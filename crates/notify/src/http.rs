@@ -23,6 +23,7 @@ pub(crate) fn tls_settings(wire: &Wire) -> TlsSettings {
         ca_file: wire.ca_file.as_ref().map(PathBuf::from),
         server_name: wire.server_name.clone(),
         insecure_skip_verify: wire.insecure_skip_verify,
+        owner: wire.owner,
         identity: identity.map(|(cert, key)| Identity {
             cert_file: cert.into(),
             key_file: key.into(),
@@ -90,13 +91,21 @@ fn in_the_body(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(24 * 60 * 60)))
 }
 
-/// What of the request must not be told: parts of the address that may be keys, and values of headers.
+/// What of the request must not be told: parts of addresses that may be keys or passwords, and values of headers.
 fn hidden(address: &Address, request: &Request) -> Vec<Secret> {
     let parts = address
         .target()
         .split(['/', '?', '&', '='])
         .filter(|part| part.len() >= 8);
     let mut hidden = vec![Secret::new(address.target().to_owned())];
+    let proxy = request.wire.proxy_url.as_ref().map(Secret::expose).unwrap_or_default();
+    let user = [request.url.expose(), proxy]
+        .into_iter()
+        .filter_map(|url| Some(url.split_once("://")?.1.rsplit_once('@')?.0));
+    hidden.extend(
+        user.flat_map(|user| user.split(':').skip(1))
+            .map(|part| Secret::new(part.to_owned())),
+    );
     hidden.extend(parts.map(|part| Secret::new(part.to_owned())));
     for (_, value) in &request.headers {
         hidden.push(value.clone());

@@ -1,11 +1,13 @@
 //! Performs notifications: how many at once, by which connection, within which time. Keeps nothing but settings of TLS that were read.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tend_alert::Notification;
-use tend_fetch::{Address, Client, Tls, TlsSettings};
+use tend_alert::{Notification, Wire};
+use tend_base::Secret;
+use tend_fetch::{Address, Client, FetchError, Tls, TlsSettings};
 use tokio::sync::Semaphore;
 
 use crate::http::{self, tls_settings};
@@ -39,21 +41,28 @@ impl Default for Limits {
 }
 
 /// Sends notifications. It can be shared.
-#[derive(Debug)]
 pub struct Notifier {
     limits: Limits,
     all: Semaphore,
     each: Mutex<HashMap<String, Weak<Semaphore>>>,
-    wires: Mutex<HashMap<TlsSettings, Arc<Ways>>>,
+    /// By settings of TLS and the address of a proxy.
+    wires: Mutex<HashMap<(TlsSettings, String), Arc<Ways>>>,
     plain: Client,
     taken: Taken,
 }
 
-/// Connections with the same settings of TLS.
-#[derive(Debug)]
+/// Connections with the same settings.
 struct Ways {
     client: Client,
     mail: Tls,
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Notifier {
@@ -105,7 +114,10 @@ impl Notifier {
             // First that of the host: who waits there holds nothing that others want. Neither is ever closed.
             let _each = each.acquire().await;
             let _all = self.all.acquire().await;
-            let ways = self.ways(&tls_settings(wire));
+            let ways = match self.ways(wire) {
+                Ok(ways) => ways,
+                Err(error) => return Heard::of(&at, &error.into(), &wire.hidden),
+            };
             match (place, notification) {
                 (Place::Http(address), Notification::Http(request)) => {
                     http::send(&ways.client, address, request, own).await
@@ -138,20 +150,27 @@ impl Notifier {
         gate
     }
 
-    fn ways(&self, settings: &TlsSettings) -> Arc<Ways> {
+    fn ways(&self, wire: &Wire) -> Result<Arc<Ways>, FetchError> {
+        let settings = tls_settings(wire);
+        let proxy = wire.proxy_url.as_ref().map(Secret::expose).unwrap_or_default();
+        let key = (settings.clone(), proxy.to_owned());
         let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ways) = wires.get(settings) {
-            return Arc::clone(ways);
+        if let Some(ways) = wires.get(&key) {
+            return Ok(Arc::clone(ways));
+        }
+        let mut client = Client::new(settings.clone(), 0);
+        if !proxy.is_empty() {
+            client = client.through(Address::parse(proxy)?)?;
         }
         if wires.len() >= KEPT_MAX {
             wires.clear();
         }
         let ways = Arc::new(Ways {
-            client: Client::new(settings.clone(), 0),
-            mail: Tls::new(settings.clone(), &[]),
+            client,
+            mail: Tls::new(settings, &[]),
         });
-        wires.insert(settings.clone(), Arc::clone(&ways));
-        ways
+        wires.insert(key, Arc::clone(&ways));
+        Ok(ways)
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn delivery() -> Delivery {
 
 pub(crate) async fn told(notifier: &Notifier, config: &Config, delivery: &Delivery) -> Heard {
     let integration = &config.receivers[&delivery.receiver].integrations[delivery.integration];
-    let secrets = match read_secrets(integration).await {
+    let secrets = match read_secrets(integration, None).await {
         Ok(secrets) => secrets,
         Err(error) => return Heard::unread(&error),
     };

@@ -1,10 +1,11 @@
 //! Webhooks: servers that take, refuse, lead elsewhere, hang, or are not whom they say.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use tend_alert::Answer;
 use tend_base::Secret;
-use tend_notify::{Beat, Limits, Notifier};
+use tend_notify::{Beat, Limits, Notifier, read_secrets};
 use tend_testkit::{Act, Authority, Folder, Scripted};
 
 use crate::told::{block_on, config, delivery, impatient, tell, told, word};
@@ -190,6 +191,22 @@ fn a_secret_in_a_file_is_read_when_it_is_sent() {
 }
 
 #[test]
+fn a_file_of_somebody_else_is_not_sent_out() {
+    let folder = Folder::new();
+    let path = folder.write("url", "http://127.0.0.1:1/\n");
+    let owner = std::fs::metadata(&path).unwrap().uid();
+    let config = config(WEBHOOK, &format!("{{url_file: {}}}", path.display()));
+    let integration = &config.receivers["r"].integrations[0];
+    assert!(
+        block_on(read_secrets(integration, Some(owner)))
+            .unwrap()
+            .contains_key("url")
+    );
+    let error = block_on(read_secrets(integration, Some(owner + 1))).unwrap_err();
+    assert!(error.with_causes().contains("has to belong to user"), "{error:?}");
+}
+
+#[test]
 fn a_server_that_is_slow_is_given_up() {
     for script in [vec![Act::Hold], vec![Act::Read, Act::Hold]] {
         let server = Scripted::start(vec![script]);
@@ -240,6 +257,33 @@ fn a_receiver_that_hangs_costs_nobody_else() {
         }
     });
     assert_eq!(hanging.asked().len(), 2, "no more than two at once");
+}
+
+#[test]
+fn a_proxy_is_gone_through_and_its_password_told_to_nobody() {
+    let proxy = Scripted::start(vec![vec![Act::status(407, "not with hunter2-hunter2")]]);
+    let means = format!(
+        "{{url: 'http://inside.invalid/KEY', http_config: {{proxy_url: 'http://ann:hunter2-hunter2@{}'}}}}",
+        proxy.address()
+    );
+    let heard = tell(WEBHOOK, &means);
+    assert!(
+        proxy.asked()[0].starts_with("POST http://inside.invalid/KEY HTTP/1.1\r\n"),
+        "{:?}",
+        proxy.asked()
+    );
+    assert_eq!(
+        (word(&heard), heard.said.as_str()),
+        ("refused", "status 407: not with ***")
+    );
+    let heard = tell(
+        WEBHOOK,
+        "{url: 'http://inside.invalid/', http_config: {proxy_url: 'socks5://ann:hunter2-hunter2@h'}}",
+    );
+    assert!(
+        word(&heard) == "refused" && !heard.said.contains("hunter2"),
+        "{heard:?}"
+    );
 }
 
 #[test]

@@ -175,6 +175,7 @@ myhostname = mail.example.com
 mydestination =
 mynetworks = 127.0.0.0/8
 inet_interfaces = loopback-only
+inet_protocols = ipv4
 virtual_mailbox_domains = example.com
 virtual_mailbox_base = {here}/mail
 virtual_mailbox_maps = inline:{{ann@example.com=ann/, bob@example.com=bob/}}

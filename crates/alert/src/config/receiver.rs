@@ -399,7 +399,7 @@ const HTTP: Table = &[
     ("follow_redirects", Flag),
     ("bearer_token", Hidden),
     ("bearer_token_file", Text),
-    ("proxy_url", Not),
+    ("proxy_url", Hidden),
     ("enable_http2", Not),
     ("no_proxy", Not),
     ("proxy_from_environment", Not),

@@ -23,8 +23,12 @@ pub struct Wire {
     pub server_name: Option<String>,
     /// Believes anybody.
     pub insecure_skip_verify: bool,
+    /// The proxy to go through; its address may hold a password.
+    pub proxy_url: Option<Secret>,
     /// Follows where the other side leads.
     pub follow_redirects: bool,
+    /// To whom our own certificate and its key have to belong; set by who sends, where it may read more than the configuration's owner.
+    pub owner: Option<u32>,
     /// Milliseconds for the whole.
     pub timeout: Option<i64>,
     /// What must not stand in anything that is told of the answer.
@@ -54,6 +58,8 @@ impl Wire {
             key_file: text("key_file"),
             server_name: text("server_name"),
             insecure_skip_verify: integration.flag(&format!("{prefix}insecure_skip_verify"), false),
+            proxy_url: integration.secret("http_config.proxy_url").cloned(),
+            owner: None,
             follow_redirects: integration.flag("http_config.follow_redirects", true),
             timeout: integration
                 .text("timeout")
