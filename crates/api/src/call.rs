@@ -18,8 +18,8 @@ use crate::configuration::{
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
-use crate::monitor::MonitorAsk;
 use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
+use crate::monitor::MonitorAsk;
 use crate::query::{Address, Query};
 use crate::reading::{EventsQuery, LogsQuery};
 use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret};

@@ -40,8 +40,8 @@ pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, R
 pub use doors::{Door, DropCallback, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};
 pub use error::{Error, Result};
-pub use monitor::{MonitorAsk, MonitorMethod};
 pub use lines::{ClientGone, LineSender, Lines, lines};
+pub use monitor::{MonitorAsk, MonitorMethod};
 pub use paths::Paths;
 pub use reading::{EventsQuery, LogStreams, LogsQuery};
 pub use reply::{ApiError, Reply};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::json;
 use tend_alert::{AlertError, Pipeline};
 use tend_base::Wall;
-use tend_exposition::Format;
 use tend_doors::{
-    About, Backend, Build, Command, DroppedTarget, Head, Health, MetricMetadata, RuleGroup, RuleStatus, Runtime, Target,
-    TargetHealth, Targets, WriteError, WriteRequest,
+    About, Backend, Build, Command, DroppedTarget, Head, Health, MetricMetadata, RuleGroup, RuleStatus, Runtime,
+    Target, TargetHealth, Targets, WriteError, WriteRequest,
 };
+use tend_exposition::Format;
 use tend_promql::{Labels, Matcher, Store, StoreError, Timestamp, format_duration};
 use tend_scrape::{Health as Scraped, Targets as Found};
 
@@ -74,7 +74,9 @@ impl Backend for Shown {
         for found in [self.stack.scraper.targets(), self.machine.scraper.targets()] {
             tell(found, &mut targets);
         }
-        targets.active.sort_by(|one, other| one.scrape_pool.cmp(&other.scrape_pool));
+        targets
+            .active
+            .sort_by(|one, other| one.scrape_pool.cmp(&other.scrape_pool));
         targets
     }
 
@@ -233,10 +235,12 @@ fn tell(found: Found, targets: &mut Targets) {
         scrape_interval: format_duration(target.interval_ms),
         scrape_timeout: format_duration(target.timeout_ms),
     }));
-    targets.dropped.extend(found.dropped.into_iter().map(|dropped| DroppedTarget {
-        discovered_labels: dropped.discovered,
-        scrape_pool: dropped.job,
-    }));
+    targets
+        .dropped
+        .extend(found.dropped.into_iter().map(|dropped| DroppedTarget {
+            discovered_labels: dropped.discovered,
+            scrape_pool: dropped.job,
+        }));
     for job in found.jobs {
         targets
             .dropped_counts

@@ -57,14 +57,21 @@ async fn of_daemon(machine: Arc<Machine>, asked: Asked) -> Answer {
             }
         }
         ("GET", "/tend/v1/notes") => {
-            let after = asked.query.strip_prefix("after=").and_then(|number| number.parse().ok());
+            let after = asked
+                .query
+                .strip_prefix("after=")
+                .and_then(|number| number.parse().ok());
             let Some(after) = after else {
                 return Answer::text(400, "`after=NUMBER` is missing");
             };
             let notes = tokio::time::timeout(HOLD, machine.outbox.wait_after(after)).await;
             Answer::json(&notes.unwrap_or_default())
         }
-        _ => match asked.path.strip_prefix("/stacks/").and_then(|rest| rest.split_once('/')) {
+        _ => match asked
+            .path
+            .strip_prefix("/stacks/")
+            .and_then(|rest| rest.split_once('/'))
+        {
             Some((stack, rest)) => {
                 let (stack, path) = (stack.to_owned(), format!("/{rest}"));
                 of_stack(machine, stack, path, asked).await
@@ -88,7 +95,10 @@ pub(crate) fn open(machine: Arc<Machine>, address: SocketAddr, stack: String) ->
 
 async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Asked) -> Answer {
     let Some(stack) = machine.stack(&stack) else {
-        return Answer::text(404, format!("the stack {stack} wants nothing measured and nothing told"));
+        return Answer::text(
+            404,
+            format!("the stack {stack} wants nothing measured and nothing told"),
+        );
     };
     // A query over much takes a while, and scrapes go on meanwhile.
     let answered = tokio::task::spawn_blocking(move || {
@@ -100,7 +110,10 @@ async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Ask
         {
             return answer;
         }
-        let caller = headers.iter().find(|(name, _)| *name == "tend-caller").map_or("", |(_, value)| value);
+        let caller = headers
+            .iter()
+            .find(|(name, _)| *name == "tend-caller")
+            .map_or("", |(_, value)| value);
         let request = tend_doors::Request {
             method: &asked.method,
             path: &path,

@@ -35,7 +35,8 @@ pub use local::EdgeGather;
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{
-    FileText, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot, StackPart,
+    FileText, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot,
+    StackPart,
 };
 pub use tend_scrape::{Gather, Gathered};
 

@@ -37,7 +37,10 @@ fn job(name: &str, pace: Pace, built_in: Vec<BuiltIn>) -> Job {
 }
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// The jobs of the machine, which every stack sees.
@@ -123,7 +126,10 @@ fn processes(part: &StackPart) -> Option<Job> {
         return None;
     }
     // A target keeps its collector as long as its identity stays, so that says which processes they are.
-    let which: Vec<String> = watched.iter().map(|process| format!("{}.{}", process.pid, process.start_time)).collect();
+    let which: Vec<String> = watched
+        .iter()
+        .map(|process| format!("{}.{}", process.pid, process.start_time))
+        .collect();
     let built_in = BuiltIn {
         identity: which.join(" "),
         labels: labels(&[("job", "process"), ("instance", &host())]),
@@ -133,7 +139,13 @@ fn processes(part: &StackPart) -> Option<Job> {
 }
 
 fn server_of(job: &str, server: &ServerTarget) -> Result<BuiltIn, String> {
-    let wrong = |error: &dyn std::error::Error| format!("`metrics.collect.{job}` {}: {}", server.name, tend_base::with_causes(error));
+    let wrong = |error: &dyn std::error::Error| {
+        format!(
+            "`metrics.collect.{job}` {}: {}",
+            server.name,
+            tend_base::with_causes(error)
+        )
+    };
     let address = || Address::parse(&server.url, Path::new("/")).map_err(|error| wrong(&error));
     let gather: Box<dyn Gather> = match server.kind {
         ServerKind::Postgres => Box::new(Collected(Postgres::new(address()?))),

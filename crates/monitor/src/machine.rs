@@ -122,7 +122,8 @@ impl Machine {
             }
         }
         if running.snapshot.node != snapshot.node || running.snapshot.edge != snapshot.edge {
-            self.scraper.set(local::of_machine(snapshot.node, snapshot.edge, self.edge));
+            self.scraper
+                .set(local::of_machine(snapshot.node, snapshot.edge, self.edge));
         }
         for (name, part) in &snapshot.stacks {
             let known = running.stacks.get(name).map(|(stack, _)| Arc::clone(stack));
@@ -144,7 +145,8 @@ impl Machine {
             0 => default.retention_ms,
             time => time,
         };
-        self.store.set_retention(time, snapshot.retention_bytes.unwrap_or(default.retention_bytes));
+        self.store
+            .set_retention(time, snapshot.retention_bytes.unwrap_or(default.retention_bytes));
         running.snapshot = snapshot;
         self.told_at.store(now, Ordering::Relaxed);
         // It holds secrets. What a full disk does not take is told again by the daemon.
@@ -162,20 +164,34 @@ impl Machine {
         now: i64,
     ) -> Result<Arc<Watched>, Vec<String>> {
         let folder = self.folder.join("stacks").join(name);
-        std::fs::create_dir_all(&folder).map_err(|error| vec![format!("`{}` cannot be made: {error}", folder.display())])?;
-        let stack = Watched::new(name, folder, Arc::clone(&self.store), Arc::clone(&self.outbox), part, now)?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| vec![format!("`{}` cannot be made: {error}", folder.display())])?;
+        let stack = Watched::new(
+            name,
+            folder,
+            Arc::clone(&self.store),
+            Arc::clone(&self.outbox),
+            part,
+            now,
+        )?;
         let task = tokio::spawn(Arc::clone(&stack).run()).abort_handle();
         running.stacks.insert(name.to_owned(), (Arc::clone(&stack), task));
         Ok(stack)
     }
 
     /// Opens and closes the listeners that stacks want.
-    fn listen(self: &Arc<Self>, running: &mut Running, snapshot: &Snapshot, refused: &mut BTreeMap<String, Vec<String>>) {
+    fn listen(
+        self: &Arc<Self>,
+        running: &mut Running,
+        snapshot: &Snapshot,
+        refused: &mut BTreeMap<String, Vec<String>>,
+    ) {
         let mut wanted: BTreeMap<SocketAddr, String> = BTreeMap::new();
         for (name, part) in &snapshot.stacks {
             let Some(address) = part.listen else { continue };
             if let Some(other) = wanted.get(&address) {
-                let why = format!("{address} is already where the stack {other} is shown; `metrics.listen` takes another");
+                let why =
+                    format!("{address} is already where the stack {other} is shown; `metrics.listen` takes another");
                 refused.entry(name.clone()).or_default().push(why);
             } else {
                 wanted.insert(address, name.clone());

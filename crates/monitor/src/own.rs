@@ -31,7 +31,11 @@ pub(crate) fn answer(stack: &Watched, path: &str, asked: &Asked) -> Option<Answe
 fn score(stack: &Watched) -> Answer {
     let (scorer, language) = {
         let state = stack.state();
-        let language = if state.part.chinese { Language::Chinese } else { Language::English };
+        let language = if state.part.chinese {
+            Language::Chinese
+        } else {
+            Language::English
+        };
         (state.scorer.clone(), language)
     };
     let score = scorer.score(&stack.view, crate::now_ms(), &EvalOptions::default());
@@ -48,7 +52,9 @@ fn looked_back(stack: &Watched, query: &str) -> Answer {
     let now = crate::now_ms();
     let number = |key: &str, default: i64| match asked.get(key) {
         None => Ok(default),
-        Some(text) => text.parse().map_err(|_| Answer::text(400, format!("`{key}` is no number of milliseconds"))),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Answer::text(400, format!("`{key}` is no number of milliseconds"))),
     };
     let (from, to) = match (number("from", now - SINCE_MS), number("to", now)) {
         (Ok(from), Ok(to)) => (from, to),

@@ -47,7 +47,8 @@ pub(crate) fn scraping(stack: &str, part: &StackPart) -> Result<(Scraping, Vec<S
             jobs: Vec::new(),
         },
         Some(file) => {
-            let (config, said) = tend_scrape::read_config(&file.path, file.text.expose()).map_err(|report| vec![report.to_string()])?;
+            let (config, said) =
+                tend_scrape::read_config(&file.path, file.text.expose()).map_err(|report| vec![report.to_string()])?;
             if !said.0.is_empty() {
                 warnings.push(said.to_string());
             }
@@ -78,7 +79,11 @@ fn replicas(scraping: &mut Scraping, targets: &[ReplicaTarget]) {
             path.clone_into(&mut settings.metrics_path);
             for pair in query.split('&').filter(|pair| !pair.is_empty()) {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                settings.params.entry(name.to_owned()).or_default().push(value.to_owned());
+                settings
+                    .params
+                    .entry(name.to_owned())
+                    .or_default()
+                    .push(value.to_owned());
             }
             Job {
                 name,
@@ -143,7 +148,8 @@ pub(crate) fn rules(files: &[FileText], stood: &[Source]) -> (Vec<Source>, Vec<S
 pub(crate) fn routing(file: Option<&FileText>) -> Result<(Config, Vec<String>), Vec<String>> {
     let nobody = FileText {
         path: Path::new("alerts").to_owned(),
-        text: tend_base::Secret::new("route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n".to_owned()).into(),
+        text: tend_base::Secret::new("route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n".to_owned())
+            .into(),
     };
     let file = file.unwrap_or(&nobody);
     let config = read_config(&file.path, file.text.expose()).map_err(|report| vec![report.to_string()])?;
@@ -157,7 +163,11 @@ pub(crate) fn routing(file: Option<&FileText>) -> Result<(Config, Vec<String>), 
 /// Reads the templates of a routing, and says which cannot be. What is relative is below the folder of the file that names it.
 pub(crate) fn templates(config: &Config, part: &StackPart) -> (Vec<(String, String)>, Vec<String>) {
     let (mut templates, mut wrong) = (Vec::new(), Vec::new());
-    let folder = part.routing.as_ref().and_then(|file| file.path.parent()).unwrap_or(Path::new("/"));
+    let folder = part
+        .routing
+        .as_ref()
+        .and_then(|file| file.path.parent())
+        .unwrap_or(Path::new("/"));
     for pattern in &config.templates {
         let told = |error: &std::io::Error| {
             let why = tend_base::without_os_numbers(&error.to_string());
@@ -194,5 +204,8 @@ pub(crate) fn scorer(score: &serde_json::Value) -> Result<Scorer, Vec<String>> {
 
 /// The labels that are added to everything that leaves, sorted.
 pub(crate) fn by_name(labels: &Labels) -> BTreeMap<String, String> {
-    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    labels
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }

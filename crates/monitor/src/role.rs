@@ -10,11 +10,11 @@ use tend_metrics::{MetricStore, Options};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::MonitorError;
 use crate::doors;
 use crate::local::EdgeGather;
 use crate::machine::Machine;
 use crate::outbox::Outbox;
-use crate::MonitorError;
 
 /// How often the log of the store is synced: what is younger may be lost with the power, and not with the process.
 const SYNC_EVERY: Duration = Duration::from_secs(1);

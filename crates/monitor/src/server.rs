@@ -152,7 +152,10 @@ async fn answer(request: Request<Incoming>, handler: Handler) -> Response<Full<B
     let body = match read.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return response(Answer::text(413, format!("a body has at most {BODY_BYTES_MAX} bytes\n")));
+            return response(Answer::text(
+                413,
+                format!("a body has at most {BODY_BYTES_MAX} bytes\n"),
+            ));
         }
         Ok(Err(error)) => return response(Answer::text(400, format!("the body could not be read: {error}\n"))),
         Err(_) => return response(Answer::text(408, "the body did not come in time\n")),
@@ -163,7 +166,12 @@ async fn answer(request: Request<Incoming>, handler: Handler) -> Response<Full<B
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: headers
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect(),
         body,
     };

@@ -94,7 +94,8 @@ impl Watched {
         let kept: Option<KeptRules> = read(&folder.join(RULES));
         // Groups are given with the part: what was kept of them is kept until then.
         let (sources, _) = plan::rules(&part.rules, &[]);
-        let engine = Engine::new(Options::default(), sources.clone(), kept, now).map_err(|error| vec![error.to_string()])?;
+        let engine =
+            Engine::new(Options::default(), sources.clone(), kept, now).map_err(|error| vec![error.to_string()])?;
         let watched = Arc::new(Self {
             name: name.to_owned(),
             view: View::new(Arc::clone(&store), name),
@@ -105,7 +106,8 @@ impl Watched {
                 sources,
                 pipeline,
                 external_labels: Labels::EMPTY,
-                scorer: plan::scorer(&serde_json::Value::Null).map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
+                scorer: plan::scorer(&serde_json::Value::Null)
+                    .map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
                 templates: Vec::new(),
                 refused: Vec::new(),
                 feeds: BTreeMap::new(),
@@ -282,7 +284,12 @@ impl Watched {
             }
             self.view.store().commit(&mut feed, ended.time);
         }
-        let known: BTreeSet<(&str, &str)> = state.engine.groups().iter().map(|group| (group.file(), group.name())).collect();
+        let known: BTreeSet<(&str, &str)> = state
+            .engine
+            .groups()
+            .iter()
+            .map(|group| (group.file(), group.name()))
+            .collect();
         state.feeds.retain(|(file, name), _| known.contains(&(file, name)));
         keep(&self.folder.join(RULES), &state.engine.kept(), &mut state.kept_rules);
         if !posted.is_empty() {
@@ -291,7 +298,9 @@ impl Watched {
     }
 
     fn feed(&self) -> Feed {
-        self.view.store().feed(&Labels::from_pairs([(STACK, self.name.as_str())]), false)
+        self.view
+            .store()
+            .feed(&Labels::from_pairs([(STACK, self.name.as_str())]), false)
     }
 
     fn write(&self, feed: &mut Feed, labels: &Labels, value: f64) {
@@ -335,7 +344,10 @@ impl Watched {
             if firing.contains_key(print) {
                 continue;
             }
-            let ended = state.pipeline.alerts(now).find(|(alert, _)| alert.fingerprint() == *print);
+            let ended = state
+                .pipeline
+                .alerts(now)
+                .find(|(alert, _)| alert.fingerprint() == *print);
             let data = json!({
                 "alert": ended.as_ref().and_then(|(alert, _)| alert.labels.get("alertname")),
                 "labels": ended.as_ref().map(|(alert, _)| &alert.labels),
@@ -348,7 +360,11 @@ impl Watched {
 
     /// Writes what receivers were told to disk.
     pub(crate) fn keep_alerts(&self, state: &mut State) {
-        keep(&self.folder.join(ALERTS), &state.pipeline.kept(), &mut state.kept_alerts);
+        keep(
+            &self.folder.join(ALERTS),
+            &state.pipeline.kept(),
+            &mut state.kept_alerts,
+        );
     }
 
     /// Has it looked at what is to be told.
@@ -392,28 +408,33 @@ impl Watched {
     async fn send(self: Arc<Self>, delivery: Delivery) {
         let (config, templates, part) = {
             let state = self.state();
-            (state.pipeline.config().clone(), state.templates.clone(), state.part.clone())
+            (
+                state.pipeline.config().clone(),
+                state.templates.clone(),
+                state.part.clone(),
+            )
         };
-        let sent = send(&self.notifier, &config, &templates, &part, &delivery).await;
+        let (heard, means) = send(&self.notifier, &config, &templates, &part, &delivery).await;
         let now = crate::now_ms();
         let mut state = self.state();
-        let (kind, again) = match &sent.answer {
+        let (kind, again) = match &heard.answer {
             Answer::Confirmed => ("notification.delivered", false),
             Answer::Failed { .. } => ("notification.failed", true),
             Answer::Refused { .. } => ("notification.failed", false),
         };
         let mut data = json!({
             "receiver": delivery.receiver,
-            "means": sent.means,
+            "means": means,
+            "where": heard.at,
             "group": delivery.group_labels,
             "alerts": delivery.alerts.len(),
             "attempt": delivery.attempt + 1,
-            "said": sent.said,
+            "said": heard.said,
         });
         if kind == "notification.failed" {
             data["again"] = again.into();
         }
-        state.pipeline.answered(delivery.id, sent.answer, now);
+        state.pipeline.answered(delivery.id, heard.answer, now);
         self.keep_alerts(&mut state);
         drop(state);
         self.outbox.put(now, &self.name, kind, data);
@@ -437,4 +458,3 @@ fn keep(path: &std::path::Path, value: &impl Serialize, last: &mut Vec<u8>) {
         *last = bytes;
     }
 }
-

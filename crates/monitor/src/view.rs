@@ -48,7 +48,8 @@ impl Store for View {
     ) -> Result<(), StoreError> {
         let matchers = self.narrowed(selection.matchers);
         let hints = selection.hints;
-        let selection = Selection::new(&matchers, selection.from, selection.to).with_hints(hints.function, hints.step, hints.range);
+        let selection =
+            Selection::new(&matchers, selection.from, selection.to).with_hints(hints.function, hints.step, hints.range);
         self.store.select(&selection, each)
     }
 }

@@ -28,6 +28,14 @@ pub enum NotifierError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A secret of tend's store has no value.
+    #[error("`{setting}_file`: the secret `{name}` has no value")]
+    SecretMissing {
+        /// The setting whose value it holds.
+        setting: String,
+        /// Which secret.
+        name: String,
+    },
     /// The name of the mail server cannot be one.
     #[error("`{smarthost}` is no mail server: write HOST:PORT")]
     Smarthost {
@@ -81,7 +89,7 @@ impl NotifierError {
     pub fn is_transient(&self) -> bool {
         match self {
             // A file may be put there, or put right, at any time.
-            Self::Secret { .. } | Self::SecretUnusable { .. } => true,
+            Self::Secret { .. } | Self::SecretUnusable { .. } | Self::SecretMissing { .. } => true,
             Self::Connection(error) => retried(error),
             Self::Broken { .. } | Self::NotSmtp { .. } => true,
             Self::Said { transient, .. } => *transient,
@@ -101,6 +109,7 @@ impl NotifierError {
         match self {
             Self::Secret { .. } => "is the file there, and readable for the user that tend runs as?",
             Self::SecretUnusable { .. } => "the file holds the secret, one line, and nothing else",
+            Self::SecretMissing { .. } => "`tend secret set NAME` gives it one",
             Self::Smarthost { .. } => "write `smarthost: mail.example.com:587`",
             Self::Connection(error) => error.hint(),
             Self::Broken { .. } => "the log of the mail server may say more",

@@ -23,4 +23,4 @@ pub use beat::Beat;
 pub use error::NotifierError;
 pub use heard::Heard;
 pub use notifier::{Limits, Notifier};
-pub use secrets::read_secrets;
+pub use secrets::{SecretPlaces, read_secrets};

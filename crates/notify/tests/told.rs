@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tend_alert::{Alert, Answer, Config, Context, Delivery, Language, Why, notification, read_config};
-use tend_notify::{Heard, Limits, Notifier, read_secrets};
+use tend_base::Exposed;
+use tend_notify::{Heard, Limits, Notifier, SecretPlaces, read_secrets};
 use tend_template::{Still, Time};
 
 /// The moment of all deliveries here.
@@ -54,9 +55,19 @@ pub(crate) fn delivery() -> Delivery {
     }
 }
 
+/// Where secrets are in these tests: in files of anybody's, or of one user.
+pub(crate) fn places(owner: Option<u32>) -> SecretPlaces<'static> {
+    static NONE: BTreeMap<String, Exposed> = BTreeMap::new();
+    SecretPlaces {
+        folder: Path::new("/"),
+        owner,
+        stored: &NONE,
+    }
+}
+
 pub(crate) async fn told(notifier: &Notifier, config: &Config, delivery: &Delivery) -> Heard {
     let integration = &config.receivers[&delivery.receiver].integrations[delivery.integration];
-    let secrets = match read_secrets(integration, None).await {
+    let secrets = match read_secrets(integration, places(None)).await {
         Ok(secrets) => secrets,
         Err(error) => return Heard::unread(&error),
     };

@@ -8,7 +8,7 @@ use tend_base::Secret;
 use tend_notify::{Beat, Limits, Notifier, read_secrets};
 use tend_testkit::{Act, Authority, Folder, Scripted};
 
-use crate::told::{block_on, config, delivery, impatient, tell, told, word};
+use crate::told::{block_on, config, delivery, impatient, places, tell, told, word};
 
 const WEBHOOK: &str = "webhook_configs";
 
@@ -198,11 +198,11 @@ fn a_file_of_somebody_else_is_not_sent_out() {
     let config = config(WEBHOOK, &format!("{{url_file: {}}}", path.display()));
     let integration = &config.receivers["r"].integrations[0];
     assert!(
-        block_on(read_secrets(integration, Some(owner)))
+        block_on(read_secrets(integration, places(Some(owner))))
             .unwrap()
             .contains_key("url")
     );
-    let error = block_on(read_secrets(integration, Some(owner + 1))).unwrap_err();
+    let error = block_on(read_secrets(integration, places(Some(owner + 1)))).unwrap_err();
     assert!(error.with_causes().contains("has to belong to user"), "{error:?}");
 }
 

@@ -77,8 +77,11 @@ impl Gather for OfEdge {
         Box::pin(async {
             let asked = tokio::task::spawn_blocking(|| {
                 let paths = Paths::of_this_user().map_err(|error| with_causes(&error))?;
-                let client = ControlClient::connect(&paths.run.join("edge.sock")).map_err(|error| with_causes(&error))?;
-                client.send(&ToEdge::Metrics, &[]).map_err(|error| with_causes(&error))?;
+                let client =
+                    ControlClient::connect(&paths.run.join("edge.sock")).map_err(|error| with_causes(&error))?;
+                client
+                    .send(&ToEdge::Metrics, &[])
+                    .map_err(|error| with_causes(&error))?;
                 let begun = SystemClock.now().mono;
                 while SystemClock.now().mono.since(begun) < EDGE_MAX {
                     let said = client.receive(EDGE_MAX).map_err(|error| with_causes(&error))?;

@@ -38,7 +38,9 @@ impl Receiver {
     /// How often it was told of an alert with this status.
     fn told(&self, alert: &str, status: &str) -> usize {
         let notices = self.notices.lock().unwrap();
-        let alerts = notices.iter().flat_map(|notice| notice["alerts"].as_array().unwrap().clone());
+        let alerts = notices
+            .iter()
+            .flat_map(|notice| notice["alerts"].as_array().unwrap().clone());
         alerts
             .filter(|one| one["labels"]["alertname"] == alert && one["status"] == status)
             .count()
@@ -135,7 +137,9 @@ impl Shop {
 
     /// The one value of an expression; nothing where there is none, or nobody to ask.
     fn value(&self, expression: &str) -> Option<String> {
-        let done = self.machine.tend(&["metrics", "query", expression, "-s", "shop", "--json"]);
+        let done = self
+            .machine
+            .tend(&["metrics", "query", expression, "-s", "shop", "--json"]);
         let answer: Value = serde_json::from_str(&done.out).ok()?;
         match answer["data"]["result"].as_array()?.as_slice() {
             [one] => Some(one["value"][1].as_str()?.to_owned()),
@@ -145,7 +149,9 @@ impl Shop {
 
     #[track_caller]
     fn wait_value(&self, expression: &str, value: &str) {
-        wait_until(&format!("{expression} is {value}"), || self.value(expression).as_deref() == Some(value));
+        wait_until(&format!("{expression} is {value}"), || {
+            self.value(expression).as_deref() == Some(value)
+        });
     }
 
     /// The port that the replica was given.
@@ -211,8 +217,14 @@ fn what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor() {
     shop.wait_value("count(count_over_time(up{job=\"web\"}[1h]))", "1");
     assert_eq!(get(port, "/finish").unwrap().status, 200);
     shop.wait_told("resolved", 2);
-    assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 2, "nothing was told twice");
-    wait_until("the journal has each of them once", || shop.count("alert.resolved") == 2);
+    assert_eq!(
+        shop.receiver.told("JobsInFlight", "firing"),
+        2,
+        "nothing was told twice"
+    );
+    wait_until("the journal has each of them once", || {
+        shop.count("alert.resolved") == 2
+    });
     assert_eq!(shop.count("alert.fired"), 2);
     assert!(shop.machine.tend(&["events", "verify"]).ok().contains("whole"));
 }
@@ -234,20 +246,36 @@ fn what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line() {
     shop.wait_value("jobs:sum", "1");
     shop.write("rules.yml", &RULES.replace("jobs:sum", "jobs:all"));
     shop.wait_value("jobs:all", "1");
-    assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 1, "the rule went on where it was");
+    assert_eq!(
+        shop.receiver.told("JobsInFlight", "firing"),
+        1,
+        "the rule went on where it was"
+    );
 }
 
 #[test]
 fn what_people_say_of_alerts_counts() {
     let shop = Shop::up("monitor-people");
     let tend = |arguments: &[&str]| shop.machine.tend(&[arguments, &["-s", "shop"]].concat());
-    let silence = tend(&["alerts", "silence", "alertname=JobsInFlight", "--until", "1h", "--reason", "a test"]);
+    let silence = tend(&[
+        "alerts",
+        "silence",
+        "alertname=JobsInFlight",
+        "--until",
+        "1h",
+        "--reason",
+        "a test",
+    ]);
     let silence = silence.ok().trim().to_owned();
     assert_eq!(get(shop.port(), "/begin").unwrap().status, 200);
     wait_until("it fires", || shop.count("alert.fired") == 1);
     let listed = tend(&["alerts", "list"]);
     assert_eq!(listed.code, 0, "who keeps it quiet knows of it: {}", listed.said());
-    assert!(listed.out.contains("suppressed") && listed.out.contains("replica 1 has 1 in flight"), "{}", listed.out);
+    assert!(
+        listed.out.contains("suppressed") && listed.out.contains("replica 1 has 1 in flight"),
+        "{}",
+        listed.out
+    );
     assert!(tend(&["alerts", "silences"]).ok().contains("a test"));
     assert_eq!(shop.receiver.told("JobsInFlight", "firing"), 0);
     tend(&["alerts", "unsilence", &silence]).ok();
@@ -262,10 +290,16 @@ fn what_people_say_of_alerts_counts() {
     let targets = tend(&["metrics", "targets"]).ok();
     assert!(targets.contains("web") && targets.contains("process"), "{targets}");
     let wrong = tend(&["metrics", "query", "sum("]);
-    assert!(wrong.code != 0 && wrong.err.contains("unclosed left parenthesis"), "{}", wrong.said());
+    assert!(
+        wrong.code != 0 && wrong.err.contains("unclosed left parenthesis"),
+        "{}",
+        wrong.said()
+    );
     // The doors of Prometheus and Alertmanager stand open where the stack says.
     assert_eq!(get(shop.listen, "/api/v1/query?query=up").unwrap().status, 200);
     assert_eq!(get(shop.listen, "/api/v2/alerts").unwrap().status, 200);
     shop.machine.tend(&["down", "shop"]).ok();
-    wait_until("without a stack there is no monitor", || shop.machine.roles("monitor").is_empty());
+    wait_until("without a stack there is no monitor", || {
+        shop.machine.roles("monitor").is_empty()
+    });
 }

@@ -35,6 +35,16 @@ pub enum Notification {
     Mail(Mail),
 }
 
+impl Notification {
+    /// How it is carried.
+    pub fn wire_mut(&mut self) -> &mut Wire {
+        match self {
+            Self::Http(request) => &mut request.wire,
+            Self::Mail(mail) => &mut mail.wire,
+        }
+    }
+}
+
 /// A POST and how its answer is read.
 #[derive(Clone, Debug)]
 pub struct Request {

@@ -9,7 +9,12 @@ use crate::error::{Error, Result};
 use crate::target::StackOption;
 
 /// Returns what the monitor says to a question that shows something.
-pub(crate) async fn shown(context: &Context<'_>, stack: &StackOption, path: &str, pairs: &[(&str, &str)]) -> Result<Value> {
+pub(crate) async fn shown(
+    context: &Context<'_>,
+    stack: &StackOption,
+    path: &str,
+    pairs: &[(&str, &str)],
+) -> Result<Value> {
     ask(context, stack, MonitorMethod::Get, path, pairs, None).await
 }
 
@@ -44,7 +49,11 @@ pub(crate) async fn ask(
     }
     let said = match &answer.body {
         Value::String(text) => text.trim().to_owned(),
-        body => body["error"].as_str().or(body["message"].as_str()).unwrap_or_default().to_owned(),
+        body => body["error"]
+            .as_str()
+            .or(body["message"].as_str())
+            .unwrap_or_default()
+            .to_owned(),
     };
     let class = match answer.status {
         404 => Class::NotFound,

@@ -30,6 +30,10 @@ impl Score {
             true => context.line(&answer["score"].to_string())?,
             false => context.write(answer["table"].as_str().unwrap_or_default())?,
         }
-        Ok(if answer["worst"] == "critical" { EXIT_FOUND } else { EXIT_OK })
+        Ok(if answer["worst"] == "critical" {
+            EXIT_FOUND
+        } else {
+            EXIT_OK
+        })
     }
 }

@@ -233,9 +233,9 @@ kinds! {
     AlertCare = "alert.care",
     /// A silence ends soon. Data: silence, matchers, ends_at.
     AlertSilenceLapsing = "alert.silence_lapsing",
-    /// A receiver confirmed that it was told of alerts. Data: receiver, means, group, alerts, said, attempt.
+    /// A receiver confirmed that it was told of alerts. Data: receiver, means, where, group, alerts, said, attempt.
     NotificationDelivered = "notification.delivered",
-    /// A receiver could not be told, for now or for good. Data: receiver, means, group, alerts, said, attempt, again.
+    /// A receiver could not be told, for now or for good. Data: receiver, means, where, group, alerts, said, attempt, again.
     NotificationFailed = "notification.failed",
 
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.

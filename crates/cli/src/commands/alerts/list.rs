@@ -50,9 +50,12 @@ impl List {
         for alert in &list {
             let label = |name: &str| harmless(alert["labels"][name].as_str().unwrap_or_default());
             let severity = label("severity");
-            let since = alert["startsAt"].as_str().and_then(moment).map_or_else(String::new, |at| {
-                format!("{} ({})", local_time(at, &zone), age(now.0.saturating_sub(at.0) / 1000))
-            });
+            let since = alert["startsAt"]
+                .as_str()
+                .and_then(moment)
+                .map_or_else(String::new, |at| {
+                    format!("{} ({})", local_time(at, &zone), age(now.0.saturating_sub(at.0) / 1000))
+                });
             let state = alert["status"]["state"].as_str().unwrap_or_default();
             let tone = if state == "active" { Tone::Bad } else { Tone::Faint };
             table.row(vec![
@@ -74,7 +77,12 @@ impl List {
 /// What an alert says: its summary, or what else there is.
 fn says(alert: &Value) -> String {
     let annotation = |name: &str| alert["annotations"][name].as_str();
-    harmless(annotation("summary").or(annotation("description")).or(annotation("message")).unwrap_or_default())
+    harmless(
+        annotation("summary")
+            .or(annotation("description"))
+            .or(annotation("message"))
+            .unwrap_or_default(),
+    )
 }
 
 /// Reads a time as RFC 3339 has it.

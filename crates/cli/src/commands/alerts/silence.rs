@@ -35,7 +35,11 @@ pub(crate) struct Silence {
 
 impl Silence {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let matchers = self.matchers.iter().map(|text| matcher(text)).collect::<Result<Vec<Value>>>()?;
+        let matchers = self
+            .matchers
+            .iter()
+            .map(|text| matcher(text))
+            .collect::<Result<Vec<Value>>>()?;
         let zone = context.surroundings.time_zone.clone();
         let now = context.now().wall;
         let until = self.until.ahead(now, &zone);
@@ -50,7 +54,15 @@ impl Silence {
             "createdBy": by,
             "comment": self.reason,
         });
-        let answer = ask(context, &self.stack, MonitorMethod::Post, "/api/v2/silences", &[], Some(body)).await?;
+        let answer = ask(
+            context,
+            &self.stack,
+            MonitorMethod::Post,
+            "/api/v2/silences",
+            &[],
+            Some(body),
+        )
+        .await?;
         context.line(answer["silenceID"].as_str().unwrap_or_default())?;
         Ok(EXIT_OK)
     }
@@ -66,10 +78,15 @@ fn matcher(text: &str) -> Result<Value> {
     };
     let at = text.find(['=', '!']).ok_or_else(wrong)?;
     let (name, rest) = text.split_at(at);
-    let (operator, is_equal, is_regex) = [("=~", true, true), ("!~", false, true), ("!=", false, false), ("=", true, false)]
-        .into_iter()
-        .find(|(operator, ..)| rest.starts_with(operator))
-        .ok_or_else(wrong)?;
+    let (operator, is_equal, is_regex) = [
+        ("=~", true, true),
+        ("!~", false, true),
+        ("!=", false, false),
+        ("=", true, false),
+    ]
+    .into_iter()
+    .find(|(operator, ..)| rest.starts_with(operator))
+    .ok_or_else(wrong)?;
     let value = &rest[operator.len()..];
     let value = value
         .strip_prefix('"')

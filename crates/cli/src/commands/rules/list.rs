@@ -36,7 +36,11 @@ impl List {
                 rules.map(|rule| (group["name"].as_str().unwrap_or_default(), rule))
             })
         };
-        let code = if rules().any(|(_, rule)| rule["health"] == "err") { EXIT_FOUND } else { EXIT_OK };
+        let code = if rules().any(|(_, rule)| rule["health"] == "err") {
+            EXIT_FOUND
+        } else {
+            EXIT_OK
+        };
         if self.json.json {
             context.line(&answer["data"].to_string())?;
             return Ok(code);

@@ -76,7 +76,11 @@ fn targets(world: &World, stack: &Stack) -> (Vec<ReplicaTarget>, Vec<ProcessTarg
                 pid,
             });
         }
-        let Some((asked, port)) = service.metrics.as_ref().and_then(|asked| Some((asked, asked.port.or(replica.port)?))) else {
+        let Some((asked, port)) = service
+            .metrics
+            .as_ref()
+            .and_then(|asked| Some((asked, asked.port.or(replica.port)?)))
+        else {
             continue;
         };
         replicas.push(ReplicaTarget {
@@ -129,7 +133,8 @@ pub(crate) fn compose(
         let part = reading.part(wanted);
         if let Some(metrics) = &wanted.metrics {
             let own = part.pace;
-            let soonest = |known: Option<Pace>| known.filter(|known| known.interval_ms <= own.interval_ms).or(Some(own));
+            let soonest =
+                |known: Option<Pace>| known.filter(|known| known.interval_ms <= own.interval_ms).or(Some(own));
             if metrics.collect.node {
                 snapshot.node = soonest(snapshot.node);
             }
@@ -175,7 +180,12 @@ impl Reading<'_> {
             (ServerKind::Mysql, collect.map(|collect| &collect.mysql)),
             (ServerKind::Redis, collect.map(|collect| &collect.redis)),
         ] {
-            servers.extend(of_kind.into_iter().flatten().filter_map(|server| self.server(kind, server)));
+            servers.extend(
+                of_kind
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|server| self.server(kind, server)),
+            );
         }
         StackPart {
             owner: self.owner,
@@ -191,7 +201,9 @@ impl Reading<'_> {
             routing: alerts.and_then(|alerts| self.routing(&alerts.routing)),
             secrets,
             chinese: alerts.is_some_and(|alerts| alerts.language == Language::Chinese),
-            external_url: alerts.and_then(|alerts| alerts.external_url.clone()).unwrap_or_default(),
+            external_url: alerts
+                .and_then(|alerts| alerts.external_url.clone())
+                .unwrap_or_default(),
             absent: alerts.is_some_and(|alerts| alerts.absent),
             heartbeat: (alerts.and_then(|alerts| alerts.heartbeat.as_ref())).and_then(|heartbeat| {
                 Some(tend_monitor::Heartbeat {
@@ -203,7 +215,9 @@ impl Reading<'_> {
             replicas: wanted.replicas.clone(),
             processes: wanted.processes.clone(),
             servers,
-            score: metrics.and_then(|metrics| serde_json::to_value(&metrics.score).ok()).unwrap_or_default(),
+            score: metrics
+                .and_then(|metrics| serde_json::to_value(&metrics.score).ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -232,7 +246,8 @@ impl Reading<'_> {
         for pattern in patterns {
             let found = matching(pattern);
             if found.is_empty() {
-                self.missing.push(format!("no file of rules is at `{}`", pattern.display()));
+                self.missing
+                    .push(format!("no file of rules is at `{}`", pattern.display()));
             }
             paths.extend(found);
         }
@@ -242,7 +257,11 @@ impl Reading<'_> {
                 paths.len()
             ));
         }
-        paths.iter().take(FILES_MAX).filter_map(|path| self.file(path)).collect()
+        paths
+            .iter()
+            .take(FILES_MAX)
+            .filter_map(|path| self.file(path))
+            .collect()
     }
 
     fn file(&mut self, path: &Path) -> Option<FileText> {
@@ -254,7 +273,8 @@ impl Reading<'_> {
                 text: Exposed(Secret::new(String::from_utf8_lossy(&bytes).into_owned())),
             }),
             Err(why) => {
-                self.missing.push(format!("`{}` could not be read: {why}", path.display()));
+                self.missing
+                    .push(format!("`{}` could not be read: {why}", path.display()));
                 None
             }
         }

@@ -138,7 +138,10 @@ impl Keeper {
         if missing != self.missing {
             for (stack, missing) in &missing {
                 if self.missing.get(stack) != Some(missing) {
-                    self.say_of(stack, json!({ "missing": missing, "hint": "mend it; the file is read again by itself" }));
+                    self.say_of(
+                        stack,
+                        json!({ "missing": missing, "hint": "mend it; the file is read again by itself" }),
+                    );
                 }
             }
             self.missing = missing;
@@ -163,12 +166,18 @@ impl Keeper {
                 }
                 let took: Took = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
                 for (stack, refused) in took.refused {
-                    self.say_of(&stack, json!({ "missing": refused, "hint": "`tend rules check` says more" }));
+                    self.say_of(
+                        &stack,
+                        json!({ "missing": refused, "hint": "`tend rules check` says more" }),
+                    );
                 }
                 self.told = Some(snapshot);
                 Ok(())
             }
-            status => Err(format!("it refused its snapshot with {status}: {}", answer.text().trim())),
+            status => Err(format!(
+                "it refused its snapshot with {status}: {}",
+                answer.text().trim()
+            )),
         }
     }
 
@@ -186,7 +195,11 @@ impl Keeper {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(log));
-        let mut child = self.shared.replicas.start_child(&mut program).map_err(|error| error.to_string())?;
+        let mut child = self
+            .shared
+            .replicas
+            .start_child(&mut program)
+            .map_err(|error| error.to_string())?;
         let pid = child.id();
         let begun = super::now().mono;
         loop {
@@ -202,7 +215,10 @@ impl Keeper {
             let ended = child.try_wait();
             if let Ok(Some(status)) = ended {
                 self.shared.replicas.end_child(&child);
-                return Err(format!("it ended at once with {status}; see {}/monitor.log", folder.display()));
+                return Err(format!(
+                    "it ended at once with {status}; see {}/monitor.log",
+                    folder.display()
+                ));
             }
             if super::now().mono.since(begun) > START_MAX {
                 let _ = child.kill();
@@ -217,7 +233,12 @@ impl Keeper {
     /// Ends a monitor that nobody needs any more.
     fn dismiss(&mut self) {
         self.told = None;
-        if let Some(pid) = self.pid.take().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) = self
+            .pid
+            .take()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(rustix::process::Pid::from_raw)
+        {
             // It may be gone already.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
@@ -230,7 +251,10 @@ impl Keeper {
         }
         self.failed = Some(why.to_owned());
         let entry = Entry::new(self.principal.clone(), Kind::MonitorFailed);
-        let hint = format!("see `{}`; it is tried again", self.shared.paths.state.join("monitor/monitor.log").display());
+        let hint = format!(
+            "see `{}`; it is tried again",
+            self.shared.paths.state.join("monitor/monitor.log").display()
+        );
         self.shared
             .store
             .record(vec![entry.with(json!({ "error": why, "hint": hint }))]);
@@ -248,13 +272,17 @@ impl Keeper {
 /// Returns the value of a secret of a stack's store.
 fn value_of(shared: &Shared, stack: &str, name: &str) -> Result<Secret, String> {
     let book = shared.secrets.book(stack).map_err(|error| with_causes(&error))?;
-    let book = book.ok_or_else(|| format!("the secret `{name}` has no value: `tend secret set {name} -s {stack}` gives it one"))?;
-    book.shown(name, None).map(|(_, value)| value.clone()).map_err(|error| with_causes(&error))
+    let book = book
+        .ok_or_else(|| format!("the secret `{name}` has no value: `tend secret set {name} -s {stack}` gives it one"))?;
+    book.shown(name, None)
+        .map(|(_, value)| value.clone())
+        .map_err(|error| with_causes(&error))
 }
 
 fn request(shared: &Shared, method: &'static str, target: &str) -> Result<Request, String> {
     let socket = shared.paths.run.join(SOCKET);
-    let address = Address::parse(&format!("unix:{}:{target}", socket.display())).map_err(|error| with_causes(&error))?;
+    let address =
+        Address::parse(&format!("unix:{}:{target}", socket.display())).map_err(|error| with_causes(&error))?;
     let mut request = Request::new(method, address);
     request.gzip = false;
     Ok(request)
@@ -285,11 +313,17 @@ pub(crate) async fn ask(shared: &Shared, ask: MonitorAsk, by: &str) -> Result<Mo
         request.body = body.to_string().into();
     }
     let client = Client::new(TlsSettings::default(), 0);
-    let answer = client.send(&request).await.map_err(|error| refused(with_causes(&error)))?;
+    let answer = client
+        .send(&request)
+        .await
+        .map_err(|error| refused(with_causes(&error)))?;
     if answer.cut {
         return Err(ApiError::new(
             Class::Usage,
-            format!("the answer has more than {}", tend_base::format_bytes(ANSWER_BYTES_MAX as u64)),
+            format!(
+                "the answer has more than {}",
+                tend_base::format_bytes(ANSWER_BYTES_MAX as u64)
+            ),
         )
         .hint("ask for less: fewer series, a shorter time"));
     }
