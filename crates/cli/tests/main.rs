@@ -11,6 +11,7 @@ mod fake_money;
 mod fake_secrets;
 mod folder;
 mod generated;
+mod mps;
 mod transcripts;
 mod typed;
 

@@ -30,48 +30,76 @@ fn config(loaded: &Loaded) -> Config {
     config
 }
 
-/// Returns the means of a receiver, each as often as it is there.
-fn means(config: &Config, receiver: &str) -> Vec<Kind> {
-    let integrations = &config.receivers[receiver].integrations;
-    assert!(integrations.iter().all(|one| one.send_resolved), "{receiver}");
-    integrations.iter().map(|one| one.kind).collect()
+/// Returns the names of who is told of alerts of a severity.
+fn told<'a>(config: &'a Config, severity: &str) -> Vec<&'a str> {
+    let routes = config.routes[1..].iter().filter(|route| {
+        assert!(
+            route.goes_on,
+            "one that does not go on would keep others from being told"
+        );
+        route.matchers.iter().all(|matcher| matcher.matches(severity))
+    });
+    routes.map(|route| route.receiver.as_str()).collect()
 }
 
 #[test]
 fn each_severity_is_told_to_whom_it_is_meant_for() {
-    use Kind::{DingTalk, Email, Feishu, PagerDuty, Slack, Telegram, WeCom, Webhook};
     let config = config(&case("alerts_in_full"));
-    let all = [Webhook, Webhook, Email, Email, Feishu, WeCom, Telegram];
+    let all = ["feishu", "wecom", "telegram", "webhook", "webhook-2", "mail"];
     for (severity, more) in [
-        ("critical", vec![DingTalk, PagerDuty]),
-        ("warning", vec![Slack, DingTalk]),
-        ("info", vec![Slack]),
+        ("critical", &["duty", "dingtalk"][..]),
+        ("warning", &["dingtalk", "slack"]),
+        // Without one, and one of its own.
+        ("", &["dingtalk", "slack"]),
+        ("page", &["dingtalk", "slack"]),
+        ("info", &["slack"]),
     ] {
-        let mut wanted = [&all[..], &more].concat();
-        wanted.sort();
-        let mut found = means(&config, severity);
-        found.sort();
+        let mut wanted = [&all[..], more].concat();
+        wanted.sort_unstable();
+        let mut found = told(&config, severity);
+        found.sort_unstable();
         assert_eq!(found, wanted, "{severity}");
     }
 }
 
 #[test]
-fn critical_alerts_are_told_at_once_and_what_has_no_severity_is_a_warning() {
+fn a_receiver_is_told_by_its_means_and_when_it_is_over() {
     let config = config(&case("alerts_in_full"));
-    let paces: Vec<(&str, i64, i64)> = config
-        .routes
-        .iter()
-        .map(|route| (route.receiver.as_str(), route.group_wait, route.repeat_interval))
-        .collect();
+    let mut found = Vec::new();
+    for (name, receiver) in &config.receivers {
+        assert!(receiver.integrations.iter().all(|one| one.send_resolved), "{name}");
+        found.extend(receiver.integrations.iter().map(|one| (name.as_str(), one.kind)));
+    }
     assert_eq!(
-        paces,
+        found,
         [
-            ("warning", 30_000, 14_400_000),
-            ("critical", 0, 3_600_000),
-            ("warning", 30_000, 14_400_000),
-            ("info", 300_000, 86_400_000),
+            ("dingtalk", Kind::DingTalk),
+            ("duty", Kind::PagerDuty),
+            ("feishu", Kind::Feishu),
+            ("mail", Kind::Email),
+            ("mail", Kind::Email),
+            ("slack", Kind::Slack),
+            ("telegram", Kind::Telegram),
+            ("webhook", Kind::Webhook),
+            ("webhook-2", Kind::Webhook),
+            ("wecom", Kind::WeCom),
         ]
     );
+}
+
+#[test]
+fn critical_alerts_are_told_at_once() {
+    let config = config(&case("alerts_in_full"));
+    for (severity, pace) in [
+        ("critical", (0, 60_000, 3_600_000)),
+        ("warning", (30_000, 300_000, 14_400_000)),
+        ("info", (300_000, 3_600_000, 86_400_000)),
+    ] {
+        let mut routes = config.routes[1..]
+            .iter()
+            .filter(|route| route.matchers.iter().all(|matcher| matcher.matches(severity)));
+        assert!(routes.all(|route| (route.group_wait, route.group_interval, route.repeat_interval) == pace));
+    }
     assert_eq!(config.inhibit.len(), 1);
 }
 
@@ -156,5 +184,7 @@ fn severities_that_nobody_takes_are_said() {
             "nobody is told of alerts of severity info",
         ]
     );
-    assert!(means(&config(&loaded), "warning").is_empty());
+    let config = config(&loaded);
+    assert_eq!(told(&config, "critical"), ["webhook"]);
+    assert!(told(&config, "warning").is_empty());
 }

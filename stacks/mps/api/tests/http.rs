@@ -105,6 +105,11 @@ fn a_replica_breaks_as_told_and_can_be_mended() {
     assert_eq!(replica.get("/ready").status, 200);
     let failed = (0..100).filter(|_| replica.get("/api/levels").status == 500).count();
     assert_eq!(failed, 25);
+    let payments = (0..100).map(|_| replica.post("/api/payment/pay", "{}").status);
+    assert_eq!(payments.filter(|status| *status == 500).count(), 25);
+    let metrics = replica.get("/metrics").body;
+    let counted = metrics.lines().find(|line| line.contains("status=\"failed\""));
+    assert_eq!(counted, Some("payment_transactions_total{status=\"failed\"} 25"));
     let memory = |replica: &Replica| {
         let metrics = replica.get("/metrics").body;
         let line = metrics

@@ -31,8 +31,11 @@ const MEANS: [(&str, &str); 8] = [
 /// did not. The guides ask for an answer at once, within an hour and within a day.
 const PACES: [[&str; 3]; 3] = [["0s", "1m", "1h"], ["30s", "5m", "4h"], ["5m", "1h", "24h"]];
 
-/// What an alert without a severity is taken for.
+const CRITICAL: usize = 0;
+/// What an alert is taken for that has no severity, or one of its own.
 const WARNING: usize = 1;
+/// The receiver of what no other takes.
+const NOBODY: &str = "nobody";
 
 /// One receiver, read.
 struct Receiver {
@@ -65,6 +68,16 @@ pub(super) fn lower(
             continue;
         };
         let is_named = item.get("name").is_some();
+        if receiver.name == NOBODY {
+            reader
+                .session
+                .findings
+                .error(
+                    item.place,
+                    format!("a receiver cannot be called `{NOBODY}`: that is who is told where no other is"),
+                )
+                .help("choose another name");
+        }
         let first = receivers.iter().find(|other| other.name == receiver.name);
         match first {
             Some(first) if is_named => {
@@ -115,42 +128,37 @@ fn check_severities(chapter: &Node, receivers: &[Receiver], findings: &mut Findi
     }
 }
 
-/// The configuration: a route and a receiver for each severity, warnings taking what has none.
+/// The configuration: of each severity a route to each receiver that is told of it. What none takes goes to nobody.
 fn written(receivers: &[Receiver]) -> Value {
-    let pace = |at: usize, route: &mut Value| {
-        for (key, value) in ["group_wait", "group_interval", "repeat_interval"]
-            .iter()
-            .zip(PACES[at])
-        {
-            route[*key] = value.into();
-        }
-    };
+    let matchers = [
+        "severity=\"critical\"",
+        "severity!~\"critical|info\"",
+        "severity=\"info\"",
+    ];
     let mut routes = Vec::new();
-    let mut found = Vec::new();
-    for (at, severity) in SEVERITIES.iter().enumerate() {
-        let mut route = json!({ "receiver": severity, "matchers": [format!("severity=\"{severity}\"")] });
-        pace(at, &mut route);
-        routes.push(route);
-        let mut receiver = Map::from_iter([("name".to_owned(), json!(severity))]);
-        for one in receivers.iter().filter(|receiver| receiver.told[at]) {
-            let section = receiver.entry(one.section).or_insert_with(|| json!([]));
-            if let Value::Array(section) = section {
-                section.extend(one.settings.iter().cloned());
-            }
+    for (at, [wait, interval, repeat]) in PACES.into_iter().enumerate() {
+        for receiver in receivers.iter().filter(|receiver| receiver.told[at]) {
+            routes.push(json!({
+                "receiver": receiver.name,
+                "matchers": [matchers[at]],
+                "group_wait": wait,
+                "group_interval": interval,
+                "repeat_interval": repeat,
+                "continue": true,
+            }));
         }
-        found.push(Value::Object(receiver));
     }
-    let mut root = json!({
-        "receiver": SEVERITIES[WARNING],
-        "group_by": ["alertname", "stack", "service"],
-        "routes": routes,
-    });
-    pace(WARNING, &mut root);
+    let mut found = vec![json!({ "name": NOBODY })];
+    found.extend(
+        receivers
+            .iter()
+            .map(|receiver| json!({ "name": receiver.name, receiver.section: receiver.settings })),
+    );
     json!({
-        "route": root,
+        "route": { "receiver": NOBODY, "group_by": ["alertname", "stack", "service"], "routes": routes },
         "inhibit_rules": [{
-            "source_matchers": ["severity=\"critical\""],
-            "target_matchers": ["severity=~\"warning|info\""],
+            "source_matchers": [matchers[CRITICAL]],
+            "target_matchers": ["severity!=\"critical\""],
             "equal": ["alertname", "stack", "service", "instance"],
         }],
         "receivers": found,

@@ -8,6 +8,9 @@ use crate::ledger::{Command, Page, Query, Refusal, StatementOf};
 /// Lines of a statement's page where the request names no number.
 const PAGE_LIMIT_DEFAULT: i64 = 100;
 
+/// The pattern of the path that takes payments.
+pub(super) const PAY: &str = "/api/payment/pay";
+
 /// Reads a command from a request's body.
 pub(super) type ReadCommand = fn(&[u8]) -> Result<Command, serde_json::Error>;
 
@@ -77,7 +80,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Route,
         ["ws"] => (Route::WrongMethod("GET"), "/ws"),
         ["api", "ledger", "check"] => (get(Route::LedgerCheck), "/api/ledger/check"),
         ["api", "qr", "rotate"] => (write(|body| read(body, Command::RotateQr)), "/api/qr/rotate"),
-        ["api", "payment", "pay"] => (write(|body| read(body, Command::Pay)), "/api/payment/pay"),
+        ["api", "payment", "pay"] => (write(|body| read(body, Command::Pay)), PAY),
         ["api", "payment", "refund"] => (write(|body| read(body, Command::Refund)), "/api/payment/refund"),
         ["api", "payment", "recharge"] => (write(|body| read(body, Command::Recharge)), "/api/payment/recharge"),
         ["api", "levels"] => (get(Route::Read(Ok(Query::Levels))), "/api/levels"),

@@ -13,7 +13,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value as Json, json};
 
-use super::route::{ReadCommand, Route, route};
+use super::route::{PAY, ReadCommand, Route, route};
 use super::socket::{NoSocket, Sockets};
 use crate::ledger::{Facts, Key, Outcome, Query, Refusal, Write};
 use crate::worker::{Answer, Database};
@@ -214,7 +214,7 @@ impl Api {
         let method = method_name(request.method());
         let client = client_address(&request, peer);
         let (route, endpoint) = route(request.method(), request.uri().path(), request.uri().query());
-        let reply = self.reply(route, request, peer).await;
+        let reply = self.reply(route, endpoint, request, peer).await;
         let took = begun.elapsed();
         self.metrics.request(method, endpoint, reply.status, took);
         self.log_request(method, endpoint, &reply, took, client);
@@ -238,7 +238,13 @@ impl Api {
         Ok(response)
     }
 
-    async fn reply(self: &Arc<Self>, route: Route, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    async fn reply(
+        self: &Arc<Self>,
+        route: Route,
+        endpoint: &'static str,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Reply {
         match route {
             Route::Health => self.health().await,
             Route::Ready => self.ready().await,
@@ -278,6 +284,10 @@ impl Api {
                 match self.breakage() {
                     Breakage::Slow { delay_ms } => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
                     Breakage::Error { percent } if self.is_turn_of(percent) => {
+                        // To who paid it failed, whoever is to blame.
+                        if endpoint == PAY {
+                            self.metrics.payment_failed();
+                        }
                         return Reply::error(500, "broken_on_purpose", "this replica was told to fail");
                     }
                     _ => {}
