@@ -31,6 +31,7 @@ mod split;
 mod times;
 mod tls;
 mod tls_client;
+mod upstream_tls;
 mod websocket;
 
 #[test]

@@ -80,7 +80,8 @@ impl Plain {
             receiving: Inlet::new(Length::None, &ATTESTED),
         });
         plain.desk.trailers.clear();
-        write_head(plain.desk.to_replica.end(), parts, host, exchange, length);
+        let hosts = (host, attempt.replica.host().unwrap_or(host));
+        write_head(plain.desk.to_replica.end(), parts, hosts, exchange, length);
         plain.talk(exchange, parts.method == Method::HEAD, interims).await?;
         let head = fields::from_plain(&plain.desk.response);
         plain.receiving = Inlet::new(plain.desk.response.length(), &ATTESTED);
@@ -286,9 +287,9 @@ fn length(parts: &Parts, body: &RequestBody) -> Length {
 }
 
 /// Writes the head of the request to a replica.
-fn write_head(out: &mut Vec<u8>, parts: &Parts, host: &str, exchange: &Exchange, length: Length) {
+fn write_head(out: &mut Vec<u8>, parts: &Parts, (host, asked): (&str, &str), exchange: &Exchange, length: Length) {
     let mut writer = HeadWriter::request(out, parts.method.as_str(), &exchange.target());
-    writer.field("host", host.as_bytes());
+    writer.field("host", asked.as_bytes());
     let stays = head::stays(exchange);
     for (name, value) in &parts.headers {
         if *name != header::COOKIE && fields::is_end_to_end(name) && stays(name.as_str().as_bytes()) {

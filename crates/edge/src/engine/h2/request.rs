@@ -378,13 +378,13 @@ async fn ask_linked(
     fields::to_upstream(&mut headers, &to.host, exchange);
     fields::for_linked(&mut headers, to.trailers);
     let certain = !exchange.is_idempotent();
-    let (guard, took) = link::get(&client.worker, Target::of(&attempt.replica), certain, &patience)
+    let (guard, took) = link::get(&client.worker, &Target::of(&attempt.replica), certain, &patience)
         .await
         .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
     exchange.connected(took);
     let head = Head {
         method: &parts.method,
-        host: &to.host,
+        host: attempt.replica.host().unwrap_or(&to.host),
         uri: &uri,
         headers,
     };
