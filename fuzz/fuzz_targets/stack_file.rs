@@ -69,7 +69,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = report.to_string();
             for one in &report.0 {
                 assert!(
-                    one.severity == Severity::Warning || one.location.line > 0,
+                    one.severity == Severity::Warning || one.location.line() > 0,
                     "no place: {one}"
                 );
             }

@@ -62,7 +62,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "release",
         what: "the programs as the README builds them",
-        limit: minutes(15),
+        limit: minutes(18),
         work: Work::Cargo(&["build", "--locked", "--release"]),
     },
     Stage {
@@ -80,7 +80,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "sim",
         what: "the simulator, 300 seeds a chapter",
-        limit: minutes(10),
+        limit: minutes(7),
         work: Work::Sim,
     },
 ];

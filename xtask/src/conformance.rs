@@ -1,7 +1,11 @@
-//! `cargo xtask conformance websocket`: the cases of a public test suite, at a server and at the same server behind the edge.
+//! `cargo xtask conformance`: what is held against programs and cases of others that are not everywhere, so none of it is part of `ci`.
 //!
-//! Owns how suite, server and edge are brought together, and the comparison. `tests/conformance/websocket.py` has the suite. Needs the package
-//! registry the first time, so it is not part of `ci`.
+//! `websocket`: the cases of a public test suite, at a server and at the same server behind the edge. Owns how suite, server and edge are
+//! brought together, and the comparison. `tests/conformance/websocket.py` has the suite.
+//!
+//! `vault`: the scenarios of `crates/vault` at OpenBao itself.
+//!
+//! `promql`: Prometheus' acceptance cases, by the example of `crates/promql`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +49,7 @@ pub(crate) fn websocket(root: &Path, prefixes: &[&str]) -> Result<(), Error> {
         process::NO_LIMIT,
     )?;
     let folder = root.join("target/conformance/websocket");
-    let python = suite(root, &folder)?;
+    let python = python_with(root, "requirements.txt", &folder)?;
     let script = root.join("tests/conformance/websocket.py");
 
     let mut echo = start(Command::new(&python).arg(&script).arg("echo").stdout(Stdio::piped()))?;
@@ -77,11 +81,65 @@ pub(crate) fn websocket(root: &Path, prefixes: &[&str]) -> Result<(), Error> {
     compare(&run("direct", server)?, &run("edge", front)?)
 }
 
-/// Returns the Python that has the suite, installed when it is not there.
-fn suite(root: &Path, folder: &Path) -> Result<PathBuf, Error> {
+/// Runs the acceptance cases of a folder; fails when a case of plain samples and stable syntax does.
+pub(crate) fn promql(root: &Path, folder: &str) -> Result<(), Error> {
+    // Cargo runs it in the project's root, wherever this was called from.
+    let folder = std::path::absolute(folder).map_err(|source| Error::Read {
+        path: folder.into(),
+        source,
+    })?;
+    let folder = folder.display().to_string();
+    let example = [
+        "run",
+        "--quiet",
+        "--locked",
+        "-p",
+        "tend-promql",
+        "--example",
+        "conformance",
+    ];
+    process::cargo(root, &[&example[..], &["--", &folder]].concat(), process::NO_LIMIT)
+}
+
+/// Runs the scenarios of `crates/vault` at OpenBao, whose program is in a package.
+pub(crate) fn vault(root: &Path) -> Result<(), Error> {
+    let python = python_with(root, "openbao.txt", &root.join("target/conformance/vault"))?;
+    let program = python.with_file_name("bao");
+    let test = [
+        "test",
+        "--locked",
+        "-p",
+        "tend-vault",
+        "--features",
+        "openbao",
+        "--test",
+        "main",
+        "openbao::",
+    ];
+    let started = Command::new("cargo")
+        .args(test)
+        .current_dir(root)
+        .env("TEND_OPENBAO", program)
+        .status();
+    let command = || format!("cargo {}", test.join(" "));
+    match started {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::Failed {
+            command: command(),
+            status: status.to_string(),
+        }),
+        Err(source) => Err(Error::Start {
+            command: command(),
+            source,
+        }),
+    }
+}
+
+/// Returns a Python that has what a file of `tests/conformance` names, installed when it is not there.
+fn python_with(root: &Path, wanted: &str, folder: &Path) -> Result<PathBuf, Error> {
     let environment = folder.join("python");
     let (python, marker) = (environment.join("bin/python"), environment.join("requirements.txt"));
-    let wanted_path = root.join("tests/conformance/requirements.txt");
+    let wanted_path = root.join("tests/conformance").join(wanted);
     let wanted = fs::read(&wanted_path).map_err(|source| Error::Read {
         path: wanted_path.clone(),
         source,

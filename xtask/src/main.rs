@@ -36,6 +36,8 @@ usage: cargo xtask <command>
   conformance websocket [CASE...]
                             a public suite's WebSocket cases at a server, and at the same server behind the edge; from a package
                             registry, so not part of ci (default: cases 1 to 7; 9 is large messages)
+  conformance promql DIR    Prometheus' acceptance cases in a folder: passed of all for each file and class, and the first that fails
+  conformance vault         the scenarios of crates/vault at OpenBao itself; from a package registry too
   vm [SCENARIO...] [--debug] [--no-build]
                             what needs a kernel of its own, in a virtual machine (`vm --list` names the claims)";
 
@@ -71,7 +73,9 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),
         ["sim", options @ ..] => sim::run(&root(), options, process::NO_LIMIT),
         ["vm", arguments @ ..] => vm::run(&root(), arguments),
+        ["conformance", "vault"] => conformance::vault(&root()),
         ["conformance", "websocket", cases @ ..] => conformance::websocket(&root(), cases),
+        ["conformance", "promql", folder] => conformance::promql(&root(), folder),
         ["fuzz"] => fuzz::run(&root()),
         ["fuzz", "--root", folder] => fuzz::run(&PathBuf::from(folder)),
         [first, ..] => Err(Error::Usage {

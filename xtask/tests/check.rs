@@ -113,7 +113,7 @@ fn as_root_it_refreshes_the_package_lists_installs_and_goes_on_to_ci() {
         "here=$(dirname \"$0\"); echo \"apt-get $*\"\n\
          [ \"$1\" = update ] && { ln -s x \"$here/updated\"; exit; }\n\
          [ -L \"$here/updated\" ] || exit 100\n\
-         for tool in age curl docker-compose pebble nghttp node tsc; do ln -s cc \"$here/$tool\"; done",
+         for tool in age curl docker-compose pebble nghttp node tsc promtool; do ln -s cc \"$here/$tool\"; done",
     );
     let (passed, printed) = machine.check();
     assert!(passed, "{printed}");
@@ -138,7 +138,7 @@ fn an_old_cargo_and_a_missing_part_are_named() {
     let machine = Machine::new("cargo", 1000);
     machine.script("curl", "");
     machine.script("docker-compose", "");
-    for tool in ["age", "nghttp", "pebble", "node", "tsc"] {
+    for tool in ["age", "nghttp", "pebble", "node", "tsc", "promtool"] {
         machine.script(tool, "");
     }
     let (passed, printed) = machine.check();

@@ -1,13 +1,15 @@
-//! From the `rename(2)` of a file of configuration to its value being in use in each of ten replicas: p50 and p99.
+//! From a change of configuration to its value being in use in each of ten replicas: p50 and p99; and whether that ends well whatever is edited.
 //!
-//! Three ways side by side, the same file and the same replicas: tend's push (watched file, watch endpoint, client), a poll of the
-//! file each second as consul-template does, and one each 30 s as the guide has. What is measured is printed; no time is an
-//! error, a replica that never gets a value is.
+//! The real daemon, from the `rename(2)` of a file and from the COMMIT of a transaction in PostgreSQL, beside a poll of the file each second as
+//! consul-template does, and one each 30 s as the guide has. What is measured is printed; no time is an error, a replica that never
+//! gets a value is, and so is one that is given half a change.
 
+mod ear;
+mod edits;
 mod error;
-mod push;
 mod replica;
 mod round;
+mod stack;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,14 +18,15 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use edits::Outcome;
 use error::Error;
-use push::Push;
-use round::{Figures, Way};
+use round::Figures;
+use stack::Stack;
 
 #[derive(Parser)]
-#[command(about = "Measures how long a changed file takes to reach ten replicas")]
+#[command(about = "Measures how long a change takes to reach ten replicas")]
 struct Arguments {
-    /// Changes measured with tend's push.
+    /// Changes measured with tend's push, of the file and of the table.
     #[arg(long, default_value_t = 300)]
     changes: usize,
     /// Changes measured with the poll each second.
@@ -39,15 +42,20 @@ struct Arguments {
     role: Option<Role>,
 }
 
-/// What this program starts itself as.
 #[derive(Subcommand)]
 enum Role {
+    /// Random edits of file and table with the daemon killed in between, instead of times.
+    Edits {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        edits: usize,
+        /// The same seed gives the same edits.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// A replica that watches the endpoint.
     #[command(hide = true)]
-    Watching {
-        /// The socket.
-        socket: PathBuf,
-    },
+    Watching,
     /// A replica that looks at the file.
     #[command(hide = true)]
     Polling {
@@ -63,10 +71,11 @@ enum Role {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.role {
-        Some(Role::Watching { socket }) => replica::watch(socket),
+        Some(Role::Watching) => replica::watch(),
         Some(Role::Polling { file, every, offset }) => {
             replica::poll(file, Duration::from_millis(*every), Duration::from_millis(*offset))
         }
+        Some(Role::Edits { edits, seed }) => edit(arguments.replicas, *edits, *seed),
         None => bench(&arguments),
     };
     match outcome {
@@ -82,20 +91,19 @@ fn main() -> ExitCode {
 }
 
 fn bench(arguments: &Arguments) -> Result<(), Error> {
-    let folder = round::Folder::new()?;
     print(&format!(
-        "{} replicas; from rename(2) of the file to the value in use, in milliseconds\n\n\
+        "{} replicas; from rename(2) of the file, or COMMIT, to the value in use, in milliseconds\n\n\
          way                          changes     p50     p99     max\n",
         arguments.replicas
     ))?;
-    let push = Push::start(&folder, arguments.replicas)?;
-    report(
-        "tend: watched file, push",
-        round::measure(&folder, Way::Push(&push), arguments.replicas, arguments.changes)?,
-    )?;
-    let settings = "   of these 5.0 are waiting until the file has settled\n";
-    print(settings)?;
-    push.end()?;
+    {
+        let stack = Stack::make(arguments.replicas)?;
+        stack.up()?;
+        report("tend: a file", round::file(&stack, arguments.changes)?)?;
+        print("   of these 5.0 are waiting until the file has settled\n")?;
+        report("tend: rows of PostgreSQL", round::rows(&stack, arguments.changes)?)?;
+    }
+    let stack = Stack::make(arguments.replicas)?;
     for (name, every, changes) in [
         ("poll each second", Duration::from_secs(1), arguments.changes_1s),
         (
@@ -105,13 +113,32 @@ fn bench(arguments: &Arguments) -> Result<(), Error> {
         ),
     ] {
         if changes > 0 {
-            report(
-                name,
-                round::measure(&folder, Way::Poll(every), arguments.replicas, changes)?,
-            )?;
+            report(name, round::poll(&stack, every, changes)?)?;
         }
     }
     Ok(())
+}
+
+fn edit(replicas: usize, edits: usize, seed: u64) -> Result<(), Error> {
+    let stack = Stack::make(replicas)?;
+    stack.up()?;
+    let Outcome {
+        edits,
+        invalid,
+        kills,
+        quiet,
+        quiet_after_kill,
+    } = edits::run(&stack, edits, seed)?;
+    let longest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default().as_secs_f64() * 1000.0;
+    print(&format!(
+        "{edits} edits of file and table, {invalid} of them invalid; the daemon killed {kills} times\n\
+         each of {replicas} replicas held one complete valid revision at every moment\n\
+         all agreed {} times within {:.0} ms of quiet, and {} times within {:.0} ms where the daemon had been killed\n",
+        quiet.len(),
+        longest(&quiet),
+        quiet_after_kill.len(),
+        longest(&quiet_after_kill),
+    ))
 }
 
 fn report(name: &str, figures: Figures) -> Result<(), Error> {

@@ -44,8 +44,12 @@ impl Machine {
         for program in ["tend", "mps-api"] {
             copy(&programs.join(program), &machine.folder.join(program))?;
         }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/stack.yml");
-        copy(&source, &stack.join("stack.yml"))?;
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps");
+        let environments = stack.join("config/environments");
+        std::fs::create_dir_all(&environments).map_err(|source| file("make the folder", &environments, source))?;
+        for name in ["stack.yml", "config/schema.yaml", "config/environments/development.yml"] {
+            copy(&source.join(name), &stack.join(name))?;
+        }
         machine.tend(&["up", "stacks/mps"])?;
         Ok(machine)
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tend_base::{Exposed, Secret, Wall, fnv64, write_atomically};
+use tend_base::{Exposed, Secret, Wall, fnv64, to_hex, write_atomically};
 use tend_certificate::{Certificate, CertificateError, History, Names};
 
 use crate::AcmeError;
@@ -231,7 +231,7 @@ impl Folder {
     /// Writes the two files of a certificate; it is kept once a record names them.
     pub(crate) fn write_certificate(&self, names: &Names, chain: &str, key: &Secret) -> Result<KeptFiles, AcmeError> {
         let hash = digest(&SHA256, chain.as_bytes());
-        let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = to_hex(&hash.as_ref()[..8]);
         let files = KeptFiles {
             chain: format!("{}.{hash}.chain.pem", names.id()),
             key: format!("{}.{hash}.key.pem", names.id()),

@@ -12,6 +12,9 @@ use tend_core::observed::Exit;
 
 use crate::bans::{BanAsk, UnbanAsk};
 use crate::certificates::{RenewCertificates, RenewCertificatesBody};
+use crate::configuration::{
+    ChangeConfig, ChangeConfigBody, ConfigDiffQuery, ConfigHistoryQuery, ConfigQuery, ConfirmConfig, ConfirmConfigBody,
+};
 use crate::deploys::{
     Decide, DecideBody, Deploy, Promote, PromoteBody, ReleaseQuery, Rollback, RollbackBody, RollbackQuery,
 };
@@ -96,10 +99,22 @@ pub enum Call {
     RotateSecret(RotateSecret),
     /// Have all secrets open with another key too.
     AddRecoveryKey(AddRecoveryKey),
+    /// The configuration of a stack.
+    Config(ConfigQuery),
+    /// Its revisions.
+    ConfigHistory(ConfigHistoryQuery),
+    /// What two of them hold otherwise.
+    ConfigDiff(ConfigDiffQuery),
+    /// Change it.
+    ChangeConfig(ChangeConfig),
+    /// Keep a change that is taken back otherwise.
+    ConfirmConfig(ConfirmConfig),
     /// The journal.
     Events(EventsQuery),
     /// Output.
     Logs(LogsQuery),
+    /// Whether secrets of a stack, or of all that are the caller's, stand in what is stored.
+    AuditLogs(Option<StackName>),
     /// What a process of a service is given.
     Environment(EnvironmentQuery),
     /// A one-off command has ended.
@@ -308,8 +323,14 @@ impl Call {
             Call::RevealSecret(_) => CallName::RevealSecret,
             Call::RotateSecret(_) => CallName::RotateSecret,
             Call::AddRecoveryKey(_) => CallName::AddRecoveryKey,
+            Call::Config(_) => CallName::Config,
+            Call::ConfigHistory(_) => CallName::ConfigHistory,
+            Call::ConfigDiff(_) => CallName::ConfigDiff,
+            Call::ChangeConfig(_) => CallName::ChangeConfig,
+            Call::ConfirmConfig(_) => CallName::ConfirmConfig,
             Call::Events(_) => CallName::Events,
             Call::Logs(_) => CallName::Logs,
+            Call::AuditLogs(_) => CallName::AuditLogs,
             Call::Environment(_) => CallName::Environment,
             Call::RunFinished(_) => CallName::RunFinished,
             Call::Shutdown => CallName::Shutdown,
@@ -343,6 +364,35 @@ impl Call {
             }
             Call::RotateSecret(RotateSecret { stack, name }) => (path(&[stack.as_str(), name]), Vec::new()),
             Call::AddRecoveryKey(add) => (path(&[]), json(add)),
+            Call::Config(ConfigQuery { stack, key }) => {
+                let address = Address::new(path(&[stack.as_str()])).with("key", key.as_ref());
+                (address.finish(), Vec::new())
+            }
+            Call::ConfigHistory(ConfigHistoryQuery { stack, limit }) => {
+                let address = Address::new(path(&[stack.as_str()])).with("limit", *limit);
+                (address.finish(), Vec::new())
+            }
+            Call::ConfigDiff(ConfigDiffQuery { stack, from, to }) => {
+                let address = Address::new(path(&[stack.as_str()]))
+                    .with("from", *from)
+                    .with("to", *to);
+                (address.finish(), Vec::new())
+            }
+            Call::ChangeConfig(ChangeConfig {
+                stack,
+                change,
+                confirm_ms,
+            }) => {
+                let body = ChangeConfigBody {
+                    change: change.clone(),
+                    confirm_ms: *confirm_ms,
+                };
+                (path(&[stack.as_str()]), json(&body))
+            }
+            Call::ConfirmConfig(ConfirmConfig { stack, revision }) => {
+                let body = ConfirmConfigBody { revision: *revision };
+                (path(&[stack.as_str()]), json(&body))
+            }
             Call::Door(Door { stack, service, change }) => {
                 let body = DoorBody {
                     service: service.clone(),
@@ -418,6 +468,10 @@ impl Call {
             ),
             Call::Events(query) => (query.address(path(&[])), Vec::new()),
             Call::Logs(query) => (query.address(path(&[])), Vec::new()),
+            Call::AuditLogs(stack) => {
+                let address = Address::new(path(&[])).with("stack", stack.as_ref());
+                (address.finish(), Vec::new())
+            }
             Call::Environment(query) => (path(&[]), json(query)),
             Call::RunFinished(report) => (path(&[]), json(report)),
             Call::Upgrade(upgrade) => (path(&[]), json(upgrade)),
@@ -575,8 +629,43 @@ impl Call {
                 };
                 Call::AddRecoveryKey(add)
             }
+            CallName::Config => Call::Config(ConfigQuery {
+                stack: named(&names, 0)?,
+                key: query.get("key")?,
+            }),
+            CallName::ConfigHistory => Call::ConfigHistory(ConfigHistoryQuery {
+                stack: named(&names, 0)?,
+                limit: query.get("limit")?,
+            }),
+            CallName::ConfigDiff => Call::ConfigDiff(ConfigDiffQuery {
+                stack: named(&names, 0)?,
+                from: query.get("from")?,
+                to: query.get("to")?,
+            }),
+            CallName::ChangeConfig => {
+                let ChangeConfigBody { change, confirm_ms } = from_json(body)?;
+                let stack = named(&names, 0)?;
+                Call::ChangeConfig(ChangeConfig {
+                    stack,
+                    change,
+                    confirm_ms,
+                })
+            }
+            CallName::ConfirmConfig => {
+                // No body at all means whichever waits, so that `curl -X POST …/confirm` is enough.
+                let body = if body.is_empty() {
+                    ConfirmConfigBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::ConfirmConfig(ConfirmConfig {
+                    stack: named(&names, 0)?,
+                    revision: body.revision,
+                })
+            }
             CallName::Events => Call::Events(EventsQuery::from_query(&query)?),
             CallName::Logs => Call::Logs(LogsQuery::from_query(&query)?),
+            CallName::AuditLogs => Call::AuditLogs(query.get("stack")?),
             CallName::Environment => Call::Environment(of_a_service(from_json(body)?)?),
             CallName::RunFinished => {
                 let report: RunReport = from_json(body)?;

@@ -17,6 +17,9 @@ pub const EXIT_UNDONE: u8 = 11;
 /// The exit code of a deployment that failed and is held half-way: a person decides.
 pub const EXIT_HELD: u8 = 12;
 
+/// The exit code of an audit that found secrets where they should not be.
+pub const EXIT_FOUND: u8 = 13;
+
 /// Whose turn it is after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,7 +127,7 @@ mod tests {
         let statuses: BTreeSet<_> = Class::ALL.iter().map(|class| class.http_status()).collect();
         let codes: BTreeSet<_> = Class::ALL.iter().map(|class| class.exit_code()).collect();
         assert_eq!((statuses.len(), codes.len()), (7, 7));
-        for code in [EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_UNDONE, EXIT_HELD] {
+        for code in [EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_UNDONE, EXIT_HELD, EXIT_FOUND] {
             assert!(!codes.contains(&code), "{code}");
         }
     }

@@ -20,15 +20,15 @@ use tokio::net::UnixStream;
 
 use crate::lines::{REFUSED_LINE_START, RefusedLine};
 use crate::messages::{
-    Accepted, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine, RecoveryKeyReport, ReleaseList,
-    ReleaseReport, RollbackReport, SecretChanged, SecretList, SecretValue, ServiceDescription, StackList, StackStatus,
-    VersionReport,
+    Accepted, AuditLine, ConfigChanged, DaemonReport, EnvironmentReport, LogLine, PlanReport, ProgressLine,
+    RecoveryKeyReport, ReleaseList, ReleaseReport, RollbackReport, SecretChanged, SecretList, SecretValue,
+    ServiceDescription, StackList, StackStatus, VersionReport,
 };
 use crate::{
-    AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, BanAsk, Call, ChangeSecrets, Decide, Deploy, Door, DropCallback,
-    EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION, PlanBody, Promote,
-    ReleaseQuery, Resolve, Result, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunReport, Scale, Target,
-    UnbanAsk, Upgrade,
+    AddRecoveryKey, ApiError, Apply, BODY_BYTES_MAX, BanAsk, Call, ChangeConfig, ChangeSecrets, ConfirmConfig, Decide,
+    Deploy, Door, DropCallback, EnvironmentQuery, Error, EventsQuery, LogsQuery, PROTOCOL_HEADER, PROTOCOL_VERSION,
+    PlanBody, Promote, ReleaseQuery, Resolve, Result, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunReport,
+    Scale, Target, UnbanAsk, Upgrade,
 };
 
 /// A daemon that has not begun to answer after this long is reported as not answering; what takes longer answers in lines.
@@ -225,6 +225,22 @@ impl Client {
         self.json(&Call::AddRecoveryKey(add)).await
     }
 
+    /// Changes a configuration.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns the stack or is root.
+    pub async fn change_config(&self, change: ChangeConfig) -> Result<ConfigChanged> {
+        self.json(&Call::ChangeConfig(change)).await
+    }
+
+    /// Keeps a change that is taken back otherwise.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns the stack or is root.
+    pub async fn confirm_config(&self, confirm: ConfirmConfig) -> Result<Accepted> {
+        self.json(&Call::ConfirmConfig(confirm)).await
+    }
+
     /// Removes a callback that its service refused.
     ///
     /// # Errors
@@ -303,6 +319,14 @@ impl Client {
     /// As every call.
     pub async fn logs(&self, query: LogsQuery) -> Result<LineReader<LogLine>> {
         self.lines(&Call::Logs(query)).await
+    }
+
+    /// Whether secrets stand in what is stored.
+    ///
+    /// # Errors
+    /// As every call; denied unless the caller owns them or is root.
+    pub async fn audit_logs(&self, stack: Option<StackName>) -> Result<LineReader<AuditLine>> {
+        self.lines(&Call::AuditLogs(stack)).await
     }
 
     /// The journal.

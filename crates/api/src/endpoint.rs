@@ -77,10 +77,22 @@ pub enum CallName {
     AddRecoveryKey,
     /// Remove a refused callback.
     DropCallback,
+    /// Configuration.
+    Config,
+    /// Its revisions.
+    ConfigHistory,
+    /// Two of them compared.
+    ConfigDiff,
+    /// Change configuration.
+    ChangeConfig,
+    /// Keep a change of it.
+    ConfirmConfig,
     /// The journal.
     Events,
     /// Output of replicas.
     Logs,
+    /// Whether secrets stand in what is stored.
+    AuditLogs,
     /// What a process of a service is given.
     Environment,
     /// A one-off command has ended.
@@ -163,7 +175,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 42] = [
+pub const ENDPOINTS: [Endpoint; 48] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -453,6 +465,54 @@ pub const ENDPOINTS: [Endpoint; 42] = [
         Access::Daemon,
         "Makes a key to be kept off this machine, or takes the public half of one; all secrets open with it from then on.",
     ),
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::Config,
+            "/v1/stacks/{stack}/config",
+            "key",
+            Answer::Json("ConfigReport"),
+            "Every key of a stack's configuration, or one: its value, where that stands, what lies beneath, and what each replica holds; and \
+             what is wrong with what is not taken. Never a secret's value.",
+        )
+    },
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::ConfigHistory,
+            "/v1/stacks/{stack}/config/history",
+            "limit",
+            Answer::Json("ConfigHistory"),
+            "The revisions that are kept, newest first: who, when, what changed. Secrets are masked.",
+        )
+    },
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::ConfigDiff,
+            "/v1/stacks/{stack}/config/diff",
+            "from to",
+            Answer::Json("ConfigDiff"),
+            "What two revisions hold otherwise; the one in force and the one before it when none is named.",
+        )
+    },
+    post(
+        CallName::ChangeConfig,
+        "/v1/stacks/{stack}/config",
+        Some("ConfigChange"),
+        Answer::Json("ConfigChanged"),
+        Access::Change,
+        "Sets, unsets or clears keys, sets a preset, or goes back to a revision; as a whole, or refused with everything that is wrong. With \
+         `confirm_ms` it is taken back after that time unless it is confirmed. Answered once it is in force and durable.",
+    ),
+    post(
+        CallName::ConfirmConfig,
+        "/v1/stacks/{stack}/config/confirm",
+        Some("ConfirmConfig"),
+        Answer::Json("Accepted"),
+        Access::Change,
+        "Keeps a change that is taken back otherwise.",
+    ),
     get(
         CallName::Events,
         "/v1/events",
@@ -467,6 +527,17 @@ pub const ENDPOINTS: [Endpoint; 42] = [
         Answer::Lines("LogLine"),
         "Output of replicas, oldest first; with `follow` new lines as they are written.",
     ),
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::AuditLogs,
+            "/v1/logs/audit",
+            "stack",
+            Answer::Lines("AuditLine"),
+            "Looks through what tend stored for every secret value it knows, of one stack or of all that are the caller's. The daemon's \
+             user and root have everything looked through, others the files of their stacks. Never a value.",
+        )
+    },
     post(
         CallName::Environment,
         "/v1/environment",

@@ -12,6 +12,7 @@ mod call;
 mod certificates;
 mod class;
 mod client;
+mod configuration;
 mod deploys;
 mod doors;
 mod endpoint;
@@ -31,8 +32,9 @@ pub use call::{
     Apply, Call, EncodedCall, EnvironmentQuery, PlanBody, Purpose, RunEnding, RunReport, Scale, Target, Upgrade,
 };
 pub use certificates::RenewCertificates;
-pub use class::{Class, Colour, EXIT_FAILED, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
+pub use class::{Class, Colour, EXIT_FAILED, EXIT_FOUND, EXIT_HELD, EXIT_OK, EXIT_REFUSED, EXIT_UNDONE};
 pub use client::{Client, LineReader};
+pub use configuration::{ChangeConfig, ConfigChange, ConfigDiffQuery, ConfigHistoryQuery, ConfigQuery, ConfirmConfig};
 pub use deploys::{Decide, DecideWord, Deploy, Promote, ReleaseQuery, Rollback, RollbackQuery, confirm_ms};
 pub use doors::{Door, DropCallback, Happened, MoneyQuery, Resolve};
 pub use endpoint::{Answer, CallName, ENDPOINTS, Endpoint};

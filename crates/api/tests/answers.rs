@@ -19,7 +19,7 @@ use crate::samples;
 const AT: Wall = Wall(1_795_265_075_123);
 
 /// Compares a message with its sample, and reads the sample again: as it is, and with a field more in every object.
-fn check<T>(name: &str, message: &T)
+pub(crate) fn check<T>(name: &str, message: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
@@ -45,7 +45,10 @@ fn add_a_field(value: &mut Value, maps: &[&str]) {
                 }
             }
             // A line of progress is a choice with exactly one name.
-            if !fields.contains_key("progress") && !fields.contains_key("finished") {
+            if !["progress", "finding", "finished"]
+                .iter()
+                .any(|choice| fields.contains_key(*choice))
+            {
                 fields.insert("of_a_newer_daemon".to_owned(), Value::from(1));
             }
         }
@@ -567,9 +570,59 @@ fn every_answer_is_read_as_it_is_written() {
                     since: AT,
                     held_by: vec!["mps/api/1".to_owned()],
                 }],
+                source: Some(SecretSource {
+                    address: "https://vault.example:8200".to_owned(),
+                    path: "kv/data/mps".to_owned(),
+                    field: "password".to_owned(),
+                    version: Some(7),
+                    state: "sealed".to_owned(),
+                    since: Some(AT),
+                    read_at: Some(AT),
+                    why: Some("Vault at https://vault.example:8200 is sealed".to_owned()),
+                    hint: Some("unseal it".to_owned()),
+                }),
             }],
             recovery_keys: 1,
         },
+    );
+    check(
+        "AuditLine",
+        &AuditLine::Progress(AuditProgress {
+            files: 3,
+            files_all: 12,
+            bytes: 4_194_304,
+            bytes_all: 68_157_440,
+        }),
+    );
+    check(
+        "AuditLine-finding",
+        &AuditLine::Finding(AuditFinding {
+            file: "/var/lib/tend/logs/mps/api/1/stdout.log.2".to_owned(),
+            row: None,
+            line: Some(1207),
+            offset: 88_321,
+            class: AuditClass::Known,
+            what: "mps/db_password@3".to_owned(),
+            form: Some("base64 at 1".to_owned()),
+        }),
+    );
+    check(
+        "AuditLine-finished",
+        &AuditLine::Finished(AuditReport {
+            clean: false,
+            files: 12,
+            bytes: 68_157_440,
+            rows: 4711,
+            values: 9,
+            forms: 88,
+            known: 1,
+            looks_like: 2,
+            not_listed: 0,
+            unread: vec!["/var/lib/tend/logs/mps/api/1/stdout.log.3: Permission denied".to_owned()],
+            too_short: vec!["mps/pin@1".to_owned()],
+            left_out: vec!["/var/lib/tend/bin: programs".to_owned()],
+            took_ms: 512,
+        }),
     );
     check(
         "SecretChanged",
@@ -659,6 +712,7 @@ fn a_word_of_a_newer_daemon_is_read_as_unknown() {
     assert_eq!(read::<EdgeState>(), EdgeState::Unknown);
     assert_eq!(read::<Enforcement>(), Enforcement::None);
     assert_eq!(read::<LogSource>(), LogSource::Tend);
+    assert_eq!(read::<ConfigLiveness>(), ConfigLiveness::Unknown);
     assert_eq!(read::<ReleaseRole>(), ReleaseRole::Kept);
     assert_eq!(read::<DeployOutcome>(), DeployOutcome::Held);
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tend_api::{
-    AddRecoveryKey, Apply, BanAsk, Call, CallName, ChangeSecrets, Decide, DecideWord, Deploy, Door, DropCallback,
-    ENDPOINTS, EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
+    AddRecoveryKey, Apply, BanAsk, Call, CallName, ChangeConfig, ChangeSecrets, ConfigChange, ConfigDiffQuery,
+    ConfigHistoryQuery, ConfigQuery, ConfirmConfig, Decide, DecideWord, Deploy, Door, DropCallback, ENDPOINTS,
+    EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
     ReleaseQuery, RenewCertificates, Resolve, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunEnding,
     RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, UnbanAsk, Upgrade,
 };
@@ -29,6 +30,7 @@ fn stack() -> Stack {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     }
 }
 
@@ -55,6 +57,21 @@ fn mps() -> StackName {
 
 fn change_secrets(change: SecretChange) -> Call {
     Call::ChangeSecrets(ChangeSecrets { stack: mps(), change })
+}
+
+fn config(key: Option<&str>) -> Call {
+    Call::Config(ConfigQuery {
+        stack: mps(),
+        key: key.map(str::to_owned),
+    })
+}
+
+fn change_config(change: ConfigChange, confirm_ms: Option<u64>) -> Call {
+    Call::ChangeConfig(ChangeConfig {
+        stack: mps(),
+        change,
+        confirm_ms,
+    })
 }
 
 fn service() -> ServiceId {
@@ -287,6 +304,52 @@ fn cases() -> Vec<(&'static str, Call)> {
                 public: Some("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()),
             }),
         ),
+        ("config", config(None)),
+        ("config-key", config(Some("features.qr_rotation.default_ttl"))),
+        (
+            "config-history",
+            Call::ConfigHistory(ConfigHistoryQuery {
+                stack: mps(),
+                limit: Some(10),
+            }),
+        ),
+        (
+            "config-diff",
+            Call::ConfigDiff(ConfigDiffQuery {
+                stack: mps(),
+                from: Some(3),
+                to: None,
+            }),
+        ),
+        (
+            "config-set",
+            change_config(
+                ConfigChange::Set(
+                    [
+                        ("app.log_level".to_owned(), Some("debug".to_owned())),
+                        ("cache.ttl".to_owned(), None),
+                    ]
+                    .into(),
+                ),
+                Some(600_000),
+            ),
+        ),
+        (
+            "config-clear",
+            change_config(ConfigChange::Clear(vec!["app.log_level".to_owned()]), None),
+        ),
+        (
+            "config-preset",
+            change_config(ConfigChange::Preset("patient".to_owned()), None),
+        ),
+        ("config-back", change_config(ConfigChange::Back(3), None)),
+        (
+            "config-confirm",
+            Call::ConfirmConfig(ConfirmConfig {
+                stack: mps(),
+                revision: Some(5),
+            }),
+        ),
         (
             "money-spool-drop",
             Call::DropCallback(DropCallback {
@@ -444,6 +507,8 @@ fn cases() -> Vec<(&'static str, Call)> {
                 follow: true,
             }),
         ),
+        ("logs-audit", Call::AuditLogs(None)),
+        ("logs-audit-of-a-stack", Call::AuditLogs(Some(mps()))),
         (
             "environment-to-run",
             Call::Environment(EnvironmentQuery {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod configuration;
 mod folder;
 mod reference;
 mod refusals;

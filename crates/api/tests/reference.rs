@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tend_api::{Access, Answer, CallName, Class, ENDPOINTS, PROTOCOL_HEADER, PROTOCOL_VERSION};
+use tend_api::{Access, Answer, CallName, Class, ENDPOINTS, Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use crate::samples;
 
@@ -25,7 +25,7 @@ const INTRODUCTION_OF_ANSWERS: &str = "\
 # The answers of the API
 
 This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
-[api.md](api.md).
+[api.md](api.md), those about configuration in [api-answers-config.md](api-answers-config.md).
 
 ";
 
@@ -61,7 +61,7 @@ fn page() -> String {
         let title = name.trim_end_matches(".txt").replace('-', " ");
         writeln!(page, "{title}:\n\n```text\n{}\n```\n", text.trim_end()).unwrap();
     }
-    page.push_str("The answers stand in [api-answers.md](api-answers.md).\n\n");
+    page.push_str("The answers stand in [api-answers.md](api-answers.md), those that come in lines in [api-lines.md](api-lines.md).\n\n");
     page.push_str("## Errors\n\nAn error answers with the status of its class and an `ApiError`; `tend` ends with the exit code.\n\n| class | status | exit code |\n| --- | --- | --- |\n");
     for class in Class::ALL {
         writeln!(
@@ -76,13 +76,42 @@ fn page() -> String {
     page
 }
 
-fn page_of_answers() -> String {
-    let mut page = String::from(INTRODUCTION_OF_ANSWERS);
-    page.push_str(
-        "An answer in lines has one JSON value in each line. It ends when the work is done, or with \
-         `{\"refused\": ApiError}` when it cannot go on. Work reports any number of `progress` and one `finished`.\n\n",
-    );
-    for name in samples::names("answers") {
+/// What stands above the third page.
+const INTRODUCTION_OF_LINES: &str = "\
+# The answers of the API that come in lines
+
+This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The other answers stand in
+[api-answers.md](api-answers.md).
+
+An answer in lines has one JSON value in each line. It ends when the work is done, or with `{\"refused\": ApiError}` when it cannot go on.
+Work reports any number of `progress` and one `finished`.
+
+";
+
+const INTRODUCTION_OF_CONFIGURATION: &str = "\
+# The answers of the API: configuration
+
+This page is generated from `crates/api`: run the tests of `tend-api` with `UPDATE=1` after a change there. The calls stand in
+[api.md](api.md), the other answers in [api-answers.md](api-answers.md).
+
+";
+
+/// Says which answers stand on the page about configuration.
+fn is_of_configuration(name: &str) -> bool {
+    name.starts_with("Config")
+}
+
+/// Says which answers come in lines.
+fn comes_in_lines(name: &str) -> bool {
+    let of = name.trim_end_matches(".json").split('-').next().unwrap_or_default();
+    let is_it = |endpoint: &Endpoint| matches!(endpoint.answer, Answer::Lines(other) if other == of);
+    ENDPOINTS.iter().any(is_it)
+}
+
+/// Returns the samples of answers that are meant.
+fn page_of_answers(introduction: &str, is_meant: impl Fn(&str) -> bool) -> String {
+    let mut page = String::from(introduction);
+    for name in samples::names("answers").into_iter().filter(|name| is_meant(name)) {
         let text = std::fs::read_to_string(samples::path(&format!("answers/{name}"))).unwrap();
         let title = name.trim_end_matches(".json").replace('-', ", ");
         writeln!(page, "## {title}\n\n```json\n{}\n```\n", text.trim_end()).unwrap();
@@ -103,7 +132,20 @@ fn right(access: Access) -> &'static str {
 fn the_reference_pages_are_current() {
     // The samples are written by other tests of this binary; with UPDATE=1 run twice.
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for (name, page) in [("api.md", page()), ("api-answers.md", page_of_answers())] {
+    for (name, page) in [
+        ("api.md", page()),
+        (
+            "api-answers.md",
+            page_of_answers(INTRODUCTION_OF_ANSWERS, |name| {
+                !comes_in_lines(name) && !is_of_configuration(name)
+            }),
+        ),
+        ("api-lines.md", page_of_answers(INTRODUCTION_OF_LINES, comes_in_lines)),
+        (
+            "api-answers-config.md",
+            page_of_answers(INTRODUCTION_OF_CONFIGURATION, is_of_configuration),
+        ),
+    ] {
         let path = folder.join(name);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, &page).unwrap();

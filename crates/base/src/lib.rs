@@ -1,5 +1,5 @@
-//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes, the hash of kept values and
-//! the wording of errors.
+//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes, the hash of kept values,
+//! hexadecimal digits and the wording of errors.
 //!
 //! Everything above stands on this crate; it stands on nothing of ours.
 
@@ -9,6 +9,7 @@ mod causes;
 mod clock;
 mod exposed;
 mod fnv;
+mod hex;
 mod os_number;
 mod quantity;
 mod secret;
@@ -19,6 +20,7 @@ pub use causes::with_causes;
 pub use clock::{Clock, Mono, Now, SystemClock, Wall};
 pub use exposed::Exposed;
 pub use fnv::{Fnv64, fnv32, fnv64};
+pub use hex::{from_hex, to_hex};
 pub use os_number::without_os_numbers;
 pub use quantity::{ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;

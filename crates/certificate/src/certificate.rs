@@ -3,7 +3,7 @@
 use rustls::sign::SigningKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tend_base::Wall;
+use tend_base::{Wall, to_hex};
 use webpki::EndEntityCert;
 
 use crate::{CertificateError, Names, der};
@@ -85,7 +85,7 @@ impl Certificate {
             not_before: Wall(*not_before),
             not_after: Wall(*not_after),
             issuer: der::person_name(first.issuer()),
-            serial: first.serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: to_hex(first.serial()),
             self_signed: first.issuer() == first.subject(),
             chain_length: parsed.len(),
         })

@@ -30,9 +30,9 @@ Exit codes:
   1  begun, and not as asked          10 a deployment was refused: nothing was changed
   2  wrong use of a command           11 a deployment failed and was undone
   3  wrong stack file or setting      12 a deployment failed and is held half-way
-  4  not found                        70 a defect of tend
-  5  conflict with what is there      `run` and `exec` pass on their command's
-  6  something needed is not there now
+  4  not found                        13 an audit found secrets
+  5  conflict with what is there      70 a defect of tend
+  6  needed, and not there now        `run` and `exec` pass on their command's
 
 Environment:
   TEND_STATE, TEND_RUN  folders of the daemon to talk to, instead of the user's own
@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Confirm(commands::confirm::Confirm),
     Promote(commands::promote::Promote),
     Secret(commands::secret::Secret),
+    Config(commands::config::Config),
     Cert(commands::cert::Cert),
     Render(commands::render::Render),
     Import(commands::import::Import),

@@ -15,6 +15,7 @@ pub(crate) mod bans;
 pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod confirm;
 pub(crate) mod deploy;
 mod deployment;
@@ -86,6 +87,7 @@ pub(crate) async fn run(command: Command, context: &mut Context<'_>) -> Result<u
         Command::Confirm(command) => command.run(context).await,
         Command::Promote(command) => command.run(context).await,
         Command::Secret(command) => command.run(context).await,
+        Command::Config(command) => command.run(context).await,
         Command::Cert(command) => command.run(context).await,
         Command::Render(command) => command.run(context),
         Command::Import(command) => command.run(context),

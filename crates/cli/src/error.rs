@@ -41,6 +41,15 @@ pub(crate) enum Error {
     /// The stack file is wrong; all of it was said already.
     #[error("{0}")]
     StackFile(String),
+    /// There is no configuration where one was looked for.
+    #[error("there is no configuration in `{directory}`", directory = directory.display())]
+    NoConfiguration {
+        /// Where was looked.
+        directory: PathBuf,
+    },
+    /// A configuration is wrong; all of it was said already.
+    #[error("{0}")]
+    Configuration(String),
     /// There is no stack at all.
     #[error("no stack is up")]
     NoStacks,
@@ -150,10 +159,12 @@ impl Error {
         match self {
             Error::Api(error) => error.class(),
             Error::Role(error) => error.class,
-            Error::StackFile(_) => Class::Config,
-            Error::NoStackFile { .. } | Error::StackPath { .. } | Error::NoStacks | Error::NoSuchStack { .. } => {
-                Class::NotFound
-            }
+            Error::StackFile(_) | Error::Configuration(_) => Class::Config,
+            Error::NoStackFile { .. }
+            | Error::NoConfiguration { .. }
+            | Error::StackPath { .. }
+            | Error::NoStacks
+            | Error::NoSuchStack { .. } => Class::NotFound,
             Error::WhichStack { .. }
             | Error::TwoStacks { .. }
             | Error::SlotNotAllowed(_)
@@ -187,6 +198,10 @@ impl Error {
                 "name the folder or the file, or write one of {}",
                 tend_stackfile::FILE_NAMES.join(", ")
             ),
+            Error::NoConfiguration { .. } => {
+                "write the schema into config/schema.yaml beside the stack file, or name another: `config: {schema: …}`"
+                    .to_owned()
+            }
             Error::NoStacks => "`tend up` in the folder of a stack file brings it up".to_owned(),
             Error::WhichStack { .. } => "name one with `--stack NAME`, or go to the folder of its file".to_owned(),
             Error::NoSuchStack { names, .. } if !names.is_empty() => {
@@ -210,6 +225,7 @@ impl Error {
             | Error::SecretValue { .. }
             | Error::StackPath { .. }
             | Error::StackFile(_)
+            | Error::Configuration(_)
             | Error::TwoStacks { .. }
             | Error::Program { .. }
             | Error::Read { .. }

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod commands;
+mod config_folder;
 mod context;
 mod error;
 mod output;

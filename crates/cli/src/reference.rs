@@ -32,23 +32,29 @@ const OF_THE_EDGE: [&str; 10] = [
 /// The commands about secrets, likewise.
 const OF_SECRETS: [&str; 1] = ["secret"];
 
+/// The commands about configuration, likewise.
+const OF_CONFIGURATION: [&str; 1] = ["config"];
+
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";
 
 /// Returns the reference pages with their names, as they stand in `docs/reference`.
 #[must_use]
-pub fn reference_pages() -> [(&'static str, String); 4] {
+pub fn reference_pages() -> [(&'static str, String); 5] {
     let mut tend = command().term_width(100);
     tend.build();
     let mut page = format!(
         "# The command line\n\n{GENERATED}The commands about releases stand in [cli-releases.md](cli-releases.md), those about the edge \
-         in [cli-edge.md](cli-edge.md), those about secrets in [cli-secrets.md](cli-secrets.md).\n\n"
+         in [cli-edge.md](cli-edge.md), those about secrets in [cli-secrets.md](cli-secrets.md), those about \
+         configuration in [cli-config.md](cli-config.md).\n\n"
     );
     let mut of_releases =
         format!("# The command line: releases\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     let mut of_the_edge =
         format!("# The command line: the edge\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     let mut of_secrets = format!("# The command line: secrets\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
+    let mut of_configuration =
+        format!("# The command line: configuration\n\n{GENERATED}The others stand in [cli.md](cli.md).\n\n");
     section(&mut page, "tend", &mut tend.clone());
     for command in tend.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let to = if OF_RELEASES.contains(&command.get_name()) {
@@ -57,13 +63,19 @@ pub fn reference_pages() -> [(&'static str, String); 4] {
             &mut of_the_edge
         } else if OF_SECRETS.contains(&command.get_name()) {
             &mut of_secrets
+        } else if OF_CONFIGURATION.contains(&command.get_name()) {
+            &mut of_configuration
         } else {
             &mut page
         };
         let name = format!("tend {}", command.get_name());
         section(to, &name, command);
         for below in command.get_subcommands_mut().filter(|below| !below.is_hide_set()) {
-            section(to, &format!("{name} {}", below.get_name()), below);
+            let name = format!("{name} {}", below.get_name());
+            section(to, &name, below);
+            for last in below.get_subcommands_mut().filter(|last| !last.is_hide_set()) {
+                section(to, &format!("{name} {}", last.get_name()), last);
+            }
         }
     }
     [
@@ -71,6 +83,7 @@ pub fn reference_pages() -> [(&'static str, String); 4] {
         ("cli-releases.md", of_releases),
         ("cli-edge.md", of_the_edge),
         ("cli-secrets.md", of_secrets),
+        ("cli-config.md", of_configuration),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! What only the program as a whole can do, handed in by `main`: this crate knows neither the daemon nor the store.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use tend_api::{ApiError, Paths};
+use tend_core::model::ConfigTable;
 
 /// Which tend this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,4 +50,7 @@ pub struct Roles {
     pub ensure_daemon: fn(&Paths) -> Result<DaemonStart, ApiError>,
     /// Checks the whole journal on the disk, with or without a daemon. Blocks, and only reads.
     pub verify_journal: fn(&Paths) -> Result<Verification, ApiError>,
+    /// Makes a table of configuration where it is not there, and has its changes announced; returns which database. Without the last
+    /// argument it does nothing and returns the statements. The folder is the one that a path in the URL is below. Blocks.
+    pub install_table: fn(&ConfigTable, &Path, bool) -> Result<String, ApiError>,
 }

@@ -52,25 +52,31 @@ impl Disk {
 
     /// Corrects a place in what was read for `.env`: it is in one of the files read in its place, which are read as one.
     fn correct(&self, location: &mut Location) {
-        let Some(files) = self.instead_of(&location.file) else {
+        let Location::File {
+            file: shown, line: at, ..
+        } = location
+        else {
             return;
         };
-        let mut line = location.line;
+        let Some(files) = self.instead_of(shown) else {
+            return;
+        };
+        let mut line = *at;
         for file in files {
             let content = std::fs::read(file)
                 .ok()
                 .filter(|content| std::str::from_utf8(content).is_ok());
             let Some(content) = content else {
                 // Of files that are no text nothing is read, so the first such one is meant, as a whole.
-                location.file.clone_from(file);
+                shown.clone_from(file);
                 return;
             };
             // With the line break behind each.
             let newlines = content.iter().filter(|&&byte| byte == b'\n').count();
             let lines = u32::try_from(newlines + 1).unwrap_or(u32::MAX);
             if (1..=lines).contains(&line) {
-                location.file.clone_from(file);
-                location.line = line;
+                shown.clone_from(file);
+                *at = line;
                 return;
             }
             line = line.saturating_sub(lines);
@@ -79,9 +85,13 @@ impl Disk {
 
     /// Returns a diagnostic with its places as the person named them.
     fn corrected(&self, mut diagnostic: Diagnostic) -> Diagnostic {
-        let before = diagnostic.location.file.display().to_string();
+        let name = |location: &Location| match location {
+            Location::File { file, .. } => file.display().to_string(),
+            Location::Elsewhere(what) => what.clone(),
+        };
+        let before = name(&diagnostic.location);
         self.correct(&mut diagnostic.location);
-        let named = diagnostic.location.file.display().to_string();
+        let named = name(&diagnostic.location);
         diagnostic.message = diagnostic
             .message
             .replace(&format!("`{before}`"), &format!("`{named}`"));
@@ -153,6 +163,14 @@ pub(crate) async fn store_secrets(client: &Client, loaded: &Loaded) -> Result<()
 }
 
 impl StackFileArguments {
+    /// Returns the arguments as if a folder had been typed, and nothing else.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self {
+            stack: folder.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Returns the stack that is meant as one that is up, for what needs no look into its file.
     pub(crate) fn named(&self) -> StackArgument {
         let file = self.files.first().unwrap_or(&self.stack);

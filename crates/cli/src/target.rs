@@ -60,6 +60,11 @@ impl StackOption {
         self.stack.is_some()
     }
 
+    /// Returns the one that was named.
+    pub(crate) fn named(&self) -> Option<&StackName> {
+        self.stack.as_ref()
+    }
+
     /// Returns the stack, which need not be up: the one named, that of the file in this folder, or the only one that is up.
     pub(crate) async fn before_it_is_up(&self, context: &Context<'_>, client: &Client) -> Result<StackName> {
         match self.stack.clone().or_else(|| stack_file::name_here(context)) {

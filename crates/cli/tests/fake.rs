@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 
 use crate::fake_bans;
 use crate::fake_certificates::certificates;
+use crate::fake_config;
 use crate::fake_money::keys;
-use crate::fake_secrets;
 use crate::folder::Folder;
+use crate::{fake_audit, fake_secrets};
 
 /// When everything happens.
 pub(crate) const AT: Wall = Wall(1_795_265_075_123);
@@ -174,6 +175,7 @@ impl Handler for Answers {
             Call::Door(door) => Reply::json(&Accepted {
                 message: format!("{}: {}; the edge serves it so", door.stack, door.change),
             }),
+            Call::AuditLogs(stack) => sent(fake_audit::lines(stack.as_ref())),
             Call::Secrets(stack) => fake_secrets::list(stack),
             Call::ChangeSecrets(change) => fake_secrets::change(&change),
             Call::RevealSecret(reveal) => fake_secrets::reveal(&reveal),
@@ -345,6 +347,7 @@ impl Handler for Answers {
                 ApiError::new(Class::Denied, "only user 0 may do this")
                     .hint("run it as the user who started the daemon, or as root"),
             ),
+            other => fake_config::answer(&other),
         }
     }
 }

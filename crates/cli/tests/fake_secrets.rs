@@ -1,6 +1,8 @@
 //! What the daemon with canned answers says of secrets.
 
-use tend_api::messages::{RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretValue, SecretVersion};
+use tend_api::messages::{
+    RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretSource, SecretValue, SecretVersion,
+};
 use tend_api::{AddRecoveryKey, ApiError, ChangeSecrets, Class, Reply, RevealSecret, SecretChange};
 use tend_base::{Exposed, Secret, Wall};
 use tend_core::model::StackName;
@@ -29,6 +31,25 @@ pub(crate) fn list(stack: StackName) -> Reply {
             version(2, "current", &["mps/api/1", "mps/api/2"]),
             version(1, "retired", &[]),
         ],
+        source: None,
+    };
+    let from_vault = SecretReport {
+        name: "mail_key".to_owned(),
+        overdue: false,
+        due_at: Some(AT),
+        versions: vec![version(1, "current", &[])],
+        source: Some(SecretSource {
+            address: "https://vault.example:8200".to_owned(),
+            path: "kv/data/mps".to_owned(),
+            field: "mail".to_owned(),
+            version: Some(7),
+            state: "sealed".to_owned(),
+            since: Some(AT),
+            read_at: Some(AT),
+            why: Some("Vault at https://vault.example:8200 is sealed".to_owned()),
+            hint: Some("unseal it".to_owned()),
+        }),
+        ..password.clone()
     };
     let key = SecretReport {
         name: "jwt_key".to_owned(),
@@ -41,7 +62,7 @@ pub(crate) fn list(stack: StackName) -> Reply {
     };
     Reply::json(&SecretList {
         stack,
-        items: vec![password, key],
+        items: vec![password, key, from_vault],
         recovery_keys: 0,
     })
 }

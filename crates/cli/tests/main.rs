@@ -1,9 +1,12 @@
 //! The command line as it is seen from outside the crate: what is typed, what is asked of the daemon, what is shown.
 
 mod attached;
+mod config_corpus;
 mod fake;
+mod fake_audit;
 mod fake_bans;
 mod fake_certificates;
+mod fake_config;
 mod fake_money;
 mod fake_secrets;
 mod folder;

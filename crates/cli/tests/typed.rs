@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tend_api::{ApiError, Class, Paths};
 use tend_base::{Clock, Mono, Now, Wall};
 use tend_cli::{DaemonStart, Roles, Surroundings, Terminal, Verification, Version, run_in};
+use tend_core::model::ConfigTable;
 
 /// What came of a command.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +76,15 @@ pub(crate) const ROLES: Roles = Roles {
     edge: |_| 9,
     ensure_daemon: cannot_start,
     verify_journal: verify,
+    install_table,
 };
+
+fn install_table(table: &ConfigTable, folder: &Path, run: bool) -> Result<String, ApiError> {
+    match run {
+        true => Ok(format!("SQLite at {}", folder.join("shop.db").display())),
+        false => Ok(format!("CREATE TABLE {};\n", table.name)),
+    }
+}
 
 fn cannot_start(paths: &Paths) -> Result<DaemonStart, ApiError> {
     Err(ApiError::new(Class::Unavailable, "the daemon could not be started")

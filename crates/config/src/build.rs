@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 
 use tend_base::Secret;
+use tend_text::{
+    Diagnostic, Findings, Kind, Location, Node, Noted, Place, Report, Value as Tree, did_you_mean, is_bare_variable,
+    nearest_name,
+};
 
 use crate::interpolate::{self, SECRET};
 use crate::layers::{Layer, Layers, StoredSecret};
-use crate::nearest::did_you_mean;
-use crate::node::{Kind, Node, Tree};
 use crate::offers::{show_line, whence};
-use crate::report::{Findings, Location, Noted, Report};
 use crate::schema::{Form, Key, Schema};
 use crate::set::{Entry, Said, Set, Whence};
-use crate::source::Place;
 use crate::value::{Held, SecretRef, SecretVersion};
 
 impl Set {
@@ -25,20 +25,7 @@ impl Set {
     /// # Errors
     /// When anything is wrong in any layer: all of it, each with place and remedy. There is no set then.
     pub fn build(schema: &Schema, layers: &Layers<'_>) -> Result<Self, Report> {
-        let mut builder = Builder {
-            schema,
-            layers,
-            findings: Findings::default(),
-            offers: BTreeMap::new(),
-            stored: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            outside: BTreeMap::new(),
-            unread: false,
-            carriers: BTreeMap::new(),
-        };
-        builder.environment();
-        builder.collect();
-        let entries = builder.decide();
+        let (builder, entries) = Builder::decided(schema, layers);
         let errors = builder.findings.errors();
         let outside = builder
             .outside
@@ -46,7 +33,7 @@ impl Set {
             .filter(|(key, (_, whence))| entries.get(key).is_some_and(|entry| &entry.whence == whence))
             .map(|(key, (value, _))| (key, value))
             .collect();
-        let found = builder.findings.into_violations();
+        let found = builder.findings.into_diagnostics();
         if errors > 0 {
             return Err(Report(found));
         }
@@ -56,6 +43,14 @@ impl Set {
             warnings: found,
             outside,
         })
+    }
+
+    /// Returns what the layers say as far as it can be told, and all that is wrong with the rest. It is no set, and for looking only: to
+    /// compare environments, of which some may lack what another machine has.
+    #[must_use]
+    pub fn sketch(schema: &Schema, layers: &Layers<'_>) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
+        let (builder, entries) = Builder::decided(schema, layers);
+        (entries, builder.findings.into_diagnostics())
     }
 }
 
@@ -93,10 +88,29 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    /// Reads and judges all layers; what is wrong with them is noted.
+    fn decided(schema: &'a Schema, layers: &'a Layers<'a>) -> (Self, BTreeMap<String, Entry>) {
+        let mut builder = Builder {
+            schema,
+            layers,
+            findings: Findings::default(),
+            offers: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            unread: false,
+            carriers: BTreeMap::new(),
+        };
+        builder.environment();
+        builder.collect();
+        let entries = builder.decide();
+        (builder, entries)
+    }
+
     fn environment(&mut self) {
         let (schema, name) = (self.schema, self.layers.environment.as_str());
         if !schema.environments.iter().any(|one| one == name) {
-            let help = did_you_mean(name, schema.environments.iter().map(String::as_str));
+            let help = nearest_name(name, schema.environments.iter().map(String::as_str)).map(did_you_mean);
             let known = schema.environments.join(", ");
             self.findings
                 .error_elsewhere(
@@ -176,7 +190,7 @@ impl<'a> Builder<'a> {
         if offer.node.is_null() {
             return Some(None);
         }
-        let text = match &offer.node.tree {
+        let text = match &offer.node.value {
             Tree::Scalar(scalar) => Some(scalar),
             _ => None,
         };
@@ -186,9 +200,7 @@ impl<'a> Builder<'a> {
             }
             let may_hold = match offer.whence.layer {
                 Layer::Dotenv | Layer::Process => true,
-                Layer::File => {
-                    text.is_some_and(|scalar| scalar.written.as_deref().is_some_and(interpolate::is_bare_variable))
-                }
+                Layer::File => text.is_some_and(|scalar| scalar.written.as_deref().is_some_and(is_bare_variable)),
                 _ => false,
             };
             return match text {
@@ -229,7 +241,7 @@ impl<'a> Builder<'a> {
 
     fn reference(&mut self, key: &Key, name: &str, offer: &Offer) -> Option<Held> {
         let Some(secret) = self.stored.get(name).copied() else {
-            let help = did_you_mean(name, self.stored.keys().copied());
+            let help = nearest_name(name, self.stored.keys().copied()).map(did_you_mean);
             noted(
                 &mut self.findings,
                 &offer.at,
@@ -353,9 +365,9 @@ fn noted<'f>(findings: &'f mut Findings, at: &At, message: String) -> Noted<'f> 
 }
 
 fn contains_secret(node: &Node) -> bool {
-    match &node.tree {
+    match &node.value {
         Tree::Scalar(scalar) => scalar.text.contains(SECRET),
         Tree::List(items) => items.iter().any(contains_secret),
-        Tree::Map(entries) => entries.iter().any(|entry| contains_secret(&entry.value)),
+        Tree::Map(map) => map.0.iter().any(|entry| contains_secret(&entry.value)),
     }
 }

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::nearest::nearest;
-use crate::node::{Entry, Node};
-use crate::report::Findings;
-use crate::source::Place;
+use tend_text::{Entry, Findings, Node, Place, did_you_mean, nearest_name};
 
 /// A key found in a tree.
 #[derive(Clone, Debug)]
@@ -52,14 +49,14 @@ impl Names {
             return format!("`{word}` is the variable of the key `{key}`: write the key");
         }
         let known = self.keys.iter().chain(&self.groups).map(String::as_str);
-        if let Some(other) = nearest(word, known) {
-            return format!("did you mean `{other}`?");
+        if let Some(other) = nearest_name(word, known) {
+            return did_you_mean(other);
         }
         // The last word is right and the way to it wrong.
         let last = word.rsplit('.').next().unwrap_or(word);
         let mut same = self.keys.iter().filter(|key| key.rsplit('.').next() == Some(last));
         match (same.next(), same.next()) {
-            (Some(only), None) => format!("did you mean `{only}`?"),
+            (Some(only), None) => did_you_mean(only),
             _ => "declare it in config/schema.yaml, or delete it; `tend config docs` lists the keys".to_owned(),
         }
     }
@@ -69,7 +66,7 @@ impl Names {
 pub(crate) fn leaves<'a>(root: &'a Node, names: &Names, findings: &mut Findings) -> Vec<Leaf<'a>> {
     let mut found = Vec::new();
     match root.as_map() {
-        Some(entries) => walk("", entries, names, findings, &mut found),
+        Some(map) => walk("", &map.0, names, findings, &mut found),
         None => {
             findings
                 .error(root.place, format!("here stands {}, not keys with values", root.noun()))
@@ -112,7 +109,7 @@ fn walk<'a>(prefix: &str, entries: &'a [Entry], names: &Names, findings: &mut Fi
             });
         } else if names.groups.contains(&key) {
             match entry.value.as_map() {
-                Some(below) => walk(&key, below, names, findings, found),
+                Some(below) => walk(&key, &below.0, names, findings, found),
                 None if entry.value.is_null() => {}
                 None => {
                     let inside = format!("{key}.");

@@ -2,8 +2,9 @@
 //!
 //! Why not serde_json: it makes floating point of `0.1000000000000000055`, and a price is to be what was written.
 
-use crate::node::{Entry, Kind, Node, Tree};
-use crate::source::Place;
+use tend_text::{Entry, Kind, Map, Node, Place, Value as Tree};
+
+use crate::decimal::Decimal;
 
 /// Levels of nesting.
 const DEPTH_MAX: usize = 32;
@@ -52,10 +53,7 @@ impl Reader<'_> {
     }
 
     fn node(&self, tree: Tree) -> Node {
-        Node {
-            place: self.place,
-            tree,
-        }
+        Node::new(self.place, tree)
     }
 
     fn value(&mut self) -> Result<Node, String> {
@@ -76,11 +74,11 @@ impl Reader<'_> {
                 let zero = digits.len() > 1 && digits.starts_with('0') && !digits[1..].starts_with(['.', 'e', 'E']);
                 let bare =
                     digits.starts_with('.') || digits.contains(".e") || digits.contains(".E") || digits.ends_with('.');
-                if zero || bare || Kind::of_plain(number) != Kind::Number {
+                if zero || bare || Decimal::parse(number).is_none() {
                     return Err(self.wrong("this is not a number that can be held"));
                 }
                 self.at += number.len();
-                Ok(Node::scalar(self.place, number, Kind::Number))
+                Ok(Node::scalar(self.place, number, Kind::of_plain(number)))
             }
             Some(_) => {
                 for (word, kind) in [("true", Kind::Bool), ("false", Kind::Bool), ("null", Kind::Null)] {
@@ -153,7 +151,7 @@ impl Reader<'_> {
             }
         }
         self.depth -= 1;
-        Ok(self.node(Tree::Map(entries)))
+        Ok(self.node(Tree::Map(Map(entries))))
     }
 
     /// Finds where the string ends and has serde_json undo its escapes.
@@ -179,13 +177,13 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tend_text::{Findings, Shows};
+
     use super::*;
-    use crate::report::Findings;
-    use crate::source::Shows;
 
     fn place() -> Place {
         let mut findings = Findings::default();
-        findings.sources.add("x".into(), "", Shows::Lines).whole()
+        findings.sources.add("x", "", Shows::Lines).whole()
     }
 
     #[test]

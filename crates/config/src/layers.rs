@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Secret, Wall};
+use tend_text::{Report, did_you_mean, nearest_name};
 
-use crate::report::Report;
 use crate::schema::Schema;
 
 /// The layers, lowest first.
@@ -172,13 +172,15 @@ impl SetLayer {
     pub fn preset(&mut self, schema: &Schema, name: &str, who: &str, when: Wall) -> Result<(), Report> {
         let Some(preset) = schema.presets.get(name) else {
             let known = schema.presets.keys().map(String::as_str);
-            let help = crate::nearest::did_you_mean(name, known).unwrap_or_else(|| match schema.presets.len() {
-                0 => "the schema has no presets".to_owned(),
-                _ => format!(
-                    "the presets are {}",
-                    schema.presets.keys().cloned().collect::<Vec<_>>().join(", ")
-                ),
-            });
+            let help = nearest_name(name, known)
+                .map(did_you_mean)
+                .unwrap_or_else(|| match schema.presets.len() {
+                    0 => "the schema has no presets".to_owned(),
+                    _ => format!(
+                        "the presets are {}",
+                        schema.presets.keys().cloned().collect::<Vec<_>>().join(", ")
+                    ),
+                });
             return Err(Report::one(
                 None,
                 &format!("tend config set, by {who}"),

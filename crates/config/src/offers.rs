@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 
+use tend_text::{
+    Fault, Kind, Location, Node, Noted, Place, Shows, Value as Tree, did_you_mean, is_bare_variable, nearest_name,
+    parse_dotenv,
+};
+
 use crate::build::{At, Builder, Offer};
-use crate::dotenv;
 use crate::flatten::leaves;
-use crate::interpolate::{self, Fault, SECRET};
+use crate::interpolate::{self, SECRET};
 use crate::json;
 use crate::layers::{Layer, Origin, Row, SetLayer, StoredSecret};
-use crate::nearest::nearest;
-use crate::node::{Kind, Node, Tree};
-use crate::report::{Location, Noted};
 use crate::schema::{Form, Key};
 use crate::set::Whence;
-use crate::source::{Place, Shows};
 use crate::yaml;
 
 impl<'a> Builder<'a> {
@@ -72,7 +72,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn file(&mut self, path: &str, text: &str) {
-        let source = self.findings.sources.add(path.into(), text, Shows::Names);
+        let source = self.findings.sources.add(path, text, Shows::Names);
         let errors = self.findings.errors();
         let Some(root) = yaml::read(source, &mut self.findings) else {
             self.unread |= self.findings.errors() > errors;
@@ -117,17 +117,14 @@ impl<'a> Builder<'a> {
 
     /// Replaces the variables in a value; false when the value does not count or cannot.
     pub(crate) fn fill(&mut self, key: &Key, node: &mut Node) -> bool {
-        match &mut node.tree {
+        match &mut node.value {
             Tree::List(items) => {
                 // All of them, so that all that is wrong is said.
                 let filled: Vec<bool> = items.iter_mut().map(|item| self.fill(key, item)).collect();
                 filled.into_iter().all(|one| one)
             }
-            Tree::Map(entries) => {
-                let filled: Vec<bool> = entries
-                    .iter_mut()
-                    .map(|entry| self.fill(key, &mut entry.value))
-                    .collect();
+            Tree::Map(map) => {
+                let filled: Vec<bool> = map.0.iter_mut().map(|entry| self.fill(key, &mut entry.value)).collect();
                 filled.into_iter().all(|one| one)
             }
             Tree::Scalar(scalar) if !scalar.text.contains('$') => true,
@@ -137,7 +134,7 @@ impl<'a> Builder<'a> {
                     Ok(filled) => filled,
                     Err(fault) => {
                         let (message, help) = match fault {
-                            Fault::Syntax => (
+                            Fault::Syntax(_) => (
                                 format!("`{}` has a `${{` that is no variable", key.name),
                                 "write `${NAME}` or `${NAME:-default}`; for a dollar sign as such write `$$`"
                                     .to_owned(),
@@ -162,15 +159,15 @@ impl<'a> Builder<'a> {
                         return false;
                     }
                 };
-                if key.secret && interpolate::is_bare_variable(&scalar.text) && !filled.unset.is_empty() {
+                if key.secret && is_bare_variable(&scalar.text) && !filled.unset.is_empty() {
                     // It only says which variable would have it; whether it is missing is seen when all layers are known.
                     return false;
                 }
                 let mut good = true;
                 for name in &filled.unset {
                     let known = self.variables.keys().map(String::as_str);
-                    let other = nearest(name, known)
-                        .map(|other| format!(" (did you mean `{other}`?)"))
+                    let other = nearest_name(name, known)
+                        .map(|other| format!(" ({})", did_you_mean(other)))
                         .unwrap_or_default();
                     let noted = self
                         .findings
@@ -215,12 +212,12 @@ impl<'a> Builder<'a> {
         before: &BTreeMap<String, String>,
         process: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
-        let source = self.findings.sources.add(path.into(), text, Shows::Names);
+        let source = self.findings.sources.add(path, text, Shows::Names);
         let mut all = BTreeMap::new();
         // Of two lines with one name the later counts, as in Compose.
         let mut last = BTreeMap::new();
         let errors = self.findings.errors();
-        for variable in dotenv::parse(source, before, process, &mut self.findings) {
+        for variable in parse_dotenv(source, before, process, SECRET, &mut self.findings) {
             let key = self.schema.names.by_variable(&variable.name);
             let key = key.and_then(|key| self.schema.keys.get(key));
             let carried = variable.used.iter().find_map(|name| self.carriers.get(name)).cloned();
@@ -254,11 +251,11 @@ impl<'a> Builder<'a> {
                 let known = self.schema.names.variables();
                 // `.env` is the stack file's too, so a name of its own is nothing wrong; one that is nearly ours is a slip.
                 if !process.contains_key(&name)
-                    && let Some(other) = nearest(&name, known)
+                    && let Some(other) = nearest_name(&name, known)
                 {
                     self.findings
                         .warning(place, format!("no key has the variable `{name}`"))
-                        .help(format!("did you mean `{other}`?"));
+                        .help(did_you_mean(other));
                 }
                 continue;
             };
@@ -286,7 +283,7 @@ impl<'a> Builder<'a> {
 
     /// A place for values that stand in no text.
     pub(crate) fn nowhere(&mut self) -> Place {
-        self.findings.sources.add("".into(), "", Shows::Names).whole()
+        self.findings.sources.add("", "", Shows::Names).whole()
     }
 
     pub(crate) fn process(&mut self, variables: &BTreeMap<String, String>) {

@@ -80,7 +80,9 @@ pub fn environment(schema: &Schema, given: &BTreeMap<String, Given>) -> Result<B
     Ok(out)
 }
 
-fn variable(schema: &Schema, key: &str) -> String {
+/// Returns the name of the variable that a key is given as.
+#[must_use]
+pub fn variable(schema: &Schema, key: &str) -> String {
     match schema.keys.get(key) {
         Some(key) => key.variable.clone(),
         None => key.to_uppercase().replace('.', "_"),

@@ -7,9 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Secret;
+use tend_text::Diagnostic;
 
 use crate::layers::Layer;
-use crate::report::Violation;
 use crate::value::{Held, SecretRef, Value};
 
 /// Where a value stands.
@@ -78,7 +78,7 @@ pub struct Set {
     /// Every key that has a value.
     pub entries: BTreeMap<String, Entry>,
     /// What may not be as meant.
-    pub warnings: Vec<Violation>,
+    pub warnings: Vec<Diagnostic>,
     /// Values of secrets that stand outside of the store, by key. Not part of what is printed or stored.
     pub(crate) outside: BTreeMap<String, Secret>,
 }

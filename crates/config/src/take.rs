@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Mono, Now, Wall};
+use tend_text::{Diagnostic, Location, Report, Severity};
 
 use crate::ask::{Ask, Asked, Taker, plan};
 use crate::error::Error;
-use crate::report::{Location, Report, Severity, Violation};
 use crate::revision::Revision;
 use crate::schema::Schema;
 use crate::set::{Diff, Set};
@@ -197,12 +197,12 @@ fn step(standing: &Standing<'_>, current: &Revision, revision: Revision, confirm
     }))
 }
 
-fn refusals(asks: &BTreeMap<String, Ask>) -> Vec<Violation> {
+fn refusals(asks: &BTreeMap<String, Ask>) -> Vec<Diagnostic> {
     asks.iter()
         .filter_map(|(service, ask)| match &ask.asked {
             Asked::Refused { reason } => {
                 let (message, help) = reason.split_once(": ").unwrap_or((reason, "stop the service first"));
-                Some(Violation {
+                Some(Diagnostic {
                     severity: Severity::Error,
                     key: ask.keys.first().cloned(),
                     message: message.to_owned(),

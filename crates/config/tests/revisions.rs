@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tend_base::{Mono, Now, Wall};
 use tend_config::{
-    Asked, Candidate, Confirm, Error, Held, History, Origin, Report, Schema, Selection, Set, SetLayer, Standing, Step,
-    StoredSecret, Taken, Taker, Value, plan, take, take_back,
+    Asked, Candidate, Confirm, Error, Held, History, Offer, Origin, Report, STARTED_FOR, Schema, Selection, Set,
+    SetLayer, Source, Sources, Stand, Standing, Step, StoredSecret, Taken, Taker, Value, plan, started_with, take,
+    take_back,
 };
 
-use tend_core::model::{DeliveryForm, FileFormat};
+use tend_core::configuration::Configuration;
+use tend_core::model::{DeliveryForm, FileFormat, Grant, SecretDelivery};
 
 use crate::case::{common, layers};
 
@@ -346,4 +348,140 @@ fn patterns_that_give_nothing_are_named() {
     assert_eq!(strangers.len(), 2, "{strangers:?}");
     assert_eq!(strangers[0], ("cahce.*".to_owned(), "did you mean `cache`?".to_owned()));
     assert!(strangers[1].1.contains("by their own names"));
+}
+
+#[test]
+fn no_secret_is_started_with() {
+    let schema = common();
+    let mut keeper = Keeper::default();
+    let running = [api(DeliveryForm::Environment)];
+    let first = taken(keeper.offer(&schema, &running, "", 1, None, at(0)));
+    let started = started_with(
+        &schema,
+        &first.revision,
+        &running,
+        &first.asks,
+        &Configuration::default(),
+    )
+    .unwrap();
+    let api = &started.services[&"api".parse().unwrap()];
+    assert_eq!(started.revision, 1);
+    assert_eq!(api.variables["APP_PUBLIC_URL"], "https://x.example");
+    assert!(api.variables.keys().all(|name| !name.contains("SECRET")), "{api:?}");
+    assert_eq!(
+        api.secrets,
+        [Grant {
+            secret: "jwt.secret".to_owned(),
+            version: 1,
+            delivery: SecretDelivery::Environment("JWT_SECRET".to_owned()),
+        }]
+    );
+}
+
+#[test]
+fn what_takes_its_configuration_while_it_runs_is_started_anew_only_for_keys_that_ask_for_it() {
+    let schema = common();
+    let mut keeper = Keeper::default();
+    let running = [api(DeliveryForm::Watch)];
+    let mut started = Configuration::default();
+    let mut last = Vec::new();
+    // `cache.ttl` is taken live, `cache.size` asks for new replicas.
+    for file in [
+        "",
+        "cache.ttl: 60",
+        "cache.ttl: 60\ncache.size: 2048",
+        "cache.ttl: 90\ncache.size: 2048",
+    ] {
+        let step = taken(keeper.offer(&schema, &running, file, 1, None, at(0)));
+        started = started_with(&schema, &step.revision, &running, &step.asks, &started).unwrap();
+        let asked = step.asks.get("api").map(|ask| ask.asked.clone());
+        let api = started.of(&"api".parse().unwrap());
+        let number = api.and_then(|api| api.variables.get(STARTED_FOR).cloned());
+        last.push((asked, number));
+    }
+    assert_eq!(
+        last,
+        [
+            (None, None),
+            (Some(Asked::Live), None),
+            (Some(Asked::Rolling), Some("3".to_owned())),
+            (Some(Asked::Live), Some("3".to_owned())),
+        ]
+    );
+}
+
+#[test]
+fn a_stand_that_is_read_again_takes_nothing_new() {
+    let mark = |value: &tend_base::Secret| format!("{} bytes", value.expose().len());
+    let offer = Offer {
+        who: "ana",
+        confirm: None,
+        running: &[],
+        boot: "boot-1",
+        mark: &mark,
+    };
+    let mut stand = Stand::default();
+    stand.sources = sources("cache.ttl: 60");
+    let schema = stand.schema().unwrap();
+    let mut records = Vec::new();
+    let mut set = SetLayer::default();
+    for ttl in [None, Some("90"), Some("60")] {
+        if let Some(ttl) = ttl {
+            set.set(&schema, "cache.ttl", ttl, "bob", at(1).wall).unwrap();
+        }
+        let step = taken(stand.offer(&schema, &set, &offer, at(2)));
+        let record = stand.record(&step, &set);
+        records.push(serde_json::from_value(serde_json::to_value(&record).unwrap()).unwrap());
+        stand.keep(record);
+    }
+    let held = |stand: &Stand| stand.history().current().unwrap().entries["cache.ttl"].held.to_string();
+    assert_eq!(held(&stand), "60");
+    let mut again = Stand::of(records);
+    again.sources = sources("cache.ttl: 60");
+    assert_eq!(again.offer(&schema, again.set_layer(), &offer, at(3)), Taken::Same);
+    // What was set holds, though the file says something else by now.
+    again.sources = sources("cache.ttl: 70");
+    assert_eq!(again.offer(&schema, again.set_layer(), &offer, at(3)), Taken::Same);
+    assert_eq!(again.history().all().len(), 3);
+    let back = again.offer_back(&schema, 2, &offer, at(4)).unwrap();
+    assert_eq!(taken(back).revision.back_to, Some(2));
+}
+
+#[test]
+fn a_stand_without_its_schema_says_where_it_is_looked_for() {
+    let mut stand = Stand::default();
+    stand.sources.schema = Some(Source {
+        path: "config/schema.yaml".to_owned(),
+        text: None,
+    });
+    let report = stand.schema().unwrap_err().to_string();
+    assert!(
+        report.contains("config/schema.yaml") && report.contains("no such file"),
+        "{report}"
+    );
+}
+
+fn sources(file: &str) -> Sources {
+    let secret = |name: &str| StoredSecret {
+        name: name.to_owned(),
+        version: 1,
+        value: None,
+    };
+    let source = |path: &str, text: String| Source {
+        path: path.to_owned(),
+        text: Some(text),
+    };
+    Sources {
+        environment: "production".to_owned(),
+        schema: Some(source(
+            "config/schema.yaml",
+            include_str!("common.schema.yaml").to_owned(),
+        )),
+        files: vec![source(
+            "config/environments/production.yml",
+            format!("app.public_url: https://x.example\n{file}"),
+        )],
+        secrets: vec![secret("jwt.secret"), secret("db.url")],
+        ..Sources::default()
+    }
 }

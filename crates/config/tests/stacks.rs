@@ -87,7 +87,6 @@ fn what_mps_must_not_be_in_production_is_refused_all_at_once() {
     let report = Set::build(&schema, &layers("production", vec![Origin::File { path, text }])).unwrap_err();
     let keys: Vec<&str> = report.0.iter().filter_map(|one| one.key.as_deref()).collect();
     for key in [
-        "app.log_level",
         "app.seed",
         "app.breakable",
         "database.ssl",

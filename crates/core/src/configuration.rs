@@ -10,7 +10,7 @@ use serde_json::Value;
 use tend_base::Fnv64;
 
 use crate::journal::Principal;
-use crate::model::{ServiceName, StackName};
+use crate::model::{Grant, ServiceName, StackName};
 
 /// A revision of a stack's configuration, as far as replicas are started with it. Outlives the stack: who takes one down and up again
 /// finds the same history.
@@ -19,27 +19,58 @@ use crate::model::{ServiceName, StackName};
 pub struct Configuration {
     /// Its number in the stack, from 1; never given twice.
     pub revision: u64,
-    /// The variables of each service that takes its configuration from its environment. No secret is among them.
-    pub environment: BTreeMap<ServiceName, BTreeMap<String, String>>,
+    /// What each service is started with.
+    pub services: BTreeMap<ServiceName, StartedWith>,
+}
+
+/// What a service is started with because of a revision: another one of these is another start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StartedWith {
+    /// Variables. No secret is among them.
+    pub variables: BTreeMap<String, String>,
+    /// Secrets of the store, by name and version.
+    pub secrets: Vec<Grant>,
+    /// Variables whose secret values stand outside of the store, such as in `.env`, and the mark by which one value is told from another;
+    /// the daemon has the values.
+    pub outside: BTreeMap<String, String>,
+}
+
+impl StartedWith {
+    /// Returns whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty() && self.secrets.is_empty() && self.outside.is_empty()
+    }
 }
 
 impl Configuration {
-    /// Returns what a service is started with.
-    pub fn of(&self, service: &ServiceName) -> impl Iterator<Item = (&String, &String)> {
-        self.environment.get(service).into_iter().flatten()
+    /// Returns what a service is started with, if there is anything.
+    #[must_use]
+    pub fn of(&self, service: &ServiceName) -> Option<&StartedWith> {
+        self.services.get(service).filter(|with| !with.is_empty())
     }
 
     /// Returns a fingerprint that also changes when a service has to be started anew for its configuration; that of its definition alone
     /// when it has none, so that what ran before there was any is known again.
     pub(crate) fn fingerprint(&self, service: &ServiceName, definition: u64) -> u64 {
-        let Some(environment) = self.environment.get(service).filter(|found| !found.is_empty()) else {
+        let Some(with) = self.of(service) else {
             return definition;
         };
         let mut hash = Fnv64::default();
         hash.number(definition);
-        for text in environment.iter().flat_map(|(name, value)| [name, value]) {
+        let mut text = |text: &str| {
             hash.bytes(text.as_bytes());
             hash.number(text.len() as u64);
+        };
+        for (name, value) in with.variables.iter().chain(&with.outside) {
+            text(name);
+            text(value);
+        }
+        for grant in &with.secrets {
+            text(&grant.secret);
+            text(&grant.version.to_string());
+            text(&format!("{:?}", grant.delivery));
         }
         hash.value()
     }
@@ -50,7 +81,7 @@ impl Configuration {
 pub struct ConfigureWish {
     /// Of which stack.
     pub stack: StackName,
-    /// What follows from it for replicas; its number has to be the next one.
+    /// What follows from it for replicas; its number has to be the next one, or it is the one in force, confirmed.
     pub configuration: Configuration,
     /// The whole revision, kept as it is and not looked into. No secret is in it.
     pub record: Value,

@@ -43,6 +43,9 @@ pub struct Launch {
     /// The secrets it is given: their names and versions. The values are looked up when it is started.
     #[serde(default)]
     pub secrets: Vec<Grant>,
+    /// It takes the configuration of its stack, and is not started before that is known.
+    #[serde(default)]
+    pub is_configured: bool,
 }
 
 impl fmt::Debug for Launch {

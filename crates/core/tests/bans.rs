@@ -57,6 +57,7 @@ fn stack() -> World {
         },
         services: BTreeMap::new(),
         config: None,
+        vault: None,
         edge,
         deploy: DeployPolicy::default(),
     };

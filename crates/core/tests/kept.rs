@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tend_base::{Mono, Now, Wall};
-use tend_core::configuration::{Configuration, ConfigureWish};
+use tend_core::configuration::{Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::{Chapter, Controller, Decision, DocumentKind, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal};
 use tend_core::model::{Quiesce, ReplicaId};
@@ -258,15 +258,18 @@ fn stack() -> serde_json::Value {
 #[test]
 fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
     let mut controller = controller(vec![("stack", "s", stack())]);
-    let wish = |revision: u64, forgotten: Vec<u64>| {
-        let variables = BTreeMap::from([("LIMIT".to_owned(), revision.to_string())]);
+    let wish = |revision: u64, limit: u64, forgotten: Vec<u64>| {
+        let with = StartedWith {
+            variables: BTreeMap::from([("LIMIT".to_owned(), limit.to_string())]),
+            ..StartedWith::default()
+        };
         Input::Configure(Box::new(ConfigureWish {
             stack: "s".parse().unwrap(),
             configuration: Configuration {
                 revision,
-                environment: BTreeMap::from([("a".parse().unwrap(), variables)]),
+                services: BTreeMap::from([("a".parse().unwrap(), with)]),
             },
-            record: json!({ "whole": revision }),
+            record: json!({ "whole": revision, "limit": limit }),
             changes: json!([{ "key": "limit", "to": revision }]),
             forgotten,
             by: Principal::Daemon {
@@ -285,7 +288,7 @@ fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
             })
             .collect()
     };
-    let first = controller.handle(wish(1, Vec::new()), now());
+    let first = controller.handle(wish(1, 1, Vec::new()), now());
     let taken = first.entries.iter().find(|entry| entry.kind == Kind::ConfigTaken);
     let taken = &taken.expect("it is in the journal").data;
     assert_eq!(
@@ -293,21 +296,30 @@ fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
         json!({ "revision": 1, "changes": [{ "key": "limit", "to": 1 }], "restarts": ["a"] })
     );
     let first = kept(first);
-    let second = controller.handle(wish(1, Vec::new()), now());
+    let second = controller.handle(wish(1, 2, Vec::new()), now());
     assert_eq!(
         (second.entries, second.documents),
         (Vec::new(), Vec::new()),
         "somebody was quicker"
     );
-    let second = kept(controller.handle(wish(2, vec![1]), now()));
+    // The same once more is what was taken with another record: it was confirmed.
+    let confirmed = controller.handle(wish(1, 1, Vec::new()), now());
+    assert_eq!(confirmed.entries[0].kind, Kind::ConfigConfirmed);
+    assert_eq!(confirmed.documents.len(), 1, "{:?}", confirmed.documents);
+    let second = kept(controller.handle(wish(2, 2, vec![1]), now()));
     assert!(
         second.contains(&("revision".to_owned(), "s/1".to_owned(), Value::Null)),
         "{second:?}"
     );
-    assert!(second.contains(&("revision".to_owned(), "s/2".to_owned(), json!({ "whole": 2 }))));
+    assert!(second.contains(&(
+        "revision".to_owned(),
+        "s/2".to_owned(),
+        json!({ "whole": 2, "limit": 2 })
+    )));
 
     let world = restore(2, PORTS, first).unwrap();
     let found = &world.configurations[&"s".parse().unwrap()];
     assert_eq!(found.revision, 1);
-    assert_eq!(found.environment[&"a".parse().unwrap()]["LIMIT"], "1");
+    let with = found.of(&"a".parse().unwrap()).unwrap();
+    assert_eq!(with.variables["LIMIT"], "1");
 }

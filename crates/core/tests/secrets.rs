@@ -87,6 +87,7 @@ fn stack(version: u64) -> Stack {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: Default::default(),
+        vault: None,
     }
 }
 

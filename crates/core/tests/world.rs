@@ -20,6 +20,7 @@ fn world() -> World {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     };
     let mut world = World {
         ports: 20_000..20_004,

@@ -51,6 +51,18 @@ pub struct Address {
 }
 
 impl Address {
+    /// Returns its user's password.
+    #[must_use]
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// Returns the file of a database that is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        matches!(self.engine, Engine::Sqlite).then_some(&self.file)
+    }
+
     /// Reads an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:PATH`, `file:PATH` or a path. The driver that some
     /// write behind the scheme (`postgresql+asyncpg://`) does not matter; parameters that are for other programs' drivers are passed over.
     /// A path that does not begin with `/` is below `folder`.

@@ -111,6 +111,7 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
         edge: Edge::default(),
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     }
 }
 

@@ -6,7 +6,6 @@
 //! removed since. For a script that is its interpreter; release and folder then tell more than the digest does.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tend_base::{Clock as _, Mono, SystemClock};
+use tend_base::{Clock as _, Mono, SystemClock, to_hex};
 
 use crate::error::Error;
 use crate::host::{Adoption, Command, Report, ShimConnection, adopt};
@@ -169,18 +168,13 @@ impl Look {
         if executable != self.process.executable {
             return Err(io::Error::other("it executed another program meanwhile"));
         }
-        let mut hex = String::with_capacity(64);
-        for byte in self.digest.finish().as_ref() {
-            // Writing to a String does not fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
         Ok(Attestation {
             attested_by,
             incarnation: self.incarnation,
             release: self.release,
             process: self.process,
             executable: self.executable,
-            executable_sha256: hex,
+            executable_sha256: to_hex(self.digest.finish().as_ref()),
             executable_bytes: self.bytes,
             directory,
         })

@@ -253,7 +253,7 @@ impl Error {
                 "make the group with `groupadd --system {name}`, or write another after `user:`"
             ),
             Self::AlreadyRunning { .. } => {
-                "use it with `tend status`, or stop it with `tend daemon stop` first".to_owned()
+                "use it with `tend status`, or end it with `tend shutdown` first".to_owned()
             }
             Self::Read { path, source }
             | Self::Write { path, source }

@@ -1,8 +1,8 @@
 //! What a shim is told to run: the value, and the file `spec` in which the daemon hands it over.
 //!
 //! Owns the format `tend-shim-spec`. Knows nothing of stacks or services: everything is resolved before it comes here.
-//! The file holds the replica's environment, and who writes secrets into a stack file has them there: it has mode 0600 and the shim
-//! removes it once read. What comes from the store of secrets is never in it (`secrets`).
+//! The file holds the replica's environment but for what is secret, which never is in it (`secrets`). It has mode 0600, and the shim
+//! removes it once read.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -110,11 +111,26 @@ impl Rig {
     }
 
     fn stream(&self, stream: tend_linux::StreamKind) -> String {
-        tend_linux::log_files(&self.logs(), stream)
-            .unwrap()
-            .iter()
-            .map(|file| fs::read_to_string(&file.path).unwrap())
-            .collect()
+        // Files that are renamed between listing and reading would be missed or read twice.
+        loop {
+            let files = tend_linux::log_files(&self.logs(), stream).unwrap();
+            let inodes = || -> Option<Vec<u64>> {
+                let found = files
+                    .iter()
+                    .map(|file| fs::metadata(&file.path).map(|found| found.ino()));
+                found.collect::<Result<_, _>>().ok()
+            };
+            let before = inodes();
+            let texts: Result<String, _> = files.iter().map(|file| fs::read_to_string(&file.path)).collect();
+            let count = tend_linux::log_files(&self.logs(), stream).unwrap().len();
+            if let Ok(text) = texts
+                && before.is_some()
+                && before == inodes()
+                && count == files.len()
+            {
+                return text;
+            }
+        }
     }
 }
 

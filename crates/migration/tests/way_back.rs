@@ -22,6 +22,7 @@ fn release(number: u64, migrations: &str, secrets: &[(&str, u64)]) -> Release {
         edge: Edge::default(),
         deploy: Default::default(),
         config: None,
+        vault: None,
     };
     let migrations = migrations.split_whitespace().map(|word| Migration {
         name: format!("{}.sql", word.trim_start_matches(['+', '-', '!'])),

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
+use tend_base::to_hex;
 
 use crate::Error;
-use crate::key::hex;
 
 /// This process, as long as it is held.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ fn path_of(folder: &Path, name: &str) -> PathBuf {
 pub(crate) fn random_digits() -> io::Result<String> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(hex(&bytes))
+    Ok(to_hex(&bytes))
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
+use tend_base::to_hex;
 
 /// The longest key, in bytes; as Stripe takes them.
 const KEY_BYTES_MAX: usize = 255;
@@ -77,7 +78,7 @@ impl Key {
     /// Returns what stands for an account, given what tells accounts apart.
     #[must_use]
     pub fn account(value: &[u8]) -> String {
-        hex(&digest([value].into_iter())[..8])
+        to_hex(&digest([value].into_iter())[..8])
     }
 }
 
@@ -93,7 +94,7 @@ impl KeyId {
     /// Returns the digits people name it by.
     #[must_use]
     pub fn short(&self) -> String {
-        hex(&self.0[..6])
+        to_hex(&self.0[..6])
     }
 }
 
@@ -113,10 +114,6 @@ fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

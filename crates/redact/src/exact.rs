@@ -95,6 +95,11 @@ impl Exact {
         exact
     }
 
+    /// Returns how many strings are looked for.
+    pub(crate) fn texts(&self) -> usize {
+        self.strings.len()
+    }
+
     /// Returns how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()

@@ -3,7 +3,8 @@
 //! Not covered, and said so in docs/reference/redaction.md: base64 broken into lines, two encodings on top of one another other than
 //! JSON in JSON, and a value that was cut, hashed, compressed or encrypted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::value::VALUE_BYTES_MIN;
 
@@ -13,17 +14,67 @@ pub(crate) const PIECE_BYTES_MAX: usize = 1024;
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// How a program wrote a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// As it is.
+    Plain,
+    /// As text in JSON, where that is another text.
+    Json,
+    /// As text in JSON that is itself text in JSON.
+    JsonInJson,
+    /// Encoded for a URL or a form, where that is another text.
+    Url,
+    /// In hexadecimal.
+    Hexadecimal,
+    /// In base64, with so many bytes before it in its group of three: 0, 1 or 2.
+    Base64(u8),
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("plain"),
+            Self::Json => f.write_str("json"),
+            Self::JsonInJson => f.write_str("json in json"),
+            Self::Url => f.write_str("url"),
+            Self::Hexadecimal => f.write_str("hexadecimal"),
+            Self::Base64(0) => f.write_str("base64"),
+            Self::Base64(offset) => write!(f, "base64 at {offset}"),
+        }
+    }
+}
+
 /// Returns every form of a value that is looked for, each once, in no order that matters.
 ///
 /// A value of several lines is looked for as a whole and line by line, since programs log it both ways.
 #[must_use]
 pub fn forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = BTreeSet::new();
+    named_forms(value).into_keys().collect()
+}
+
+/// Returns the form of a value that stands in some bytes; the longest of several, and none when none does.
+#[must_use]
+pub fn form_in(value: &[u8], bytes: &[u8]) -> Option<Form> {
+    let named = named_forms(value);
+    let stands = named
+        .iter()
+        .filter(|(text, _)| bytes.windows(text.len()).any(|part| part == text.as_slice()));
+    stands.max_by_key(|(text, _)| text.len()).map(|(_, form)| *form)
+}
+
+/// As [`forms`], with what each is; where one text is several forms, the plainest.
+fn named_forms(value: &[u8]) -> BTreeMap<Vec<u8>, Form> {
+    let mut forms = BTreeMap::new();
     for piece in pieces(value) {
-        of_piece(piece, &mut forms);
+        of_piece(piece, &mut |form, text| {
+            if text.len() >= VALUE_BYTES_MIN {
+                let known = forms.entry(text).or_insert(form);
+                *known = form.min(*known);
+            }
+        });
     }
-    forms.retain(|form| form.len() >= VALUE_BYTES_MIN);
-    forms.into_iter().collect()
+    forms
 }
 
 /// Returns what of a value is encoded as one.
@@ -65,15 +116,15 @@ fn pieces(value: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-fn of_piece(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
-    forms.insert(value.to_vec());
+fn of_piece(value: &[u8], add: &mut impl FnMut(Form, Vec<u8>)) {
+    add(Form::Plain, value.to_vec());
     for alphabet in [STANDARD, URL_SAFE] {
-        for offset in 0..3 {
-            forms.insert(base64_core(value, offset, alphabet));
+        for offset in 0..3u8 {
+            add(Form::Base64(offset), base64_core(value, offset.into(), alphabet));
         }
     }
-    forms.insert(hexadecimal(value, b"0123456789abcdef"));
-    forms.insert(hexadecimal(value, b"0123456789ABCDEF"));
+    add(Form::Hexadecimal, hexadecimal(value, b"0123456789abcdef"));
+    add(Form::Hexadecimal, hexadecimal(value, b"0123456789ABCDEF"));
     // What stays as it is: of RFC 3986, of JavaScript's encodeURIComponent, of a form, and of Python's quote; and all else.
     for (plain, plus) in [
         (&b"-._~"[..], false),
@@ -83,7 +134,7 @@ fn of_piece(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         (b"-._~/", false),
     ] {
         for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
-            forms.insert(url(value, plain, plus, digits));
+            add(Form::Url, url(value, plain, plus, digits));
         }
     }
     // JSON is text: of bytes that are none there is no such form.
@@ -93,9 +144,9 @@ fn of_piece(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
                 for html in [false, true] {
                     let once = json(text, slash, unicode, html);
                     if let Ok(once) = std::str::from_utf8(&once) {
-                        forms.insert(json(once, false, unicode, false));
+                        add(Form::JsonInJson, json(once, false, unicode, false));
                     }
-                    forms.insert(once);
+                    add(Form::Json, once);
                 }
             }
         }
@@ -199,6 +250,20 @@ mod tests {
             }
         }
         assert_eq!(base64_core(b"foobar", 0, STANDARD), b"Zm9vYmFy");
+    }
+
+    #[test]
+    fn the_form_that_stands_somewhere_is_named() {
+        let value = b"p@ss/w\"rd-1";
+        let is = |text: &str| form_in(value, text.as_bytes());
+        assert_eq!(is("x p@ss/w\"rd-1 x"), Some(Form::Plain));
+        assert_eq!(is(r#"{"a":"p@ss/w\"rd-1"}"#), Some(Form::Json));
+        assert_eq!(is(r#""{\"a\":\"p@ss/w\\\"rd-1\"}""#), Some(Form::JsonInJson));
+        assert_eq!(is("p%40ss%2fw%22rd-1"), Some(Form::Url));
+        assert_eq!(is("704073732f772272642d31"), Some(Form::Hexadecimal));
+        // `x` before it.
+        assert_eq!(is("eHBAc3MvdyJyZC0x"), Some(Form::Base64(1)));
+        assert_eq!(is("something else"), None);
     }
 
     #[test]

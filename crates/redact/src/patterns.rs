@@ -125,6 +125,12 @@ impl Patterns {
         &self.short
     }
 
+    /// Returns how many texts are looked for: all values in all their forms.
+    #[must_use]
+    pub fn texts(&self) -> usize {
+        self.exact.texts()
+    }
+
     /// Returns how many bytes of memory the tables take.
     #[must_use]
     pub fn size(&self) -> usize {

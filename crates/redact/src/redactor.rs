@@ -6,8 +6,17 @@ use std::sync::Arc;
 
 use crate::patterns::{Label, Patterns, Scan, Span, WINDOW_BYTES};
 
+/// What stands at a place of the stream.
+#[derive(Clone, Copy)]
+pub struct Hit<'a> {
+    /// As what it was recognised.
+    pub label: Label,
+    /// The bytes themselves: for looking at their form, never for printing.
+    pub bytes: &'a [u8],
+}
+
 /// Is told bytes that are clean, and what was found after them.
-pub type Tell<'a> = dyn FnMut(&Patterns, &[u8], Option<Label>) + 'a;
+pub type Tell<'a> = dyn FnMut(&Patterns, &[u8], Option<Hit<'_>>) + 'a;
 
 /// Replaces secrets in one stream.
 #[derive(Clone, Debug)]
@@ -32,20 +41,20 @@ impl Redactor {
 
     /// Takes in a piece, and adds to `out` what is decided.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.take_in(piece, &mut |patterns, clean, label| {
+        self.take_in(piece, &mut |patterns, clean, hit| {
             out.extend_from_slice(clean);
-            if let Some(label) = label {
-                patterns.write_marker(label, out);
+            if let Some(hit) = hit {
+                patterns.write_marker(hit.label, out);
             }
         });
     }
 
     /// Ends the stream: adds to `out` what was held back. What follows is another stream.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
-        self.end(&mut |patterns, clean, label| {
+        self.end(&mut |patterns, clean, hit| {
             out.extend_from_slice(clean);
-            if let Some(label) = label {
-                patterns.write_marker(label, out);
+            if let Some(hit) = hit {
+                patterns.write_marker(hit.label, out);
             }
         });
     }
@@ -85,7 +94,11 @@ impl Redactor {
         let decided = self.patterns.scan(&self.held, scan, &mut self.spans);
         let mut at = 0;
         for span in &self.spans {
-            tell(&self.patterns, &self.held[at..span.start], Some(span.label));
+            let hit = Hit {
+                label: span.label,
+                bytes: &self.held[span.start..span.end],
+            };
+            tell(&self.patterns, &self.held[at..span.start], Some(hit));
             at = span.end;
         }
         if at < decided {

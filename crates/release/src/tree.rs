@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use ring::digest::{Context, SHA256};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use tend_base::to_hex;
 
 use crate::error::Error;
 
@@ -180,7 +181,7 @@ impl Tree {
         for line in &lines {
             context.update(line);
         }
-        Ok(hexadecimal(context.finish().as_ref()))
+        Ok(to_hex(context.finish().as_ref()))
     }
 
     /// Copies `entries` into the folder `to`, which only this process writes to; returns how many bytes their files hold.
@@ -335,7 +336,7 @@ pub(crate) fn hash_of(mut from: impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(context.finish().as_ref())),
+            0 => return Ok(to_hex(context.finish().as_ref())),
             count => context.update(&buffer[..count]),
         }
     }
@@ -343,11 +344,7 @@ pub(crate) fn hash_of(mut from: impl Read) -> io::Result<String> {
 
 /// Returns the SHA-256 of bytes, in hexadecimal.
 pub(crate) fn hash(bytes: &[u8]) -> String {
-    hexadecimal(ring::digest::digest(&SHA256, bytes).as_ref())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(ring::digest::digest(&SHA256, bytes).as_ref())
 }
 
 fn kind(stat: &Stat) -> Option<Kind> {

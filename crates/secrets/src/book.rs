@@ -22,6 +22,9 @@ pub const DUE_DAYS: u32 = 90;
 /// Longest value. The kernel takes variables of at most 128 KiB each.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
 
+/// Who makes a version that was read in a Vault.
+const VAULT: &str = "vault";
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// All secrets of one stack.
@@ -61,8 +64,26 @@ pub struct Version {
     pub made_at: Wall,
     /// By whom, for people.
     pub made_by: String,
+    /// Where it was read, when it came from a Vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When it became what it is now.
     pub since: Wall,
+}
+
+/// Where in a Vault a value was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The server's address.
+    pub address: String,
+    /// The path of the secret there.
+    pub path: String,
+    /// Which of its fields.
+    pub field: String,
+    /// Its version there, which is not the one here.
+    pub version: u64,
+    /// When it was written there, in that server's words: numbers of versions begin anew when a secret is made anew.
+    pub written: String,
 }
 
 /// What a version is.
@@ -216,6 +237,7 @@ impl Book {
                 value: Some(Exposed(value)),
                 made_at: now,
                 made_by: by.to_owned(),
+                origin: None,
                 since: now,
             },
         );
@@ -224,6 +246,45 @@ impl Book {
             state,
             unchanged: false,
         })
+    }
+
+    /// Takes in what a Vault has now, current at once; a value that is current already changes nothing but where it was read. What was
+    /// taken out of use here stays so, although the Vault has it still: until something is written there. Returns the version before, where
+    /// another one is current now, and the one that is.
+    ///
+    /// # Errors
+    /// When name or value cannot be one.
+    pub fn follow(
+        &mut self,
+        name: &str,
+        value: Secret,
+        origin: Origin,
+        now: Wall,
+    ) -> Result<(Option<u64>, Stored), SecretsError> {
+        let kept = self.secrets.get(name).into_iter().flat_map(|kept| &kept.versions);
+        let gone = |version: &Version| matches!(version.state, State::Retired | State::Destroyed);
+        let mut retired = kept.filter(|(_, version)| gone(version) && version.origin.as_ref() == Some(&origin));
+        if let Some((number, version)) = retired.next_back() {
+            let (version, state) = (*number, version.state);
+            return Ok((
+                None,
+                Stored {
+                    version,
+                    state,
+                    unchanged: true,
+                },
+            ));
+        }
+        let mut stored = self.put(name, value, VAULT, now)?;
+        let mut before = None;
+        if stored.state == State::Staged {
+            before = self.promote(name, now)?.0;
+            stored.state = State::Current;
+            stored.unchanged = false;
+        }
+        let version = self.of_mut(name)?.version_mut(name, stored.version)?;
+        version.origin = Some(origin);
+        Ok((before, stored))
     }
 
     /// Makes a value, notes how, and takes it in.

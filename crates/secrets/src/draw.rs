@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
-use tend_base::Secret;
+use tend_base::{Secret, to_hex};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::SecretsError;
@@ -63,14 +63,14 @@ impl Recipe {
         let count = self.bytes as usize;
         Ok(Secret::new(match self.format {
             Format::Base64 => STANDARD.encode(random(count)?.as_slice()),
-            Format::Hex => random(count)?.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Format::Hex => to_hex(random(count)?.as_slice()),
             // log2(62) is a little more than 5.954.
             Format::Alphanumeric => letters((count * 8 * 1000).div_ceil(5954))?,
         }))
     }
 }
 
-fn random(count: usize) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+pub(crate) fn random(count: usize) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
     let mut bytes = Zeroizing::new(vec![0; count]);
     let mut filled = 0;
     while filled < count {

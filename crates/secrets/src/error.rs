@@ -99,6 +99,12 @@ pub enum SecretsError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// Something is not what was sealed under its name with the state's key.
+    #[error("`{name}` does not open with the key of the state")]
+    NotSealed {
+        /// What it is called.
+        name: String,
+    },
     /// No public key.
     #[error("`{text}` is no public key of age")]
     Recipient {
@@ -212,6 +218,9 @@ impl SecretsError {
                 "put it back from a backup; `age -d -i KEY {}` says whether age can read it",
                 path.display()
             ),
+            Self::NotSealed { .. } => {
+                "put `tend.db` and `secrets/state.age` back from one and the same backup".to_owned()
+            }
             Self::Newer { .. } => "run the newer tend again".to_owned(),
             Self::Encrypt { .. } | Self::Random { .. } => "nothing was changed; try again".to_owned(),
             Self::Recipient { .. } => {

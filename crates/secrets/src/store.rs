@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::cipher::{self, Closed};
 use crate::key::{Keys, read_error, write};
+use crate::state_key::{self, StateKey};
 use crate::{Book, Passphrase, RecoveryKey, SecretsError};
 
 /// What a file of the store ends with.
@@ -44,7 +45,7 @@ impl Store {
         };
         std::fs::create_dir_all(folder).map_err(cannot)?;
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(cannot)?;
-        let sealed = !stacks_in(folder)?.is_empty();
+        let sealed = !stacks_in(folder)?.is_empty() || folder.join(state_key::FILE).exists();
         Ok(Self {
             keys: Keys::open(folder, passphrase, sealed)?,
             folder: folder.to_path_buf(),
@@ -127,7 +128,16 @@ impl Store {
                 self.write(&stack, &book)?;
             }
         }
+        StateKey::reseal(&self.folder, &self.keys)?;
         Ok(key)
+    }
+
+    /// Returns the key that the daemon's state is sealed with; it is made when there is none.
+    ///
+    /// # Errors
+    /// When its file cannot be read, opened or made.
+    pub fn state_key(&self) -> Result<StateKey, SecretsError> {
+        StateKey::open(&self.folder, &self.keys)
     }
 
     fn path_of(&self, stack: &str) -> PathBuf {

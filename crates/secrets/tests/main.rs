@@ -2,6 +2,7 @@
 
 mod files;
 mod killed;
+mod state;
 mod versions;
 
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.

@@ -1,7 +1,7 @@
 //! What may become of a version.
 
 use tend_base::{Secret, Wall};
-use tend_secrets::{Book, DUE_DAYS, Format, Recipe, SecretsError, State};
+use tend_secrets::{Book, DUE_DAYS, Format, Origin, Recipe, SecretsError, State, Stored};
 
 const NOW: Wall = Wall(1_800_000_000_000);
 
@@ -142,4 +142,58 @@ fn nothing_prints_a_value() {
     let long = format!("hunter2{}", "x".repeat(64 << 10));
     let error = book.put("db_password", secret(&long), "alice", NOW).unwrap_err();
     assert!(!format!("{error} {error:?} {}", error.hint()).contains("hunter2"));
+}
+
+fn origin(version: u64, written: &str) -> Origin {
+    Origin {
+        address: "https://vault.example:8200".to_owned(),
+        path: "kv/data/mps".to_owned(),
+        field: "password".to_owned(),
+        version,
+        written: written.to_owned(),
+    }
+}
+
+/// Takes what a Vault has; returns what was current before and what became of it.
+fn follow(book: &mut Book, value: &str, at: Origin) -> (Option<u64>, Stored) {
+    book.follow("db_password", secret(value), at, NOW).unwrap()
+}
+
+#[test]
+fn what_a_vault_has_is_current_at_once_and_what_it_has_again_changes_nothing() {
+    let mut book = Book::new(1000);
+    let (before, first) = follow(&mut book, "one", origin(1, "a"));
+    assert_eq!(
+        (before, first.version, first.state, first.unchanged),
+        (None, 1, State::Current, false)
+    );
+    let (before, same) = follow(&mut book, "one", origin(2, "b"));
+    assert_eq!((before, same.version, same.unchanged), (None, 1, true));
+    let kept = &book.of("db_password").unwrap().versions[&1];
+    assert_eq!((&kept.origin, kept.made_by.as_str()), (&Some(origin(2, "b")), "vault"));
+    // What a person staged in between was given to nobody.
+    book.put("db_password", secret("staged"), "alice", NOW).unwrap();
+    let (before, next) = follow(&mut book, "two", origin(3, "c"));
+    assert_eq!((before, next.version, next.state), (Some(1), 3, State::Current));
+    assert_eq!(
+        states(&book),
+        [(1, State::Retired), (2, State::Destroyed), (3, State::Current)]
+    );
+}
+
+#[test]
+fn what_was_taken_out_of_use_here_stays_so_until_something_is_written_there() {
+    let mut book = Book::new(1000);
+    follow(&mut book, "one", origin(1, "a"));
+    book.retire("db_password", None, NOW).unwrap();
+    for _ in 0..2 {
+        let (before, again) = follow(&mut book, "one", origin(1, "a"));
+        assert_eq!((before, again.version, again.unchanged), (None, 1, true));
+        assert_eq!(book.current("db_password"), None);
+        // Retired, then destroyed.
+        let _ = book.destroy("db_password", None, NOW);
+    }
+    // The same number of a secret that was made anew there.
+    let (_, anew) = follow(&mut book, "one", origin(1, "b"));
+    assert_eq!((anew.version, anew.state, anew.unchanged), (2, State::Current, false));
 }

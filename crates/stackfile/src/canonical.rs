@@ -5,7 +5,7 @@
 use crate::error::Findings;
 use crate::lower::is_process;
 use crate::schema::{parse_port_spec, parse_volume_spec};
-use crate::source::Place;
+use crate::source::{Place, resolve};
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
 
 /// Writes out all short forms of a document.
@@ -50,7 +50,32 @@ pub(crate) fn canonicalise(file: &mut Node, findings: &Findings) {
             }
         }
     });
+    with(top, "vault", |vault| {
+        if let Value::Map(vault) = &mut vault.value {
+            path_at(vault, "ca", findings);
+            with(vault, "auth", |auth| vault_paths(auth, findings));
+        }
+    });
     each(top, "services", |service| canonicalise_service(service, findings));
+}
+
+/// The files of credentials, below `token` and `approle`.
+fn vault_paths(auth: &mut Node, findings: &Findings) {
+    let Value::Map(auth) = &mut auth.value else {
+        return;
+    };
+    let file = |credential: &mut Node| {
+        if let Value::Map(credential) = &mut credential.value {
+            path_at(credential, "file", findings);
+        }
+    };
+    with(auth, "token", file);
+    with(auth, "approle", |role| {
+        if let Value::Map(role) = &mut role.value {
+            with(role, "role_id", file);
+            with(role, "secret_id", file);
+        }
+    });
 }
 
 /// The files that the chapter `edge` names.
@@ -132,7 +157,7 @@ pub(crate) fn write_directories(file: &mut Node, findings: &Findings) {
                 make_absolute(&mut keys.0[at].value, findings);
             }
             _ => {
-                let directory = findings.sources.resolve(place, ".");
+                let directory = resolve(findings, place, ".");
                 let directory = Node::text(place, directory.to_string_lossy());
                 keys.set(entry("working_dir", place, directory));
             }
@@ -405,11 +430,7 @@ fn make_absolute(node: &mut Node, findings: &Findings) {
         && !scalar.text.starts_with('~')
         && !scalar.text.is_empty()
     {
-        scalar.text = findings
-            .sources
-            .resolve(place, &scalar.text)
-            .to_string_lossy()
-            .into_owned();
+        scalar.text = resolve(findings, place, &scalar.text).to_string_lossy().into_owned();
     }
 }
 

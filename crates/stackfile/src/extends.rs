@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::load::{Session, Setting};
 use crate::merge::merge_service;
-use crate::source::absolute;
+use crate::source;
 use crate::yaml::{Node, Value};
 
 /// Resolves all `extends` of a document.
@@ -115,10 +115,7 @@ fn service(
     let base = match extends.get("file").and_then(|file| Some((file, file.as_text()?))) {
         None => base_of(session, document, path, setting, &base_name, wanted, trail),
         Some((file, text)) => {
-            let other_path = absolute(
-                &session.findings.sources.get(file.place.source).directory,
-                Path::new(text),
-            );
+            let other_path = source::resolve(&session.findings, file.place, text);
             let other_setting = Setting {
                 directory: other_path.parent().unwrap_or(Path::new("/")).to_path_buf(),
                 variables: setting.variables.clone(),

@@ -12,8 +12,8 @@ use crate::source::absolute;
 use crate::yaml::{Node, Value};
 
 /// What an included stack hands over.
-const JOINED: [&str; 9] = [
-    "services", "networks", "volumes", "secrets", "configs", "models", "edge", "deploy", "config",
+const JOINED: [&str; 10] = [
+    "services", "networks", "volumes", "secrets", "configs", "models", "edge", "deploy", "config", "vault",
 ];
 
 /// Takes in everything `tree` includes; `including` are the files on the way here, to find circles.
@@ -94,9 +94,9 @@ fn load_one(session: &mut Session<'_>, item: &Node, setting: &Setting, including
             }
         }
     }
-    let before = session.findings.error_count();
+    let before = session.findings.errors();
     let included = session.project(&paths, &inner, including, Some(named.place));
-    if included.is_none() && session.findings.error_count() == before {
+    if included.is_none() && session.findings.errors() == before {
         session
             .findings
             .error(named.place, "nothing could be included from here");

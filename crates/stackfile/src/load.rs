@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tend_base::Secret;
 use tend_core::model::{ServiceName, Stack};
+use tend_text::Shows;
 
 use crate::canonical::{canonicalise, write_directories};
 use crate::error::{Diagnostic, Findings, Report};
@@ -176,7 +177,7 @@ impl Session<'_> {
 
     /// Loads one file by itself; `named_at` is where another file names it.
     pub(crate) fn document(&mut self, path: &Path, setting: &Setting, named_at: Option<Place>) -> Option<Node> {
-        let source = self.read(path, &setting.directory, false, named_at)?;
+        let source = self.read(path, &setting.directory, Shows::Masked, named_at)?;
         let mut document = yaml::read(source, &mut self.findings)?;
         fill_tree(&mut document, &setting.variables, &mut self.findings);
         check(&document, &Shape::Keys(&FILE), "", &mut self.findings);
@@ -205,34 +206,26 @@ impl Session<'_> {
         &mut self,
         path: &Path,
         directory: &Path,
-        secret: bool,
+        shows: Shows,
         named_at: Option<Place>,
     ) -> Option<SourceId> {
         let path = absolute(directory, path);
         if let Some(place) = named_at
-            && self.findings.sources.len() >= FILES_MAX
+            && self.findings.sources.count() >= FILES_MAX
         {
             self.findings
                 .error(place, format!("more than {FILES_MAX} files are named up to here"))
                 .help("does a file include others that include the same ones?");
             return None;
         }
+        let add = |text: &str, session: &mut Self| {
+            let sources = &mut session.findings.sources;
+            sources.add_in(directory.into(), path.clone(), text, shows)
+        };
         let bytes = match self.input.files.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let add = |text: &str, session: &mut Self| {
-                    session
-                        .findings
-                        .sources
-                        .add(path.clone(), text.to_owned(), directory.into(), secret)
-                };
-                let place = match named_at {
-                    Some(place) => place,
-                    None => {
-                        let source = add("", self);
-                        self.findings.whole(source)
-                    }
-                };
+                let place = named_at.unwrap_or_else(|| add("", self).whole());
                 self.findings
                     .error(place, format!("`{}` could not be read: {error}", path.display()))
                     .help("check the path and who may read the file");
@@ -241,45 +234,27 @@ impl Session<'_> {
         };
         if bytes.len() > BYTES_MAX {
             let length = bytes.len();
-            let source = self.findings.sources.add(path, String::new(), directory.into(), secret);
-            let place = Place {
-                source,
-                line: 1,
-                column: 1,
-                length: 1,
-            };
+            let place = add("", self).at(1, 1);
             self.findings
                 .error(place, format!("the file has {length} bytes; it may have 1 MiB"))
                 .help("this does not look like a file for tend");
             return None;
         }
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Some(add(text, self)),
             Err(error) => {
-                let good = error.utf8_error().valid_up_to();
-                let bytes = error.into_bytes();
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let before = &bytes[..good];
+                let before = &bytes[..error.valid_up_to()];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
                 let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-                let source = self.findings.sources.add(path, text, directory.into(), secret);
-                let place = Place {
-                    source,
-                    line: u32::try_from(line).unwrap_or(u32::MAX),
-                    column: u32::try_from(column).unwrap_or(u32::MAX),
-                    length: 1,
-                };
+                // A file has at most a mebibyte of them.
+                let count = |value| u32::try_from(value).unwrap_or(u32::MAX);
+                let place = add(&String::from_utf8_lossy(&bytes), self).at(count(line), count(column));
                 self.findings
                     .error(place, "this is not UTF-8")
                     .help("save the file as UTF-8");
-                return None;
+                None
             }
-        };
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        };
-        Some(self.findings.sources.add(path, text, directory.into(), secret))
+        }
     }
 }

@@ -1,57 +1,6 @@
-//! Hides what may be secret in a line that is shown: passwords in addresses, and values of names that say they are secret.
-//!
-//! A line of the user's own file goes to terminals, logs of builds and tickets. Each hidden character is one `*`, so that the
-//! caret below the line stays where it belongs.
+//! Hides the passwords of databases in a tree that is to be printed; lines that are shown are masked by `tend_text`.
 
 use crate::yaml::{Map, Node, Value};
-
-/// Parts of names whose values are hidden.
-const TELLING: [&str; 7] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "apikey",
-    "api_key",
-    "private_key",
-];
-
-/// Returns the line with secrets hidden.
-pub(crate) fn masked(line: &str) -> String {
-    let mut hidden: Vec<bool> = vec![false; line.len()];
-    hide_passwords(line, &mut hidden);
-    hide_values(line, &mut hidden);
-    line.char_indices()
-        .map(|(at, c)| if hidden[at] { '*' } else { c })
-        .collect()
-}
-
-/// `scheme://user:password@host`; what is a variable is none of the secret.
-fn hide_passwords(line: &str, hidden: &mut [bool]) {
-    for (at, _) in line.match_indices("://") {
-        let start = at + 3;
-        let rest = &line[start..];
-        // What follows this scheme is a password's place more often than a path with an `@`, so a `/` in it is hidden too.
-        let ends = if is_database(&line[..at]) { "\"'" } else { "/\"'" };
-        let end = rest
-            .find(|c: char| c.is_whitespace() || ends.contains(c))
-            .unwrap_or(rest.len());
-        let Some(host) = rest[..end].rfind('@') else {
-            continue;
-        };
-        if let Some(colon) = rest[..host].find(':')
-            && !rest[colon + 1..host].starts_with('$')
-        {
-            hidden[start + colon + 1..start + host].fill(true);
-        }
-    }
-}
-
-fn is_database(before: &str) -> bool {
-    ["postgres", "postgresql", "mysql"]
-        .iter()
-        .any(|scheme| before.ends_with(scheme))
-}
 
 /// Hides the passwords of `deploy.databases` and `config.table` in a tree that is to be printed.
 pub(crate) fn hide_database_passwords(tree: &mut Node) {
@@ -115,62 +64,9 @@ fn value_at<'a>(map: &'a mut Map, key: &str) -> Option<&'a mut Value> {
     Some(&mut map.0[at].value.value)
 }
 
-/// `DB_PASSWORD: value`, `DB_PASSWORD=value`.
-fn hide_values(line: &str, hidden: &mut [bool]) {
-    // Letters outside of ASCII keep their length, so that places in one are places in the other.
-    let lower = line.to_ascii_lowercase();
-    for word in TELLING {
-        for (at, _) in lower.match_indices(word) {
-            let after = &line[at..];
-            let name = after
-                .find(|c: char| !(c.is_ascii_alphanumeric() || "_-\"'".contains(c)))
-                .unwrap_or(after.len());
-            let value = &after[name..];
-            let gap = match value.chars().next() {
-                Some('=') => 1,
-                Some(':') if value.starts_with(": ") => value.len() - value[1..].trim_start().len(),
-                _ => continue,
-            };
-            let value = value[gap..].trim_start_matches(['"', '\'']);
-            let start = line.len() - value.len();
-            // A key of ours or Compose's has a mapping or list below or beside it, and a variable is no secret.
-            if value.starts_with(['{', '[', '$']) {
-                continue;
-            }
-            let end = value
-                .find(|c: char| c.is_whitespace() || "\"',}]".contains(c))
-                .unwrap_or(value.len());
-            hidden[start..start + end].fill(true);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{masked, without_password};
-
-    #[test]
-    fn what_may_be_secret_is_hidden_and_nothing_moves() {
-        for (line, shown) in [
-            ("  DB_PASSWORD: hunter2", "  DB_PASSWORD: *******"),
-            ("  - API_TOKEN=abc # x", "  - API_TOKEN=*** # x"),
-            ("  {A_SECRET: \"né\", B: c}", "  {A_SECRET: \"**\", B: c}"),
-            ("  URL: postgres://me:pw@db/x", "  URL: postgres://me:**@db/x"),
-            ("  URL: postgres://me:${PW}@db/x", "  URL: postgres://me:${PW}@db/x"),
-            ("  DB_PASSWORD: ${PW:?}", "  DB_PASSWORD: ${PW:?}"),
-            ("    secrets: [key]", "    secrets: [key]"),
-            ("  DB_PASSWORD:", "  DB_PASSWORD:"),
-            ("  command: run --token=abc", "  command: run --token=***"),
-            (
-                "  postgres: postgresql://me:p/w@x@db/x",
-                "  postgres: postgresql://me:*****@db/x",
-            ),
-            ("  url: http://api/x@y:z", "  url: http://api/x@y:z"),
-        ] {
-            assert_eq!(masked(line), shown);
-            assert_eq!(masked(line).chars().count(), line.chars().count());
-        }
-    }
+    use super::without_password;
 
     #[test]
     fn no_password_is_left_in_the_url_of_a_database() {

@@ -17,10 +17,13 @@ pub(crate) fn check(tree: &Node, disabled: &BTreeMap<String, Place>, findings: &
     }
     for secret in entries(tree, "secrets") {
         let has = |key: &str| secret.value.get(key).is_some();
-        if !["file", "environment", "external", "driver"].into_iter().any(has) {
+        if !["file", "environment", "external", "driver", "vault"]
+            .into_iter()
+            .any(has)
+        {
             findings
                 .error(secret.place, format!("the secret `{}` comes from nowhere", secret.key))
-                .help("say where it is: `file: PATH`, `environment: NAME` or `external: true`");
+                .help("say where it is: `file: PATH`, `environment: NAME`, `external: true` or `vault: {path: …, field: …}`");
         }
     }
     for config in entries(tree, "configs") {

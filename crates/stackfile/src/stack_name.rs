@@ -14,7 +14,7 @@ pub(crate) fn choose(
     input: &Input<'_>,
     findings: &mut Findings,
 ) -> Option<StackName> {
-    let whole = findings.whole(tree.place.source);
+    let whole = tree.place.source.whole();
     let Value::Map(top) = &mut tree.value else {
         return None;
     };

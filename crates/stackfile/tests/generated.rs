@@ -197,24 +197,56 @@ for path in sys.argv[1:]:
 /// What the page of the edge shows first is a chapter that loads.
 #[test]
 fn the_example_of_the_edge_loads() {
-    let [_, (_, page), _] = tend_stackfile::pages();
+    let page = page("stack-file-edge.md");
     assert_eq!(load_example(&page).stack.edge.routes.len(), 3);
 }
 
 /// What the page of the configuration shows first is a chapter that loads.
 #[test]
 fn the_example_of_the_configuration_loads() {
-    let [.., (_, page)] = tend_stackfile::pages();
+    let page = page("stack-file-config.md");
     let sources = load_example(&page).stack.config.unwrap();
     assert_eq!((sources.files.len(), sources.dotenv.len()), (2, 1));
     assert_eq!(sources.table.unwrap().active, None);
 }
 
+/// So is that of the Vault.
+#[test]
+fn the_example_of_the_vault_loads() {
+    let page = page("stack-file-vault.md");
+    let vault = load_example(&page).stack.vault.unwrap();
+    assert_eq!(vault.namespace.as_deref(), Some("team"));
+    assert_eq!(vault.secrets.len(), 1);
+}
+
+/// So is what the page of secrets in a Vault shows, with its service.
+#[test]
+fn the_example_of_secrets_in_a_vault_loads() {
+    let page = std::fs::read_to_string(repository().join("docs/reference/vault.md")).unwrap();
+    let stack = load_text(&format!("name: shop\n{}", first_example(&page))).stack;
+    let vault = stack.vault.unwrap();
+    assert_eq!(vault.secrets["db_password"].path, "kv/data/mps");
+    let service = stack.services.values().next().unwrap();
+    assert_eq!(service.secrets[0].secret, "db_password");
+}
+
 /// Loads the chapter that a page shows first, in a stack with one service.
 fn load_example(page: &str) -> Loaded {
-    let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let text = format!("name: shop\nservices:\n  api:\n    command: ./api\n{example}");
-    let files = Memory::one("/s/stack.yml", text.into_bytes());
+    let example = first_example(page);
+    load_text(&format!("name: shop\nservices:\n  api:\n    command: ./api\n{example}"))
+}
+
+fn page(name: &str) -> String {
+    let found = tend_stackfile::pages().into_iter().find(|(of, _)| *of == name);
+    found.unwrap().1
+}
+
+fn first_example(page: &str) -> &str {
+    page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
+fn load_text(text: &str) -> Loaded {
+    let files = Memory::one("/s/stack.yml", text.as_bytes().to_vec());
     let loaded = load(&Input {
         files: &files,
         paths: vec!["/s/stack.yml".into()],

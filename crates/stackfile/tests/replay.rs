@@ -42,7 +42,7 @@ fn fuzz_corpus_stack_file() {
         if let Err(report) = outcome {
             for one in report.0 {
                 assert!(
-                    one.severity == Severity::Warning || one.location.line > 0,
+                    one.severity == Severity::Warning || one.location.line() > 0,
                     "{}: no place: {one}",
                     path.display()
                 );

@@ -180,6 +180,34 @@ pub enum Error {
         /// What is wrong with it.
         source: Arc<serde_json::Error>,
     },
+    /// A document could not be sealed; it was not written.
+    #[error("the {name} could not be sealed to be kept in `{path}`")]
+    Seal {
+        /// The document: kind and id.
+        name: String,
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A sealed document could not be opened.
+    #[error("the {name} kept in `{path}` could not be opened")]
+    Unseal {
+        /// The document: kind and id.
+        name: String,
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A document is sealed, and nothing was given to open it with.
+    #[error("the {name} kept in `{path}` is sealed, and there is no key to open it")]
+    NoSeal {
+        /// The document: kind and id.
+        name: String,
+        /// The database.
+        path: PathBuf,
+    },
     /// A value has no JSON form, so it cannot be kept as a document.
     #[error("the {kind} `{id}` has no JSON form")]
     NoJson {
@@ -221,6 +249,9 @@ impl Error {
             }
             Self::Key { .. } | Self::KeyMalformed { .. } => {
                 "put the key back from a backup; with a new one, older anchors no longer verify".to_owned()
+            }
+            Self::Unseal { .. } | Self::NoSeal { .. } => {
+                "put `tend.db` and the folder `secrets` back from one and the same backup".to_owned()
             }
             Self::DiskFull { .. } => "make room on that disk; writing goes on by itself".to_owned(),
             Self::Row { .. } | Self::Malformed { .. } | Self::PruneDamaged { .. } => {

@@ -1,19 +1,54 @@
 //! Asks the journal and the state, while they are written or not. Knows no writer.
 
+use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::de::DeserializeOwned;
 use tend_core::journal::{Event, EventId, Filter};
 
+use crate::sealing::{self, Seal};
 use crate::{DocumentKind, Error, schema, select::select, transaction};
 
+/// Rows that [`Reader::rows`] holds in memory.
+const ROWS_AT_ONCE: usize = 64;
+
+/// What a row is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowName<'a> {
+    /// A document; its kind may be one that only another tend knows.
+    Document {
+        /// Its kind.
+        kind: &'a str,
+        /// Its id.
+        id: &'a str,
+    },
+    /// An event.
+    Event(EventId),
+}
+
+impl fmt::Display for RowName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document { kind, id } => write!(f, "{kind} {id}"),
+            Self::Event(id) => write!(f, "event {id}"),
+        }
+    }
+}
+
 /// A read-only look at a database. Not shared between threads: each opens its own.
-#[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
     connection: Connection,
+    seal: Option<Arc<dyn Seal>>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({})", self.path.display())
+    }
 }
 
 impl Reader {
@@ -25,7 +60,17 @@ impl Reader {
         Ok(Self {
             path: path.to_owned(),
             connection: schema::open_for_reading(path)?,
+            seal: None,
         })
+    }
+
+    /// Opens sealed documents with this.
+    #[must_use]
+    pub fn opened_by(self, seal: Arc<dyn Seal>) -> Self {
+        Self {
+            seal: Some(seal),
+            ..self
+        }
     }
 
     /// Returns the events a filter asks for.
@@ -107,7 +152,7 @@ impl Reader {
             .map_err(&failed)?;
         rows.map(|row| {
             let (id, json) = row.map_err(&failed)?;
-            let value = self.parse(kind, &id, &json)?;
+            let value = self.parse(kind, &id, json)?;
             Ok((id, value))
         })
         .collect()
@@ -127,11 +172,77 @@ impl Reader {
             )
             .optional()
             .map_err(self.read_failed("documents"))?;
-        json.map(|json| self.parse(kind, id, &json)).transpose()
+        json.map(|json| self.parse(kind, id, json)).transpose()
     }
 
-    fn parse<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str, json: &str) -> Result<T, Error> {
-        serde_json::from_str(json).map_err(|source| Error::Document {
+    /// Shows every row of documents and events as it is stored, each with what it is called, such as `stack mps` or `event 12`: for who
+    /// looks for something that should be in none. Stops when told to.
+    ///
+    /// Reads a bounded number of rows at a time, so that it neither takes memory nor keeps the writer's log from being cut back.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn rows(&self, each: &mut dyn FnMut(RowName<'_>, &str) -> ControlFlow<()>) -> Result<(), Error> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let failed = self.read_failed("documents");
+            let mut statement = self
+                .connection
+                .prepare_cached(
+                    "SELECT kind, id, json FROM documents WHERE (kind, id) > (?, ?) ORDER BY kind, id LIMIT ?",
+                )
+                .map_err(&failed)?;
+            let rows = statement
+                .query_map(params![after.0, after.1, ROWS_AT_ONCE], |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, String>(1)?,
+                        row.get::<_, String>(2)?,
+                    ))
+                })
+                .map_err(&failed)?;
+            let rows: Vec<_> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+            for (kind, id, json) in &rows {
+                if each(RowName::Document { kind, id }, json).is_break() {
+                    return Ok(());
+                }
+            }
+            let full = rows.len() == ROWS_AT_ONCE;
+            match rows.into_iter().next_back() {
+                Some((kind, id, _)) if full => after = (kind, id),
+                _ => break,
+            }
+        }
+        let mut after = -1_i64;
+        loop {
+            let failed = self.read_failed("events");
+            let mut statement = self
+                .connection
+                .prepare_cached(
+                    "SELECT seq, principal || ' ' || subject || ' ' || data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+                )
+                .map_err(&failed)?;
+            let rows = statement
+                .query_map(params![after, ROWS_AT_ONCE], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+                })
+                .map_err(&failed)?;
+            let rows: Vec<_> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+            for (seq, text) in &rows {
+                if each(RowName::Event(EventId(seq.cast_unsigned())), text).is_break() {
+                    return Ok(());
+                }
+            }
+            match rows.last() {
+                Some((seq, _)) if rows.len() == ROWS_AT_ONCE => after = *seq,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str, stored: String) -> Result<T, Error> {
+        let json = sealing::opened(self.seal.as_ref(), &self.path, kind.as_str(), id, stored)?;
+        serde_json::from_str(&json).map_err(|source| Error::Document {
             kind: kind.as_str(),
             id: id.to_owned(),
             path: self.path.clone(),

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::Error;
 
 /// The format this tend writes, kept in `user_version`.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// `tend` in ASCII, kept in `application_id`.
 const APPLICATION_ID: u32 = 0x7465_6e64;
@@ -20,7 +20,8 @@ const APPLICATION_ID: u32 = 0x7465_6e64;
 ///
 /// Invariant: no column of `events` that a filter looks at is kept beside what is hashed; they are computed from it (test
 /// `filters_look_at_nothing_that_is_not_hashed`).
-const MIGRATIONS: [&str; FORMAT as usize] = ["
+const MIGRATIONS: [&str; FORMAT as usize] = [
+    "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -62,7 +63,12 @@ CREATE TABLE documents (
     json TEXT NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- What is still to be done to the database itself. Documents are sealed from here on: an earlier tend cannot read them.
+CREATE TABLE upkeep (what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+",
+];
 
 /// How long a statement waits for another connection that has the database locked, such as a shell of a curious person.
 const BUSY: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use tend_base::{Clock, SystemClock, Wall};
 use tend_core::journal::{Entry, EventId, Hash, Principal, Statement, StatementKind};
 
 use crate::queue::{Queue, Request, Waiting};
+use crate::sealing::{self, Seal};
 use crate::writer::{Shared, Writer};
 use crate::{Batch, Committed, Error, MachineKey, Pruned};
 
@@ -49,6 +50,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock + Send + Sync>,
     /// Is told the new head after each commit, on the writer's thread: to wake those who follow the journal. Must be quick.
     pub on_commit: Option<Box<dyn Fn(EventId) + Send>>,
+    /// Seals documents before they are written; with none they are kept in clear.
+    pub seal: Option<Arc<dyn Seal>>,
 }
 
 impl Options {
@@ -60,6 +63,7 @@ impl Options {
             principal,
             clock: Arc::new(SystemClock),
             on_commit: None,
+            seal: None,
         }
     }
 }
@@ -93,6 +97,7 @@ struct Inner {
     key: Arc<MachineKey>,
     clock: Arc<dyn Clock + Send + Sync>,
     files: Files,
+    seal: Option<Arc<dyn Seal>>,
     thread: Mutex<Option<JoinHandle<Result<(), Error>>>>,
 }
 
@@ -144,6 +149,7 @@ impl Store {
         let queue = Arc::new(Queue::default());
         let shared = Arc::new(Mutex::new(Shared::default()));
         let clock = Arc::clone(&options.clock);
+        let seal = options.seal.clone();
         let writer = Writer::open(
             files,
             Arc::clone(&key),
@@ -164,6 +170,7 @@ impl Store {
                 key,
                 clock,
                 files: files.clone(),
+                seal,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -186,11 +193,26 @@ impl Store {
 
     /// Hands a batch in; `done` is called, on the writer's thread, or at once on this one when the batch is refused. It must be quick.
     pub fn commit_then(&self, batch: impl Into<Batch>, done: impl FnOnce(Result<Committed, Error>) + Send + 'static) {
+        let batch = match self.sealed(batch.into()) {
+            Ok(batch) => batch,
+            Err(error) => return done(Err(error)),
+        };
         self.inner.queue.push(Request::Commit(Waiting {
-            batch: batch.into(),
+            batch,
             at: self.inner.clock.now(),
             done: Some(Box::new(done)),
         }));
+    }
+
+    /// Returns a batch as it is written: no document in clear where they are to be sealed.
+    fn sealed(&self, mut batch: Batch) -> Result<Batch, Error> {
+        if let Some(seal) = &self.inner.seal {
+            for document in &mut batch.puts {
+                let (kind, path) = (document.kind.as_str(), &self.inner.files.database);
+                document.json = sealing::sealed(&**seal, path, kind, &document.id, &document.json)?;
+            }
+        }
+        Ok(batch)
     }
 
     /// Hands entries in that nobody waits for. While they cannot be written they are kept in memory, up to a bound, and tried again;

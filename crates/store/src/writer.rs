@@ -26,7 +26,7 @@ use crate::lease::Lease;
 use crate::queue::{Done, Lost, Queue, Request, Waiting};
 use crate::store::Files;
 use crate::transaction::{self, Appender, Head, Pruning};
-use crate::{Anchors, Committed, Error, MachineKey, Options, Pruned, Status, schema};
+use crate::{Anchors, Committed, Error, MachineKey, Options, Pruned, Status, schema, sealing};
 
 /// One transaction takes about this much, so that no one waits long for the others.
 const GROUP_MAX: usize = 2048;
@@ -103,6 +103,10 @@ impl Writer {
         };
         let mut connection = schema::open_for_writing(&path)?;
         let lease = Lease::take(&mut connection, &path, &options.name, options.clock.now().wall)?;
+        let sealed = match &options.seal {
+            Some(seal) => sealing::seal_old(&mut connection, &path, &**seal)?,
+            None => None,
+        };
         let head = transaction::read_head(&connection).map_err(failed)?;
         let anchors = Anchors::read(&files.anchors)?;
         let mut writer = Self {
@@ -130,6 +134,16 @@ impl Writer {
             writer.commit(&mut Vec::new())?;
             // Killed before this, the next start finds the same once more.
             writer.anchors.set_aside(now.wall)?;
+        }
+        if let Some(sealed) = sealed {
+            let entry = Entry::new(writer.principal.clone(), Kind::StateSealed).with(json!({
+                "documents": sealed.documents,
+                "clean": sealed.not_cleaned.is_none(),
+                "error": sealed.not_cleaned,
+            }));
+            writer.retained.push_back((entry, now));
+            // Where it cannot be written now, it is with the next commit.
+            writer.retry_at = Some(now.mono);
         }
         // A new journal is anchored before its first event; of another, the last anchor may say that it is closed.
         writer.anchor(StatementKind::Anchor)?;

@@ -8,6 +8,7 @@ mod kill;
 mod lease;
 mod opening;
 mod samples;
+mod sealing;
 mod tampering;
 
 /// Every file under `tests/` that is a module must be named above, or its tests would silently not run.

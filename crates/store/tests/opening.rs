@@ -101,7 +101,7 @@ fn a_journal_of_a_newer_tend_is_refused() {
         assert!(
             error
                 .to_string()
-                .ends_with("has format 99, and this tend knows formats up to 1"),
+                .ends_with("has format 99, and this tend knows formats up to 2"),
             "{error}"
         );
     }

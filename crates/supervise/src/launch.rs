@@ -1,7 +1,5 @@
 //! How a replica is started: its command and environment with everything filled in that is known only now.
 
-use std::collections::BTreeMap;
-
 use tend_core::model::{Port, ReplicaId, Service, ServiceId, Workload};
 use tend_core::plan::Launch;
 use tend_core::world::World;
@@ -20,13 +18,9 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
     let slot = replica.slot;
     let fill = |text: &str| fill_in(text, world, stack, service, slot);
     // What the file says of one service stands above what configuration says for all; values of the latter are taken as they are.
-    let mut environment: BTreeMap<String, String> = world
-        .configurations
-        .get(&stack.name)
-        .into_iter()
-        .flat_map(|configuration| configuration.of(&service.name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let configured = world.configurations.get(&stack.name);
+    let configured = configured.and_then(|configuration| configuration.of(&service.name));
+    let mut environment = configured.map(|with| with.variables.clone()).unwrap_or_default();
     environment.extend(
         process
             .environment
@@ -67,7 +61,13 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
         open_files_max: process.open_files_max,
         fingerprint: world.fingerprint(&stack.name, service),
         quiesce: service.quiesce.clone(),
-        secrets: service.secrets.clone(),
+        secrets: service
+            .secrets
+            .iter()
+            .chain(configured.into_iter().flat_map(|with| &with.secrets))
+            .cloned()
+            .collect(),
+        is_configured: service.config.is_some(),
     })
 }
 

@@ -82,6 +82,7 @@ impl Script {
                 edge: Edge::default(),
                 deploy: DeployPolicy::default(),
                 config: None,
+                vault: None,
             },
             controller: controller(world, 1),
             now: Now {

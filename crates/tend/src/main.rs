@@ -3,6 +3,7 @@
 //! Owns the choice of the role and nothing else. The shim branches off before anything is set up: there is one for each replica, and
 //! its budget is half a megabyte.
 
+mod config_table;
 mod daemon;
 mod start;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         edge: start::edge,
         ensure_daemon: start::ensure_daemon,
         verify_journal: start::verify_journal,
+        install_table: config_table::install_table,
     };
     tend_cli::run(std::env::args_os(), &roles)
 }

@@ -14,6 +14,7 @@ use crate::fixture::DEADLINE;
 
 /// Nothing is seen by looking, so that the kernel's word is what is tested; and no writer is given up.
 const TOLD: FileWatchSettings = FileWatchSettings {
+    owner: None,
     quiet: Duration::from_millis(5),
     bound: Duration::from_millis(50),
     writer_bound: Duration::from_secs(3600),
@@ -372,4 +373,19 @@ fn behind_the_limit(limit: &Path) {
     }
     fs::write(&path, "two\n").expect("own folder");
     texts_until(&mut watch, &path, "two\n");
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_not_read() {
+    let folder = Folder::new();
+    let path = folder.write("production.yml", "a: 1\n");
+    let own = rustix::process::geteuid().as_raw();
+    for (owner, is_read) in [(None, true), (Some(own), true), (Some(own + 1), false)] {
+        let settings = FileWatchSettings { owner, ..TOLD };
+        let watch = FileWatch::new([path.clone()], settings).unwrap();
+        let content = &watch.contents()[&path];
+        assert_eq!(content.text().is_some(), is_read, "{owner:?}: {content:?}");
+        let says_whose = matches!(content, Content::Unreadable(why) if why.contains("belongs to user"));
+        assert_eq!(says_whose, !is_read, "{content:?}");
+    }
 }

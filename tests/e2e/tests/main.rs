@@ -1,10 +1,13 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
+mod audit;
 mod bad_input;
 mod bans;
 mod canary;
 mod certificates;
 mod commands;
+mod config;
+mod configuration;
 mod deploy;
 mod deploy_broken;
 mod deploy_kills;
@@ -15,7 +18,9 @@ mod ports;
 mod readme;
 mod rig;
 mod secrets;
+mod state;
 mod supervision;
+mod vault;
 
 /// Every file beside this one is compiled.
 #[test]

@@ -71,8 +71,11 @@ impl Terminal {
         let clone = machine.folder.join("tend-clone");
         let stack = clone.join("stacks/mps");
         std::fs::create_dir_all(&stack).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/stack.yml");
-        std::fs::copy(source, stack.join("stack.yml")).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps");
+        std::fs::create_dir_all(stack.join("config/environments")).unwrap();
+        for name in ["stack.yml", "config/schema.yaml", "config/environments/development.yml"] {
+            std::fs::copy(source.join(name), stack.join(name)).unwrap();
+        }
         let port = free_port();
         Self { machine, clone, port }
     }

@@ -101,10 +101,16 @@ impl Machine {
             .current_dir(&self.folder)
             .env("TEND_STATE", self.folder.join("state"))
             .env("TEND_RUN", self.folder.join("run"))
+            .env("TEND_SECRETS_RUN", self.memory())
             .env("HOME", &self.folder)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         command
+    }
+
+    /// Returns the folder in memory where replicas find what must not be on a disk.
+    pub(crate) fn memory(&self) -> PathBuf {
+        Path::new("/dev/shm").join(self.folder.file_name().unwrap_or_default())
     }
 
     /// Runs `tend` with arguments to its end.
@@ -149,11 +155,15 @@ impl Machine {
                 &self.folder.join("mps-api").display().to_string(),
             )
             .replace("${MPS_LISTEN:-127.0.0.1:8080}", &format!("127.0.0.1:{port}"));
-        self.stack(
+        let folder = self.stack(
             "mps",
             text.strip_prefix("name: mps")
                 .map_or(text.replace("name: mps\n", "").as_str(), |rest| rest),
-        )
+        );
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/config");
+        let copied = Command::new("cp").arg("-r").arg(config).arg(&folder).status();
+        assert!(copied.is_ok_and(|status| status.success()), "no configuration of mps");
+        folder
     }
 
     /// Returns the daemon's process id.
@@ -250,6 +260,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // Whatever was started here carries this folder in its program's path or in its environment.
         tend_testkit::kill_all_of(&self.folder);
+        let _ = std::fs::remove_dir_all(self.memory());
         if !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }

@@ -1,36 +1,24 @@
 //! Secrets from the terminal to a replica and back out of use: how they reach it, and that they are nowhere else.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::rig::{Machine, kill, wait_until};
+use tend_testkit::Postgres;
+
+use crate::rig::{Machine, free_port, get, kill, wait_until};
 
 const PLANTED: &str = "pl4nted-0f-the-first-version";
 const NEXT: &str = "pl4nted-0f-the-second-version";
 
-/// The folder in memory that replicas' files are put in; removed with the test.
-struct InMemory(PathBuf);
-
-impl InMemory {
-    fn of(machine: &Machine) -> Self {
-        let name = machine.folder.file_name().unwrap();
-        Self(Path::new("/dev/shm").join(name))
-    }
-}
-
-impl Drop for InMemory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Types a command, with a value at its standard input; the daemon that it may start has its secret files in memory.
+/// Types a command, with a value at its standard input.
 #[track_caller]
-fn typed(machine: &Machine, memory: &InMemory, arguments: &[&str], value: &str) -> String {
+fn typed(machine: &Machine, arguments: &[&str], value: &str) -> String {
     let mut command = machine.command("tend", arguments);
     let mut child = command
-        .env("TEND_SECRETS_RUN", &memory.0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -126,7 +114,8 @@ fn nowhere(machine: &Machine, value: &str) {
     let (state, run) = (machine.folder.join("state"), machine.folder.join("run"));
     let all: Vec<PathBuf> = files(&state).into_iter().chain(files(&run)).collect();
     assert!(
-        all.iter().any(|path| path.ends_with("stacks/vault.age")),
+        all.iter()
+            .any(|path| path.extension().is_some_and(|ending| ending == "age")),
         "the store itself is among them"
     );
     for path in all {
@@ -144,13 +133,11 @@ fn nowhere(machine: &Machine, value: &str) {
 #[test]
 fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     let machine = Machine::new("secrets");
-    let memory = InMemory::of(&machine);
     let folder = machine.stack("vault", STACK);
 
     // Without it nothing is started, and what is missing is named.
     let refused = machine
         .in_its_environment(machine.command("tend", &["up", &folder]))
-        .env("TEND_SECRETS_RUN", &memory.0)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -159,7 +146,6 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
 
     let said = typed(
         &machine,
-        &memory,
         &["secret", "set", "db_password", "-s", "vault"],
         &format!("{PLANTED}\n"),
     );
@@ -187,12 +173,7 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     nowhere(&machine, PLANTED);
 
     // A new value waits; when it is rotated to, every replica holds it and the old one is given to nobody.
-    let said = typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        NEXT,
-    );
+    let said = typed(&machine, &["secret", "set", "db_password", "-s", "vault"], NEXT);
     assert!(said.contains("version 2 is staged"), "{said}");
     let holders = |version: usize| {
         let list = machine.json(&["secret", "list", "-s", "vault"]);
@@ -217,7 +198,9 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     nowhere(&machine, NEXT);
     nowhere(&machine, PLANTED);
     // The files of the lives before are gone.
-    wait_until("the files of two lives are left", || files(&memory.0).len() == 2);
+    wait_until("the files of two lives are left", || {
+        files(&machine.memory()).len() == 2
+    });
 
     // It is shown to its owner, and that is written down.
     let shown = machine
@@ -241,28 +224,17 @@ fn a_secret_reaches_its_replicas_in_three_ways_and_is_nowhere_else() {
     assert!(run.ok().contains(&digest(NEXT)));
 
     machine.tend(&["down", "vault"]).ok();
-    wait_until("no file of a secret is left", || files(&memory.0).is_empty());
+    wait_until("no file of a secret is left", || files(&machine.memory()).is_empty());
     nowhere(&machine, NEXT);
 }
 
 #[test]
 fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     let machine = Machine::new("secrets-killed");
-    let memory = InMemory::of(&machine);
     let folder = machine.stack("vault", STACK);
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        PLANTED,
-    );
-    typed(&machine, &memory, &["up", &folder], "");
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        NEXT,
-    );
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
+    typed(&machine, &["up", &folder], "");
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], NEXT);
     let mut rotation = machine
         .command("tend", &["secret", "rotate", "db_password", "-s", "vault"])
         .stdout(Stdio::null())
@@ -276,8 +248,11 @@ fn a_daemon_killed_in_the_middle_of_a_rotation_finishes_it() {
     });
     kill(machine.daemon());
     rotation.wait().unwrap();
+    // Its socket takes connections until its last thread is gone, which may be writing to the disk.
+    let socket = machine.folder.join("run/tend.sock");
+    wait_until("the daemon is gone", || UnixStream::connect(&socket).is_err());
     // The next one, started by the next command, goes on with it.
-    typed(&machine, &memory, &["up", &folder], "");
+    typed(&machine, &["up", &folder], "");
     let list = machine.json(&["secret", "list", "-s", "vault"]);
     let versions = &list["items"][0]["versions"];
     assert_eq!(
@@ -295,13 +270,7 @@ fn secrets_belong_to_who_stored_them() {
         return;
     }
     let machine = Machine::new("secrets-owner");
-    let memory = InMemory::of(&machine);
-    typed(
-        &machine,
-        &memory,
-        &["secret", "set", "db_password", "-s", "vault"],
-        PLANTED,
-    );
+    typed(&machine, &["secret", "set", "db_password", "-s", "vault"], PLANTED);
     // Another user reaches the daemon's socket as everybody does, and sees nothing of it.
     let mut command = std::process::Command::new("setpriv");
     command
@@ -316,4 +285,120 @@ fn secrets_belong_to_who_stored_them() {
     );
     assert!(!output.status.success() && said.contains("belong to user 0"), "{said}");
     assert!(!said.contains(PLANTED));
+}
+
+/// Two users of a database who take turns, and one who may change them.
+const USERS: &str = "
+CREATE ROLE shop_owner NOLOGIN;
+CREATE DATABASE shop OWNER shop_owner;
+CREATE ROLE shop_a LOGIN PASSWORD 'the0ldpassw0rd' IN ROLE shop_owner;
+ALTER ROLE shop_a SET role = shop_owner;
+CREATE ROLE tend LOGIN CREATEROLE PASSWORD 'adm1nistrat0r';
+";
+
+#[test]
+fn a_password_of_a_database_is_rotated_under_load_and_the_server_refuses_the_old_one() {
+    let server = Postgres::start("boss", Some("b0ss"), &[]);
+    for statement in USERS.split_inclusive(';').filter(|text| !text.trim().is_empty()) {
+        server.sql("postgres", statement);
+    }
+    let place = server.folder().display().to_string();
+    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@/shop?host={place}");
+    let machine = Machine::new("secrets-database");
+    let port = free_port();
+    let api = machine.folder.join("mps-api").display().to_string();
+    let folder = machine.stack(
+        "shop",
+        &format!(
+            "services:\n  api:\n    command: [{api}]\n    port: PORT\n    replicas: 2\n    environment: {{ MPS_SEED: demo, DRAIN_SECONDS: \"1\" }}\n    \
+             readiness: {{ http: /ready }}\n    secrets: [{{ source: database, environment: DATABASE_URL }}]\n\
+             secrets:\n  database: {{ external: true }}\nedge:\n  listen: [127.0.0.1:{port}]\n  routes: [{{ path: /, service: api }}]\n"
+        ),
+    );
+    let set = |name: &str, value: &str, more: &[&str]| {
+        let mut arguments = vec!["secret", "set", name, "-s", "shop"];
+        arguments.extend(more);
+        typed(&machine, &arguments, value)
+    };
+    let class = ["--class", "database-two-users"];
+    set("database", &url("shop_a", "the0ldpassw0rd"), &class);
+    let mut migrate = machine.command("mps-api", &["migrate"]);
+    let migrated = migrate.env("DATABASE_URL", url("shop_a", "the0ldpassw0rd")).status();
+    assert!(migrated.unwrap().success());
+    machine.tend(&["up", &folder]).ok();
+    machine.wait_ready("shop", "api", 2);
+    // Nobody may change users yet.
+    let refused = machine.tend(&["secret", "rotate", "database", "-s", "shop"]);
+    assert!(
+        refused.code != 0 && refused.said().contains("tend secret set database.admin"),
+        "{}",
+        refused.said()
+    );
+    set("database.admin", &url("tend", "adm1nistrat0r"), &[]);
+
+    let go_on = Arc::new(AtomicBool::new(true));
+    let asks = Arc::clone(&go_on);
+    let asking = std::thread::spawn(move || {
+        let mut answered = 0;
+        while asks.load(Ordering::Relaxed) {
+            let answer = get(port, "/api/cards/test-card-id").unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answered += 1;
+        }
+        answered
+    });
+    let pids = machine.pids("shop", "api");
+    let rotated = machine.tend(&["secret", "rotate", "database", "-s", "shop"]);
+    let said = rotated.said();
+    assert_eq!(rotated.code, 0, "{said}");
+    assert!(
+        said.contains("done: nobody holds the old version, and the server refuses it"),
+        "{said}"
+    );
+    go_on.store(false, Ordering::Relaxed);
+    assert!(
+        asking.join().unwrap() > 100,
+        "it was asked all the while, and each was answered"
+    );
+    assert!(
+        machine.pids("shop", "api").iter().all(|pid| !pids.contains(pid)),
+        "new replicas have it"
+    );
+
+    let login = |user: &str, password: &str| {
+        let mut psql = std::process::Command::new("psql");
+        psql.args(["--no-psqlrc", "-U", user, "-d", "shop", "-h", &place, "-c", "SELECT 1"]);
+        psql.env("PGPASSWORD", password).output().unwrap().status.success()
+    };
+    assert!(!login("shop_a", "the0ldpassw0rd"), "the server refuses the old one");
+    let value = machine
+        .tend(&["secret", "get", "database", "-s", "shop", "--reveal"])
+        .ok();
+    let password = value
+        .trim()
+        .split_once("shop_b:")
+        .unwrap()
+        .1
+        .split_once('@')
+        .unwrap()
+        .0
+        .to_owned();
+    assert!(login("shop_b", &password), "and lets the new one in");
+    nowhere(&machine, &password);
+
+    // And back to the first user, with the daemon killed in the middle.
+    let mut rotating = machine.command("tend", &["secret", "rotate", "database", "-s", "shop"]);
+    let mut rotating = rotating.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let stages = || machine.events("secret.rotation").len();
+    let before = stages();
+    wait_until("it is under way", || stages() >= before + 2);
+    kill(machine.daemon());
+    rotating.wait().unwrap();
+    machine.start_daemon();
+    wait_until("the next daemon ends it", || {
+        let last = machine.events("secret.rotation").pop();
+        last.is_some_and(|event| event["data"]["to"] == 3 && event["data"]["message"].to_string().contains("done"))
+    });
+    assert!(!login("shop_b", &password));
+    assert_eq!(get(port, "/api/cards/test-card-id").unwrap().status, 200);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tend_core::configuration::{Configuration, ConfigureWish};
+use tend_core::configuration::{Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::Input;
 use tend_core::journal::Principal;
 use tend_core::model::{ReplicaId, ServiceName, StackName};
@@ -34,17 +34,24 @@ impl Simulation {
         }
         let before = world.configurations.get(stack).cloned().unwrap_or_default();
         let revision = before.revision + 1;
-        let mut environment = before.environment;
+        let mut configured = before.services;
         for service in services {
             if self.random.chance(500) {
-                environment.insert(service.clone(), variables(&mut self.random, revision));
+                let with = StartedWith {
+                    variables: variables(&mut self.random, revision),
+                    ..StartedWith::default()
+                };
+                configured.insert(service.clone(), with);
             } else if self.random.chance(200) {
-                environment.remove(service);
+                configured.remove(service);
             }
         }
         Some(Input::Configure(Box::new(ConfigureWish {
             stack: stack.clone(),
-            configuration: Configuration { revision, environment },
+            configuration: Configuration {
+                revision,
+                services: configured,
+            },
             record: json!({ "revision": revision }),
             changes: json!([]),
             forgotten: revision.checked_sub(KEPT).into_iter().collect(),
@@ -93,7 +100,11 @@ pub(crate) fn what_runs_holds_the_revision_in_force(context: &Context<'_>) -> Ru
         let own = process.environment.iter();
         let own = own.filter(|(name, _)| VARIABLES.contains(&name.as_str()));
         let in_force = world.configurations.get(&id.stack).into_iter();
-        if !prepare_failed && !own.eq(in_force.flat_map(|configuration| configuration.of(&service.name))) {
+        if !prepare_failed
+            && !own.eq(in_force
+                .filter_map(|configuration| configuration.of(&service.name))
+                .flat_map(|with| &with.variables))
+        {
             let incarnation = replica.incarnation;
             let what = format!("{id} ({incarnation}) runs with another revision than the one in force");
             return Err(Violation::new("what_runs_holds_the_revision_in_force", what));

@@ -153,8 +153,8 @@ impl Monitor {
             Input::Apply { stack, .. } => self.begin_anew(|id| id.stack == stack.name),
             Input::Configure(wish) => self.begin_anew(|id| {
                 let before = world.configurations.get(&id.stack);
-                let before = before.and_then(|before| before.environment.get(&id.service));
-                id.stack == wish.stack && before != wish.configuration.environment.get(&id.service)
+                let before = before.and_then(|before| before.of(&id.service));
+                id.stack == wish.stack && before != wish.configuration.of(&id.service)
             }),
             Input::Restart { service, slot, .. } => {
                 let meant = |id: &ReplicaId| id.service_id() == *service && slot.is_none_or(|slot| slot == id.slot);

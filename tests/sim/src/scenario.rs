@@ -217,6 +217,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         edge,
         deploy: DeployPolicy::default(),
         config: None,
+        vault: None,
     }
 }
 

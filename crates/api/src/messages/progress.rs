@@ -82,6 +82,8 @@ pub enum Stage {
     Certificate,
     /// Remove what is not kept.
     Prune,
+    /// Bring a secret from one version to the next.
+    Rotate,
     /// A step this version does not know.
     #[serde(other)]
     Other,
@@ -115,6 +117,7 @@ impl Stage {
             Stage::Notify => "notify",
             Stage::Certificate => "certificate",
             Stage::Prune => "prune",
+            Stage::Rotate => "rotate",
             Stage::Other => "step",
         }
     }

@@ -33,6 +33,38 @@ pub struct SecretReport {
     pub granted_to: Vec<String>,
     /// Its versions, the newest first.
     pub versions: Vec<SecretVersion>,
+    /// Where its values come from, when that is a Vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SecretSource>,
+}
+
+/// Where the values of a secret come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretSource {
+    /// The address of the Vault.
+    pub address: String,
+    /// Its path there.
+    pub path: String,
+    /// Which of the fields.
+    pub field: String,
+    /// The version there that was read last; not the version here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// `fresh`, or why it is not: `sealed`, `away`, `on standby`, `throttled`, `failing` or `login refused` of the server; `missing`,
+    /// `deleted`, `denied` or `unusable` of the secret; `not read yet`.
+    pub state: String,
+    /// Since when it is not fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Wall>,
+    /// When it was last seen to be the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<Wall>,
+    /// Why it is not fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// One version of a secret.

@@ -1,6 +1,6 @@
-//! `tend logs`: output of replicas, each in its colour.
+//! `tend logs`: output of replicas, each in its colour; `audit` looks for secrets in what is stored.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use tend_api::messages::{LogLine, LogSource};
 use tend_api::{EXIT_OK, LogStreams, LogsQuery};
 use tend_core::model::ReplicaId;
@@ -12,11 +12,16 @@ use crate::output::{Tone, harmless};
 use crate::target::{Named, StackOption};
 use crate::when::{When, local_time};
 
+mod audit;
+
 /// Show the output of services
 ///
 /// Shows the output of a stack, a service or a replica, oldest line first.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Logs {
+    #[command(subcommand)]
+    command: Option<LogsCommand>,
     /// SERVICE, SERVICE/SLOT, STACK/SERVICE or STACK/SERVICE/SLOT; the whole stack when left out
     #[arg(value_name = "TARGET")]
     target: Option<Named>,
@@ -41,6 +46,11 @@ pub(crate) struct Logs {
     json: JsonOption,
 }
 
+#[derive(Debug, Subcommand)]
+enum LogsCommand {
+    Audit(audit::Audit),
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Stream {
     /// Standard output
@@ -56,6 +66,9 @@ const TAIL: u32 = 100;
 
 impl Logs {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        if let Some(LogsCommand::Audit(audit)) = self.command {
+            return audit.run(context).await;
+        }
         let client = context.client().await?;
         let target = self.stack.target(context, &client, self.target.as_ref()).await?;
         let zone = context.surroundings.time_zone.clone();

@@ -39,7 +39,7 @@ fn labelled(to: &mut dyn Write, paint: Paint, label: &str, text: &str) -> io::Re
     writeln!(to, "  {} {first}", paint.paint(Tone::Faint, label))?;
     let indent = " ".repeat(label.len() + 3);
     for line in lines {
-        writeln!(to, "{indent}{line}")?;
+        writeln!(to, "{}", format!("{indent}{line}").trim_end())?;
     }
     Ok(())
 }

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use tend_text::{Kind, Node, Place, Scalar, Value as Tree, did_you_mean, nearest_name};
+
 use super::shape::{Bound, FORMATS, Shape, Type, WITH_PASSWORD};
 use crate::decimal::Decimal;
 use crate::json;
-use crate::node::{Kind, Node, Scalar, Tree};
-use crate::source::Place;
 use crate::value::Value;
+use crate::yaml;
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Check<'_> {
 
     /// Returns how a message names the value.
     fn shown(&self, node: &Node) -> String {
-        match &node.tree {
+        match &node.value {
             Tree::Scalar(scalar) if self.quotes && scalar.kind != Kind::Null => quoted(scalar.shown()),
             _ => node.noun().to_owned(),
         }
@@ -98,7 +99,7 @@ impl Check<'_> {
         if let Some(scalar) = node.as_scalar().filter(|_| self.form == Form::Typed && self.quotes) {
             if scalar.kind == Kind::Text
                 && matches!(shape.kind, Type::Integer | Type::Number | Type::Boolean)
-                && matches!(Kind::of_plain(&scalar.text), Kind::Number | Kind::Bool)
+                && matches!(yaml::plain(&scalar.text), Kind::Integer | Kind::Float | Kind::Bool)
             {
                 last.help = format!("leave out the quotes: {}", scalar.shown());
             } else if scalar.kind != Kind::Text && shape.kind.is_text() {
@@ -110,7 +111,7 @@ impl Check<'_> {
 
     fn value(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         // What variables stand for is text, whatever the file is.
-        let filled = matches!(&node.tree, Tree::Scalar(scalar) if scalar.written.is_some());
+        let filled = matches!(&node.value, Tree::Scalar(scalar) if scalar.written.is_some());
         let form = self.form;
         if filled {
             self.form = Form::Text;
@@ -129,8 +130,8 @@ impl Check<'_> {
                     Value::Text(text) => Some(text.as_str()),
                     _ => None,
                 });
-                if let Some(other) = crate::nearest::nearest(text, texts) {
-                    last.help = format!("did you mean `{other}`? It takes {}", shape.expected());
+                if let Some(other) = nearest_name(text, texts) {
+                    last.help = format!("{} It takes {}", did_you_mean(other), shape.expected());
                 }
             }
         }
@@ -165,7 +166,7 @@ impl Check<'_> {
     }
 
     fn scalar<'n>(&self, node: &'n Node) -> Option<&'n Scalar> {
-        match &node.tree {
+        match &node.value {
             Tree::Scalar(scalar) if scalar.kind != Kind::Null || self.form == Form::Text => Some(scalar),
             _ => None,
         }
@@ -183,7 +184,7 @@ impl Check<'_> {
 
     fn boolean(&self, node: &Node) -> Option<bool> {
         match self.form {
-            Form::Typed => node.as_bool(),
+            Form::Typed => yaml::switch(node),
             // As the guides' programs and Compose's users write switches in variables.
             Form::Text => match self.scalar(node)?.text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "1" => Some(true),
@@ -195,7 +196,7 @@ impl Check<'_> {
 
     fn number(&self, node: &Node) -> Option<Decimal> {
         let scalar = self.scalar(node)?;
-        (scalar.kind == Kind::Number || self.form == Form::Text)
+        (scalar.kind.is_number() || self.form == Form::Text)
             .then(|| Decimal::parse(scalar.text.trim()))
             .flatten()
     }
@@ -318,7 +319,7 @@ impl Check<'_> {
 
     fn list(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         let of_text;
-        let items: &[Node] = match (&node.tree, self.form) {
+        let items: &[Node] = match (&node.value, self.form) {
             (Tree::List(items), _) => items,
             (Tree::Scalar(scalar), Form::Text) => {
                 of_text = self.list_of_text(shape, node, &scalar.text)?;
@@ -334,7 +335,7 @@ impl Check<'_> {
         for (at, item) in items.iter().enumerate() {
             let first = self.problems.len();
             // JSON in a variable tells types apart, a list with commas does not.
-            self.form = match &item.tree {
+            self.form = match &item.value {
                 Tree::Scalar(scalar) if form == Form::Text && scalar.kind == Kind::Text => Form::Text,
                 _ => Form::Typed,
             };
@@ -367,7 +368,7 @@ impl Check<'_> {
         if trimmed.starts_with('[') {
             return match json::read(trimmed, node.place) {
                 Ok(Node {
-                    tree: Tree::List(items),
+                    value: Tree::List(items),
                     ..
                 }) => Some(items),
                 Ok(_) => None,
@@ -386,14 +387,13 @@ impl Check<'_> {
 
     fn object(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         let of_text;
-        let entries = match (&node.tree, self.form) {
-            (Tree::Map(entries), _) => entries,
+        let entries = match (&node.value, self.form) {
+            (Tree::Map(map), _) => map,
             (Tree::Scalar(scalar), Form::Text) => match json::read(&scalar.text, node.place) {
                 Ok(Node {
-                    tree: Tree::Map(entries),
-                    ..
+                    value: Tree::Map(map), ..
                 }) => {
-                    of_text = entries;
+                    of_text = map;
                     &of_text
                 }
                 Ok(_) => return self.wrong_type(node, shape),
@@ -407,7 +407,7 @@ impl Check<'_> {
         let form = std::mem::replace(&mut self.form, Form::Typed);
         let before = self.problems.len();
         let mut values = BTreeMap::new();
-        for entry in entries {
+        for entry in &entries.0 {
             let first = self.problems.len();
             let value = match &shape.members {
                 Some(members) => self.value(members, &entry.value),
@@ -435,8 +435,8 @@ impl Check<'_> {
             return None;
         };
         match scalar.kind {
-            Kind::Bool => node.as_bool().map(Value::Bool),
-            Kind::Number => Decimal::parse(&scalar.text).map(Value::Number),
+            Kind::Bool => yaml::switch(node).map(Value::Bool),
+            Kind::Integer | Kind::Float => Decimal::parse(&scalar.text).map(Value::Number),
             _ => Some(Value::Text(scalar.text.clone())),
         }
     }

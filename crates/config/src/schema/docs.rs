@@ -23,7 +23,7 @@ pub fn docs(schema: &Schema) -> String {
         describe(key, &mut out);
     }
     if !schema.presets.is_empty() {
-        out.push_str("\n## Presets\n\nValues that are set together, with `tend config set --preset NAME`.\n");
+        out.push_str("\n## Presets\n\nValues that are set together, with `tend config preset NAME`.\n");
         for (name, preset) in &schema.presets {
             out.push_str(&format!("\n### {name}\n\n| key | value |\n| --- | --- |\n"));
             for (key, value) in &preset.values {

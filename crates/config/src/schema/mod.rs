@@ -16,6 +16,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Secret;
+use tend_text::{Diagnostic, Findings, Kind, Location, Node, Report, Shows};
 
 pub use docs::docs;
 pub use json::json_schema;
@@ -24,9 +25,6 @@ pub use shape::{Shape, Type};
 pub(crate) use check::Form;
 
 use crate::flatten::Names;
-use crate::node::{Kind, Node};
-use crate::report::{Findings, Location, Report, Violation};
-use crate::source::Shows;
 use crate::value::Value;
 
 /// What a change of a key asks for.
@@ -172,9 +170,9 @@ impl Schema {
                 .error_elsewhere(location, format!("the key `{name}` is not known"))
                 .key(name)
                 .help(self.suggestion(name));
-            return Err(Report(findings.into_violations()));
+            return Err(Report(findings.into_diagnostics()));
         };
-        let place = findings.sources.add(said_by.into(), "", Shows::Names).whole();
+        let place = findings.sources.add(said_by, "", Shows::Names).whole();
         match key
             .shape
             .check(&Node::scalar(place, text, Kind::Text), Form::Text, !key.secret)
@@ -187,7 +185,7 @@ impl Schema {
                         .key(&key.name)
                         .help(problem.help);
                 }
-                Err(Report(findings.into_violations()))
+                Err(Report(findings.into_diagnostics()))
             }
         }
     }
@@ -196,9 +194,9 @@ impl Schema {
 impl Key {
     /// Checks the value of a secret; no violation quotes any of it.
     #[must_use]
-    pub fn check_secret(&self, value: &Secret, location: &Location) -> Vec<Violation> {
+    pub fn check_secret(&self, value: &Secret, location: &Location) -> Vec<Diagnostic> {
         let mut findings = Findings::default();
-        let place = findings.sources.add("".into(), "", Shows::Names).whole();
+        let place = findings.sources.add("", "", Shows::Names).whole();
         let node = Node::scalar(place, value.expose(), Kind::Text);
         for problem in self.shape.check(&node, Form::Text, false).err().unwrap_or_default() {
             findings
@@ -206,6 +204,6 @@ impl Key {
                 .key(&self.name)
                 .help(problem.help);
         }
-        findings.into_violations()
+        findings.into_diagnostics()
     }
 }

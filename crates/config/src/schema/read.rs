@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use tend_text::{Entry, Findings, Node, Place, Report, Shows, did_you_mean, nearest_name};
+
 use super::check::Form;
 use super::{Key, Preset, Reload, Required, Schema};
 use crate::flatten::{Names, leaves};
-use crate::nearest::did_you_mean;
-use crate::node::{Entry, Node};
-use crate::report::{Findings, Report};
-use crate::source::{Place, Shows};
 use crate::yaml;
 
 /// What may stand at the top.
@@ -38,7 +36,7 @@ pub(super) const KEY_WORDS: [&str; 8] = [
 
 pub(super) fn schema(file: &str, text: &str) -> Result<Schema, Report> {
     let mut findings = Findings::default();
-    let source = findings.sources.add(file.into(), text, Shows::Lines);
+    let source = findings.sources.add(file, text, Shows::Lines);
     let root = yaml::read(source, &mut findings);
     let mut schema = Schema {
         file: file.to_owned(),
@@ -64,7 +62,7 @@ pub(super) fn schema(file: &str, text: &str) -> Result<Schema, Report> {
         None => {}
     }
     if findings.errors() > 0 {
-        return Err(Report(findings.into_violations()));
+        return Err(Report(findings.into_diagnostics()));
     }
     Ok(schema)
 }
@@ -84,7 +82,7 @@ impl Reader<'_> {
         let get = |name: &str| entries.iter().find(|entry| entry.key == name);
         for entry in entries {
             if !TOP.contains(&entry.key.as_str()) && !entry.key.starts_with("x-") {
-                let help = did_you_mean(&entry.key, TOP.into_iter());
+                let help = nearest_name(&entry.key, TOP.into_iter()).map(did_you_mean);
                 self.findings
                     .error(
                         entry.place,
@@ -129,7 +127,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
-        let entries = node.as_map();
+        let entries = node.as_map().map(|map| map.0.as_slice());
         if entries.is_none() {
             let noun = node.noun();
             self.findings
@@ -238,7 +236,7 @@ impl Reader<'_> {
                 }
             }
             "required" => {
-                key.required = match entry.value.as_bool() {
+                key.required = match yaml::switch(&entry.value) {
                     Some(true) => Required::Always,
                     Some(false) => Required::Never,
                     None if entry.value.as_list().is_some() => {
@@ -374,7 +372,7 @@ impl Reader<'_> {
     pub(super) fn environment(&mut self, key: &str, name: &str, place: Place) {
         if !self.schema.environments.iter().any(|one| one == name) {
             let known = self.schema.environments.clone();
-            let help = did_you_mean(name, known.iter().map(String::as_str));
+            let help = nearest_name(name, known.iter().map(String::as_str)).map(did_you_mean);
             self.findings
                 .error(place, format!("the environment `{name}` is not known"))
                 .key(key)

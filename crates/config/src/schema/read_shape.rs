@@ -1,12 +1,11 @@
 //! From the keywords of a schema to what values a key takes, with all that is wrong with them.
 
+use tend_text::{Entry, Place, Value as Tree, did_you_mean, nearest_name};
+
 use super::check::Form;
 use super::read::{KEY_WORDS, Reader};
 use super::shape::{Bound, FORMATS, Pattern, Shape, Type};
 use crate::decimal::Decimal;
-use crate::nearest::did_you_mean;
-use crate::node::{Entry, Kind, Tree};
-use crate::source::Place;
 use crate::value::Value;
 
 /// Bytes that a compiled pattern may take; a pattern of a hundred characters takes a few thousand.
@@ -46,9 +45,9 @@ impl Reader<'_> {
         for entry in entries {
             if known().all(|word| word != entry.key) && !entry.key.starts_with("x-") {
                 let help = match entry.key.as_str() {
-                    "min" => Some("did you mean `minimum`?".to_owned()),
-                    "max" => Some("did you mean `maximum`?".to_owned()),
-                    word => did_you_mean(word, known()),
+                    "min" => Some(did_you_mean("minimum")),
+                    "max" => Some(did_you_mean("maximum")),
+                    word => nearest_name(word, known()).map(did_you_mean),
                 };
                 self.findings
                     .error(entry.place, format!("`{}` is not a keyword of a key", entry.key))
@@ -287,9 +286,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn bound(&mut self, name: &str, shape: &Shape, entry: &Entry) -> Option<Bound> {
-        let amount = match &entry.value.tree {
+        let amount = match &entry.value.value {
             Tree::Scalar(scalar) => {
-                let number = || Decimal::parse(&scalar.text).filter(|_| scalar.kind == Kind::Number);
+                let number = || Decimal::parse(&scalar.text).filter(|_| scalar.kind.is_number());
                 match (shape.kind.measure(), shape.amount_unit()) {
                     (Some(measure), Some(unit)) => number().or_else(|| measure.parse_in(&scalar.text, unit)),
                     (Some(measure), None) => measure.parse(&scalar.text),

@@ -1,14 +1,14 @@
 //! Single words of a schema: one of several, a text, a switch, a count, a list of words.
 
+use tend_text::{Entry, Node, Place, did_you_mean, nearest_name};
+
 use super::read::Reader;
 use crate::decimal::Decimal;
-use crate::nearest::did_you_mean;
-use crate::node::{Entry, Kind, Node};
-use crate::source::Place;
+use crate::yaml;
 
 impl Reader<'_> {
     pub(super) fn one_of<T: Copy>(&mut self, name: &str, entry: &Entry, known: &[(&str, T)], what: &str) -> Option<T> {
-        let word = entry.value.as_text();
+        let word = yaml::text(&entry.value);
         let found = known
             .iter()
             .find(|(name, _)| Some(*name) == word)
@@ -16,7 +16,7 @@ impl Reader<'_> {
         if found.is_none() {
             let names = || known.iter().map(|(name, _)| *name);
             let shown = word.map_or_else(|| entry.value.noun().to_owned(), |word| format!("`{word}`"));
-            let help = word.and_then(|word| did_you_mean(word, names()));
+            let help = word.and_then(|word| nearest_name(word, names()).map(did_you_mean));
             self.findings
                 .error(entry.value.place, format!("{shown} is not {what}"))
                 .key(name)
@@ -26,9 +26,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn text(&mut self, name: &str, entry: &Entry) -> Option<String> {
-        let text = entry.value.as_text().filter(|text| !text.trim().is_empty());
+        let text = yaml::text(&entry.value).filter(|text| !text.trim().is_empty());
         if text.is_none() {
-            let noun = if entry.value.as_text().is_some() {
+            let noun = if yaml::text(&entry.value).is_some() {
                 "empty"
             } else {
                 entry.value.noun()
@@ -48,7 +48,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn switch(&mut self, name: &str, entry: &Entry) -> Option<bool> {
-        let switch = entry.value.as_bool();
+        let switch = yaml::switch(&entry.value);
         if switch.is_none() {
             self.findings
                 .error(entry.value.place, format!("`{}` must be true or false", entry.key))
@@ -62,7 +62,7 @@ impl Reader<'_> {
         let number = entry
             .value
             .as_scalar()
-            .filter(|scalar| scalar.kind == Kind::Number)
+            .filter(|scalar| scalar.kind.is_number())
             .and_then(|scalar| Decimal::parse(&scalar.text)?.as_i64())
             .and_then(|number| u64::try_from(number).ok());
         if number.is_none() {
@@ -87,7 +87,7 @@ impl Reader<'_> {
         };
         let mut words = Vec::new();
         for item in items {
-            match item.as_text() {
+            match yaml::text(item) {
                 Some(word) => words.push((word.to_owned(), item.place)),
                 None => {
                     self.findings

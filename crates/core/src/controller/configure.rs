@@ -1,11 +1,14 @@
 //! Folding in revisions of the configuration: kept whole, and what they change for replicas.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use tend_base::Now;
 
 use super::{Chapter, Controller, Reaction};
 use crate::configuration::ConfigureWish;
 use crate::journal::{Entry, Kind};
+use crate::model::ServiceName;
 
 impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     /// Takes a revision, unless another was quicker or a deployment is under way, whose replicas are counted by what they were started
@@ -21,20 +24,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         } = wish;
         let before = self.world.configurations.get(&stack);
         let number = configuration.revision;
+        if before == Some(&configuration) {
+            // The same revision: nobody has to confirm it any more.
+            self.dirty.revisions.insert((stack.clone(), number), Some(record));
+            let entry = Entry::new(by, Kind::ConfigConfirmed).on(stack);
+            reaction.entries.push(entry.with(json!({ "revision": number })));
+            return;
+        }
         if self.world.deployment(&stack).is_some() || number != before.map_or(0, |before| before.revision) + 1 {
             return;
         }
-        let environment = before.map(|before| &before.environment);
-        let renewed: Vec<_> = configuration
-            .environment
+        let of_before = |service: &ServiceName| before.and_then(|before| before.of(service));
+        let renewed: BTreeSet<ServiceName> = configuration
+            .services
             .keys()
-            .chain(environment.into_iter().flat_map(|before| before.keys()))
-            .filter(|service| {
-                let before = environment.and_then(|before| before.get(*service));
-                before != configuration.environment.get(*service)
-            })
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
+            .chain(before.into_iter().flat_map(|before| before.services.keys()))
+            .filter(|service| of_before(service) != configuration.of(service))
             .cloned()
             .collect();
         // What stood in the way of a start may have been a wrong value.

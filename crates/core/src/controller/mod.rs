@@ -90,11 +90,13 @@ pub enum DocumentKind {
     Configuration,
     /// A whole revision of a configuration. Id: `mps/12`.
     Revision,
+    /// A rotation under way. Id: `mps/database_url`.
+    Rotation,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Stack,
         Self::Service,
         Self::Replica,
@@ -105,6 +107,7 @@ impl DocumentKind {
         Self::Ban,
         Self::Configuration,
         Self::Revision,
+        Self::Rotation,
     ];
 
     /// Returns the name that is kept.
@@ -121,6 +124,7 @@ impl DocumentKind {
             Self::Ban => "ban",
             Self::Configuration => "configuration",
             Self::Revision => "revision",
+            Self::Rotation => "rotation",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use tend_base::{Mono, Now, Wall};
+use tend_base::{Mono, Now, Wall, from_hex, to_hex};
 
 use super::{Entry, Event, EventId, canonical_json};
 
@@ -30,7 +30,7 @@ pub struct HashError(pub String);
 impl FromStr for Hash {
     type Err = HashError;
     fn from_str(text: &str) -> Result<Self, HashError> {
-        let bytes = parse_hex(text).ok_or_else(|| HashError(text.to_owned()))?;
+        let bytes = from_hex(text).ok_or_else(|| HashError(text.to_owned()))?;
         Ok(Self(bytes.try_into().map_err(|_| HashError(text.to_owned()))?))
     }
 }
@@ -58,28 +58,6 @@ impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Writes bytes as lower-case hexadecimal digits.
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads lower-case hexadecimal digits; none when the text is anything else.
-pub(super) fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect()
 }
 
 /// An event as it is kept: the texts exactly as they were hashed.

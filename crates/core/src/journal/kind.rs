@@ -171,6 +171,18 @@ kinds! {
 
     /// A revision of the configuration was taken. Data: revision, changes (secrets are masked), restarts (services that are started anew).
     ConfigTaken = "config.taken",
+    /// Every replica holds the revision in force. Data: revision, replicas, after_ms since it was taken.
+    ConfigLive = "config.live",
+    /// Replicas do not hold the revision in force although they should. Data: revision, replicas (with what they hold, and why as they say).
+    ConfigLate = "config.late",
+    /// A change was confirmed and stays. Data: revision.
+    ConfigConfirmed = "config.confirmed",
+    /// A changed configuration is not taken: what was in force stays. Data: error, details.
+    ConfigRefused = "config.refused",
+    /// A table of configuration cannot be read: what was last known of it stays in force. Data: table, error.
+    ConfigAway = "config.away",
+    /// It is read again. Data: table, since.
+    ConfigBack = "config.back",
 
     /// What became of a request that moves money is not known: `tend money resolve` ends that. Data: id, key, method, path, request_id, why, begun_at.
     MoneyInDoubt = "money.in_doubt",
@@ -181,20 +193,31 @@ kinds! {
     /// Requests that move money are refused: what has to be on disk before they are sent cannot be written. Data: why, hint.
     MoneyUnavailable = "money.unavailable",
 
-    /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`).
+    /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`, `vault`), origin (where in a Vault).
     SecretStored = "secret.stored",
     /// A value of a secret was shown to a person. Data: name, version.
     SecretRevealed = "secret.revealed",
     /// Another version of a secret is the one that replicas are given. Data: name, from, to, services (that hold it).
     SecretRotated = "secret.rotated",
+    /// A rotation of a secret came to another stage, is held there, or ended. Data: name, from, to, stage, message.
+    SecretRotation = "secret.rotation",
     /// A version of a secret is given to nobody any more. Data: name, version.
     SecretRetired = "secret.retired",
     /// The values of retired versions of a secret were wiped. Data: name, versions.
     SecretDestroyed = "secret.destroyed",
+    /// Documents of the state that an earlier tend wrote in clear were sealed, and pages where they were cleaned. Data: documents, clean, error.
+    StateSealed = "state.sealed",
+    /// What is stored was looked through for secrets. Data: clean, files, bytes, rows, values, forms, known, looks_like, unread.
+    LogsAudited = "logs.audited",
     /// A key kept off this machine opens all secrets from now on. Data: public (its public half).
     SecretKeyAdded = "secret.key_added",
     /// The secrets cannot be used as they are. Data: error, hint.
     SecretsUnavailable = "secret.unavailable",
+
+    /// The Vault of a stack cannot be asked; what was read is used on. Data: address, condition (`sealed`, `away`, `on standby`, `throttled`, `failing`, `login refused`), error, hint.
+    VaultUnavailable = "vault.unavailable",
+    /// The Vault of a stack answers again. Data: address, condition (as it was before), since.
+    VaultAvailable = "vault.available",
 
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",

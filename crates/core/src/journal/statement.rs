@@ -6,9 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use ring::signature::{ED25519, UnparsedPublicKey};
-use tend_base::Wall;
+use tend_base::{Wall, from_hex, to_hex};
 
-use super::chain::{parse_hex, to_hex};
 use super::{EventId, Hash};
 
 /// What a statement says.
@@ -104,7 +103,7 @@ impl FromStr for Statement {
                 seq: EventId(words.next()?.parse().ok()?),
                 hash: words.next()?.parse().ok()?,
                 at: Wall(words.next()?.parse().ok()?),
-                signature: parse_hex(words.next()?)?.try_into().ok()?,
+                signature: from_hex(words.next()?)?.try_into().ok()?,
             };
             words.next().is_none().then_some(statement)
         };

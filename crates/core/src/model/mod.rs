@@ -13,6 +13,7 @@ mod release;
 mod service;
 mod stack;
 mod update;
+mod vault;
 
 pub use config::{ConfigSources, ConfigTable, Delivery, DeliveryForm, FileFormat};
 pub use edge::{
@@ -33,3 +34,4 @@ pub use stack::{Stack, StackSource};
 pub use update::{
     Allow, AllowPlace, Canary, Database, DeployPolicy, FailureAction, Migrate, Order, Quiesce, Smoke, Strategy, Update,
 };
+pub use vault::{Vault, VaultCredential, VaultLogin, VaultSecret};

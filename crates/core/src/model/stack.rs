@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigSources, DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Workload};
+use super::{ConfigSources, DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Vault, Workload};
 
 /// Everything one stack file (with its includes and overrides) asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Stack {
     /// Where its configuration comes from; none when it has no such chapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigSources>,
+    /// Where secrets come from that are not this machine's own; none when it has no such chapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<Vault>,
 }
 
 /// Where a stack was written.

@@ -1,7 +1,7 @@
 //! The secrets of a process: which it is given, in which way, and the values of those that are not in tend's store.
 //!
 //! A secret is Compose's: `external` is one of tend's store, by its name there; `file` and `environment` are read where the stack file is
-//! loaded, and the store keeps what was found.
+//! loaded, and the store keeps what was found. One in a Vault is read by the daemon (`vault`).
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -90,13 +90,10 @@ pub(super) fn lower(
     grants
 }
 
-/// Returns the name under which the store has a secret, having read it where it is not the store's own.
-fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setting) -> Option<String> {
+/// Returns the name under which the store has a secret.
+pub(super) fn name(session: &mut Session<'_>, source: &str, defined: &Node) -> Option<String> {
     let text = |key: &str| defined.get(key).and_then(Node::as_text);
-    let external = defined
-        .get("external")
-        .filter(|external| external.as_bool() != Some(false));
-    let outside = external
+    let outside = external(defined)
         .and_then(|external| external.get("name"))
         .and_then(Node::as_text);
     let name = outside.or_else(|| text("name")).unwrap_or(source).to_owned();
@@ -107,7 +104,24 @@ fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setti
             .help("letters, digits, `_`, `-` and `.`, beginning with a letter or digit; at most 64");
         return None;
     }
-    let value = match (external, text("file"), text("environment")) {
+    Some(name)
+}
+
+/// Returns `external`, where it does not say that it is not.
+fn external(defined: &Node) -> Option<&Node> {
+    let written = defined.get("external");
+    written.filter(|external| external.as_bool() != Some(false))
+}
+
+/// Returns the name under which the store has a secret, having read it where it is in a file or a variable.
+pub(super) fn find(session: &mut Session<'_>, source: &str, defined: &Node, setting: &Setting) -> Option<String> {
+    let text = |key: &str| defined.get(key).and_then(Node::as_text);
+    let name = name(session, source, defined)?;
+    // The daemon reads it.
+    if defined.get("vault").is_some() {
+        return Some(name);
+    }
+    let value = match (external(defined), text("file"), text("environment")) {
         (Some(_), ..) => return Some(name),
         (None, Some(path), _) => read(session, source, defined, &PathBuf::from(path))?,
         (None, None, Some(variable)) => match setting.variables.get(variable) {

@@ -13,6 +13,7 @@ mod probe;
 mod process;
 mod service;
 mod update;
+mod vault;
 
 use std::collections::BTreeMap;
 
@@ -61,6 +62,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let edge = edge::lower(tree, &services, &mut session.findings);
     let deploy = policy::lower(tree, &name, &mut session.findings);
     let config = config::sources(tree, setting, &mut session.findings);
+    let vault = vault::lower(session, tree, setting);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -72,7 +74,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let owner = match session.input.files.owner(&files[0]) {
         Ok(owner) => owner,
         Err(error) => {
-            let place = session.findings.whole(tree.place.source);
+            let place = tree.place.source.whole();
             session.findings.error(
                 place,
                 format!("the owner of `{}` could not be read: {error}", files[0].display()),
@@ -96,6 +98,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         edge,
         deploy,
         config,
+        vault,
     })
 }
 

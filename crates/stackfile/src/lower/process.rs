@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use tend_core::model::{Process, Replicas};
+use tend_text::Shows;
 
 use crate::dotenv;
 use crate::error::Findings;
@@ -194,18 +195,14 @@ fn env_file(session: &mut Session<'_>, file: &Node, setting: &Setting) -> BTreeM
         return BTreeMap::new();
     }
     let raw = file.get("format").and_then(Node::as_text) == Some("raw");
-    let Some(source) = session.read(&absolute, &setting.directory, true, Some(path.place)) else {
+    let Some(source) = session.read(&absolute, &setting.directory, Shows::Variables, Some(path.place)) else {
         return BTreeMap::new();
     };
-    let variables = if raw {
+    if raw {
         dotenv::parse_raw(source, &setting.variables, &mut session.findings)
     } else {
         dotenv::parse(source, &setting.variables, &mut session.findings)
-    };
-    variables
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
+    }
 }
 
 /// Reads how many replicas: `replicas`, `scale` and `deploy.replicas` mean the same.

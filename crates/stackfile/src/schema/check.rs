@@ -1,8 +1,9 @@
 //! Compares a tree with the table and notes every difference, with the nearest valid spelling.
 
+use tend_text::{did_you_mean, masked};
+
 use super::{CHAPTERS_TO_COME, Form, Record, Shape};
 use crate::error::Findings;
-use crate::mask::masked;
 use crate::source::Place;
 use crate::yaml::{Entry, Kind, Node, Scalar, Tag, Value};
 
@@ -288,55 +289,5 @@ fn listed(words: &[&str]) -> String {
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => quoted.concat(),
-    }
-}
-
-/// Says a correction.
-pub(crate) fn did_you_mean(word: &str) -> String {
-    format!("did you mean `{word}`?")
-}
-
-/// Returns the known word that `word` is most likely a slip of.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase().replace('-', "_");
-    known
-        .map(|candidate| {
-            let plain = candidate.replace('-', "_");
-            (
-                strsim::damerau_levenshtein(&lower, &plain),
-                strsim::jaro_winkler(&lower, &plain),
-                candidate,
-            )
-        })
-        .filter(|(distance, _, candidate)| {
-            let shorter = candidate.len().min(lower.len());
-            *distance <= 1 + shorter / 4 && *distance * 2 <= shorter.max(1)
-        })
-        .min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)))
-        .map(|(_, _, candidate)| candidate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slips_are_recognised_and_strangers_are_not() {
-        let keys = [
-            "environment",
-            "env_file",
-            "replicas",
-            "restart",
-            "ports",
-            "port",
-            "command",
-        ];
-        let near = |word| nearest(word, keys.iter().copied());
-        assert_eq!(near("enviroment"), Some("environment"));
-        assert_eq!(near("env-file"), Some("env_file"));
-        assert_eq!(near("replica"), Some("replicas"));
-        assert_eq!(near("Ports"), Some("ports"));
-        assert_eq!(near("comand"), Some("command"));
-        assert_eq!(near("banana"), None);
     }
 }

@@ -48,6 +48,11 @@ pub(crate) static FILE: Record = Record {
             Shape::Keys(&super::config::CONFIG),
             "where the configuration of the services comes from",
         ),
+        ours(
+            "vault",
+            Shape::Keys(&super::vault::VAULT),
+            "the Vault, or OpenBao, that secrets come from",
+        ),
         container(
             "networks",
             Shape::Names(&Shape::Either(&[Shape::Keys(&NETWORK), Shape::Nothing])),
@@ -61,7 +66,7 @@ pub(crate) static FILE: Record = Record {
         key(
             "secrets",
             Shape::Names(&Shape::Keys(&SECRET)),
-            "secrets, and where each is: in tend's store (`external`), a file or a variable",
+            "secrets, and where each is: in tend's store (`external`), a file, a variable or a Vault",
         ),
         container(
             "configs",

@@ -12,8 +12,9 @@ mod json;
 mod ours;
 mod page;
 mod resources;
+mod vault;
 
-pub(crate) use check::{check, check_required, did_you_mean, nearest};
+pub(crate) use check::{check, check_required};
 pub(crate) use compose::{FILE, SERVICE};
 pub(crate) use form::{
     Form, parse_hash_key, parse_host_port, parse_limit_key, parse_port_spec, parse_rate, parse_share, parse_signal,
@@ -22,6 +23,7 @@ pub(crate) use form::{
 pub use json::schema;
 pub(crate) use ours::CHAPTERS_TO_COME;
 pub use page::pages;
+pub(crate) use tend_text::did_you_mean;
 
 /// What a value may look like.
 #[derive(Debug)]

@@ -5,28 +5,33 @@ use std::fmt::Write as _;
 
 use super::config::CONFIG;
 use super::edge::EDGE;
+use super::vault::VAULT;
 use super::{FILE, Reach, Record, Shape};
 
 /// Returns the pages of `docs/reference` with their names: every key of a stack file, what it takes and who acts upon it. The chapters
-/// `edge` and `config` have pages of their own.
+/// `edge`, `vault` and `config` have pages of their own.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 3] {
+pub fn pages() -> [(&'static str, String); 4] {
     let mut file = String::from(INTRODUCTION);
-    let mut seen = HashSet::from([&EDGE, &CONFIG].map(std::ptr::from_ref));
+    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG].map(std::ptr::from_ref));
     table("The file", &FILE, &mut seen, &mut file);
     let mut edge = String::from(EDGE_INTRODUCTION);
     table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
+    let mut vault = String::from(VAULT_INTRODUCTION);
+    table("`vault`", &VAULT, &mut HashSet::new(), &mut vault);
     let mut config = String::from(CONFIG_INTRODUCTION);
     table("`config`", &CONFIG, &mut HashSet::new(), &mut config);
     [
         ("stack-file.md", file),
         ("stack-file-edge.md", edge),
+        ("stack-file-vault.md", vault),
         ("stack-file-config.md", config),
     ]
 }
 
 const INTRODUCTION: &str = include_str!("page.md.in");
 const EDGE_INTRODUCTION: &str = include_str!("edge_page.md.in");
+const VAULT_INTRODUCTION: &str = include_str!("vault_page.md.in");
 const CONFIG_INTRODUCTION: &str = include_str!("config_page.md.in");
 
 fn table(title: &str, record: &'static Record, seen: &mut HashSet<*const Record>, out: &mut String) {

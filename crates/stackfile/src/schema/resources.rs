@@ -74,10 +74,17 @@ pub(super) static VOLUME: Record = Record {
     ],
 };
 
+/// What is ours of a secret.
+static SECRET_KEYS: [super::Key; 1] = [super::ours(
+    "vault",
+    Shape::Keys(&super::vault::SECRET),
+    "where it is in the Vault of the chapter `vault`",
+)];
+
 pub(super) static SECRET: Record = Record {
     name: "secret",
     required: &[],
-    more: &[],
+    more: &SECRET_KEYS,
     keys: &[
         key("name", TEXT, "its name in the engine"),
         key("file", TEXT, "the file it is in"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::node::{Kind, Node, Scalar, Value};
+use super::{Kind, Node, Scalar, Value};
 use crate::interpolate::TEMPLATE;
 
 /// Returns the tree as JSON; numbers that JSON cannot hold stay text.

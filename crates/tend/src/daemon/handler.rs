@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 
 use super::answer::deploy::{self, Builds, Deploys};
 use super::answer::progress::{self, Until};
-use super::answer::{self, environment, events, logs, money, secrets, status};
+use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, certificates, edge_link, named_files};
+use super::{Ending, Shared, audit, certificates, configuration, edge_link, named_files, rotation};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -44,6 +44,8 @@ pub(crate) struct Calls {
     pub(crate) builds: Arc<Builds>,
     /// Renewals that people ask for.
     pub(crate) certificate_asks: mpsc::Sender<certificates::Ask>,
+    /// Questions about configurations, and changes of them.
+    pub(crate) configuration: mpsc::Sender<configuration::Ask>,
     /// Tells the daemon to end, and how.
     pub(crate) end: mpsc::Sender<Ending>,
 }
@@ -97,6 +99,8 @@ impl Calls {
                 status
                     .warnings
                     .extend(super::secrets::warnings(&self.shared, name.as_str()).await);
+                status.warnings.extend(self.shared.deliveries.lines(&name));
+                status.warnings.extend(self.shared.rotations.lines(&name));
                 Ok(Reply::json(&status))
             }
             Call::Describe(service) => self.describe(service).await,
@@ -176,14 +180,24 @@ impl Calls {
             Call::RevealSecret(reveal) => secrets::reveal(&self.shared, reveal, by()).await,
             Call::RotateSecret(rotate) => {
                 let stack = rotate.stack.clone();
+                if secrets::class_of(&self.shared, &stack, &rotate.name).await? == tend_secrets::Class::DatabaseTwoUsers
+                {
+                    return rotation::begin(&self.shared, &self.hub, rotate, by()).await;
+                }
                 match secrets::rotate(&self.shared, &self.hub, rotate, by()).await? {
                     true => Ok(self.tell(stack)),
                     false => Ok(secrets::finished()),
                 }
             }
             Call::AddRecoveryKey(add) => secrets::add_key(&self.shared, add, by()).await,
+            Call::Config(query) => config::look(&self.configuration, query).await,
+            Call::ConfigHistory(query) => config::history(&self.configuration, query).await,
+            Call::ConfigDiff(query) => config::diff(&self.configuration, query).await,
+            Call::ChangeConfig(change) => config::change(&self.configuration, change, by()).await,
+            Call::ConfirmConfig(confirm) => config::confirm(&self.configuration, confirm, by()).await,
             Call::Events(query) => events::events(&self.shared, query).await,
             Call::Logs(query) => logs::logs(&self.shared, &self.hub, query).await,
+            Call::AuditLogs(stack) => audit::audit(&self.shared, &self.hub, stack, caller, by()).await,
             Call::Environment(query) => environment::environment(&self.shared, &self.hub, query, caller).await,
             Call::RunFinished(report) => environment::run_finished(&self.shared, &self.hub, report, caller).await,
             Call::Shutdown => {
@@ -217,12 +231,18 @@ impl Calls {
             Call::Rollback(rollback) => vec![rollback.stack.clone()],
             // Whoever has the code of one run in the other has to own both.
             Call::Promote(promote) => vec![promote.from.clone(), promote.to.clone()],
+            Call::AuditLogs(stack) => stack.iter().cloned().collect(),
             Call::Environment(query) => vec![query.target.stack.clone()],
             Call::RunFinished(report) => vec![report.query.target.stack.clone()],
             Call::Secrets(stack) => vec![stack.clone()],
             Call::ChangeSecrets(change) => vec![change.stack.clone()],
             Call::RevealSecret(reveal) => vec![reveal.stack.clone()],
             Call::RotateSecret(rotate) => vec![rotate.stack.clone()],
+            Call::Config(query) => vec![query.stack.clone()],
+            Call::ConfigHistory(query) => vec![query.stack.clone()],
+            Call::ConfigDiff(query) => vec![query.stack.clone()],
+            Call::ChangeConfig(change) => vec![change.stack.clone()],
+            Call::ConfirmConfig(confirm) => vec![confirm.stack.clone()],
             _ => Vec::new(),
         };
         let denied = |what: &str| {
@@ -426,6 +446,7 @@ impl Calls {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             builds: Arc::clone(&self.builds),
+            configuration: self.configuration.clone(),
         }
     }
 
@@ -487,8 +508,8 @@ impl Calls {
             wait,
             in_place,
         } = apply;
-        answer::config_is_to_come(&stack)?;
         self.deploys().free(&stack.name).await?;
+        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {
                 let (name, number) = (&stack.name, running.number);
@@ -503,8 +524,10 @@ impl Calls {
             // What runs is what the file says, built: the file itself would run it in place.
             stack = running.stack;
         }
+        super::vault::fill(&self.shared, &self.hub, &stack, &principal(caller)).await?;
         let current = super::secrets::resolve(&self.shared, &stack, &principal(caller)).await?;
         stack.give_secrets(&current);
+        super::secrets::learn(&self.shared, &stack);
         // Before anything is accepted: every certificate must be one that can be shown, every address ours to listen on.
         let (looked, uid) = (stack.clone(), self.shared.uid);
         named_files::looked_at(move || named_files::check_certificates(&looked, uid)).await?;
@@ -514,6 +537,7 @@ impl Calls {
             .iter()
             .map(|listener| listener.address)
             .collect::<Vec<_>>();
+        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
             ApiError::new(

@@ -1,7 +1,8 @@
 //! The secret values this daemon knows, by stack: what shims, failures and audits look for.
 //!
 //! They come from two places: the store of secrets, with every version that has a value, retired ones too; and the environment of services,
-//! variables whose name says secret. The latter stay known for the life of the daemon, also after they were replaced. Nothing here is ever
+//! variables whose name says secret and passwords in URLs, of the definitions that are wanted and of
+//! those of kept releases. What of the latter is replaced stays known for the life of the daemon. Nothing here is ever
 //! written down. Knows neither the store nor shims: who changes something here tells them.
 
 use std::collections::BTreeMap;
@@ -68,7 +69,11 @@ impl KnownSecrets {
 
     /// Takes in what an environment says is secret. Returns whether any of it is new.
     pub(crate) fn learn(&self, stack: &str, environment: &BTreeMap<String, String>) -> bool {
-        let found = secrets_in(environment);
+        self.learn_values(stack, secrets_in(environment))
+    }
+
+    /// Takes in values that are secret. Returns whether any of them is new.
+    pub(crate) fn learn_values(&self, stack: &str, found: Vec<Value>) -> bool {
         if found.is_empty() {
             return false;
         }
@@ -98,15 +103,23 @@ impl KnownSecrets {
     pub(crate) fn patterns(&self, stack: &str) -> Arc<Patterns> {
         let mut stacks = self.lock();
         let known = stacks.entry(stack.to_owned()).or_default();
-        let values = known.values();
-        let made = || Arc::new(Patterns::new(&values, Rules::All));
-        Arc::clone(known.patterns.get_or_insert_with(made))
+        if let Some(patterns) = &known.patterns {
+            return Arc::clone(patterns);
+        }
+        let made = Arc::new(Patterns::new(&known.values(), Rules::All));
+        known.patterns = Some(Arc::clone(&made));
+        made
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         // Lists of values, valid after any prefix of a change.
         self.stacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a variable is to be kept out of files: its name says secret, or its value is a URL with a password.
+pub(crate) fn is_secret(name: &str, value: &str) -> bool {
+    says_secret(name) || password_in(value).is_some()
 }
 
 /// Returns what of an environment is secret by its name, and the passwords of URLs in it.

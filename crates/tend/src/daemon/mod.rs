@@ -2,15 +2,19 @@
 //!
 //! Map: `hub` owns the controller; `steps` perform what it decides; `replicas` watches shims; `edge_link` talks to the edge, `ban_files` holds what it is told of bans, and
 //! `edge_counts` keeps what it counted;
-//! `listeners` holds the sockets; `record` hands things to the store; `handler` and `answer` serve the API; `measure` looks at
-//! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs; `known_secrets` is what must not be shown;
-//! `errand` runs a command of a stack to its end; `migrations` finds SQL files; `named_files` looks at those of the edge's chapter;
+//! `listeners` holds the sockets; `record` hands things to the store, past `screen`; `handler` and `answer` serve the API; `measure` looks at
+//! memory and processors; `certificates` keeps those up to date; `secrets` gives replicas theirs, and `vault` reads those that are in one; `known_secrets` is what must not be shown;
+//! `audit` looks through what is stored for secrets; `errand` runs a command of a stack to its end; `migrations` finds SQL files;
+//! `named_files` looks at those of the edge's chapter;
+//! `configuration` reads, takes and delivers those of stacks; `rotation` brings secrets from one version to the next;
 //! `program` keeps the copy of this very program;
 //! `way` leads to a listener of our own edge.
 
 mod answer;
+mod audit;
 mod ban_files;
 mod certificates;
+mod configuration;
 mod edge_counts;
 mod edge_link;
 mod errand;
@@ -26,10 +30,13 @@ mod program;
 mod readiness;
 mod record;
 mod replicas;
+mod rotation;
+mod screen;
 mod secrets;
 mod shared;
 mod snapshot;
 mod steps;
+mod vault;
 mod way;
 
 use std::ffi::OsString;
@@ -44,7 +51,7 @@ use tend_base::{Clock, SystemClock};
 use tend_core::controller::{Controller, restore};
 use tend_core::journal::{Entry, Kind, Principal};
 use tend_deploy::Deploy;
-use tend_store::{DocumentKind, Files, Options, Reader, Store};
+use tend_store::{DocumentKind, Files, Options, Reader, Seal, Store};
 use tend_supervise::Supervise;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,8 +168,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build: build.clone(),
     };
     let files = Files::of(&paths.state);
+    let secrets = secrets::Secrets::new(&paths.state, &paths.run);
+    let seal: Arc<dyn Seal> = Arc::new(secrets.at_rest().map_err(|error| secrets::refused(&error))?);
     let (committed, commits) = watch::channel(0);
     let mut options = Options::new(format!("tend daemon {}", env!("CARGO_PKG_VERSION")), principal.clone());
+    options.seal = Some(Arc::clone(&seal));
     options.on_commit = Some(Box::new(move |head| {
         committed.send_replace(head.0);
     }));
@@ -177,18 +187,26 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         build,
         store.clone(),
         commits,
+        secrets,
     ));
+    let (mut revisions, mut rotations) = (Vec::new(), Vec::new());
     let world = {
         let reader = Reader::open(&shared.files.database).map_err(|error| unusable(&error))?;
+        let reader = reader.opened_by(seal);
         let mut documents = Vec::new();
         for kind in DocumentKind::ALL {
             let kept = reader
                 .documents::<serde_json::Value>(kind)
-                .map_err(|error| unusable(&error))?;
-            documents.extend(
-                kept.into_iter()
-                    .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
-            );
+                .map_err(|error| unusable(&error).hint(error.hint().unwrap_or_default()))?;
+            match kind {
+                // Whose they are knows what to make of them.
+                DocumentKind::Revision => revisions = kept,
+                DocumentKind::Rotation => rotations = kept,
+                _ => documents.extend(
+                    kept.into_iter()
+                        .map(|(id, value)| (kind.as_str().to_owned(), id, value)),
+                ),
+            }
         }
         restore(shared.cores, shared.ports.clone(), documents).map_err(|why| ApiError::new(Class::Unavailable, why))?
     };
@@ -207,7 +225,11 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
 
     let performer: Arc<OnceLock<Arc<Performer>>> = Arc::default();
     let performing = Arc::clone(&performer);
-    let hub = Hub::start(controller, Recorder::new(store.clone()), move |step| {
+    let screening = Arc::clone(&shared);
+    let recorder = Recorder::new(store.clone(), move |entry| {
+        screen::screen(&screening.known_secrets, entry);
+    });
+    let hub = Hub::start(controller, recorder, move |step| {
         if let Some(performer) = performing.get() {
             Arc::clone(performer).perform(step);
         }
@@ -238,8 +260,12 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
     edge_link::adopt(performer).await;
     edge_link::claim_inner(performer).await;
     secrets::reconcile(&shared, &hub, &principal).await;
+    // Before anything is started: it is given its configuration then.
+    let configuration = configuration::start(Arc::clone(&shared), hub.clone(), revisions, principal.clone()).await?;
     hub.input(tend_core::controller::Input::Surveyed).await;
+    rotation::resume(&shared, &hub, rotations)?;
     measure::start(Arc::clone(&shared), hub.clone());
+    vault::start(Arc::clone(&shared), hub.clone(), principal.clone());
 
     let (end, mut ended) = mpsc::channel(1);
     let (stop, mut stopping) = watch::channel(false);
@@ -248,6 +274,7 @@ async fn build_and_serve(paths: &Paths) -> Result<Ending, ApiError> {
         hub: hub.clone(),
         builds: Arc::default(),
         certificate_asks: certificates::start(Arc::clone(&shared), hub.clone()),
+        configuration,
         end,
     });
     let server = tokio::spawn(tend_api::serve(socket, calls, async move {

@@ -60,7 +60,7 @@ pub(crate) fn build_id(program: &Path) -> Result<String, ProgramError> {
         digest.update(&buffer[..count]);
     }
     let hash = digest.finish();
-    let text: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = tend_base::to_hex(hash.as_ref());
     Ok(text[..BUILD_DIGITS].to_owned())
 }
 

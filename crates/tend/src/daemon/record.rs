@@ -1,4 +1,4 @@
-//! Handing what the controller wants kept to the store. Knows nothing of what it means.
+//! Handing what the controller wants kept to the store, entries without secrets. Knows nothing of what it means.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,24 +15,30 @@ pub(crate) type Durable = Result<(), String>;
 /// Documents by kind and id; none stands for one to be removed.
 type Documents = BTreeMap<(DocumentKind, String), Option<Value>>;
 
+/// Takes secrets out of an entry.
+type Screen = Box<dyn Fn(&mut Entry) + Send>;
+
 /// The controller's way to the store.
 pub(crate) struct Recorder {
     store: Store,
+    screen: Screen,
     /// Documents that could not be written, such as while the disk was full; they go along with the next ones.
     unwritten: Arc<Mutex<Documents>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, screen: impl Fn(&mut Entry) + Send + 'static) -> Self {
         Self {
             store,
+            screen: Box::new(screen),
             unwritten: Arc::default(),
         }
     }
 
     /// Keeps what follows from something that happened, in one transaction. Nobody waits for it: what runs is found again by looking,
     /// not by reading. Where it cannot be written, the store keeps the entries until they can, or says how many were lost.
-    pub(crate) fn record(&mut self, entries: Vec<Entry>, documents: Vec<Document>) {
+    pub(crate) fn record(&mut self, mut entries: Vec<Entry>, documents: Vec<Document>) {
+        entries.iter_mut().for_each(&self.screen);
         let mut waiting = self.take_unwritten();
         waiting.extend(
             documents
@@ -58,22 +64,27 @@ impl Recorder {
     }
 
     /// Writes down what follows from a wish, and returns once it would survive a loss of power, or is certain not to.
-    pub(crate) async fn write(&mut self, entries: Vec<Entry>, documents: Vec<Document>) -> Durable {
+    pub(crate) async fn write(&mut self, mut entries: Vec<Entry>, documents: Vec<Document>) -> Durable {
+        entries.iter_mut().for_each(&self.screen);
         let documents = documents
             .into_iter()
             .map(|Document { kind, id, value }| ((kind, id), value));
-        let (answer, answered) = oneshot::channel();
-        self.store
-            .commit_then(batch(entries, &documents.collect()), move |result| {
-                // The hub waits for it; it is gone only with the daemon.
-                let _ = answer.send(result.map(drop).map_err(|error| with_cause(&error)));
-            });
-        answered.await.unwrap_or_else(|_| Err("the store is closed".to_owned()))
+        commit(&self.store, batch(entries, &documents.collect())).await
     }
 
     fn take_unwritten(&self) -> Documents {
         std::mem::take(&mut *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Writes a batch down, with all that was handed in before it, and returns once it would survive a loss of power, or is certain not to.
+pub(crate) async fn commit(store: &Store, batch: Batch) -> Durable {
+    let (answer, answered) = oneshot::channel();
+    store.commit_then(batch, move |result| {
+        // Waited for below; it is gone only with the daemon.
+        let _ = answer.send(result.map(drop).map_err(|error| with_cause(&error)));
+    });
+    answered.await.unwrap_or_else(|_| Err("the store is closed".to_owned()))
 }
 
 fn batch(entries: Vec<Entry>, documents: &Documents) -> Batch {

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::answer::logs;
 use super::identity;
 use super::readiness::Readiness;
+use super::record;
 use super::secrets;
 use super::shared::Shared;
 use super::steps::Performer;
@@ -522,15 +523,8 @@ fn forget(shared: &Shared, life: &Life) {
 async fn remove_when_written(performer: &Arc<Performer>, folder: &Path) {
     // The hub takes things in order, and so does the store: what was reported before is written before.
     performer.hub.ask(|_, _| ()).await;
-    let (written, when_written) = oneshot::channel();
-    performer
-        .shared
-        .store
-        .commit_then(tend_store::Batch::new(), move |result| {
-            // Waited for below.
-            let _ = written.send(result.is_ok());
-        });
-    if when_written.await == Ok(true) {
+    let written = record::commit(&performer.shared.store, tend_store::Batch::new()).await;
+    if written.is_ok() {
         remove(&performer.shared, folder);
     }
 }

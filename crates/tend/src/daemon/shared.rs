@@ -15,11 +15,14 @@ use tokio::sync::watch;
 
 use super::ban_files::BanFiles;
 use super::certificates::Shelf;
+use super::configuration::Deliveries;
 use super::edge_counts::EdgeCounts;
 use super::known_secrets::KnownSecrets;
 use super::listeners::Listeners;
 use super::replicas::Replicas;
+use super::rotation::Rotations;
 use super::secrets::Secrets;
+use super::vault::Vaults;
 
 /// A daemon has at least so many ports to give, wherever it begins.
 const PORTS_MIN: u16 = 1000;
@@ -64,6 +67,12 @@ pub(crate) struct Shared {
     pub(crate) certificates: Shelf,
     /// The store of secrets.
     pub(crate) secrets: Secrets,
+    /// What replicas are given of configurations.
+    pub(crate) deliveries: Deliveries,
+    /// The rotations of secrets under way.
+    pub(crate) rotations: Rotations,
+    /// What is told of the Vaults that secrets come from.
+    pub(crate) vaults: Vaults,
     /// Who is let in nowhere, as the edge is told.
     pub(crate) ban_files: BanFiles,
     edge_counts: Mutex<EdgeCounts>,
@@ -79,6 +88,7 @@ impl Shared {
         build: String,
         store: Store,
         commits: watch::Receiver<u64>,
+        secrets: Secrets,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let ports = tend_linux::replica_ports();
@@ -102,7 +112,10 @@ impl Shared {
             known_secrets: KnownSecrets::default(),
             candidate_token: random_token(),
             certificates: Shelf::new(paths.state.join("certificates")),
-            secrets: Secrets::new(&paths.state, &paths.run),
+            secrets,
+            deliveries: Deliveries::default(),
+            rotations: Rotations::default(),
+            vaults: Vaults::default(),
             ban_files: BanFiles::new(paths.state.join("bans")),
             edge_counts: Mutex::default(),
             edge_pid: AtomicU32::new(0),
@@ -174,9 +187,14 @@ impl Shared {
 
 /// Returns 128 bits that nobody can guess, in hexadecimal.
 fn random_token() -> Secret {
-    let mut bytes = [0; 16];
+    Secret::new(tend_base::to_hex(&random_bytes::<16>()))
+}
+
+/// Returns bytes that nobody can guess; at most 256.
+pub(crate) fn random_bytes<const COUNT: usize>() -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     // So few are given whole or not at all, and not given only by a kernel older than any that tend starts on.
-    assert_eq!(filled, Ok(bytes.len()), "invariant: the kernel gives random bytes");
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    assert_eq!(filled, Ok(COUNT), "invariant: the kernel gives random bytes");
+    bytes
 }

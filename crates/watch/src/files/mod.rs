@@ -44,6 +44,8 @@ pub struct FileWatchSettings {
     pub look: Duration,
     /// The same where it does not: a limit was reached, or a folder may not be read.
     pub look_unwatched: Duration,
+    /// To whom files have to belong, where it is not everybody's to name any file: root reads for other users.
+    pub owner: Option<u32>,
     /// Whether the kernel is asked at all; without, files are looked at each `look_unwatched`.
     pub notifications: bool,
 }
@@ -57,6 +59,7 @@ impl Default for FileWatchSettings {
             writer_bound: Duration::from_millis(500),
             look: Duration::from_secs(10),
             look_unwatched: Duration::from_secs(1),
+            owner: None,
             notifications: true,
         }
     }
@@ -131,7 +134,10 @@ impl FileWatch {
             happened: false,
         };
         watch.place();
-        watch.files.iter_mut().for_each(|(path, content)| *content = read(path));
+        watch
+            .files
+            .iter_mut()
+            .for_each(|(path, content)| *content = read(path, settings.owner));
         Ok(watch)
     }
 
@@ -184,7 +190,10 @@ impl FileWatch {
             if Instant::now() >= look_at {
                 self.looked = Instant::now();
                 self.place();
-                self.happened |= self.files.iter().any(|(path, content)| read(path) != *content);
+                self.happened |= self
+                    .files
+                    .iter()
+                    .any(|(path, content)| read(path, self.settings.owner) != *content);
             }
             if !self.happened && end.is_some_and(|end| Instant::now() >= end) {
                 return Ok(Seen::Nothing);
@@ -200,7 +209,11 @@ impl FileWatch {
                 return Ok(None);
             }
             self.place();
-            let texts: BTreeMap<_, _> = self.files.keys().map(|path| (path.clone(), read(path))).collect();
+            let texts: BTreeMap<_, _> = self
+                .files
+                .keys()
+                .map(|path| (path.clone(), read(path, self.settings.owner)))
+                .collect();
             // What somebody wrote while it was read may have been read by half, or one file before and one after it.
             self.happened = self.notify.as_mut().is_some_and(Notify::take);
             // The kernel tells of a file that is cut to nothing, as writing in place begins, only a little later.

@@ -54,10 +54,12 @@ impl From<&Metadata> for Fingerprint {
 }
 
 /// Reads a file as it was at one moment, as far as that can be seen from outside.
-pub(super) fn read(path: &Path) -> Content {
+///
+/// Where an owner is named, what belongs to somebody else counts as unreadable: it was not he who wrote it there, or it is not his to read.
+pub(super) fn read(path: &Path, owner: Option<u32>) -> Content {
     let mut last = Content::Absent;
     for _ in 0..TRIES {
-        match read_once(path) {
+        match read_once(path, owner) {
             Ok((content, true)) => return content,
             Ok((content, false)) => last = content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Content::Absent,
@@ -68,13 +70,19 @@ pub(super) fn read(path: &Path) -> Content {
 }
 
 /// Returns what a file holds, and whether it was left alone meanwhile.
-fn read_once(path: &Path) -> io::Result<(Content, bool)> {
+fn read_once(path: &Path, owner: Option<u32>) -> io::Result<(Content, bool)> {
     // A FIFO without a writer would hold up whoever opens it.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let mut file: File = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     let before = file.metadata()?;
     if !before.is_file() {
         return Err(io::Error::other("it is not a file"));
+    }
+    if let Some(owner) = owner.filter(|owner| *owner != before.uid()) {
+        let whose = before.uid();
+        return Err(io::Error::other(format!(
+            "it belongs to user {whose}, and has to belong to user {owner}"
+        )));
     }
     let mut text = Vec::new();
     file.by_ref().take(BYTES_MAX + 1).read_to_end(&mut text)?;

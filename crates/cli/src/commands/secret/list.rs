@@ -15,8 +15,8 @@ use crate::when::local_time;
 
 /// List the secrets of a stack: versions, ages, and who holds which
 ///
-/// Lists the secrets of a stack: their versions, how old they are, when they should be rotated, and which replicas hold which version.
-/// Never a value.
+/// Lists the secrets of a stack: their versions, how old they are, when they should be rotated, and which replicas hold which version;
+/// of those from a Vault, where they are there and how fresh they are. Never a value.
 ///
 /// Example: tend secret list
 #[derive(Debug, Args)]
@@ -67,6 +67,9 @@ pub(super) async fn show(
     for line in lines(context, &list.items) {
         context.line_later(&line)?;
     }
+    for line in sources(context, &list.items) {
+        context.line_later(&line)?;
+    }
     if list.recovery_keys == 0 {
         context.flush()?;
         context.note(text::LONELY)?;
@@ -103,10 +106,40 @@ fn lines(context: &Context<'_>, items: &[SecretReport]) -> Vec<String> {
     table.lines(context.paint())
 }
 
+/// Where values come from that are not this machine's own, and how fresh they are.
+fn sources(context: &Context<'_>, items: &[SecretReport]) -> Vec<String> {
+    let zone = &context.surroundings.time_zone;
+    let mut table = Table::new(&text::SOURCE_HEADINGS);
+    for item in items {
+        let Some(source) = &item.source else { continue };
+        let is_fresh = source.state == "fresh";
+        let since = source.since.filter(|_| !is_fresh);
+        let state = match since {
+            Some(since) => format!("{} since {}", source.state, local_time(since, zone)),
+            None => source.state.clone(),
+        };
+        table.row(vec![
+            Cell::new(item.name.clone()),
+            Cell::new(format!("{} {}", source.path, source.field)),
+            Cell::new(source.version.map(|version| version.to_string()).unwrap_or_default()),
+            Cell::new(state).tone(if is_fresh { Tone::Good } else { Tone::Bad }),
+            Cell::new(source.read_at.map(|at| local_time(at, zone)).unwrap_or_default()),
+            Cell::new(source.why.clone().unwrap_or_default()).tone(Tone::Faint),
+        ]);
+    }
+    match items.iter().any(|item| item.source.is_some()) {
+        true => std::iter::once(String::new())
+            .chain(table.lines(context.paint()))
+            .collect(),
+        false => Vec::new(),
+    }
+}
+
 mod text {
     pub(super) const HEADINGS: [&str; 9] = [
         "NAME", "VERSION", "STATE", "AGE", "DUE", "BY", "HELD BY", "CLASS", "GIVEN TO",
     ];
+    pub(super) const SOURCE_HEADINGS: [&str; 6] = ["NAME", "IN VAULT", "VERSION", "STATE", "LAST READ", "WHY"];
     pub(super) const LONELY: &str =
         "these secrets open with this machine's key alone; `tend secret recovery-key` makes one to be kept elsewhere";
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tend_api::messages::{
-    Finished, ProgressLine, RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretValue, SecretVersion,
+    Finished, ProgressLine, RecoveryKeyReport, SecretChanged, SecretList, SecretReport, SecretSource, SecretValue,
+    SecretVersion,
 };
 use tend_api::{
     AddRecoveryKey, ApiError, ChangeSecrets, Class, Reply, RevealSecret, RotateSecret, SecretChange, SecretFormat,
@@ -16,12 +17,14 @@ use tend_base::{Exposed, Secret};
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::{ReplicaId, StackName};
-use tend_secrets::{Book, Class as Rotated, Format, Recipe, SecretsError, State, Stored};
+use tend_secrets::{Book, Class as Rotated, Format, Kept, Recipe, SecretsError, State, Stored};
 
 use crate::daemon::hub::Hub;
 use crate::daemon::now;
+use crate::daemon::record::commit;
 use crate::daemon::secrets::{self, blocking, owned, refused, uid_of};
 use crate::daemon::shared::Shared;
+use crate::daemon::vault;
 
 /// What a replica that runs was given.
 type Held = BTreeMap<ReplicaId, BTreeMap<String, u64>>;
@@ -43,12 +46,22 @@ pub(crate) async fn list(shared: &Arc<Shared>, hub: &Hub, stack: StackName, by: 
         owned(&book, stack.as_str(), uid)?;
         let keys = shared.secrets.with(|store| Ok(store.recovery_keys().len()));
         Ok(SecretList {
-            items: reports(&book, &held, &granted),
+            items: reports(&book, &held, &granted, shared.vaults.sources(stack.as_str())),
             recovery_keys: keys.map_err(|error| refused(&error))?.try_into().unwrap_or(u32::MAX),
             stack,
         })
     });
     Ok(Reply::json(&list.await?))
+}
+
+/// Returns the class by which a secret is rotated; the default one for what is not there.
+pub(crate) async fn class_of(shared: &Arc<Shared>, stack: &StackName, name: &str) -> Result<Rotated, ApiError> {
+    let (stack, name) = (stack.clone(), name.to_owned());
+    let class = blocking(shared, move |shared| {
+        let book = shared.secrets.book(stack.as_str()).map_err(|error| refused(&error))?;
+        Ok(book.and_then(|book| book.secrets.get(&name).map(|kept| kept.class)))
+    });
+    Ok(class.await?.unwrap_or_default())
 }
 
 /// Stores, makes, retires or destroys.
@@ -59,6 +72,17 @@ pub(crate) async fn change(
     by: Principal,
 ) -> Result<Reply, ApiError> {
     let ChangeSecrets { stack, change } = asked;
+    let named: Vec<&str> = match &change {
+        SecretChange::Generate { name, .. } => vec![name],
+        SecretChange::Import { values, .. } => values.keys().map(String::as_str).collect(),
+        SecretChange::Set { .. } | SecretChange::Retire { .. } | SecretChange::Destroy { .. } => Vec::new(),
+    };
+    vault::refuse_own(hub, &stack, &named).await?;
+    // What is written there is here already when it is given to the store below, which then notes what else was said of it.
+    let written = match &change {
+        SecretChange::Set { name, value, .. } => vault::write(shared, hub, &stack, (name, &value.0), &by).await?,
+        _ => None,
+    };
     let current_at_once = matches!(change, SecretChange::Import { current: true, .. });
     if current_at_once {
         free(hub, &stack).await?;
@@ -95,11 +119,14 @@ pub(crate) async fn change(
             })
             .map_err(|error| refused(&error))?
     });
-    let (done, current, lonely) = done.await?;
+    let (mut done, current, lonely) = done.await?;
+    if let Some(written) = written {
+        done.messages = vec![written];
+    }
     let rotated = done.entries.iter().any(|(kind, _)| *kind == Kind::SecretRotated);
     record(shared, &stack, &by, done.entries);
     if rotated {
-        take(hub, &stack, current, by).await?;
+        take(shared, hub, &stack, current, by).await?;
     }
     let offer =
         "these secrets open with this machine's key alone; `tend secret recovery-key` makes one to be kept elsewhere";
@@ -290,6 +317,7 @@ pub(crate) async fn rotate(
     by: Principal,
 ) -> Result<bool, ApiError> {
     let RotateSecret { stack, name } = asked;
+    vault::refuse_own(hub, &stack, &[&name]).await?;
     free(hub, &stack).await?;
     let services = granted(hub, &stack).await.remove(&name).unwrap_or_default();
     let (of, who, secret) = (stack.clone(), by.clone(), name.clone());
@@ -306,7 +334,7 @@ pub(crate) async fn rotate(
                 if kept.class != Rotated::RestartOnly {
                     let message = format!("{secret} is of class {}, which is not rotated yet", kept.class.text());
                     return Ok(Err(ApiError::new(Class::Unavailable, message).hint(format!(
-                        "rotations with an overlap come with a later version; `tend secret set {secret} --class restart-only` has it \
+                        "rotations of this class come with a later version; `tend secret set {secret} --class restart-only` has it \
                          rotated by replacing the replicas alone"
                     ))));
                 }
@@ -324,7 +352,7 @@ pub(crate) async fn rotate(
     let (from, to, current) = done.await?;
     let data = json!({ "name": name, "from": from, "to": to, "services": services });
     record(shared, &stack, &by, vec![(Kind::SecretRotated, data)]);
-    take(hub, &stack, current, by).await
+    take(shared, hub, &stack, current, by).await
 }
 
 /// The last word of a change that nobody has to wait for.
@@ -355,7 +383,13 @@ pub(crate) async fn add_key(shared: &Arc<Shared>, asked: AddRecoveryKey, by: Pri
 }
 
 /// Gives the definitions of a stack the versions that are current; returns whether the stack is there.
-async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: Principal) -> Result<bool, ApiError> {
+pub(crate) async fn take(
+    shared: &Shared,
+    hub: &Hub,
+    stack: &StackName,
+    current: BTreeMap<String, u64>,
+    by: Principal,
+) -> Result<bool, ApiError> {
     let name = stack.clone();
     let known = hub.ask(move |controller, _| controller.world().stacks.contains_key(&name));
     if !known.await {
@@ -366,7 +400,10 @@ async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: 
         current,
         by,
     };
-    hub.input_durable(input).await.map_err(|why| {
+    let written = hub.input_durable(input).await;
+    // Those that the configuration gives are taken up there.
+    shared.deliveries.secrets_changed(stack);
+    written.map_err(|why| {
         ApiError::new(
             Class::Unavailable,
             format!("the version is current, but which one replicas are to have could not be written down: {why}"),
@@ -377,7 +414,7 @@ async fn take(hub: &Hub, stack: &StackName, current: BTreeMap<String, u64>, by: 
 }
 
 /// Refuses while a deployment is under way: both would replace the same replicas.
-async fn free(hub: &Hub, stack: &StackName) -> Result<(), ApiError> {
+pub(crate) async fn free(hub: &Hub, stack: &StackName) -> Result<(), ApiError> {
     let name = stack.clone();
     let deployment =
         hub.ask(move |controller, _| controller.world().deployment(&name).map(|deployment| deployment.number));
@@ -396,7 +433,7 @@ async fn free(hub: &Hub, stack: &StackName) -> Result<(), ApiError> {
 }
 
 /// Returns what each replica that runs was given.
-async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
+pub(crate) async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> Held {
     let name = stack.clone();
     let running = hub.ask(move |controller, _| {
         let replicas = controller.world().replicas.iter();
@@ -417,7 +454,13 @@ async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> 
     let services = hub.ask(move |controller, _| {
         let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, _, service) in controller.world().services_wanted(&name) {
-            for grant in &service.secrets {
+            let configuration = controller.world().configurations.get(&name);
+            let configured = configuration.and_then(|configuration| configuration.of(&id.service));
+            for grant in service
+                .secrets
+                .iter()
+                .chain(configured.into_iter().flat_map(|with| &with.secrets))
+            {
                 let of = services.entry(grant.secret.clone()).or_default();
                 if of.last() != Some(&id.to_string()) {
                     of.push(id.to_string());
@@ -429,7 +472,12 @@ async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> 
     services.await
 }
 
-fn reports(book: &Book, held: &Held, granted: &BTreeMap<String, Vec<String>>) -> Vec<SecretReport> {
+fn reports(
+    book: &Book,
+    held: &Held,
+    granted: &BTreeMap<String, Vec<String>>,
+    mut sources: BTreeMap<String, SecretSource>,
+) -> Vec<SecretReport> {
     let each = book.secrets.iter().map(|(name, kept)| {
         let due_at = kept.due_at();
         let versions = kept.versions.iter().rev().map(|(number, version)| SecretVersion {
@@ -452,9 +500,18 @@ fn reports(book: &Book, held: &Held, granted: &BTreeMap<String, Vec<String>>) ->
             overdue: due_at.is_some_and(|due| due < now().wall),
             granted_to: granted.get(name).cloned().unwrap_or_default(),
             versions: versions.collect(),
+            source: sources.remove(name).map(|source| told_of(kept, source)),
         }
     });
     each.collect()
+}
+
+/// Fills in which version there it is, where this daemon has not read it yet.
+fn told_of(kept: &Kept, mut source: SecretSource) -> SecretSource {
+    let current = kept.current().and_then(|number| kept.versions.get(&number));
+    let origin = current.and_then(|version| version.origin.as_ref());
+    source.version = source.version.or_else(|| origin.map(|origin| origin.version));
+    source
 }
 
 fn record(shared: &Shared, stack: &StackName, by: &Principal, entries: Vec<(Kind, Value)>) {
@@ -466,19 +523,12 @@ fn record(shared: &Shared, stack: &StackName, by: &Principal, entries: Vec<(Kind
 
 /// Writes an entry down and returns when it is.
 async fn durable(shared: &Shared, entry: Entry) -> Result<(), ApiError> {
-    let (written, when_written) = tokio::sync::oneshot::channel();
-    shared
-        .store
-        .commit_then(tend_store::Batch::new().entry(entry), move |result| {
-            // Waited for below.
-            let _ = written.send(result.is_ok());
-        });
-    match when_written.await {
-        Ok(true) => Ok(()),
-        _ => Err(ApiError::new(
+    let written = commit(&shared.store, tend_store::Batch::new().entry(entry)).await;
+    written.map_err(|_| {
+        ApiError::new(
             Class::Unavailable,
             "it could not be written down who sees the value, so it is not shown",
         )
-        .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")),
-    }
+        .hint("free some space where tend keeps its state (`tend info` names the folder), then try again")
+    })
 }

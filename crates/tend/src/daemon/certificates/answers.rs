@@ -87,7 +87,7 @@ fn challenges(folder: &Path, answers: Vec<Answer>) -> std::io::Result<Challenges
             Answer::TlsAlpn01 { name, chain, key } => {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
                 let hash = digest(&SHA256, chain.as_bytes());
-                let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+                let hash = tend_base::to_hex(&hash.as_ref()[..8]);
                 let path = |what: &str| folder.join(format!("{hash}.{what}.pem"));
                 let certificate = Certificate {
                     names: vec![name],

@@ -105,7 +105,7 @@ pub(crate) fn take(folder: &Path, files: &CertificateFiles, owner: Option<u32>) 
         certificate,
     } = can_be_served(files, owner)?;
     let hash = digest(&SHA256, &[chain.as_slice(), key.as_slice()].concat());
-    let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = tend_base::to_hex(&hash.as_ref()[..8]);
     let base = base(files);
     let copy = copies(folder, &base, &hash);
     let written = fs::DirBuilder::new()

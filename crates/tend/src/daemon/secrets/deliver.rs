@@ -22,6 +22,9 @@ const FOLDER_VARIABLE: &str = "TEND_SECRETS";
 /// In the folder of a life: which secrets it was given, names and versions only.
 const GIVEN_FILE: &str = "secrets";
 
+/// What follows the name of a life in that of the folder with its configuration.
+const CONFIGURATION: &str = ".c";
+
 /// File systems that are memory, as statfs(2) names them: tmpfs and ramfs.
 const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
@@ -46,6 +49,22 @@ impl Given {
         let text = serde_json::json!(self.versions).to_string();
         tend_base::write_atomically(&life.join(GIVEN_FILE), text.as_bytes(), 0o600)
     }
+}
+
+/// Writes down that a life was given other versions by a file that it read again.
+pub(crate) fn also_given(life: &Path, versions: &BTreeMap<String, u64>) {
+    if versions.is_empty() {
+        return;
+    }
+    let mut given = Given {
+        versions: given_to(life),
+        ..Given::default()
+    };
+    given
+        .versions
+        .extend(versions.iter().map(|(name, version)| (name.clone(), *version)));
+    // Without it a rotation waits until the replica is started anew.
+    let _ = given.record(life);
 }
 
 /// Returns the secrets that a life was given: name and version.
@@ -97,6 +116,18 @@ pub(crate) fn environment(
     for (name, value) in &given.secrets.env {
         environment.insert(name.to_string_lossy().into_owned(), value.expose().to_owned());
     }
+    let service = launch
+        .environment
+        .get("TEND_SERVICE")
+        .and_then(|name| name.parse().ok());
+    if let (Some(service), Ok(stack)) = (service, stack.parse()) {
+        let outside = shared.deliveries.outside(&stack, &service);
+        environment.extend(
+            outside
+                .into_iter()
+                .map(|(name, value)| (name, value.expose().to_owned())),
+        );
+    }
     Ok(environment)
 }
 
@@ -142,16 +173,7 @@ fn put(
     who: Option<&Credentials>,
 ) -> Result<(), StartFailure> {
     let all = &shared.secrets.files;
-    let cannot = |error: io::Error| {
-        passing(
-            format!(
-                "its secrets could not be put into `{}`: {}",
-                folder.display(),
-                without_os_numbers(&error.to_string())
-            ),
-            "look at the owner, the mode and the free space of that folder".to_owned(),
-        )
-    };
+    let cannot = |error: io::Error| cannot_put("secrets", folder, &error);
     DirBuilder::new()
         .recursive(true)
         .mode(0o711)
@@ -159,17 +181,7 @@ fn put(
         .map_err(cannot)?;
     // A replica passes through to its own folder and sees no other's name.
     std::fs::set_permissions(all, std::fs::Permissions::from_mode(0o711)).map_err(cannot)?;
-    if !shared.secrets.on_disk && !in_memory(all).map_err(cannot)? {
-        return Err(StartFailure {
-            permanent: true,
-            ..passing(
-                format!("its secrets would be written to a disk: `{}` is not on tmpfs", all.display()),
-                "start the daemon with TEND_SECRETS_RUN naming a folder on tmpfs, such as one below /dev/shm or /run; or with \
-                 TEND_SECRETS_ON_DISK=allow; or give the secrets with `environment:` or `fd:`"
-                    .to_owned(),
-            )
-        });
-    }
+    only_in_memory(shared)?;
     // Left by a life of this number that never ran.
     let _ = std::fs::remove_dir_all(folder);
     DirBuilder::new().mode(0o700).create(folder).map_err(cannot)?;
@@ -192,29 +204,84 @@ fn put(
     Ok(())
 }
 
-fn in_memory(folder: &Path) -> io::Result<bool> {
+fn cannot_put(what: &str, folder: &Path, error: &io::Error) -> StartFailure {
+    passing(
+        format!(
+            "its {what} could not be put into `{}`: {}",
+            folder.display(),
+            without_os_numbers(&error.to_string())
+        ),
+        "look at the owner, the mode and the free space of that folder".to_owned(),
+    )
+}
+
+/// Refuses to write secrets to a disk.
+fn only_in_memory(shared: &Shared) -> Result<(), StartFailure> {
+    let all = &shared.secrets.files;
+    if shared.secrets.on_disk || in_memory(all).map_err(|error| cannot_put("secrets", all, &error))? {
+        return Ok(());
+    }
+    Err(StartFailure {
+        permanent: true,
+        ..passing(
+            format!("its secrets would be written to a disk: `{}` is not on tmpfs", all.display()),
+            "start the daemon with TEND_SECRETS_RUN naming a folder on tmpfs, such as one below /dev/shm or /run; or with \
+             TEND_SECRETS_ON_DISK=allow; or give the secrets with `environment:` or `fd:`"
+                .to_owned(),
+        )
+    })
+}
+
+pub(super) fn in_memory(folder: &Path) -> io::Result<bool> {
     let kind = u64::try_from(rustix::fs::statfs(folder)?.f_type).unwrap_or(0);
     Ok(IN_MEMORY.contains(&(kind & 0xffff_ffff)))
 }
 
-/// Removes the secret files of a life that is over.
+/// Returns the folder with what a life is given of its stack's configuration.
+pub(crate) fn configuration_of(shared: &Shared, life: &Path) -> PathBuf {
+    let mut folder = folder_of(shared, life).into_os_string();
+    folder.push(CONFIGURATION);
+    PathBuf::from(folder)
+}
+
+/// Makes a folder that a replica's user passes through to what is its own, and in which only the daemon writes. Where secrets will be in
+/// it, it must be in memory.
+pub(crate) fn make_passage(shared: &Shared, folder: &Path, secret: bool) -> Result<(), StartFailure> {
+    let all = &shared.secrets.files;
+    let made = || -> io::Result<()> {
+        for folder in [all, folder] {
+            DirBuilder::new().recursive(true).mode(0o711).create(folder)?;
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
+        }
+        Ok(())
+    };
+    made().map_err(|error| cannot_put("configuration", folder, &error))?;
+    match secret {
+        true => only_in_memory(shared),
+        false => Ok(()),
+    }
+}
+
+/// Removes the files of a life that is over.
 pub(crate) fn forget(shared: &Shared, life: &Path) {
     // What cannot be removed is looked at again when the daemon next starts.
     let _ = std::fs::remove_dir_all(folder_of(shared, life));
+    let _ = std::fs::remove_dir_all(configuration_of(shared, life));
 }
 
-/// Removes the secret files of lives that are not there any more.
+/// Removes the files of lives that are not there any more.
 pub(crate) fn sweep(shared: &Shared, lives: &Path) {
     let entries = std::fs::read_dir(&shared.secrets.files).into_iter().flatten().flatten();
     for entry in entries {
-        if !lives.join(entry.file_name()).exists() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !lives.join(name.strip_suffix(CONFIGURATION).unwrap_or(&name)).exists() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
 /// A failure that may pass by itself, or when somebody does what the hint says.
-fn passing(why: String, hint: String) -> StartFailure {
+pub(crate) fn passing(why: String, hint: String) -> StartFailure {
     StartFailure {
         why,
         hint: Some(hint),

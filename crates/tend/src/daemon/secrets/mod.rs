@@ -1,19 +1,20 @@
 //! The secrets of stacks: the daemon's end of the store, and which versions a definition is given.
 //!
 //! Owns when the store is opened and who may have what of it. What may become of a version is `tend-secrets`; how values reach a
-//! replica is `deliver`.
+//! replica is `deliver`; what the state is sealed with, `at_rest`.
 
+mod at_rest;
 mod deliver;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use tend_api::{ApiError, Caller, Class};
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal};
-use tend_core::model::Stack;
+use tend_core::model::{Stack, Workload};
 use tend_redact::Value;
 use tend_secrets::{Book, PASSPHRASE_CREDENTIAL, Passphrase, SecretsError, Store};
 
@@ -21,7 +22,10 @@ use super::hub::Hub;
 use super::shared::Shared;
 use super::{now, replicas};
 
-pub(crate) use deliver::{Given, environment, forget, give, given_to, sweep};
+pub(crate) use at_rest::AtRest;
+pub(crate) use deliver::{
+    Given, also_given, configuration_of, environment, forget, give, given_to, make_passage, passing, sweep,
+};
 
 /// Names a file with the passphrase of the machine's key.
 const PASSPHRASE_FILE: &str = "TEND_SECRETS_PASSPHRASE_FILE";
@@ -32,7 +36,7 @@ const FILES_FOLDER: &str = "TEND_SECRETS_RUN";
 /// Says that this folder may be on a disk.
 const ON_DISK: &str = "TEND_SECRETS_ON_DISK";
 
-/// The store, opened when it is first needed: a machine without secrets has no key.
+/// The store of secrets.
 pub(crate) struct Secrets {
     folder: PathBuf,
     /// Where files of replicas are put.
@@ -64,11 +68,23 @@ impl Secrets {
         }
     }
 
-    /// Returns the secrets of a stack, without making a key where there are none of any.
+    /// Returns what the state is sealed with; the keys are made with the first start.
+    pub(crate) fn at_rest(&self) -> Result<AtRest, SecretsError> {
+        self.with(|store| store.state_key()).map(AtRest)
+    }
+
+    /// Returns the folder of the files that replicas are given, and whether it is memory.
+    pub(crate) fn files(&self) -> (&Path, bool) {
+        (&self.files, deliver::in_memory(&self.files).unwrap_or(false))
+    }
+
+    /// Returns the stacks that have secrets.
+    pub(crate) fn stacks(&self) -> Result<Vec<String>, SecretsError> {
+        self.with(|store| store.stacks())
+    }
+
+    /// Returns the secrets of a stack.
     pub(crate) fn book(&self, stack: &str) -> Result<Option<Book>, SecretsError> {
-        if !self.folder.exists() {
-            return Ok(None);
-        }
         self.with(|store| store.read(stack))
     }
 }
@@ -195,10 +211,38 @@ pub(crate) fn known(shared: &Shared, stack: &str, book: &Book) {
     }
 }
 
-/// Takes the values of every stack for known. Before replicas are adopted: their shims are told then.
+/// Takes what the environments of a definition say is secret for known, and tells the stack's shims when that is new.
+pub(crate) fn learn(shared: &Shared, stack: &Stack) {
+    let name = stack.name.as_str();
+    let new = environments(stack).filter(|environment| shared.known_secrets.learn(name, environment));
+    if new.count() > 0 {
+        replicas::tell_secrets(shared, name);
+    }
+}
+
+fn environments(stack: &Stack) -> impl Iterator<Item = &BTreeMap<String, String>> {
+    stack.services.values().filter_map(|service| match &service.workload {
+        Workload::Process(process) => Some(&process.environment),
+        _ => None,
+    })
+}
+
+/// Takes the values of every stack for known, those of the store and those in environments. Before replicas are adopted: their shims are told then.
 pub(crate) async fn known_of_all(shared: &Arc<Shared>, hub: &Hub) {
-    let stacks = hub.ask(|controller, _| controller.world().stacks.keys().cloned().collect::<Vec<_>>());
-    let stacks = stacks.await;
+    let stacks = hub.ask(|controller, _| {
+        let world = controller.world();
+        let wanted = world.stacks.values().map(|wanted| &wanted.stack);
+        let releases = world.releases.values().flat_map(|releases| releases.kept.values());
+        let all = wanted.chain(releases.map(|release| &release.stack));
+        let environments =
+            all.flat_map(|stack| environments(stack).map(|environment| (stack.name.clone(), environment.clone())));
+        let environments = environments.collect::<Vec<_>>();
+        (world.stacks.keys().cloned().collect::<Vec<_>>(), environments)
+    });
+    let (stacks, environments) = stacks.await;
+    for (stack, environment) in &environments {
+        shared.known_secrets.learn(stack.as_str(), environment);
+    }
     let read = blocking(shared, move |shared| {
         for stack in &stacks {
             match shared.secrets.book(stack.as_str()) {
@@ -262,7 +306,7 @@ pub(crate) async fn warnings(shared: &Arc<Shared>, stack: &str) -> Vec<String> {
                 late / (24 * 3_600_000)
             ))
         });
-        Ok(overdue.collect())
+        Ok(overdue.chain(shared.vaults.warnings(&stack)).collect())
     });
     due.await.unwrap_or_default()
 }

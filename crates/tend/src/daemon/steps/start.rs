@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tend_base::without_os_numbers;
+use tend_base::{Secret, without_os_numbers};
 use tend_core::model::{Port, ReplicaId, WhenBehind};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
@@ -15,7 +15,9 @@ use tend_linux::{Credentials, LogSettings, Spec};
 use tokio::sync::oneshot;
 
 use super::super::answer::logs;
+use super::super::configuration;
 use super::super::identity;
+use super::super::known_secrets::is_secret;
 use super::super::replicas::{self, Life};
 use super::super::secrets::{self, Given};
 use super::Performer;
@@ -54,7 +56,14 @@ pub(super) async fn start(
         ))
     })?;
     let folder = replicas::folder_of(shared, &life);
-    let given = given(performer, &launch, stack, &who, &folder).await?;
+    let mut given = given(performer, &launch, &life, &who, &folder).await?;
+    // What is secret by its name goes the way of secrets: past the disk.
+    let hidden = |(name, value): &(&String, &String)| is_secret(name, value);
+    for (name, value) in environment.iter().filter(hidden) {
+        if given.secrets.env.iter().all(|(other, _)| other != name.as_str()) {
+            given.secrets.env.push((name.into(), Secret::new(value.clone())));
+        }
+    }
     let spec = Spec {
         incarnation: life.text(),
         release: launch.environment.get(tend_linux::RELEASE_VARIABLE).cloned(),
@@ -62,6 +71,7 @@ pub(super) async fn start(
         argv: launch.command.iter().map(OsString::from).collect(),
         env: environment
             .into_iter()
+            .filter(|(name, value)| !is_secret(name, value))
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
         directory: launch.directory.clone(),
@@ -108,20 +118,29 @@ pub(super) async fn start(
     }
 }
 
-/// Looks up the secrets of a replica, on a thread of its own; one that has none does not wait for it.
+/// Looks up the secrets and the configuration of a replica, on a thread of its own; one that has none does not wait for it.
 async fn given(
     performer: &Arc<Performer>,
     launch: &Launch,
-    stack: &str,
+    life: &Life,
     who: &Option<Credentials>,
     folder: &Path,
 ) -> Result<Given, StartFailure> {
-    if launch.secrets.is_empty() {
+    if launch.secrets.is_empty() && !launch.is_configured {
         return Ok(Given::default());
     }
-    let (performer, grants, stack) = (Arc::clone(performer), launch.secrets.clone(), stack.to_owned());
-    let (who, folder) = (who.clone(), folder.to_owned());
-    let work = move || secrets::give(&performer.shared, &stack, &grants, who.as_ref(), &folder);
+    let (performer, grants, life) = (Arc::clone(performer), launch.secrets.clone(), life.clone());
+    let (who, folder, is_configured) = (who.clone(), folder.to_owned(), launch.is_configured);
+    let work = move || {
+        let shared = &performer.shared;
+        let (replica, who) = (&life.replica, who.as_ref());
+        let mut given = secrets::give(shared, replica.stack.as_str(), &grants, who, &folder)?;
+        if is_configured {
+            let variables = configuration::give(shared, replica, life.incarnation, &folder, who)?;
+            given.secrets.env.extend(variables);
+        }
+        Ok(given)
+    };
     let given = tokio::task::spawn_blocking(work).await;
     given.unwrap_or_else(|error| Err(passing(format!("a bug ended it early: {error}"))))
 }

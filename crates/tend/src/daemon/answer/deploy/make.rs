@@ -162,7 +162,7 @@ fn made(
 fn configuration(file: &Stack) -> String {
     let value = serde_json::to_value(file).expect("invariant: a stack has a JSON form");
     let hash = digest(&SHA256, canonical_json(&value).as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    tend_base::to_hex(hash.as_ref())
 }
 
 async fn schema_of(stack: &Stack) -> Result<Schema, String> {
@@ -467,6 +467,7 @@ mod tests {
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
             config: None,
+            vault: None,
         }
     }
 

@@ -21,6 +21,7 @@ use tend_core::deployment::{Deployment, Phase, Purpose, Releases};
 use tend_core::journal::Principal;
 use tend_core::model::{Release, Stack, StackName, Workload};
 use tend_core::world::World;
+use tokio::sync::mpsc;
 
 pub(crate) use build::Builds;
 pub(crate) use make::launch_of;
@@ -28,9 +29,10 @@ pub(crate) use plan::plan;
 pub(crate) use show::deployment;
 
 use crate::daemon::Shared;
+use crate::daemon::configuration;
 use crate::daemon::handler::no_stack;
 use crate::daemon::hub::Hub;
-use crate::daemon::secrets;
+use crate::daemon::{secrets, vault};
 use build::Build;
 
 /// What the calls about deployments work with.
@@ -39,6 +41,7 @@ pub(crate) struct Deploys {
     pub(crate) shared: Arc<Shared>,
     pub(crate) hub: Hub,
     pub(crate) builds: Arc<Builds>,
+    pub(crate) configuration: mpsc::Sender<configuration::Ask>,
 }
 
 /// How a deployment is asked for, whatever it is to run.
@@ -74,7 +77,6 @@ impl Known {
 impl Deploys {
     /// Makes a release of what the file says and runs it.
     pub(crate) async fn deploy(&self, deploy: Deploy, by: Principal) -> Result<Reply, ApiError> {
-        super::config_is_to_come(&deploy.stack)?;
         let stack = deploy.stack.name.clone();
         let known = self.known(&stack).await?;
         let wish = Wish {
@@ -82,7 +84,9 @@ impl Deploys {
             confirm: deploy.confirm_ms.map(Duration::from_millis),
             reason: deploy.reason.clone(),
         };
+        vault::fill(&self.shared, &self.hub, &deploy.stack, &by).await?;
         let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
+        configuration::before(&self.configuration, &deploy.stack, &by).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
         let (deploys, under_way) = (self.clone(), Arc::clone(&build));
         tokio::spawn(async move {
@@ -128,6 +132,7 @@ impl Deploys {
             confirm: confirm_ms.map(Duration::from_millis),
             reason: reason.clone(),
         };
+        vault::fill(&self.shared, &self.hub, &file, &by).await?;
         let current = secrets::resolve(&self.shared, &file, &by).await?;
         let release = make::promoted(&known, &from, &taken, file, &current, &by)?;
         let build = self.builds.begin(&to, by, reason)?;

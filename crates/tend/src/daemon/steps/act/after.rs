@@ -72,6 +72,7 @@ fn launch(scene: &Scene, command: Vec<String>) -> Launch {
         fingerprint: 0,
         quiesce: None,
         secrets: Vec::new(),
+        is_configured: false,
     }
 }
 
@@ -181,6 +182,7 @@ mod tests {
             edge: Edge::default(),
             deploy: DeployPolicy::default(),
             config: None,
+            vault: None,
         };
         Release {
             number,

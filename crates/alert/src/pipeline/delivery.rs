@@ -1,0 +1,338 @@
+//! Deliveries on their way: tried, tried again, confirmed, or given up until the next flush of their group writes them anew.
+//!
+//! Owns pauses between tries and how many a receiver is sent in a minute. Does not know what a delivery says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tend_base::{Backoff, Fnv64};
+use tend_promql::Timestamp;
+
+use crate::alert::Alert;
+
+/// How fast things are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Pauses between tries.
+    pub backoff: Backoff,
+    /// Milliseconds after which a delivery that nothing is heard of counts as failed.
+    pub timeout: i64,
+    /// Deliveries to one means of one receiver in a minute.
+    pub per_minute: usize,
+}
+
+impl Default for Pace {
+    /// Pauses of 1 s to 1 min, half a minute for an answer, 20 a minute: robots of DingTalk and WeCom take no more.
+    fn default() -> Self {
+        let backoff = Backoff {
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        };
+        Self {
+            backoff,
+            timeout: 30_000,
+            per_minute: 20,
+        }
+    }
+}
+
+/// Something to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its name: the same for each try, also after a restart, until it was confirmed. A receiver that can, tells repetitions by it.
+    pub id: u64,
+    /// To whom.
+    pub receiver: String,
+    /// By which of his means, by its place.
+    pub integration: usize,
+    /// What the group is known by, as in Alertmanager's JSON.
+    pub group_key: String,
+    /// The labels that the group has in common.
+    pub group_labels: BTreeMap<String, String>,
+    /// What to tell, by fingerprint.
+    pub alerts: Vec<Alert>,
+    /// The moment it tells of; milliseconds since 1970.
+    pub at: Timestamp,
+    /// Why it is told.
+    pub why: Why,
+    /// How often it was tried before.
+    pub attempt: u32,
+}
+
+/// Why something is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// Something is new.
+    News,
+    /// Nothing is new, and it lasts.
+    Repeat,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The other side confirmed it.
+    Confirmed,
+    /// It did not get there, or the other side could not take it now.
+    Failed {
+        /// What was heard.
+        said: String,
+        /// Milliseconds after which the other side wants to be asked again.
+        after: Option<i64>,
+    },
+    /// The other side will not take it, however often it is tried: a wrong key, a group that is gone.
+    Refused {
+        /// What was heard.
+        said: String,
+    },
+}
+
+/// A delivery that was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its name.
+    pub id: u64,
+    /// To whom.
+    pub receiver: String,
+    /// By which of his means.
+    pub integration: usize,
+    /// Of which group.
+    pub group_key: String,
+    /// When; milliseconds since 1970.
+    pub at: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What was heard last.
+    pub said: String,
+}
+
+/// The name of a delivery: what is told to whom, after how many that were confirmed.
+pub(super) fn name(key: &str, count: u64, firing: &BTreeSet<u64>, resolved: &BTreeSet<u64>) -> u64 {
+    let mut hash = Fnv64::default();
+    hash.bytes(key.as_bytes());
+    hash.number(count);
+    for (set, mark) in [(firing, 1), (resolved, 2)] {
+        hash.number(mark);
+        for key in set {
+            hash.bytes(&key.to_le_bytes());
+        }
+    }
+    hash.value()
+}
+
+/// A delivery and what it will have told.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) key: String,
+    pub(super) delivery: Delivery,
+    pub(super) firing: BTreeSet<u64>,
+    pub(super) resolved: BTreeSet<u64>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Not before this moment.
+    Waiting(Timestamp),
+    /// Handed out; an answer is expected until this moment.
+    Handed(Timestamp),
+    /// Refused: nothing more until it is written anew.
+    Refused,
+}
+
+/// What is on its way: one delivery for each group and means.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pace: Pace,
+    sent: BTreeMap<String, Sent>,
+    /// When each means was last sent something, the latest last.
+    times: BTreeMap<(String, usize), VecDeque<Timestamp>>,
+}
+
+impl Outgoing {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            sent: BTreeMap::new(),
+            times: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Puts a delivery on its way; it takes the place of one that was not confirmed. One that is in somebody's hands is let be: its answer comes, or
+    /// its time runs out, before the next flush.
+    pub(super) fn put(
+        &mut self,
+        key: String,
+        delivery: Delivery,
+        firing: BTreeSet<u64>,
+        resolved: BTreeSet<u64>,
+        now: Timestamp,
+    ) {
+        let mut stage = Stage::Waiting(now);
+        let mut delivery = delivery;
+        if let Some(before) = self.sent.get(&key) {
+            match before.stage {
+                Stage::Handed(_) => return,
+                // The pause that it has to wait goes on; what it says is new.
+                Stage::Waiting(until) => {
+                    stage = Stage::Waiting(until);
+                    delivery.attempt = before.delivery.attempt;
+                }
+                Stage::Refused => delivery.attempt = before.delivery.attempt,
+            }
+        }
+        self.sent.insert(
+            key.clone(),
+            Sent {
+                key,
+                delivery,
+                firing,
+                resolved,
+                stage,
+            },
+        );
+    }
+
+    /// Takes back what need not be told any more, unless it is in somebody's hands.
+    pub(super) fn cancel(&mut self, key: &str) {
+        if self
+            .sent
+            .get(key)
+            .is_some_and(|sent| !matches!(sent.stage, Stage::Handed(_)))
+        {
+            self.sent.remove(key);
+        }
+    }
+
+    /// When something can be handed out, or its time for an answer is over.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let moment = |sent: &Sent| match sent.stage {
+            Stage::Waiting(until) => Some(until.max(self.free_at(&sent.delivery))),
+            Stage::Handed(until) => Some(until),
+            Stage::Refused => None,
+        };
+        self.sent.values().filter_map(moment).min()
+    }
+
+    /// From when on a means may be sent something.
+    fn free_at(&self, delivery: &Delivery) -> Timestamp {
+        let times = self.times.get(&(delivery.receiver.clone(), delivery.integration));
+        let oldest = times
+            .filter(|times| times.len() >= self.pace.per_minute.max(1))
+            .and_then(|times| times.front());
+        oldest.map_or(Timestamp::MIN, |oldest| oldest + 60_000)
+    }
+
+    /// Hands out what is due, each with what it is kept under and which alerts it says to fire.
+    pub(super) fn take(&mut self, now: Timestamp) -> Vec<(String, BTreeSet<u64>, Delivery)> {
+        let mut due: Vec<(Timestamp, String)> = self
+            .sent
+            .values()
+            .filter_map(|sent| match sent.stage {
+                Stage::Waiting(until) if until <= now => Some((sent.delivery.at, sent.key.clone())),
+                _ => None,
+            })
+            .collect();
+        // The oldest first, where a means is sent no more than so many.
+        due.sort();
+        let mut out = Vec::new();
+        for (_, key) in due {
+            let Some(sent) = self.sent.get(&key) else { continue };
+            if self.free_at(&sent.delivery) > now {
+                continue;
+            }
+            let means = (sent.delivery.receiver.clone(), sent.delivery.integration);
+            let times = self.times.entry(means).or_default();
+            times.push_back(now);
+            while times.len() > self.pace.per_minute.max(1) {
+                times.pop_front();
+            }
+            if let Some(sent) = self.sent.get_mut(&key) {
+                sent.stage = Stage::Handed(now.saturating_add(self.pace.timeout));
+                out.push((key, sent.firing.clone(), sent.delivery.clone()));
+            }
+        }
+        out
+    }
+
+    /// Takes in an answer; what was confirmed, when it was.
+    pub(super) fn answered(
+        &mut self,
+        id: u64,
+        answer: &Answer,
+        now: Timestamp,
+        dead: &mut VecDeque<DeadLetter>,
+    ) -> Option<Sent> {
+        let key = self
+            .sent
+            .values()
+            .find(|sent| sent.delivery.id == id)
+            .map(|sent| sent.key.clone())?;
+        match answer {
+            // A late answer of an earlier try confirms as well: it is the same message.
+            Answer::Confirmed => return self.sent.remove(&key),
+            Answer::Failed { said, after } => self.failed(&key, said, *after, now, dead),
+            Answer::Refused { said } => {
+                if let Some(sent) = self.sent.get_mut(&key) {
+                    sent.delivery.attempt += 1;
+                    sent.stage = Stage::Refused;
+                    dead.push_back(letter(sent, said, now));
+                }
+            }
+        }
+        None
+    }
+
+    /// What nothing was heard of in time has failed.
+    pub(super) fn give_up_waiting(&mut self, now: Timestamp, dead: &mut VecDeque<DeadLetter>) {
+        let silent: Vec<String> = self
+            .sent
+            .values()
+            .filter(|sent| matches!(sent.stage, Stage::Handed(until) if until <= now))
+            .map(|sent| sent.key.clone())
+            .collect();
+        for key in silent {
+            self.failed(&key, "no answer came in time", None, now, dead);
+        }
+    }
+
+    fn failed(&mut self, key: &str, said: &str, after: Option<i64>, now: Timestamp, dead: &mut VecDeque<DeadLetter>) {
+        let backoff = self.pace.backoff;
+        let Some(sent) = self
+            .sent
+            .get_mut(key)
+            .filter(|sent| matches!(sent.stage, Stage::Handed(_)))
+        else {
+            return;
+        };
+        sent.delivery.attempt += 1;
+        let pause = backoff.delay(sent.delivery.attempt, sent.delivery.id);
+        let pause = i64::try_from(pause.as_millis())
+            .unwrap_or(i64::MAX)
+            .max(after.unwrap_or(0))
+            .max(1);
+        sent.stage = Stage::Waiting(now.saturating_add(pause));
+        // It goes on being tried; people see that it is, once in so many tries.
+        if sent.delivery.attempt.is_power_of_two() && sent.delivery.attempt >= 4 {
+            dead.push_back(letter(sent, said, now));
+        }
+    }
+}
+
+fn letter(sent: &Sent, said: &str, now: Timestamp) -> DeadLetter {
+    DeadLetter {
+        id: sent.delivery.id,
+        receiver: sent.delivery.receiver.clone(),
+        integration: sent.delivery.integration,
+        group_key: sent.delivery.group_key.clone(),
+        at: now,
+        tries: sent.delivery.attempt,
+        said: said.to_owned(),
+    }
+}

@@ -1,0 +1,118 @@
+//! What each receiver was last told of each group, confirmed by it: the log that keeps notifications from being sent twice.
+//!
+//! It is data and outlives restarts. What was sent and not confirmed is not in it, and so is sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tend_promql::Timestamp;
+
+/// Entries that nothing was heard of for so long are dropped; milliseconds, as Alertmanager's retention.
+const KEPT: i64 = 5 * 24 * 3600 * 1000;
+
+/// What one means of one receiver was last told of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which alerts it knows to fire.
+    pub firing: BTreeSet<u64>,
+    /// Which it knows to have resolved.
+    pub resolved: BTreeSet<u64>,
+    /// Which alerts it may know to fire besides: it was told, and no confirmation came.
+    #[serde(default)]
+    pub maybe: BTreeSet<u64>,
+    /// Whether it was told something since, and no confirmation came: what it knows is not certain, so it is told again whatever is the case now.
+    #[serde(default)]
+    pub unsure: bool,
+    /// When it confirmed; milliseconds since 1970.
+    pub at: Timestamp,
+    /// How often it was told.
+    pub count: u64,
+}
+
+/// All that receivers were told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log(pub BTreeMap<String, Told>);
+
+/// What to do about a group and a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It knows.
+    Nothing,
+    /// Something is new to it.
+    News,
+    /// It knows, but has to be told again from time to time.
+    Repeat,
+}
+
+impl Log {
+    pub(crate) fn need(
+        &self,
+        key: &str,
+        firing: &BTreeSet<u64>,
+        resolved: &BTreeSet<u64>,
+        send_resolved: bool,
+        now: Timestamp,
+        repeat: i64,
+    ) -> Need {
+        let Some(told) = self.0.get(key) else {
+            return if firing.is_empty() { Need::Nothing } else { Need::News };
+        };
+        if told.unsure || !firing.is_subset(&told.firing) {
+            return Need::News;
+        }
+        if firing.is_empty() {
+            // It may never have heard of what fired and resolved meanwhile.
+            return if told.firing.is_empty() {
+                Need::Nothing
+            } else {
+                Need::News
+            };
+        }
+        if send_resolved && !resolved.is_subset(&told.resolved) {
+            return Need::News;
+        }
+        // An alert that was taken for resolved by silence may fire again without having been seen to resolve.
+        if told.at < now - repeat {
+            Need::Repeat
+        } else {
+            Need::Nothing
+        }
+    }
+
+    pub(crate) fn confirm(&mut self, key: &str, firing: BTreeSet<u64>, resolved: BTreeSet<u64>, at: Timestamp) {
+        let told = self.0.entry(key.to_owned()).or_default();
+        *told = Told {
+            firing,
+            resolved,
+            maybe: BTreeSet::new(),
+            unsure: false,
+            at,
+            count: told.count + 1,
+        };
+    }
+
+    /// Notes that it is being told, before it is: if nothing is heard of that, it may know all the same.
+    pub(crate) fn attempt(&mut self, key: &str, firing: &BTreeSet<u64>, now: Timestamp) {
+        let told = self.0.entry(key.to_owned()).or_insert_with(|| Told {
+            at: now,
+            ..Told::default()
+        });
+        told.maybe.extend(firing);
+        told.unsure = true;
+    }
+
+    /// Whether it knows, or may know, that an alert fires.
+    pub(crate) fn may_know(&self, key: &str, alert: u64) -> bool {
+        self.0
+            .get(key)
+            .is_some_and(|told| told.firing.contains(&alert) || told.maybe.contains(&alert))
+    }
+
+    pub(crate) fn count(&self, key: &str) -> u64 {
+        self.0.get(key).map_or(0, |told| told.count)
+    }
+
+    pub(crate) fn forget(&mut self, now: Timestamp, repeat_max: i64) {
+        self.0.retain(|_, told| now - told.at < KEPT.max(2 * repeat_max));
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests of alerts: their rules, their routes, and what is sent.
+
+mod by_seeds;
+mod config;
+mod notify;
+mod pipeline;
+mod rules;

@@ -1,0 +1,73 @@
+//! Bits appended to and read from bytes, most significant first. Knows no meaning of them.
+
+/// Appends up to 64 bits of `value`. `free` is how many low bits of the last byte are unused; the new count is returned.
+pub(crate) fn push(bytes: &mut Vec<u8>, free: u8, value: u64, count: u8) -> u8 {
+    let (mut free, mut left) = (free, count);
+    while left > 0 {
+        if free == 0 {
+            if bytes.len() == bytes.capacity() {
+                // Doubling would waste half of a chunk that ends at about 200 bytes.
+                bytes.reserve_exact(32);
+            }
+            bytes.push(0);
+            free = 8;
+        }
+        let take = left.min(free);
+        let piece = (value >> (left - take)) & ((1 << take) - 1);
+        if let Some(last) = bytes.last_mut() {
+            *last |= (piece as u8) << (free - take);
+        }
+        free -= take;
+        left -= take;
+    }
+    free
+}
+
+/// Reads bits. Behind the end all is `None`.
+#[derive(Clone, Debug)]
+pub(crate) struct Bits<'a> {
+    bytes: &'a [u8],
+    /// In bits.
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn bit(&mut self) -> Option<bool> {
+        let byte = self.bytes.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1 == 1;
+        self.at += 1;
+        Some(bit)
+    }
+
+    /// Reads up to 64 bits.
+    #[inline]
+    pub(crate) fn take(&mut self, count: u8) -> Option<u64> {
+        let count = usize::from(count);
+        let (byte, skip) = (self.at / 8, self.at % 8);
+        // Almost always the bits lie within eight bytes that are there.
+        if skip + count <= 64
+            && let Some(window) = self.bytes.get(byte..byte + 8)
+        {
+            let mut word = [0; 8];
+            word.copy_from_slice(window);
+            self.at += count;
+            if count == 0 {
+                return Some(0);
+            }
+            return Some(u64::from_be_bytes(word) << skip >> (64 - count));
+        }
+        if self.at + count > self.bytes.len() * 8 {
+            return None;
+        }
+        let mut value = 0;
+        for _ in 0..count {
+            value = value << 1 | u64::from(self.bit()?);
+        }
+        Some(value)
+    }
+}

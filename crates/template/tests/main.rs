@@ -1,0 +1,6 @@
+//! Tests of the template language.
+
+mod bounds;
+mod oracle;
+mod refused;
+mod replay;
