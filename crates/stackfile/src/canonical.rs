@@ -100,13 +100,11 @@ fn edge_paths(edge: &mut Map, findings: &Findings) {
         }
     });
     each(edge, "upstreams", |upstream| {
-        if let Value::Map(upstream) = &mut upstream.value {
-            with(upstream, "tls", |tls| {
-                if let Value::Map(tls) = &mut tls.value {
-                    path_at(tls, "roots", findings);
-                }
-            });
-        }
+        with(upstream, "tls", |tls| {
+            if let Value::Map(tls) = &mut tls.value {
+                path_at(tls, "roots", findings);
+            }
+        });
     });
     with(edge, "defaults", |defaults| rule_paths(defaults, findings));
     with(edge, "routes", |routes| {

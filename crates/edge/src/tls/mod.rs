@@ -23,6 +23,7 @@ pub(crate) use client::{CLIENT_FIELDS, ClientCertificate, SUBJECT_FIELD, VERIFY_
 pub(crate) use counts::Handshakes;
 pub(crate) use handshake::greet;
 pub(crate) use live::LiveTls;
+pub use server::check_authorities;
 pub(crate) use server::{ServerSide, Toward};
 pub(crate) use stream::TlsStream;
 pub(crate) use ticket::{TicketKeys, keep_turning};

@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use super::certificate::certificates;
 use super::live::{HTTP1, HTTP2, sha256};
 use super::stream::{Socket, TlsStream, write_out};
+use crate::EdgeError;
 
 /// Sessions kept of all servers under one set of rules, for all threads: asked only by handshakes.
 const SESSIONS_MAX: usize = 256;
@@ -55,11 +57,15 @@ pub(crate) struct Untold {
 }
 
 impl ServerSide {
-    /// Makes rules ready; what `before` has is used again where it is the same. Reads files.
+    /// Makes rules ready; what `before` has is used again where it is the same. Reads files, those of the system only once: they are
+    /// more than a hundred, and snapshots come often.
     pub(super) fn after(rules: &ServerTls, protocol: Protocol, before: &[Arc<Self>]) -> Arc<Self> {
         let known = before
             .iter()
             .find(|known| known.rules == *rules && known.protocol == protocol && known.config.is_ok());
+        if let (Some(known), None) = (known, &rules.roots) {
+            return known.clone();
+        }
         let trusted = trusted(rules);
         let digest = match &trusted {
             Ok((_, digest)) => *digest,
@@ -100,15 +106,29 @@ fn trusted(rules: &ServerTls) -> Result<(RootCertStore, [u8; 32]), String> {
             false => Ok((store, [0; 32])),
         };
     };
-    let roots = certificates(path).map_err(|error| with_causes(&error))?;
+    authorities(path).map_err(|error| with_causes(&error))
+}
+
+/// Reads a file of authorities, and the digest of what it says.
+fn authorities(path: &Path) -> Result<(RootCertStore, [u8; 32]), EdgeError> {
+    let mut store = RootCertStore::empty();
+    let roots = certificates(path)?;
     let digest = sha256(&roots.iter().flat_map(|root| root.iter().copied()).collect::<Vec<u8>>());
     for root in roots {
-        store.add(root).map_err(|error| {
-            let path = path.display();
-            format!("`{path}` has a certificate that is no authority's: {error}")
+        store.add(root).map_err(|error| EdgeError::Certificate {
+            path: path.to_owned(),
+            why: format!("it has a certificate that is no authority's: {error}"),
         })?;
     }
     Ok((store, digest))
+}
+
+/// Says whether the edge could verify certificates by the authorities in a file. Blocks on the disk.
+///
+/// # Errors
+/// When the file cannot be read, or has something else than certificates of authorities in PEM.
+pub fn check_authorities(path: &Path) -> Result<(), EdgeError> {
+    authorities(path).map(|_| ())
 }
 
 fn config(rules: &ServerTls, protocol: Protocol, roots: RootCertStore) -> ClientConfig {

@@ -79,6 +79,16 @@ fn upstream(
             .help("replicas are reached over loopback, where nobody is between");
     }
     server_name(node, findings);
+    if let Some(roots) = node.get("tls").and_then(|tls| tls.get("roots"))
+        && node.at(&["tls", "verify"]).and_then(Node::as_bool) == Some(false)
+    {
+        findings
+            .error(
+                roots.place,
+                "`roots` says who is trusted, and `verify: false` trusts anybody",
+            )
+            .help("delete `verify`");
+    }
     if let (Some(hash), false) = (node.get("hash"), text(node, "method").as_deref() == Some("hash")) {
         findings
             .error(
