@@ -52,7 +52,7 @@ pub(crate) async fn greet(worker: Rc<Worker>, mut arrived: Arrived, config: Arc<
     let accepted = arrived.speaking(secure, client_certificate);
     // On a task of its own: a connection that idles does not keep room for a handshake.
     if protocol.as_deref() == Some(HTTP2) {
-        tokio::task::spawn_local(engine::h2::serve(worker, accepted));
+        tokio::task::spawn_local(engine::h2::serve(worker, accepted, Vec::new()));
     } else {
         tokio::task::spawn_local(engine::serve(worker, accepted));
     }

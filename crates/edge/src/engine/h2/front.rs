@@ -89,12 +89,12 @@ impl Client {
     }
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+/// Serves a connection of which `first` was read already until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, first: Vec<u8>) {
     let _open = (accepted.open, accepted.place);
     let patience = worker.patience;
     let secure = accepted.stream.is_secure();
-    let (io, wait) = Deferred::new(accepted.stream);
+    let (io, wait) = Deferred::new(accepted.stream, first);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)

@@ -211,7 +211,7 @@ async fn connect(replica: &Replica, wait: Duration) -> Result<Rc<Link>, Failure>
         .as_fd()
         .try_clone_to_owned()
         .map_err(|_| Failure::ConnectFailed)?;
-    let (io, _) = Deferred::new(stream);
+    let (io, _) = Deferred::new(stream, Vec::new());
     let (sender, connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)

@@ -1,4 +1,4 @@
-//! HTTP/2: from clients that agreed on it in the handshake, and to replicas that are said to speak it.
+//! HTTP/2: from clients that agreed on it in the handshake, or begin with it where there is none, and to replicas that are said to speak it.
 //!
 //! Map: `front` is a client's connection, `request` one of its streams on the way to a replica and back; `link` the connections to
 //! replicas that speak HTTP/2, `plain` a request with one that does not, `bridge` how clients of HTTP/1 reach the former; `body`,
@@ -30,6 +30,9 @@ use crate::live::Live;
 
 pub(super) use bridge::bridge;
 pub(crate) use front::serve;
+
+/// What a client of HTTP/2 says first (RFC 9113, 3.4). As HTTP/1 it is a request that nobody makes.
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of one stream's body that may be under way to us.
 const STREAM_WINDOW: u32 = 256 << 10;
