@@ -13,6 +13,7 @@ mod h2;
 mod h2_attacks;
 mod h2_peers;
 mod h2_rules;
+mod h2_websocket;
 mod h2c;
 mod hostility;
 mod http;

@@ -97,6 +97,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, first: Vec<u8>
     let (io, wait) = Deferred::new(accepted.stream, first);
     let mut builder = Builder::new();
     builder
+        .enable_connect_protocol()
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)

@@ -2,8 +2,8 @@
 //!
 //! Map: `front` is a client's connection, `request` one of its streams on the way to a replica and back; `link` the connections to
 //! replicas that speak HTTP/2, `plain` a request with one that does not, `bridge` how clients of HTTP/1 reach the former; `body`,
-//! `inlet` and `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `deferred` lets many streams
-//! share one write.
+//! `inlet` and `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `websocket` is a stream that
+//! becomes one; `deferred` lets many streams share one write.
 //!
 //! It stands on the `h2` crate, which speaks the protocol and bounds what one peer can make us keep: header lists, CONTINUATION
 //! frames, empty and tiny DATA frames, answers to PING and SETTINGS (none is read while one cannot be written), streams that are reset
@@ -24,6 +24,7 @@ mod link;
 mod plain;
 mod pour;
 mod request;
+mod websocket;
 mod within;
 
 use crate::live::Live;

@@ -20,11 +20,13 @@ use super::super::carry::{Heard, connected, poll_head};
 use super::super::desk::Desk;
 use super::super::head::{self, ATTESTED};
 use super::super::link::Link;
+use super::super::tunnel::Tunnel;
 use super::body::RequestBody;
 use super::fields;
 use super::inlet::{From, Inlet};
 use super::pour::{Broken, Piece, Pieces};
 use super::request::Miss;
+use super::websocket::Opening;
 use crate::answer::ErrorCode;
 use crate::exchange::{Attempt, Exchange, Failed};
 use crate::live::Replica;
@@ -190,6 +192,14 @@ impl Plain {
         self.receiving.poll_piece(cx, from)
     }
 
+    /// Makes it a tunnel, once the replica has changed the protocol.
+    pub(super) fn into_tunnel(self, attempt: Attempt, exchange: Exchange) -> Tunnel {
+        let linger = self.worker.patience.linger;
+        let tunnel = Tunnel::new(&self.desk, self.link, attempt, exchange, linger);
+        self.worker.shop.desks.give(self.desk);
+        tunnel
+    }
+
     /// Ends it well: a connection that can be used again is kept.
     pub(super) fn complete(self, replica: &Replica) {
         let Self {
@@ -305,6 +315,9 @@ fn write_head(out: &mut Vec<u8>, parts: &Parts, (host, asked): (&str, &str), exc
         writer.field("cookie", &cookies);
     }
     head::told(host, exchange, |name, value| head::write_told(&mut writer, name, value));
+    if let Some(opening) = parts.extensions.get::<Opening>() {
+        opening.write(&mut writer);
+    }
     head::write_length(&mut writer, length);
     writer.end();
 }

@@ -11,6 +11,7 @@ use h2::{Reason, RecvStream};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
+use tend_base::Mono;
 use tend_core::model::Protocol;
 use tend_routing::Failure;
 
@@ -22,6 +23,7 @@ use super::front::Client;
 use super::link::{self, Head, Target};
 use super::plain::{Interims, Plain};
 use super::pour::{Cut, Pieces, Waits, pour};
+use super::websocket;
 use super::within::within;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
@@ -41,8 +43,11 @@ pub(super) enum Miss {
 /// An answer of a replica whose body is still to come.
 pub(super) type Answered = (http::response::Parts, Source);
 
+/// An answer, and whose it is.
+pub(super) type Fetched = (http::response::Parts, Source, Attempt);
+
 /// The client has reset the request, or is gone.
-struct Gone;
+pub(super) struct Gone;
 
 /// Answers one request. Not an `async fn`: what it is given would keep room beside what is made of it.
 pub(super) fn answer(
@@ -51,9 +56,15 @@ pub(super) fn answer(
     mut respond: SendResponse<Bytes>,
 ) -> impl Future<Output = ()> {
     watch(&client.worker);
-    let (parts, stream) = request.into_parts();
+    let (mut parts, stream) = request.into_parts();
+    let opens_socket = websocket::opens(&mut parts, || client.worker.random());
     async move {
-        let outcome = carry(&client, &parts, stream, &mut respond).await;
+        let outcome = if opens_socket {
+            // Boxed, for it is rare.
+            Box::pin(websocket::carry(&client, &parts, stream, &mut respond)).await
+        } else {
+            carry(&client, &parts, stream, &mut respond).await
+        };
         client.ended(outcome.is_err());
     }
 }
@@ -104,13 +115,24 @@ async fn carry(
         unless_reset(respond, &to.interims, within(late, fetching)).await?
     };
     body.settle();
-    let (mut head, mut source, attempt) = match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
-        Ok(fetched) => fetched,
+    match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
+        Ok(fetched) => pass_on(exchange, fetched, (parts, &body), until, respond).await,
         Err(code) => {
             exchange.passed(body.bytes(), 0);
-            return give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await;
+            give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await
         }
-    };
+    }
+}
+
+/// Gives the client what a replica answers.
+pub(super) async fn pass_on(
+    mut exchange: Exchange,
+    (mut head, mut source, attempt): Fetched,
+    (parts, body): (&Parts, &RequestBody),
+    until: Option<Mono>,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Gone> {
+    let head_only = parts.method == Method::HEAD;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked it to change the protocol: that is no answer.
         exchange.cut_by(&attempt.replica);
@@ -194,7 +216,7 @@ async fn held(
     give_own(exchange, own, &parts.headers, head_only, respond).await
 }
 
-fn refusal(code: ErrorCode) -> Admission {
+pub(super) fn refusal(code: ErrorCode) -> Admission {
     Admission::Answer(Box::new(OwnAnswer::refusal(code)))
 }
 
@@ -243,15 +265,15 @@ fn ended_late(why: &'static str, exchange: &mut Exchange, respond: &mut SendResp
 }
 
 /// Where a request goes, beside the replica.
-struct Destination {
-    host: String,
+pub(super) struct Destination {
+    pub(super) host: String,
     /// The client takes trailers.
-    trailers: bool,
-    interims: Interims,
+    pub(super) trailers: bool,
+    pub(super) interims: Interims,
 }
 
 /// Runs `work` unless the client resets the request; passes on what it gets of heads that are no answer yet.
-async fn unless_reset<T>(
+pub(super) async fn unless_reset<T>(
     respond: &mut SendResponse<Bytes>,
     interims: &Interims,
     work: impl Future<Output = T>,
@@ -272,7 +294,7 @@ async fn unless_reset<T>(
 }
 
 /// Begins the exchange and asks the gates until they have decided; what comes last is the host.
-async fn admitted(
+pub(super) async fn admitted(
     client: &Rc<Client>,
     parts: &Parts,
     respond: &mut SendResponse<Bytes>,
@@ -310,13 +332,13 @@ async fn admitted(
 }
 
 /// Asks one replica after the other, as far as that is allowed.
-async fn fetch(
+pub(super) async fn fetch(
     client: &Rc<Client>,
     exchange: &mut Exchange,
     parts: &Parts,
     to: &Destination,
     body: &RequestBody,
-) -> Result<(http::response::Parts, Source, Attempt), ErrorCode> {
+) -> Result<Fetched, ErrorCode> {
     loop {
         let mut attempt = exchange.next()?;
         match try_once(client, exchange, &attempt, parts, to, body).await {
@@ -417,7 +439,7 @@ async fn give(
 }
 
 /// Gives the client an answer of the edge. Boxed, as all that is rare: a request that is passed on has no room for it.
-fn give_own<'a>(
+pub(super) fn give_own<'a>(
     exchange: Exchange,
     own: OwnAnswer,
     asked: &'a HeaderMap,
@@ -427,7 +449,7 @@ fn give_own<'a>(
     Box::pin(give_own_inline(exchange, own, asked, head_only, respond))
 }
 
-async fn give_own_inline(
+pub(super) async fn give_own_inline(
     mut exchange: Exchange,
     mut own: OwnAnswer,
     asked: &HeaderMap,
