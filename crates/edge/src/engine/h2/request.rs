@@ -11,7 +11,6 @@ use h2::{Reason, RecvStream};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use tend_base::Mono;
 use tend_core::model::Protocol;
 use tend_routing::Failure;
 
@@ -23,7 +22,7 @@ use super::front::Client;
 use super::link::{self, Head, Target};
 use super::plain::{Interims, Plain};
 use super::pour::{Cut, Pieces, Waits, pour};
-use super::websocket;
+use super::websocket::{self, Verdict};
 use super::within::within;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
@@ -43,11 +42,8 @@ pub(super) enum Miss {
 /// An answer of a replica whose body is still to come.
 pub(super) type Answered = (http::response::Parts, Source);
 
-/// An answer, and whose it is.
-pub(super) type Fetched = (http::response::Parts, Source, Attempt);
-
 /// The client has reset the request, or is gone.
-pub(super) struct Gone;
+struct Gone;
 
 /// Answers one request. Not an `async fn`: what it is given would keep room beside what is made of it.
 pub(super) fn answer(
@@ -59,12 +55,7 @@ pub(super) fn answer(
     let (mut parts, stream) = request.into_parts();
     let opens_socket = websocket::opens(&mut parts, || client.worker.random());
     async move {
-        let outcome = if opens_socket {
-            // Boxed, for it is rare.
-            Box::pin(websocket::carry(&client, &parts, stream, &mut respond)).await
-        } else {
-            carry(&client, &parts, stream, &mut respond).await
-        };
+        let outcome = carry(&client, &parts, (stream, opens_socket), &mut respond).await;
         client.ended(outcome.is_err());
     }
 }
@@ -72,11 +63,16 @@ pub(super) fn answer(
 async fn carry(
     client: &Rc<Client>,
     parts: &Parts,
-    stream: RecvStream,
+    (stream, opens_socket): (RecvStream, bool),
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Gone> {
     let head_only = parts.method == Method::HEAD;
     let (mut exchange, admission, host) = admitted(client, parts, respond).await?;
+    let admission = if opens_socket {
+        websocket::admission(admission)
+    } else {
+        admission
+    };
     let bytes_max = match admission {
         Admission::Collect { bytes_max } => bytes_max.min(exchange.body_bytes_max()),
         _ => exchange.body_bytes_max(),
@@ -91,7 +87,11 @@ async fn carry(
     if let Admission::Answer(own) = admission {
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
-    let body = RequestBody::received(stream, bytes_max);
+    let (body, socket) = if opens_socket {
+        (RequestBody::none(), Some(stream))
+    } else {
+        (RequestBody::received(stream, bytes_max), None)
+    };
     body.watch(exchange.upload_rule());
     if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
         let mut go_on = Response::new(());
@@ -115,24 +115,27 @@ async fn carry(
         unless_reset(respond, &to.interims, within(late, fetching)).await?
     };
     body.settle();
-    match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
-        Ok(fetched) => pass_on(exchange, fetched, (parts, &body), until, respond).await,
+    let (mut head, mut source, attempt) = match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
+        Ok(fetched) => fetched,
         Err(code) => {
             exchange.passed(body.bytes(), 0);
-            give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await
+            return give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await;
+        }
+    };
+    if let Some(stream) = socket {
+        match websocket::verdict(&head, source, parts) {
+            Verdict::Open(plain) => {
+                // Boxed, for it is rare.
+                Box::pin(websocket::begin(head, *plain, (attempt, exchange), stream, respond)).await;
+                return Ok(());
+            }
+            Verdict::Mistakable => {
+                let own = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
+                return give_own(exchange, own, &parts.headers, head_only, respond).await;
+            }
+            Verdict::Refused(refusing) => source = refusing,
         }
     }
-}
-
-/// Gives the client what a replica answers.
-pub(super) async fn pass_on(
-    mut exchange: Exchange,
-    (mut head, mut source, attempt): Fetched,
-    (parts, body): (&Parts, &RequestBody),
-    until: Option<Mono>,
-    respond: &mut SendResponse<Bytes>,
-) -> Result<(), Gone> {
-    let head_only = parts.method == Method::HEAD;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked it to change the protocol: that is no answer.
         exchange.cut_by(&attempt.replica);
@@ -265,15 +268,15 @@ fn ended_late(why: &'static str, exchange: &mut Exchange, respond: &mut SendResp
 }
 
 /// Where a request goes, beside the replica.
-pub(super) struct Destination {
-    pub(super) host: String,
+struct Destination {
+    host: String,
     /// The client takes trailers.
-    pub(super) trailers: bool,
-    pub(super) interims: Interims,
+    trailers: bool,
+    interims: Interims,
 }
 
 /// Runs `work` unless the client resets the request; passes on what it gets of heads that are no answer yet.
-pub(super) async fn unless_reset<T>(
+async fn unless_reset<T>(
     respond: &mut SendResponse<Bytes>,
     interims: &Interims,
     work: impl Future<Output = T>,
@@ -294,7 +297,7 @@ pub(super) async fn unless_reset<T>(
 }
 
 /// Begins the exchange and asks the gates until they have decided; what comes last is the host.
-pub(super) async fn admitted(
+async fn admitted(
     client: &Rc<Client>,
     parts: &Parts,
     respond: &mut SendResponse<Bytes>,
@@ -332,13 +335,13 @@ pub(super) async fn admitted(
 }
 
 /// Asks one replica after the other, as far as that is allowed.
-pub(super) async fn fetch(
+async fn fetch(
     client: &Rc<Client>,
     exchange: &mut Exchange,
     parts: &Parts,
     to: &Destination,
     body: &RequestBody,
-) -> Result<Fetched, ErrorCode> {
+) -> Result<(http::response::Parts, Source, Attempt), ErrorCode> {
     loop {
         let mut attempt = exchange.next()?;
         match try_once(client, exchange, &attempt, parts, to, body).await {
@@ -439,7 +442,7 @@ async fn give(
 }
 
 /// Gives the client an answer of the edge. Boxed, as all that is rare: a request that is passed on has no room for it.
-pub(super) fn give_own<'a>(
+fn give_own<'a>(
     exchange: Exchange,
     own: OwnAnswer,
     asked: &'a HeaderMap,
@@ -449,7 +452,7 @@ pub(super) fn give_own<'a>(
     Box::pin(give_own_inline(exchange, own, asked, head_only, respond))
 }
 
-pub(super) async fn give_own_inline(
+async fn give_own_inline(
     mut exchange: Exchange,
     mut own: OwnAnswer,
     asked: &HeaderMap,

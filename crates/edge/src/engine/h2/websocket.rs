@@ -8,8 +8,7 @@
 //! To routes, limits, logs and replicas it is the same request that a client of HTTP/1 makes. Knows nothing of what the bytes mean.
 
 use std::io;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use base64::Engine as _;
@@ -25,13 +24,11 @@ use ring::digest;
 use tend_http1::HeadWriter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::body::{RequestBody, Source};
+use super::body::Source;
 use super::fields;
-use super::front::Client;
-use super::plain::{Interims, Plain};
-use super::request::{Destination, Gone, admitted, fetch, give_own, pass_on, refusal, unless_reset};
-use super::within::within;
-use crate::answer::{ErrorCode, OwnAnswer};
+use super::plain::Plain;
+use super::request::refusal;
+use crate::answer::ErrorCode;
 use crate::content::Shape;
 use crate::exchange::{Attempt, Exchange};
 use crate::gate::Admission;
@@ -98,64 +95,42 @@ pub(super) fn opens(parts: &mut Parts, random: impl Fn() -> u64) -> bool {
     true
 }
 
-/// Answers a request for a WebSocket, and carries what follows.
-pub(super) async fn carry(
-    client: &Rc<Client>,
-    parts: &Parts,
-    stream: RecvStream,
-    respond: &mut SendResponse<Bytes>,
-) -> Result<(), Gone> {
-    let (mut exchange, admission, host) = admitted(client, parts, respond).await?;
-    let admission = match admission {
+/// Says what becomes of a request for a WebSocket.
+pub(super) fn admission(decided: Admission) -> Admission {
+    match decided {
         // A WebSocket is not read whole.
         Admission::Collect { .. } => refusal(ErrorCode::MethodNotAllowed),
         // Anything that is a success would mean that the WebSocket is open: such as a file.
         Admission::Answer(own) if (200..300).contains(&own.status) => refusal(ErrorCode::MethodNotAllowed),
         other => other,
-    };
-    if let Admission::Answer(own) = admission {
-        return give_own(exchange, *own, &parts.headers, false, respond).await;
-    }
-    let body = RequestBody::none();
-    let until = exchange.whole_until();
-    let to = Destination {
-        host,
-        trailers: false,
-        interims: Interims::default(),
-    };
-    let fetched = {
-        let late = until.map(|until| until + 2 * client.worker.shop.deadlines.every());
-        let fetching = pin!(fetch(client, &mut exchange, parts, &to, &body));
-        unless_reset(respond, &to.interims, within(late, fetching)).await?
-    };
-    match fetched.unwrap_or(Err(ErrorCode::RequestOverdue)) {
-        Err(code) => give_own(exchange, OwnAnswer::refusal(code), &parts.headers, false, respond).await,
-        Ok((head, Source::Plain(plain), attempt)) if is_open(&head, parts) => {
-            begin(head, *plain, (attempt, exchange), stream, respond).await;
-            Ok(())
-        }
-        Ok((head, source, attempt)) if is_success(head.status) => {
-            // It has opened no WebSocket, and the client must not think so.
-            drop((source, attempt));
-            let own = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
-            give_own(exchange, own, &parts.headers, false, respond).await
-        }
-        Ok(fetched) => pass_on(exchange, fetched, (parts, &body), until, respond).await,
     }
 }
 
-fn is_open(head: &http::response::Parts, parts: &Parts) -> bool {
+/// What a replica made of a request for a WebSocket.
+pub(super) enum Verdict {
+    /// It is open.
+    Open(Box<Plain>),
+    /// It is not, and the client would think so.
+    Mistakable,
+    /// It is not: the body of an answer that says so.
+    Refused(Source),
+}
+
+/// Returns what an answer means.
+pub(super) fn verdict(head: &http::response::Parts, source: Source, parts: &Parts) -> Verdict {
+    let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let opening = parts.extensions.get::<Opening>();
-    head.status == StatusCode::SWITCHING_PROTOCOLS && opening.is_some_and(|opening| opening.is_accepted(&head.headers))
-}
-
-/// Says whether a client could take the status for that of an open WebSocket.
-fn is_success(status: StatusCode) -> bool {
-    status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
+    match source {
+        Source::Plain(plain) if switched && opening.is_some_and(|opening| opening.is_accepted(&head.headers)) => {
+            Verdict::Open(plain)
+        }
+        _ if switched || head.status.is_success() => Verdict::Mistakable,
+        source => Verdict::Refused(source),
+    }
 }
 
 /// Tells the client that the WebSocket is open, and carries its bytes until both sides have ended.
-async fn begin(
+pub(super) async fn begin(
     mut head: http::response::Parts,
     plain: Plain,
     (attempt, mut exchange): (Attempt, Exchange),
