@@ -130,6 +130,7 @@ async fn carry(
                 return Ok(());
             }
             Verdict::Mistakable => {
+                drop(attempt);
                 let own = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
                 return give_own(exchange, own, &parts.headers, head_only, respond).await;
             }
