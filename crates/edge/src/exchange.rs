@@ -555,7 +555,9 @@ impl Exchange {
             elapsed: now.since(self.began.mono),
         };
         let code = match failed.why {
-            Failure::ConnectRefused | Failure::ConnectFailed => ErrorCode::ConnectFailed,
+            Failure::ConnectRefused | Failure::ConnectFailed | Failure::Tls | Failure::Certificate => {
+                ErrorCode::ConnectFailed
+            }
             Failure::Closed | Failure::Malformed | Failure::Status | Failure::Outlier | Failure::Check => {
                 ErrorCode::UpstreamFailed
             }
@@ -625,6 +627,7 @@ impl Exchange {
                 replica: replica.id.clone(),
                 incarnation: replica.incarnation,
                 why,
+                detail: replica.trouble(why),
                 lasts_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
             });
         }

@@ -55,3 +55,4 @@ pub use message::{
     Stats, TlsStats, ToEdge, Unbound, Unreadable,
 };
 pub use role::{EdgeConfig, edge_main};
+pub use tls::check_authorities;

@@ -147,6 +147,9 @@ pub enum FromEdge {
         incarnation: u64,
         /// What tipped it.
         why: Failure,
+        /// More about it for a person: what is wrong with the certificate of a server elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
         /// Until a trial, in milliseconds.
         lasts_ms: u64,
     },

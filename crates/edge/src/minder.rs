@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +14,9 @@ use tend_base::{Clock, SystemClock};
 use tend_core::model::{ActiveCheck, Outlier, Protocol, ServiceId};
 use tend_routing::{Availability, Failure, Sample, Verdict, Wellness, ejection_time, outliers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use crate::engine;
 use crate::live::{Live, Replica};
 use crate::message::FromEdge;
 use crate::worker::Shared;
@@ -110,7 +109,7 @@ fn keep_or<R: PartialEq>(
 async fn ask_on(check: Check, replica: Arc<Replica>, shared: Arc<Shared>) {
     let mut wellness = Wellness::default();
     loop {
-        let asking = tokio::time::timeout(check.rules.timeout, ask(replica.address, &check));
+        let asking = tokio::time::timeout(check.rules.timeout, ask(&replica, &check));
         let passed = asking.await.unwrap_or(false);
         if let Some(well) = wellness.note(passed, &check.rules) {
             replica.is_well(well);
@@ -126,6 +125,7 @@ async fn ask_on(check: Check, replica: Arc<Replica>, shared: Arc<Shared>) {
                     replica: id,
                     incarnation,
                     why: Failure::Check,
+                    detail: replica.trouble(Failure::Check),
                     lasts_ms: millis(check.rules.interval.saturating_mul(check.rules.passes)),
                 }
             });
@@ -135,17 +135,19 @@ async fn ask_on(check: Check, replica: Arc<Replica>, shared: Arc<Shared>) {
 }
 
 /// Asks a server once: over HTTP/1 for the path, over HTTP/2 only whether it takes a connection.
-async fn ask(address: SocketAddr, check: &Check) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address).await else {
+async fn ask(replica: &Replica, check: &Check) -> bool {
+    let Ok(mut stream) = engine::reach(replica, check.rules.timeout).await else {
         return false;
     };
     if check.protocol == Protocol::Http2 {
         return true;
     }
     let path = &check.rules.path;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: tend-edge\r\nConnection: close\r\n\r\n");
-    if stream.write_all(request.as_bytes()).await.is_err() {
+    let host = replica
+        .host()
+        .map_or_else(|| replica.address.to_string(), str::to_owned);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tend-edge\r\nConnection: close\r\n\r\n");
+    if stream.write_all(request.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return false;
     }
     // `HTTP/1.1 200` is all that has to be known; the rest is not waited for.
@@ -203,6 +205,7 @@ fn compare(servers: &[&Arc<Replica>], rules: &Outlier, before: &mut HashMap<u64,
                     replica: server.id.clone(),
                     incarnation: server.incarnation,
                     why,
+                    detail: None,
                     lasts_ms: millis(lasts),
                 });
             }

@@ -1,4 +1,4 @@
-//! A client's connection as engines read and write it, whatever it is under that.
+//! A connection as engines read and write it, whatever it is under that: a client's, or one to a replica.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::tls::TlsStream;
 
-/// A client's connection. With TLS, what was written may wait here for the kernel to take it: flush after the last write.
+/// A connection. With TLS, what was written may wait here for the kernel to take it: flush after the last write.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Bytes as they are.
@@ -20,7 +20,23 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Says whether the client speaks TLS.
+    /// Returns the connection under it.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// Says whether nothing was taken from the kernel that nobody has read.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(stream) => stream.is_quiet(),
+        }
+    }
+
+    /// Says whether TLS is spoken.
     pub(crate) fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

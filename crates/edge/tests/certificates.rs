@@ -77,6 +77,28 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// Signs a certificate for the name that was valid in January 2020 only.
+    pub(crate) fn sign_expired(&self, file: &str, name: &str) -> Certificate {
+        // The key and the request are those of a certificate that is thrown away: only `openssl ca` takes dates.
+        let certificate = self.sign(file, &format!("/CN={name}"), &[name], 1);
+        let authority = self.name;
+        let config = "[ca]\ndefault_ca=any\n[any]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=names\n\
+                      [names]\ncommonName=supplied\n";
+        std::fs::write(self.folder.join("ca.cnf"), config).unwrap();
+        std::fs::write(self.folder.join("index.txt"), "").unwrap();
+        run(
+            &self.folder,
+            &format!(
+                "ca -config ca.cnf -batch -notext -in {file}.csr -cert {authority}.pem -keyfile {authority}.key \
+                 -startdate 20200101000000Z -enddate 20200201000000Z -extfile {file}.ext -out {file}.pem"
+            ),
+            &[],
+        );
+        certificate
+    }
+}
+
 /// Reads a certificate and its key as a client shows them.
 pub(crate) fn identity(certificate: &Certificate) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::pem_file_iter(&certificate.chain).unwrap();

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tend_core::model::{Balance, Listener, RoutePolicy};
-use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, edge_main};
+use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, Stats, ToEdge, Unreadable, edge_main};
 use tend_routing::{Replica, ReplicaState, Route, Service, Snapshot};
 
 /// No test waits longer for anything.
@@ -126,6 +126,11 @@ impl Edge {
     }
 
     pub(crate) fn serve(&mut self, snapshot: &Snapshot) {
+        assert_eq!(self.serve_but(snapshot), []);
+    }
+
+    /// Has a snapshot served, and returns the files that could not be read for it.
+    pub(crate) fn serve_but(&mut self, snapshot: &Snapshot) -> Vec<Unreadable> {
         self.control
             .send(
                 &ToEdge::Snapshot {
@@ -135,12 +140,17 @@ impl Edge {
             )
             .unwrap();
         let (answer, _) = self.answer(|message| matches!(message, FromEdge::Serving { .. } | FromEdge::Refused { .. }));
-        let served = FromEdge::Serving {
-            generation: snapshot.generation,
-            unbound: Vec::new(),
-            unreadable: Vec::new(),
-        };
-        assert_eq!(answer, served);
+        match answer {
+            FromEdge::Serving {
+                generation,
+                unbound,
+                unreadable,
+            } => {
+                assert_eq!((generation, unbound), (snapshot.generation, Vec::new()));
+                unreadable
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn stats(&mut self) -> Stats {

@@ -14,6 +14,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use rustls_pki_types::ServerName;
 use tend_core::model::Protocol;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
@@ -78,16 +79,7 @@ impl Secure {
             .await
             .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-        let ended = Arc::new(Notify::new());
-        tokio::spawn({
-            let ended = ended.clone();
-            async move {
-                let _ = connection.await;
-                ended.notify_one();
-            }
-        });
-        H2Client { sender, ended }
+        H2Client::speak(stream).await
     }
 }
 
@@ -125,6 +117,27 @@ pub(crate) fn request(method: &str, path: &str) -> Request<()> {
 }
 
 impl H2Client {
+    /// Connects without TLS, knowing that HTTP/2 is spoken.
+    pub(crate) async fn plain(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::speak(stream).await
+    }
+
+    /// Speaks HTTP/2 on a connection.
+    pub(crate) async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        let ended = Arc::new(Notify::new());
+        tokio::spawn({
+            let ended = ended.clone();
+            async move {
+                let _ = connection.await;
+                ended.notify_one();
+            }
+        });
+        Self { sender, ended }
+    }
+
     /// Sends a request with a body, as fast as it is taken, and reads the answer.
     pub(crate) async fn ask(&self, request: Request<()>, body: &[u8]) -> Result<Whole, h2::Error> {
         let mut sender = self.sender.clone().ready().await?;

@@ -13,6 +13,8 @@ mod h2;
 mod h2_attacks;
 mod h2_peers;
 mod h2_rules;
+mod h2_websocket;
+mod h2c;
 mod hostility;
 mod http;
 mod lifecycle;
@@ -31,6 +33,7 @@ mod split;
 mod times;
 mod tls;
 mod tls_client;
+mod upstream_tls;
 mod websocket;
 
 #[test]

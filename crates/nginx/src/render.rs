@@ -372,9 +372,15 @@ fn proxy(policy: &RoutePolicy, prefix: &str, service: &ServiceName, out: &mut Wr
         out.line(format!("proxy_set_header {name} {value};"));
     }
     let times = policy.timeouts;
+    if times
+        .read
+        .is_some_and(|read| times.answer.is_some_and(|answer| answer != read))
+    {
+        out.missing("a time for the pieces of an answer that is not the one for its head (`timeouts.read`)");
+    }
     for (name, wanted) in [
         ("proxy_connect_timeout", times.connect),
-        ("proxy_read_timeout", times.answer),
+        ("proxy_read_timeout", times.answer.or(times.read)),
         ("client_body_timeout", times.body),
         ("send_timeout", times.send),
     ] {

@@ -59,6 +59,10 @@ pub enum Failure {
     ConnectTimeout,
     /// Any other reason no connection came about.
     ConnectFailed,
+    /// No TLS came about.
+    Tls,
+    /// It did not show a certificate that is trusted.
+    Certificate,
     /// The connection ended before the head of a response.
     Closed,
     /// No head of a response in time.
@@ -75,10 +79,12 @@ pub enum Failure {
 
 impl Failure {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectFailed,
+        Self::Tls,
+        Self::Certificate,
         Self::Closed,
         Self::HeadTimeout,
         Self::Malformed,
@@ -94,6 +100,8 @@ impl Failure {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::Tls => "tls_failed",
+            Self::Certificate => "certificate",
             Self::Closed => "closed",
             Self::HeadTimeout => "head_timeout",
             Self::Malformed => "malformed",
@@ -225,7 +233,9 @@ impl Health {
                 self.refused_in_a_row += 1;
             }
             REFUSED.delay(self.refused_in_a_row, jitter)
-        } else if ticket.trial || (policy.max_fails > 0 && self.fails >= policy.max_fails) {
+        } else if ticket.trial
+            || (policy.max_fails > 0 && (self.fails >= policy.max_fails || why == Failure::Certificate))
+        {
             policy.fail_timeout
         } else {
             return None;

@@ -103,6 +103,13 @@ fn edge_paths(edge: &mut Map, findings: &Findings) {
             }
         }
     });
+    each(edge, "upstreams", |upstream| {
+        with(upstream, "tls", |tls| {
+            if let Value::Map(tls) = &mut tls.value {
+                path_at(tls, "roots", findings);
+            }
+        });
+    });
     with(edge, "defaults", |defaults| rule_paths(defaults, findings));
     with(edge, "routes", |routes| {
         for_items(routes, |route| rule_paths(route, findings))

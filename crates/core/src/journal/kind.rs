@@ -135,7 +135,7 @@ kinds! {
     EdgeLost = "edge.lost",
     /// The edge attested that it serves a snapshot. Data: snapshot.
     EdgeServing = "edge.serving",
-    /// The edge sends a replica nothing more, by its own observation. Data: reason.
+    /// The edge sends a replica nothing more, by its own observation. Data: reason, detail in words where TLS failed, lasts_ms, counted.
     EdgeEjected = "edge.ejected",
     /// The edge sends a replica traffic again. Data: after_ms.
     EdgeReadmitted = "edge.readmitted",

@@ -24,7 +24,7 @@ pub use edge::{
     AccessLog, Acme, ActiveCheck, Balance, Breaker, CertificateFiles, Challenge, ClientCertificates, Compress, Cors,
     Edge, ErrorPage, Files, HashKey, InFlight, Limit, LimitKey, Listener, LogFormat, Method, Money, Outlier, Prefix,
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
-    Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
+    ServerTls, Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
 };
 pub use grant::{Grant, SecretDelivery, is_secret_name};
 pub use metrics::{Collect, CollectFrom, Figure, FigureLimits, Metrics, RemoteWrite, Retention, ServiceMetrics, Unit};

@@ -248,7 +248,7 @@ async fn tries(
         let miss = match link {
             Err(why) => Miss::Replica(Failed::before_sending(why, upload.is_taken())),
             Ok(mut link) => {
-                prepare(desk, exchange, upload);
+                prepare(desk, exchange, &attempt, upload);
                 if std::mem::take(&mut tell_continue) && !upload.is_over() && desk.from_client.is_empty() {
                     desk.to_client.end().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
@@ -292,12 +292,12 @@ pub(super) async fn connected(
 }
 
 /// Lays out a try.
-fn prepare(desk: &mut Things, exchange: &Exchange, upload: &mut Upload) {
+fn prepare(desk: &mut Things, exchange: &Exchange, attempt: &Attempt, upload: &mut Upload) {
     desk.from_replica.clear();
     desk.trailers.clear();
     desk.scan = Scan::default();
     desk.to_replica.clear();
-    head::request(desk.to_replica.end(), &desk.request, exchange);
+    head::request(desk.to_replica.end(), &desk.request, attempt.replica.host(), exchange);
     upload.join(&desk.from_client, &mut desk.to_replica);
 }
 

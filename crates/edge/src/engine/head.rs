@@ -63,9 +63,9 @@ fn end_to_end(fields: &Fields) -> impl Iterator<Item = FieldRef<'_>> {
 }
 
 /// Writes the head of the request to a replica.
-pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, exchange: &Exchange) {
+pub(super) fn request(out: &mut Vec<u8>, head: &RequestHead, host: Option<&str>, exchange: &Exchange) {
     let mut writer = HeadWriter::request(out, head.method(), &exchange.target());
-    write_known(&mut writer, "host", head.host().as_bytes());
+    write_known(&mut writer, "host", host.unwrap_or(head.host()).as_bytes());
     for field in to_replica(head, exchange) {
         writer.copy(field);
     }

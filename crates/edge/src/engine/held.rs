@@ -181,7 +181,7 @@ impl Caller {
         let mut link = connected(&self.worker, exchange, attempt)
             .await
             .map_err(|why| Miss::Replica(Failed::before_sending(why, false)))?;
-        let joined = lay_out(desk, request, &exchange.target());
+        let joined = lay_out(desk, request, attempt.replica.host(), &exchange.target());
         self.send(desk, request, joined, &mut link, &patience)
             .await
             .map_err(|why| {
@@ -300,14 +300,17 @@ impl Caller {
 ///
 /// The request has the client's target, which a key stands for and which is kept; what the replica is asked for is the route's to say, at
 /// the time it is asked.
-fn lay_out(desk: &mut Things, request: &BufferedRequest, target: &str) -> bool {
+fn lay_out(desk: &mut Things, request: &BufferedRequest, host: Option<&str>, target: &str) -> bool {
     desk.from_replica.clear();
     desk.scan = tend_http1::Scan::default();
     desk.to_replica.clear();
     let out = desk.to_replica.end();
     let mut writer = HeadWriter::request(out, &request.method, target);
     for (name, value) in &request.fields {
-        writer.field(name, value);
+        match host {
+            Some(host) if name == "host" => writer.field(name, host.as_bytes()),
+            _ => writer.field(name, value),
+        };
     }
     writer.number("content-length", request.body.len() as u64).end();
     let joined = request.body.len() <= JOINED_BYTES_MAX;

@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::h2;
 use crate::limits::Patience;
 use crate::live::{Live, Replica};
 use crate::number::ByNumber;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// The idle connections of one thread, by [`Replica::number`].
@@ -37,7 +38,7 @@ struct Idle {
 /// One connection to a replica; closed when dropped.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes written for the request it is used for.
     written: u64,
     is_reused: bool,
@@ -83,18 +84,23 @@ impl Pool {
     pub(super) fn sweep(&self, now: Mono, idle_max: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, kept| {
-            kept.retain(|idle| now.since(idle.since) < idle_max && idle.link.seems_open());
+            kept.retain_mut(|idle| now.since(idle.since) < idle_max && idle.link.seems_open());
             !kept.is_empty()
         });
         !idle.is_empty()
     }
 }
 
-/// Connects to a replica's address, whatever is spoken there.
-pub(super) async fn connect(address: SocketAddr, wait: Duration) -> Result<TcpStream, Failure> {
-    let stream = tokio::time::timeout(wait, TcpStream::connect(address))
+/// Connects to a replica, whatever is spoken there; with TLS, where that is spoken, within the same time.
+pub(crate) async fn connect(replica: &Replica, wait: Duration) -> Result<Stream, Failure> {
+    tokio::time::timeout(wait, connected(replica))
         .await
         .map_err(|_| Failure::ConnectTimeout)?
+}
+
+async fn connected(replica: &Replica) -> Result<Stream, Failure> {
+    let stream = TcpStream::connect(replica.address)
+        .await
         .map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failure::ConnectRefused,
             io::ErrorKind::TimedOut => Failure::ConnectTimeout,
@@ -102,15 +108,31 @@ pub(super) async fn connect(address: SocketAddr, wait: Duration) -> Result<TcpSt
         })?;
     // Without it what is sent in two writes waits for the replica's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    Ok(stream)
+    let Some(toward) = &replica.tls else {
+        return Ok(Stream::Plain(stream));
+    };
+    match toward.shake(stream).await {
+        Ok(stream) => {
+            replica.notes_trouble(None);
+            Ok(Stream::Tls(Box::new(stream)))
+        }
+        Err(untold) => {
+            replica.notes_trouble(Some(untold.text));
+            Err(untold.why)
+        }
+    }
 }
 
 impl Link {
     /// Connects to a replica.
-    pub(super) async fn connect(worker: &Rc<Worker>, replica: &Replica, patience: Patience) -> Result<Self, Failure> {
+    pub(super) async fn connect(
+        worker: &Rc<Worker>,
+        replica: &Arc<Replica>,
+        patience: Patience,
+    ) -> Result<Self, Failure> {
         let stream = match replica.protocol {
-            Protocol::Http1 => connect(replica.address, patience.connect).await?,
-            Protocol::Http2 => h2::bridge(worker, replica, &patience).await?,
+            Protocol::Http1 => connect(replica, patience.connect).await?,
+            Protocol::Http2 => Stream::Plain(h2::bridge(worker, replica, &patience).await?),
         };
         Ok(Self {
             stream,
@@ -120,8 +142,15 @@ impl Link {
     }
 
     /// Says whether the event loop has heard nothing of its end; costs no system call, and may be behind by one turn of the loop.
-    fn seems_open(&self) -> bool {
-        match self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
+    fn seems_open(&mut self) -> bool {
+        if !self.stream.is_quiet() {
+            return false;
+        }
+        match self
+            .stream
+            .socket()
+            .poll_read_ready(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Pending => true,
             // A read that happened to fill its buffer leaves it unknown whether there is more.
             Poll::Ready(Ok(())) => self.is_open(),
@@ -132,7 +161,11 @@ impl Link {
     /// Asks the kernel whether the replica has closed it.
     fn is_open(&self) -> bool {
         let mut byte = [0u8; 1];
-        let peeked = rustix::net::recv(&self.stream, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        let peeked = rustix::net::recv(
+            self.stream.socket(),
+            &mut byte[..],
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        );
         // Bytes nobody asked for are as bad as the end.
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
@@ -168,7 +201,7 @@ impl Link {
     }
 
     /// Returns the connection, for something that is not HTTP.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Stream {
         self.stream
     }
 }

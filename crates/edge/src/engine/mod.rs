@@ -39,6 +39,7 @@ use crate::limits::Patience;
 use crate::worker::Worker;
 
 pub(crate) use held::call;
+pub(crate) use link::connect as reach;
 pub(crate) use serve::serve;
 
 /// What the connections of one thread share.

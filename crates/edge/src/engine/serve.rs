@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! idle ──first byte──► head ──all of it──► carried ──answered──► idle, or ended
+//!  └── the preface of HTTP/2, as the first bytes of a connection without TLS ──► engine::h2
 //! ```
 
 use std::future::poll_fn;
@@ -17,7 +18,7 @@ use super::buffer::Buffer;
 use super::carry::carry;
 use super::deadline::Deadline;
 use super::desk::Desk;
-use super::{tunnel, watch};
+use super::{h2, tunnel, watch};
 use crate::limits::{REQUEST_HEAD_BYTES_MAX, REQUEST_TARGET_BYTES_MAX};
 use crate::stream::Stream;
 use crate::tls::ClientCertificate;
@@ -54,6 +55,15 @@ pub(super) enum After {
     Tunnel(Box<tunnel::Tunnel>),
 }
 
+/// What a connection has become.
+enum Became {
+    Nothing,
+    /// Something else than HTTP.
+    Tunnel(Box<tunnel::Tunnel>),
+    /// HTTP/2, of which these bytes were read.
+    Http2(Vec<u8>),
+}
+
 /// Serves a connection until it ends. Not an `async fn`: what it is given would keep room beside what is made of it.
 pub(crate) fn serve(worker: Rc<Worker>, accepted: Accepted) -> impl Future<Output = ()> {
     let open = (accepted.open, accepted.place);
@@ -69,23 +79,56 @@ pub(crate) fn serve(worker: Rc<Worker>, accepted: Accepted) -> impl Future<Outpu
     async move {
         match client.requests().await {
             // Boxed, so that connections that are none have no room for it.
-            Some(tunnel) => Box::pin(tunnel.run(client.stream)).await,
-            None => client.stream.farewell(),
+            Became::Tunnel(tunnel) => Box::pin(tunnel.run(client.stream)).await,
+            // On a task of its own, for the same reason.
+            Became::Http2(first) => {
+                tokio::task::spawn_local(h2::serve(
+                    client.worker,
+                    Accepted {
+                        stream: client.stream,
+                        client_certificate: client.client_certificate,
+                        open: open.0,
+                        peer: client.peer,
+                        listener: client.listener,
+                        place: open.1,
+                    },
+                    first,
+                ));
+                return;
+            }
+            Became::Nothing => client.stream.farewell(),
         }
         drop(open);
     }
 }
 
 impl Client {
-    /// Answers one request after the other; returns what the connection has become, where it goes on.
-    async fn requests(&mut self) -> Option<Box<tunnel::Tunnel>> {
+    /// Answers one request after the other; returns what the connection has become.
+    async fn requests(&mut self) -> Became {
         // From connecting to the first head a client has as long as for a head.
         let patience = self.worker.patience;
         self.deadline.set(&self.worker.shop.deadlines, patience.head);
+        // With TLS the version is agreed on in the handshake (RFC 9113, 3.3), and no other is spoken.
+        let mut may_be_http2 = !self.stream.is_secure();
         loop {
-            let mut desk = self.first_bytes().await?;
+            let Some(mut desk) = self.first_bytes().await else {
+                return Became::Nothing;
+            };
+            if std::mem::take(&mut may_be_http2) && desk.from_client.filled().starts_with(b"P") {
+                match self.is_http2(&mut desk).await {
+                    Some(false) => {}
+                    Some(true) => {
+                        let first = desk.from_client.filled().to_vec();
+                        self.worker.shop.desks.give(desk);
+                        return Became::Http2(first);
+                    }
+                    None => return Became::Nothing,
+                }
+            }
             loop {
-                let read = self.head(&mut desk).await?;
+                let Some(read) = self.head(&mut desk).await else {
+                    return Became::Nothing;
+                };
                 self.deadline.clear();
                 let after = carry(self, &mut desk, read).await;
                 self.deadline.bind(None);
@@ -93,15 +136,15 @@ impl Client {
                     After::Next => {}
                     After::Close => {
                         self.worker.shop.desks.give(desk);
-                        return None;
+                        return Became::Nothing;
                     }
                     After::Linger => {
                         self.linger(&mut desk).await;
-                        return None;
+                        return Became::Nothing;
                     }
                     After::Tunnel(tunnel) => {
                         self.worker.shop.desks.give(desk);
-                        return Some(tunnel);
+                        return Became::Tunnel(tunnel);
                     }
                 }
                 if desk.from_client.is_empty() {
@@ -135,6 +178,30 @@ impl Client {
                 return Poll::Ready(None);
             }
             Poll::Pending
+        })
+        .await
+    }
+
+    /// Says whether the client speaks HTTP/2, as soon as the bytes tell; nothing when the connection ended or took too long before. Still
+    /// within the time for the first head.
+    async fn is_http2(&mut self, desk: &mut Desk) -> Option<bool> {
+        poll_fn(|cx| {
+            loop {
+                let come = desk.from_client.filled();
+                let looked_at = come.len().min(h2::PREFACE.len());
+                if come[..looked_at] != h2::PREFACE[..looked_at] {
+                    return Poll::Ready(Some(false));
+                }
+                if looked_at == h2::PREFACE.len() {
+                    return Poll::Ready(Some(true));
+                }
+                match desk.from_client.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending if self.deadline.has_passed(cx) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
         })
         .await
     }

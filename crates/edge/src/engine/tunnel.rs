@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use tend_base::{Mono, SystemClock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::desk::Things;
 use super::link::Link;
 use crate::exchange::{Attempt, Exchange};
+use crate::stream::Stream;
 
 /// What is read at once, each way.
 const BUFFER_BYTES: usize = 8 << 10;
@@ -41,7 +41,7 @@ enum End {
 
 /// A connection that changes its protocol; in flight on the replica until it has ended.
 pub(super) struct Tunnel {
-    replica: TcpStream,
+    replica: Stream,
     attempt: Attempt,
     exchange: Exchange,
     linger: Duration,
@@ -78,7 +78,7 @@ impl Tunnel {
             from_replica: first_out,
         } = self;
         let (mut from_client, mut to_client) = tokio::io::split(client);
-        let (mut from_replica, to_replica) = replica.into_split();
+        let (mut from_replica, to_replica) = tokio::io::split(replica);
         let (mut bytes_in, mut bytes_out) = (0, 0);
         if write(&mut to_client, &head).await.is_err() {
             exchange.cut("upgrade_failed");

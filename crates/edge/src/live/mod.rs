@@ -33,7 +33,7 @@ use crate::latency::Latency;
 use crate::limits::Patience;
 use crate::message::{CircuitStats, FromEdge, LimitStats, ReplicaStats};
 use crate::metrics::{Counters, ReplicaCounters, Standing as Stands};
-use crate::tls::{LiveTls, TicketKeys};
+use crate::tls::{LiveTls, ServerSide, TicketKeys, Toward};
 
 /// What all threads serve.
 #[derive(Debug)]
@@ -70,6 +70,10 @@ pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     /// What is spoken with it.
     pub(crate) protocol: Protocol,
+    /// How TLS is spoken with it; none where it is not.
+    pub(crate) tls: Option<Toward>,
+    /// Why no TLS came about the last time it did not.
+    trouble: Mutex<Option<String>>,
     in_flight: AtomicU32,
     /// Set once every thread serves a snapshot in which it is draining or absent.
     emptying: AtomicBool,
@@ -102,7 +106,7 @@ pub(crate) struct Replica {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Replica {
-    fn new(described: &tend_routing::Replica, protocol: Protocol) -> Self {
+    fn new(described: &tend_routing::Replica, protocol: Protocol, tls: Option<&Arc<ServerSide>>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             id: described.id.clone(),
@@ -115,6 +119,8 @@ impl Replica {
             incarnation: described.incarnation,
             address: described.address,
             protocol,
+            tls: tls.map(|side| Toward::new(side, described.address.ip())),
+            trouble: Mutex::default(),
             in_flight: AtomicU32::new(0),
             emptying: AtomicBool::new(false),
             reported_empty: AtomicBool::new(false),
@@ -141,9 +147,30 @@ impl Replica {
         Some(self.release.load(Ordering::Relaxed)).filter(|release| *release > 0)
     }
 
-    fn is(&self, described: &tend_routing::Replica, protocol: Protocol) -> bool {
-        let same = self.address == described.address && self.protocol == protocol;
+    fn is(&self, described: &tend_routing::Replica, protocol: Protocol, tls: Option<&Arc<ServerSide>>) -> bool {
+        let same_tls = match (&self.tls, tls) {
+            (None, None) => true,
+            (Some(toward), Some(side)) => Arc::ptr_eq(&toward.side, side),
+            _ => false,
+        };
+        let same = self.address == described.address && self.protocol == protocol && same_tls;
         self.id == described.id && self.incarnation == described.incarnation && same
+    }
+
+    /// Returns the name it is asked by whatever the client asked for, where it has one: a server elsewhere knows no other.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.tls.as_ref()?.host()
+    }
+
+    /// Notes why no TLS came about, or that it did.
+    pub(crate) fn notes_trouble(&self, text: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// Returns what a person is told of a failure beside its name.
+    pub(crate) fn trouble(&self, why: Failure) -> Option<String> {
+        let is_told = matches!(why, Failure::Tls | Failure::Certificate | Failure::Check);
+        is_told.then(|| self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone())?
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
@@ -359,18 +386,25 @@ impl Live {
         limits::equip(&mut routes, &snapshot.routes, &before.routes);
         let doors = Door::all(&snapshot.listeners, &before.doors);
         let now = SystemClock.now().mono;
-        let known = |described: &tend_routing::Replica, protocol| {
-            before.replicas().find(|known| known.is(described, protocol)).cloned()
-        };
+        let tls = LiveTls::after(&before.tls, &snapshot);
         let services: Vec<LiveService> = snapshot
             .services
             .iter()
-            .map(|service| {
+            .enumerate()
+            .map(|(number, service)| {
+                let side = tls.server(number);
+                let known = |described: &tend_routing::Replica| {
+                    let protocol = service.balance.protocol;
+                    before
+                        .replicas()
+                        .find(|known| known.is(described, protocol, side))
+                        .cloned()
+                };
                 let was = before.services.iter().find(|before| before.id == service.id);
                 let internal = service
                     .internal
                     .map(|_| counters.of(&before.counters, "internal", Some(&service.id)));
-                LiveService::new(service, was, known, now, internal)
+                LiveService::new(service, was, known, now, (internal, side))
             })
             .collect();
         let stays = |replica: &Arc<Replica>| {
@@ -388,7 +422,7 @@ impl Live {
             .collect();
         Ok(Self {
             patience,
-            tls: LiveTls::after(&before.tls, &snapshot),
+            tls,
             snapshot,
             table,
             routes,

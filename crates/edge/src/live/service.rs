@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tend_base::Mono;
-use tend_core::model::{Balance, Breaker, HashKey, Method, Protocol, ServiceId};
+use tend_core::model::{Balance, Breaker, HashKey, Method, ServiceId};
 use tend_routing::{
     Aim, Availability, By, Circuit, EjectionPolicy, Fields, Load, Pass, ReplicaState, Service, Split, Standing,
     Switched, Turns, choose, ramped,
@@ -17,6 +17,7 @@ use tend_routing::{
 use super::Replica;
 use crate::message::CircuitStats;
 use crate::metrics::RouteCounters;
+use crate::tls::ServerSide;
 
 #[derive(Debug)]
 pub(crate) struct LiveService {
@@ -61,13 +62,13 @@ impl LiveService {
     pub(super) fn new(
         described: &Service,
         before: Option<&Self>,
-        known: impl Fn(&tend_routing::Replica, Protocol) -> Option<Arc<Replica>>,
+        known: impl Fn(&tend_routing::Replica) -> Option<Arc<Replica>>,
         now: Mono,
-        internal: Option<Arc<RouteCounters>>,
+        (internal, tls): (Option<Arc<RouteCounters>>, Option<&Arc<ServerSide>>),
     ) -> Self {
         let slot = |one: &tend_routing::Replica| {
-            let replica = known(one, described.balance.protocol).unwrap_or_else(|| {
-                let replica = Arc::new(Replica::new(one, described.balance.protocol));
+            let replica = known(one).unwrap_or_else(|| {
+                let replica = Arc::new(Replica::new(one, described.balance.protocol, tls));
                 // Where nobody was before, nobody has to be spared.
                 if before.is_some_and(|before| before.replicas.iter().any(|slot| slot.ready)) {
                     replica.comes(now);

@@ -44,15 +44,15 @@ pub(crate) async fn greet(worker: Rc<Worker>, mut arrived: Arrived, config: Arc<
     let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
     if protocol.as_deref() == Some(ACME) {
         // The authority has seen what it wanted; nothing else is said in this protocol (RFC 8737, 3).
-        let mut stream = TlsStream::new(arrived.socket, session);
+        let mut stream = TlsStream::new(arrived.socket, session.into());
         let _ = tokio::time::timeout(wait, stream.shutdown()).await;
         return;
     }
-    let secure = |socket| Stream::Tls(Box::new(TlsStream::new(socket, session)));
+    let secure = |socket| Stream::Tls(Box::new(TlsStream::new(socket, session.into())));
     let accepted = arrived.speaking(secure, client_certificate);
     // On a task of its own: a connection that idles does not keep room for a handshake.
     if protocol.as_deref() == Some(HTTP2) {
-        tokio::task::spawn_local(engine::h2::serve(worker, accepted));
+        tokio::task::spawn_local(engine::h2::serve(worker, accepted, Vec::new()));
     } else {
         tokio::task::spawn_local(engine::serve(worker, accepted));
     }

@@ -17,6 +17,7 @@ use tend_core::model::{ClientCertificates, TlsVersion};
 use tend_routing::{Certificate, ListenerTls, Snapshot};
 
 use super::certificate::{Loaded, certificates};
+use super::server::ServerSide;
 use super::shown::Shown;
 use super::ticket::{TicketKeys, Ticketer};
 use crate::EdgeError;
@@ -26,7 +27,7 @@ use crate::message::{CertificateStats, Unreadable};
 pub(super) const ACME: &[u8] = b"acme-tls/1";
 /// The protocol of HTTP/2 (RFC 9113).
 pub(super) const HTTP2: &[u8] = b"h2";
-const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP1: &[u8] = b"http/1.1";
 
 /// TLS of a snapshot.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct LiveTls {
     certificates: Vec<Arc<Loaded>>,
     challenges: Vec<Arc<Loaded>>,
     authorities: Vec<Arc<Authorities>>,
+    /// Towards servers, in the order of the snapshot's services.
+    servers: Vec<Option<Arc<ServerSide>>>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -68,6 +71,7 @@ impl LiveTls {
             certificates: Vec::new(),
             challenges: Vec::new(),
             authorities: Vec::new(),
+            servers: Vec::new(),
             unreadable: Vec::new(),
         }
     }
@@ -90,7 +94,35 @@ impl LiveTls {
             };
             after.listeners.insert(listener.address, Arc::new(config));
         }
+        after.servers = after.for_servers(snapshot, before);
         after
+    }
+
+    fn for_servers(&mut self, snapshot: &Snapshot, before: &Self) -> Vec<Option<Arc<ServerSide>>> {
+        // Services with the same rules have the same sessions.
+        let mut known: Vec<Arc<ServerSide>> = before.servers.iter().flatten().cloned().collect();
+        let services = snapshot.services.iter();
+        services
+            .map(|service| {
+                let rules = service.balance.tls.as_ref()?;
+                let side = ServerSide::after(rules, service.balance.protocol, &known);
+                if let Some(why) = side.trouble() {
+                    self.unreadable.push(Unreadable {
+                        names: vec![service.id.to_string()],
+                        path: rules.roots.clone().unwrap_or_default(),
+                        why: why.to_owned(),
+                        last_good: false,
+                    });
+                }
+                known.push(side.clone());
+                Some(side)
+            })
+            .collect()
+    }
+
+    /// Returns how TLS is spoken with the servers of the snapshot's service of that number; none where it is not.
+    pub(crate) fn server(&self, service: usize) -> Option<&Arc<ServerSide>> {
+        self.servers.get(service)?.as_ref()
     }
 
     fn for_clients(&mut self, rules: Option<&ListenerTls>, before: &Self, shown: &Arc<Shown>) -> Option<ServerConfig> {
@@ -248,7 +280,7 @@ impl Authorities {
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out

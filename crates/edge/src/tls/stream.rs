@@ -7,7 +7,7 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use rustls::{ServerConnection, SideData};
+use rustls::{Connection, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct TlsStream {
     socket: TcpStream,
-    session: ServerConnection,
-    /// The client has said all it will.
+    session: Connection,
+    /// The other side has said all it will.
     ended: bool,
-    /// The client is to see that something is missing.
+    /// The other side is to see that something is missing.
     is_cut: bool,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn write_out<Data: SideData>(
 
 impl TlsStream {
     /// Takes a connection whose handshake is done.
-    pub(super) fn new(socket: TcpStream, session: ServerConnection) -> Self {
+    pub(super) fn new(socket: TcpStream, session: Connection) -> Self {
         Self {
             socket,
             session,
@@ -98,14 +98,28 @@ impl TlsStream {
         }
     }
 
+    /// Returns the connection under it.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Says whether nothing lies here that nobody has read.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut reader = self.session.reader();
+        !self.ended && matches!(reader.fill_buf(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        write_out(&mut self.session, &mut self.socket, cx)
+        match &mut self.session {
+            Connection::Client(session) => write_out(session, &mut self.socket, cx),
+            Connection::Server(session) => write_out(session, &mut self.socket, cx),
+        }
     }
 
     fn poll_plain(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(&mut ServerConnection) -> io::Result<usize>,
+        write: impl FnOnce(&mut Connection) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         // What was left over first: so no more than one write's worth waits here.
         ready!(self.write_out(cx))?;
@@ -120,6 +134,7 @@ impl TlsStream {
 impl AsyncRead for TlsStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let is_server = matches!(this.session, Connection::Server(_));
         loop {
             // From where it was decrypted: to have it read into the buffer, all that is free there would have to be zeroed first, which
             // was a tenth of a request of HTTP/2.
@@ -131,8 +146,9 @@ impl AsyncRead for TlsStream {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The connection ended without a farewell.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(())),
+                // The connection ended without a farewell. Of an answer that ends with its connection anybody could cut off the rest; of a
+                // request the framing says what is missing.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && is_server => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(error)),
             }
             if this.ended {

@@ -147,7 +147,9 @@ impl Importer {
         let url = pass.value();
         let Some(rest) = url.strip_prefix("http://") else {
             let text = match url.starts_with("https://") {
-                true => format!("`proxy_pass {url}`: the edge speaks HTTP with servers, without TLS"),
+                true => {
+                    format!("`proxy_pass {url}`: name the servers in `edge.upstreams`, with `tls` and whom to trust")
+                }
                 false => format!("`proxy_pass {url}`: there are no variables here"),
             };
             self.note(pass.line, Weight::Lost, text);
@@ -229,12 +231,23 @@ impl Importer {
         if let Some(size) = context.value("client_max_body_size") {
             route.put("body_max", Yaml::text(&size.to_ascii_lowercase()));
         }
+        // nginx waits as long for the head of an answer as for each piece, and as long while nothing passes on an upgraded connection.
+        let upgrades =
+            (context.all("proxy_set_header").iter()).any(|header| header.value().eq_ignore_ascii_case("upgrade"));
         let times = [
             ("connect", "proxy_connect_timeout"),
             ("answer", "proxy_read_timeout"),
+            ("read", "proxy_read_timeout"),
+            ("upgraded_idle", if upgrades { "proxy_read_timeout" } else { "" }),
             ("body", "client_body_timeout"),
             ("send", "send_timeout"),
         ];
+        if let Some(sending) = context.get("proxy_send_timeout")
+            && time(sending.value()) != context.value("proxy_read_timeout").and_then(time)
+        {
+            let text = "`proxy_send_timeout`: a service that takes nothing of a request is waited for as long as for its answer (`answer`)";
+            self.note(sending.line, Weight::Changed, text);
+        }
         let timeouts = times.into_iter().filter_map(|(key, name)| {
             let time = time(context.value(name)?)?;
             Some((key, Yaml::text(&time)))

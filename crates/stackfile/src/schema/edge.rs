@@ -586,6 +586,11 @@ static UPSTREAM: Record = record(
             "what the servers speak; default http1",
         ),
         key(
+            "tls",
+            Shape::Either(&[BOOL, Shape::Keys(&SERVER_TLS)]),
+            "TLS is spoken with outside servers, and their certificates are verified; default false",
+        ),
+        key(
             "outlier",
             Shape::Either(&[BOOL, Shape::Keys(&OUTLIER)]),
             "leaves out who answers worse than the others; default false",
@@ -612,6 +617,28 @@ static SERVER: Record = record(
             "weight",
             POSITIVE,
             "its share relative to the others, 1 to 1000; default 1",
+        ),
+    ],
+);
+
+static SERVER_TLS: Record = record(
+    "tls",
+    &[],
+    &[
+        key(
+            "name",
+            TEXT,
+            "the name their certificates are for, which they are told (SNI); default their IP address",
+        ),
+        key(
+            "roots",
+            TEXT,
+            "the file with the authorities that are trusted, in PEM; default those of the system",
+        ),
+        key(
+            "verify",
+            BOOL,
+            "false takes any certificate: whoever is between can read and change everything; default true",
         ),
     ],
 );

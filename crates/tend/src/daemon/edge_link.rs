@@ -413,9 +413,13 @@ async fn listen(performer: Arc<Performer>, link: Arc<EdgeLink>, pid: u32) {
                 replica,
                 incarnation,
                 why,
+                detail,
                 lasts_ms,
             } => {
                 let mut data = json!({ "reason": why.as_str(), "lasts_ms": lasts_ms });
+                if let Some(detail) = detail {
+                    data["detail"] = json!(detail);
+                }
                 if let Some((requests, failed)) = performer.shared.edge_counts(&replica, incarnation) {
                     data["counted"] = json!({ "requests": requests, "failed": failed });
                 }

@@ -24,6 +24,16 @@ pub(crate) fn certificates_refused(stack: &Stack, daemon_uid: u32) -> Vec<NotTak
             refused.push(NotTaken::unreadable(roots, &error));
         }
     }
+    let upstreams = stack.edge.upstreams.values();
+    for roots in upstreams.filter_map(|upstream| upstream.balance.tls.as_ref()?.roots.as_ref()) {
+        if let Err(error) = tend_edge::check_authorities(roots) {
+            refused.push(NotTaken {
+                why: tend_base::without_os_numbers(&tend_base::with_causes(&error)),
+                hint: "`roots` names a file with the certificates of the authorities that are trusted, in PEM, which the daemon's user can read"
+                    .to_owned(),
+            });
+        }
+    }
     refused
 }
 
@@ -109,16 +119,31 @@ mod tests {
                 "certificates": [{ "chain": "/nowhere/own.pem", "key": "/nowhere/own.key" }],
                 "clients": { "roots": "/nowhere/clients.pem", "optional": false },
             },
+            "upstreams": {
+                "bank": { "balance": { "tls": { "roots": "/nowhere/bank.pem" } } },
+                // Is there and has no certificate.
+                "post": { "balance": { "tls": { "roots": "/proc/version" } } },
+                "card": { "balance": { "tls": { "verify": false } } },
+            },
         }));
         let refused = check_certificates(&shop, 0).unwrap_err();
         assert_eq!(refused.class, Class::Config);
-        assert_eq!(refused.details.len(), 2, "{refused:?}");
+        assert_eq!(refused.details.len(), 4, "{refused:?}");
         assert!(
             refused.details[0].contains("could not read `/nowhere/own.pem`"),
             "{refused:?}"
         );
         assert!(
             refused.details[1].contains("could not read `/nowhere/clients.pem`"),
+            "{refused:?}"
+        );
+        let of_servers = &refused.details[2..];
+        assert!(
+            of_servers[0].contains("could not read the certificate file `/nowhere/bank.pem`: No such file"),
+            "{refused:?}"
+        );
+        assert!(
+            of_servers[1].contains("`/proc/version`: it has no certificate in PEM"),
             "{refused:?}"
         );
         let none = stack(json!({ "listeners": [], "routes": [] }));

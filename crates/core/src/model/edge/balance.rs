@@ -1,6 +1,7 @@
 //! How a service's requests are divided among those that can answer them, and when one is left out.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Balance {
     pub connections_max: Option<u32>,
     /// What is spoken with the servers.
     pub protocol: Protocol,
+    /// How TLS is spoken with the servers; not at all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTls>,
     /// Leaves out who answers worse than the others.
     pub outlier: Option<Outlier>,
     /// Stops asking for a while when most answers are failures.
@@ -62,6 +66,7 @@ impl Default for Balance {
             keepalive: 128,
             connections_max: None,
             protocol: Protocol::Http1,
+            tls: None,
             outlier: None,
             breaker: None,
             check: None,
@@ -103,8 +108,30 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2 without TLS and with prior knowledge, as gRPC servers speak it.
+    /// HTTP/2: without TLS with prior knowledge, as gRPC servers speak it; with TLS agreed on by ALPN.
     Http2,
+}
+
+/// How TLS is spoken with servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerTls {
+    /// The name their certificates have to be for, which they are told as well (SNI); their IP addresses when absent.
+    pub name: Option<String>,
+    /// Authorities in PEM whose certificates are trusted; those of the system when absent.
+    pub roots: Option<PathBuf>,
+    /// Whether their certificates are looked at. Without it anybody between us and them can read and change everything.
+    pub verify: bool,
+}
+
+impl Default for ServerTls {
+    fn default() -> Self {
+        Self {
+            name: None,
+            roots: None,
+            verify: true,
+        }
+    }
 }
 
 /// When a server answers so much worse than the others that it is left out.

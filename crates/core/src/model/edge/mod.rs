@@ -18,7 +18,7 @@ mod policy;
 mod prefix;
 mod tls;
 
-pub use balance::{ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, Upstream};
+pub use balance::{ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, ServerTls, Upstream};
 pub use content::{Compress, Cors, ErrorPage, Files, Redirect, ResponseHeaders, Rewrite};
 pub use limit::{InFlight, Limit, LimitKey, Rate, UploadRate};
 pub use money::{Money, Spool};

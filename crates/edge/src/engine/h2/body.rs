@@ -63,6 +63,7 @@ enum Inbound {
     Received(Received),
     /// Over a bridge, from one of HTTP/1.
     Bridged(Rc<RefCell<Asking>>),
+    Nothing,
 }
 
 impl Inbound {
@@ -70,6 +71,7 @@ impl Inbound {
         match self {
             Self::Received(received) => received.poll_piece(cx),
             Self::Bridged(asking) => asking.borrow_mut().poll_piece(cx),
+            Self::Nothing => Poll::Ready(None),
         }
     }
 
@@ -77,6 +79,7 @@ impl Inbound {
         match self {
             Self::Received(received) => received.is_end(),
             Self::Bridged(asking) => asking.borrow().is_end(),
+            Self::Nothing => true,
         }
     }
 }
@@ -135,6 +138,11 @@ impl RequestBody {
     /// Returns the body of a request that came over a bridge, and was looked at before.
     pub(super) fn bridged(asking: Rc<RefCell<Asking>>) -> Self {
         Self::new(Inbound::Bridged(asking), u64::MAX)
+    }
+
+    /// Returns the body of a request that has none.
+    pub(super) fn none() -> Self {
+        Self::new(Inbound::Nothing, 0)
     }
 
     fn new(inbound: Inbound, bytes_max: u64) -> Self {

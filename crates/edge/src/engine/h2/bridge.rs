@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -46,16 +47,16 @@ const LIMITS: Limits = Limits {
 /// When there is no connection to the replica.
 pub(in crate::engine) async fn bridge(
     worker: &Rc<Worker>,
-    replica: &Replica,
+    replica: &Arc<Replica>,
     patience: &Patience,
 ) -> Result<TcpStream, Failure> {
     let target = Target::of(replica);
     // Tells whoever asks, as for any other connection, whether somebody listens; a connection that was closed just now says nothing.
-    link::get(worker, target, true, patience).await?;
+    link::get(worker, &target, true, patience).await?;
     let (ours, theirs) = pair().map_err(|_| Failure::ConnectFailed)?;
     let worker = worker.clone();
     let patience = *patience;
-    tokio::task::spawn_local(async move { serve(&worker, target, &patience, ours).await });
+    tokio::task::spawn_local(async move { serve(&worker, &target, &patience, ours).await });
     Ok(theirs)
 }
 
@@ -122,7 +123,7 @@ impl Asking {
 }
 
 /// Serves the connection until either side ends it. Where there is no answer it ends, as it would if the replica had ended it.
-async fn serve(worker: &Rc<Worker>, target: Target, patience: &Patience, stream: TcpStream) {
+async fn serve(worker: &Rc<Worker>, target: &Target, patience: &Patience, stream: TcpStream) {
     let (reading, mut writing) = stream.into_split();
     let asking = Rc::new(RefCell::new(Asking {
         stream: reading,
@@ -154,13 +155,14 @@ async fn serve(worker: &Rc<Worker>, target: Target, patience: &Patience, stream:
 
 async fn cross(
     worker: &Rc<Worker>,
-    target: Target,
+    target: &Target,
     patience: &Patience,
     head: &RequestHead,
     asking: &Rc<RefCell<Asking>>,
 ) -> Option<(response::Parts, Source)> {
     let method = Method::from_bytes(head.method().as_bytes()).ok()?;
     let uri: Uri = head.target().parse().ok()?;
+    // The engine has written the one that the server knows.
     let host = match head.host() {
         "" => target.authority(),
         host => host.to_owned(),

@@ -24,6 +24,8 @@ const TURNS: u8 = 3;
 /// See the head of the file.
 pub(super) struct Deferred<S> {
     stream: S,
+    /// What was read of the stream before it came here.
+    first: Vec<u8>,
     out: Vec<u8>,
     written: usize,
     /// So many turns the others had since the flush was asked for.
@@ -45,10 +47,12 @@ impl Wait {
 }
 
 impl<S: AsyncWrite + Unpin> Deferred<S> {
-    pub(super) fn new(stream: S) -> (Self, Rc<Wait>) {
+    /// Takes a stream of which `first` was read already.
+    pub(super) fn new(stream: S, first: Vec<u8>) -> (Self, Rc<Wait>) {
         let wait = Rc::new(Wait::default());
         let deferred = Self {
             stream,
+            first,
             out: Vec::new(),
             written: 0,
             turns: 0,
@@ -94,6 +98,15 @@ impl<S: AsyncWrite + Unpin> Deferred<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Deferred<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let taken = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..taken]);
+            self.first.drain(..taken);
+            if self.first.is_empty() {
+                self.first = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

@@ -54,7 +54,11 @@ fn stays_though_named(name: &HeaderName) -> bool {
 /// Says where a request of HTTP/2 wants to go, or why it is not forwarded. `h2` has refused what RFC 9113, 8.2 and 8.3 forbid.
 pub(super) fn check(parts: &Parts) -> Result<&str, ErrorCode> {
     if parts.method == Method::CONNECT {
-        return Err(ErrorCode::MethodNotAllowed);
+        return Err(match parts.extensions.get::<h2::ext::Protocol>() {
+            None => ErrorCode::MethodNotAllowed,
+            // As RFC 9220, 3, says it of a protocol that is not known; a WebSocket is a GET by now.
+            Some(_) => ErrorCode::MethodUnknown,
+        });
     }
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let written = match (hosts.next(), hosts.next()) {

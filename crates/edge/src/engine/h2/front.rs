@@ -89,14 +89,15 @@ impl Client {
     }
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+/// Serves a connection of which `first` was read already until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, first: Vec<u8>) {
     let _open = (accepted.open, accepted.place);
     let patience = worker.patience;
     let secure = accepted.stream.is_secure();
-    let (io, wait) = Deferred::new(accepted.stream);
+    let (io, wait) = Deferred::new(accepted.stream, first);
     let mut builder = Builder::new();
     builder
+        .enable_connect_protocol()
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)

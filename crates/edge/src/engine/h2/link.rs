@@ -6,10 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -46,24 +46,18 @@ const LINK_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
 /// A connection without streams is closed after so long. Unlike one of HTTP/1 it says so before it is closed by the other side.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Where a replica listens.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    number: u64,
-    address: SocketAddr,
-}
+/// Who is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Target(Arc<Replica>);
 
 impl Target {
-    pub(super) fn of(replica: &Replica) -> Self {
-        Self {
-            number: replica.number,
-            address: replica.address,
-        }
+    pub(super) fn of(replica: &Arc<Replica>) -> Self {
+        Self(replica.clone())
     }
 
     /// Returns what stands for the host where the client named none.
-    pub(super) fn authority(self) -> String {
-        self.address.to_string()
+    pub(super) fn authority(&self) -> String {
+        self.0.address.to_string()
     }
 }
 
@@ -87,6 +81,7 @@ struct Link {
     sender: SendRequest<Bytes>,
     /// To ask the kernel.
     socket: OwnedFd,
+    scheme: &'static str,
     streams: Cell<u32>,
     was_used: Cell<bool>,
     /// Since when it has no streams.
@@ -115,8 +110,8 @@ impl Links {
         self.by_replica.borrow_mut().retain(|number, _| ready.contains(number));
     }
 
-    fn of(&self, target: Target) -> Rc<ToReplica> {
-        self.by_replica.borrow_mut().entry(target.number).or_default().clone()
+    fn of(&self, target: &Target) -> Rc<ToReplica> {
+        self.by_replica.borrow_mut().entry(target.0.number).or_default().clone()
     }
 }
 
@@ -177,7 +172,7 @@ impl Drop for LinkGuard {
 /// Gets a place on a connection to the replica, and says how long that took.
 pub(super) async fn get(
     worker: &Rc<Worker>,
-    target: Target,
+    target: &Target,
     certain: bool,
     patience: &Patience,
 ) -> Result<(LinkGuard, Duration), Failure> {
@@ -197,7 +192,7 @@ pub(super) async fn get(
     {
         return Err(why);
     }
-    match connect(target.address, patience.connect).await {
+    match connect(&target.0, patience.connect).await {
         Ok(link) => {
             to.links.borrow_mut().push(link.clone());
             took(LinkGuard::new(link))
@@ -209,13 +204,14 @@ pub(super) async fn get(
     }
 }
 
-async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failure> {
-    let stream = super::super::link::connect(address, wait).await?;
+async fn connect(replica: &Replica, wait: Duration) -> Result<Rc<Link>, Failure> {
+    let stream = super::super::link::connect(replica, wait).await?;
     let socket = stream
+        .socket()
         .as_fd()
         .try_clone_to_owned()
         .map_err(|_| Failure::ConnectFailed)?;
-    let (io, _) = Deferred::new(stream);
+    let (io, _) = Deferred::new(stream, Vec::new());
     let (sender, connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -228,6 +224,7 @@ async fn connect(address: SocketAddr, wait: Duration) -> Result<Rc<Link>, Failur
     let link = Rc::new(Link {
         sender,
         socket,
+        scheme: if replica.tls.is_some() { "https" } else { "http" },
         streams: Cell::new(0),
         was_used: Cell::new(false),
         idle: Cell::new(SystemClock.mono()),
@@ -288,7 +285,7 @@ pub(super) async fn send(
         })
     };
     let uri = Uri::builder()
-        .scheme("http")
+        .scheme(guard.link.scheme)
         .authority(head.host)
         .path_and_query(head.uri.path_and_query().map_or("/", |target| target.as_str()))
         .build()

@@ -1,9 +1,9 @@
-//! HTTP/2: from clients that agreed on it in the handshake, and to replicas that are said to speak it.
+//! HTTP/2: from clients that agreed on it in the handshake, or begin with it where there is none, and to replicas that are said to speak it.
 //!
 //! Map: `front` is a client's connection, `request` one of its streams on the way to a replica and back; `link` the connections to
 //! replicas that speak HTTP/2, `plain` a request with one that does not, `bridge` how clients of HTTP/1 reach the former; `body`,
-//! `inlet` and `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `deferred` lets many streams
-//! share one write.
+//! `inlet` and `pour` move bodies and trailers, `coded` compresses them, `fields` what is done to heads; `websocket` is a stream that
+//! becomes one; `deferred` lets many streams share one write.
 //!
 //! It stands on the `h2` crate, which speaks the protocol and bounds what one peer can make us keep: header lists, CONTINUATION
 //! frames, empty and tiny DATA frames, answers to PING and SETTINGS (none is read while one cannot be written), streams that are reset
@@ -24,12 +24,16 @@ mod link;
 mod plain;
 mod pour;
 mod request;
+mod websocket;
 mod within;
 
 use crate::live::Live;
 
 pub(super) use bridge::bridge;
 pub(crate) use front::serve;
+
+/// What a client of HTTP/2 says first (RFC 9113, 3.4). As HTTP/1 it is a request that nobody makes.
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of one stream's body that may be under way to us.
 const STREAM_WINDOW: u32 = 256 << 10;

@@ -20,11 +20,13 @@ use super::super::carry::{Heard, connected, poll_head};
 use super::super::desk::Desk;
 use super::super::head::{self, ATTESTED};
 use super::super::link::Link;
+use super::super::tunnel::Tunnel;
 use super::body::RequestBody;
 use super::fields;
 use super::inlet::{From, Inlet};
 use super::pour::{Broken, Piece, Pieces};
 use super::request::Miss;
+use super::websocket::Opening;
 use crate::answer::ErrorCode;
 use crate::exchange::{Attempt, Exchange, Failed};
 use crate::live::Replica;
@@ -80,7 +82,8 @@ impl Plain {
             receiving: Inlet::new(Length::None, &ATTESTED),
         });
         plain.desk.trailers.clear();
-        write_head(plain.desk.to_replica.end(), parts, host, exchange, length);
+        let hosts = (host, attempt.replica.host().unwrap_or(host));
+        write_head(plain.desk.to_replica.end(), parts, hosts, exchange, length);
         plain.talk(exchange, parts.method == Method::HEAD, interims).await?;
         let head = fields::from_plain(&plain.desk.response);
         plain.receiving = Inlet::new(plain.desk.response.length(), &ATTESTED);
@@ -189,6 +192,14 @@ impl Plain {
         self.receiving.poll_piece(cx, from)
     }
 
+    /// Makes it a tunnel, once the replica has changed the protocol.
+    pub(super) fn into_tunnel(self, attempt: Attempt, exchange: Exchange) -> Tunnel {
+        let linger = self.worker.patience.linger;
+        let tunnel = Tunnel::new(&self.desk, self.link, attempt, exchange, linger);
+        self.worker.shop.desks.give(self.desk);
+        tunnel
+    }
+
     /// Ends it well: a connection that can be used again is kept.
     pub(super) fn complete(self, replica: &Replica) {
         let Self {
@@ -286,9 +297,9 @@ fn length(parts: &Parts, body: &RequestBody) -> Length {
 }
 
 /// Writes the head of the request to a replica.
-fn write_head(out: &mut Vec<u8>, parts: &Parts, host: &str, exchange: &Exchange, length: Length) {
+fn write_head(out: &mut Vec<u8>, parts: &Parts, (host, asked): (&str, &str), exchange: &Exchange, length: Length) {
     let mut writer = HeadWriter::request(out, parts.method.as_str(), &exchange.target());
-    writer.field("host", host.as_bytes());
+    writer.field("host", asked.as_bytes());
     let stays = head::stays(exchange);
     for (name, value) in &parts.headers {
         if *name != header::COOKIE && fields::is_end_to_end(name) && stays(name.as_str().as_bytes()) {
@@ -304,6 +315,9 @@ fn write_head(out: &mut Vec<u8>, parts: &Parts, host: &str, exchange: &Exchange,
         writer.field("cookie", &cookies);
     }
     head::told(host, exchange, |name, value| head::write_told(&mut writer, name, value));
+    if let Some(opening) = parts.extensions.get::<Opening>() {
+        opening.write(&mut writer);
+    }
     head::write_length(&mut writer, length);
     writer.end();
 }

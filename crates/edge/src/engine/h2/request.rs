@@ -22,6 +22,7 @@ use super::front::Client;
 use super::link::{self, Head, Target};
 use super::plain::{Interims, Plain};
 use super::pour::{Cut, Pieces, Waits, pour};
+use super::websocket::{self, Verdict};
 use super::within::within;
 use crate::answer::{ErrorCode, OwnAnswer};
 use crate::call::BufferedRequest;
@@ -51,9 +52,10 @@ pub(super) fn answer(
     mut respond: SendResponse<Bytes>,
 ) -> impl Future<Output = ()> {
     watch(&client.worker);
-    let (parts, stream) = request.into_parts();
+    let (mut parts, stream) = request.into_parts();
+    let opens_socket = websocket::opens(&mut parts, || client.worker.random());
     async move {
-        let outcome = carry(&client, &parts, stream, &mut respond).await;
+        let outcome = carry(&client, &parts, (stream, opens_socket), &mut respond).await;
         client.ended(outcome.is_err());
     }
 }
@@ -61,11 +63,16 @@ pub(super) fn answer(
 async fn carry(
     client: &Rc<Client>,
     parts: &Parts,
-    stream: RecvStream,
+    (stream, opens_socket): (RecvStream, bool),
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Gone> {
     let head_only = parts.method == Method::HEAD;
     let (mut exchange, admission, host) = admitted(client, parts, respond).await?;
+    let admission = if opens_socket {
+        websocket::admission(admission)
+    } else {
+        admission
+    };
     let bytes_max = match admission {
         Admission::Collect { bytes_max } => bytes_max.min(exchange.body_bytes_max()),
         _ => exchange.body_bytes_max(),
@@ -80,7 +87,11 @@ async fn carry(
     if let Admission::Answer(own) = admission {
         return give_own(exchange, *own, &parts.headers, head_only, respond).await;
     }
-    let body = RequestBody::received(stream, bytes_max);
+    let (body, socket) = if opens_socket {
+        (RequestBody::none(), Some(stream))
+    } else {
+        (RequestBody::received(stream, bytes_max), None)
+    };
     body.watch(exchange.upload_rule());
     if !body.is_end() && parts.headers.contains_key(header::EXPECT) {
         let mut go_on = Response::new(());
@@ -111,6 +122,21 @@ async fn carry(
             return give_own(exchange, OwnAnswer::refusal(code), &parts.headers, head_only, respond).await;
         }
     };
+    if let Some(stream) = socket {
+        match websocket::verdict(&head, source, parts) {
+            Verdict::Open(plain) => {
+                // Boxed, for it is rare.
+                Box::pin(websocket::begin(head, *plain, (attempt, exchange), stream, respond)).await;
+                return Ok(());
+            }
+            Verdict::Mistakable => {
+                drop(attempt);
+                let own = OwnAnswer::refusal(ErrorCode::UpstreamFailed);
+                return give_own(exchange, own, &parts.headers, head_only, respond).await;
+            }
+            Verdict::Refused(refusing) => source = refusing,
+        }
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked it to change the protocol: that is no answer.
         exchange.cut_by(&attempt.replica);
@@ -194,7 +220,7 @@ async fn held(
     give_own(exchange, own, &parts.headers, head_only, respond).await
 }
 
-fn refusal(code: ErrorCode) -> Admission {
+pub(super) fn refusal(code: ErrorCode) -> Admission {
     Admission::Answer(Box::new(OwnAnswer::refusal(code)))
 }
 
@@ -378,13 +404,13 @@ async fn ask_linked(
     fields::to_upstream(&mut headers, &to.host, exchange);
     fields::for_linked(&mut headers, to.trailers);
     let certain = !exchange.is_idempotent();
-    let (guard, took) = link::get(&client.worker, Target::of(&attempt.replica), certain, &patience)
+    let (guard, took) = link::get(&client.worker, &Target::of(&attempt.replica), certain, &patience)
         .await
         .map_err(|why| Miss::Replica(Failed::before_sending(why, body.is_taken())))?;
     exchange.connected(took);
     let head = Head {
         method: &parts.method,
-        host: &to.host,
+        host: attempt.replica.host().unwrap_or(&to.host),
         uri: &uri,
         headers,
     };

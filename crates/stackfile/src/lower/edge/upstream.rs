@@ -1,10 +1,12 @@
 //! `edge.upstreams`: how requests to a service are divided, and servers that tend does not run.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tend_core::model::{
-    ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, Service, ServiceName, Upstream,
+    ActiveCheck, Balance, Breaker, HashKey, Method, Outlier, Protocol, Server, ServerTls, Service, ServiceName,
+    Upstream,
 };
 
 use super::rules::{is_true, text};
@@ -71,6 +73,22 @@ fn upstream(
             .error(check.place, "`check` is for outside servers")
             .help("replicas are asked by `readiness` of the service");
     }
+    if let (Some(tls), true) = (node.get("tls"), services.contains_key(name)) {
+        findings
+            .error(tls.place, "`tls` is for outside servers")
+            .help("replicas are reached over loopback, where nobody is between");
+    }
+    server_name(node, findings);
+    if let Some(roots) = node.get("tls").and_then(|tls| tls.get("roots"))
+        && node.at(&["tls", "verify"]).and_then(Node::as_bool) == Some(false)
+    {
+        findings
+            .error(
+                roots.place,
+                "`roots` says who is trusted, and `verify: false` trusts anybody",
+            )
+            .help("delete `verify`");
+    }
     if let (Some(hash), false) = (node.get("hash"), text(node, "method").as_deref() == Some("hash")) {
         findings
             .error(
@@ -132,6 +150,7 @@ fn balance(node: &Node) -> Balance {
             Some("http2") => Protocol::Http2,
             _ => Protocol::Http1,
         },
+        tls: block(node.get("tls"), server_tls),
         outlier: block(node.get("outlier"), outlier),
         breaker: block(node.get("breaker"), breaker),
         check: node.get("check").map(check),
@@ -142,6 +161,33 @@ fn balance(node: &Node) -> Balance {
 fn block<T>(node: Option<&Node>, read: impl Fn(&Node) -> T) -> Option<T> {
     let node = node?;
     (node.as_map().is_some() || is_true(Some(node))).then(|| read(node))
+}
+
+/// Says what is no name of a server.
+fn server_name(node: &Node, findings: &mut Findings) {
+    let Some(name) = node.get("tls").and_then(|tls| tls.get("name")) else {
+        return;
+    };
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if name
+        .as_text()
+        .is_some_and(|text| text.len() > 253 || !text.split('.').all(is_label))
+    {
+        findings
+            .error(name.place, "the name of a server is a host name")
+            .help("such as api.bank.example, without https:// and without a port");
+    }
+}
+
+fn server_tls(node: &Node) -> ServerTls {
+    ServerTls {
+        name: text(node, "name").map(|name| name.to_ascii_lowercase()),
+        roots: text(node, "roots").map(PathBuf::from),
+        verify: node.get("verify").and_then(Node::as_bool).unwrap_or(true),
+    }
 }
 
 fn share(node: &Node, key: &str) -> Option<u32> {
