@@ -528,6 +528,13 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "MonitorAnswer",
+        &MonitorAnswer {
+            status: 200,
+            body: serde_json::json!(["a", 1]),
+        },
+    );
+    check(
         "BanList",
         &BanList {
             bans: vec![

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tend_api::{
     AddRecoveryKey, Apply, BanAsk, Call, CallName, ChangeConfig, ChangeSecrets, ConfigChange, ConfigDiffQuery,
     ConfigHistoryQuery, ConfigQuery, ConfirmConfig, Decide, DecideWord, Deploy, Door, DropCallback, ENDPOINTS,
-    EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, PlanBody, Promote, Purpose,
-    ReleaseQuery, RenewCertificates, Resolve, RevealSecret, Rollback, RollbackQuery, RotateSecret, RunEnding,
-    RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, UnbanAsk, Upgrade,
+    EnvironmentQuery, EventsQuery, Happened, LogStreams, LogsQuery, MoneyQuery, MonitorAsk, MonitorMethod, PlanBody,
+    Promote, Purpose, ReleaseQuery, RenewCertificates, Resolve, RevealSecret, Rollback, RollbackQuery, RotateSecret,
+    RunEnding, RunReport, Scale, SecretChange, SecretFormat, SecretNotes, Target, UnbanAsk, Upgrade,
 };
 use tend_base::{Exposed, Secret, Wall};
 use tend_core::door::{DoorChange, Maintenance, Pause};
@@ -215,6 +215,24 @@ fn cases() -> Vec<(&'static str, Call)> {
         ),
         ("bans", Call::Bans),
         ("edge-metrics", Call::EdgeMetrics),
+        (
+            "monitor-query",
+            Call::AskMonitor(MonitorAsk {
+                stack: "mps".parse().unwrap(),
+                method: MonitorMethod::Get,
+                target: "/api/v1/query?query=up".to_owned(),
+                body: None,
+            }),
+        ),
+        (
+            "monitor-silence",
+            Call::AskMonitor(MonitorAsk {
+                stack: "mps".parse().unwrap(),
+                method: MonitorMethod::Post,
+                target: "/api/v2/silences".to_owned(),
+                body: Some(serde_json::json!({ "comment": "a test" })),
+            }),
+        ),
         ("money-in-doubt", Call::Money(MoneyQuery::default())),
         ("money-all", Call::Money(MoneyQuery { key: None, all: true })),
         (
