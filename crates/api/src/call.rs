@@ -21,7 +21,7 @@ use crate::deploys::{
 use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
 use crate::query::{Address, Query};
 use crate::reading::{EventsQuery, LogsQuery};
-use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret};
+use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret, RotateSecretBody};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
 /// One request.
@@ -362,7 +362,13 @@ impl Call {
                 let body = RevealSecretBody { version: *version };
                 (path(&[stack.as_str(), name]), json(&body))
             }
-            Call::RotateSecret(RotateSecret { stack, name }) => (path(&[stack.as_str(), name]), Vec::new()),
+            Call::RotateSecret(RotateSecret { stack, name, abort }) => {
+                let body = match abort {
+                    true => json(&RotateSecretBody { abort: true }),
+                    false => Vec::new(),
+                };
+                (path(&[stack.as_str(), name]), body)
+            }
             Call::AddRecoveryKey(add) => (path(&[]), json(add)),
             Call::Config(ConfigQuery { stack, key }) => {
                 let address = Address::new(path(&[stack.as_str()])).with("key", key.as_ref());
@@ -617,10 +623,18 @@ impl Call {
                     version: body.version,
                 })
             }
-            CallName::RotateSecret => Call::RotateSecret(RotateSecret {
-                stack: named(&names, 0)?,
-                name: secret_name(names[1])?,
-            }),
+            CallName::RotateSecret => {
+                let body = if body.is_empty() {
+                    RotateSecretBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::RotateSecret(RotateSecret {
+                    stack: named(&names, 0)?,
+                    name: secret_name(names[1])?,
+                    abort: body.abort,
+                })
+            }
             CallName::AddRecoveryKey => {
                 let add = if body.is_empty() {
                     AddRecoveryKey::default()

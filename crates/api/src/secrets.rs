@@ -110,13 +110,22 @@ pub(crate) struct RevealSecretBody {
     pub(crate) version: Option<u64>,
 }
 
-/// To make the staged version of a secret the current one.
+/// To make the staged version of a secret the current one, or to take such a rotation back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotateSecret {
     /// Of which stack.
     pub stack: StackName,
     /// Which.
     pub name: String,
+    /// Takes the rotation that is under way back.
+    pub abort: bool,
+}
+
+/// Body of [`crate::Call::RotateSecret`]; stack and secret stand in the path.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct RotateSecretBody {
+    #[serde(default)]
+    pub(crate) abort: bool,
 }
 
 /// To have everything open with another key too.

@@ -31,6 +31,7 @@ fn stack() -> Stack {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        rotations: Default::default(),
     }
 }
 
@@ -296,6 +297,15 @@ fn cases() -> Vec<(&'static str, Call)> {
             Call::RotateSecret(RotateSecret {
                 stack: mps(),
                 name: "db_password".to_owned(),
+                abort: false,
+            }),
+        ),
+        (
+            "secret-rotate-abort",
+            Call::RotateSecret(RotateSecret {
+                stack: mps(),
+                name: "db_password".to_owned(),
+                abort: true,
             }),
         ),
         (

@@ -32,6 +32,7 @@ pub(crate) fn list(stack: StackName) -> Reply {
             version(1, "retired", &[]),
         ],
         source: None,
+        rotation: None,
     };
     let from_vault = SecretReport {
         name: "mail_key".to_owned(),
@@ -57,7 +58,12 @@ pub(crate) fn list(stack: StackName) -> Reply {
         overdue: false,
         due_at: Some(AT),
         granted_to: Vec::new(),
-        versions: vec![version(1, "current", &[])],
+        class: "token-overlap".to_owned(),
+        versions: vec![
+            version(2, "current", &["mps/api/1"]),
+            version(1, "overlap", &["mps/api/1"]),
+        ],
+        rotation: Some("waiting until nothing made with the old version is shown any more: 24h".to_owned()),
         ..password.clone()
     };
     Reply::json(&SecretList {

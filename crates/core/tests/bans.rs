@@ -58,6 +58,7 @@ fn stack() -> World {
         services: BTreeMap::new(),
         config: None,
         vault: None,
+        rotations: Default::default(),
         edge,
         deploy: DeployPolicy::default(),
     };

@@ -18,6 +18,7 @@ fn grant(version: u64, delivery: SecretDelivery) -> Grant {
     Grant {
         secret: "db_password".to_owned(),
         version,
+        also: None,
         delivery,
     }
 }
@@ -88,6 +89,7 @@ fn stack(version: u64) -> Stack {
         deploy: DeployPolicy::default(),
         config: Default::default(),
         vault: None,
+        rotations: Default::default(),
     }
 }
 
@@ -158,7 +160,7 @@ fn an_earlier_release_is_given_the_secrets_of_now() {
     let tell = |controller: &mut Controller<Arc<[Box<dyn Chapter>]>>| {
         let input = Input::Secrets {
             stack: name.clone(),
-            current: [("db_password".to_owned(), 3), ("other".to_owned(), 9)].into(),
+            issued: [("db_password".to_owned(), 3.into()), ("other".to_owned(), 9.into())].into(),
             by: daemon(),
         };
         controller.handle(input, now).documents

@@ -21,6 +21,7 @@ fn world() -> World {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        rotations: Default::default(),
     };
     let mut world = World {
         ports: 20_000..20_004,

@@ -112,6 +112,7 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        rotations: Default::default(),
     }
 }
 

@@ -83,6 +83,7 @@ impl Script {
                 deploy: DeployPolicy::default(),
                 config: None,
                 vault: None,
+                rotations: Default::default(),
             },
             controller: controller(world, 1),
             now: Now {

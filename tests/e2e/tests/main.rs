@@ -17,6 +17,7 @@ mod money;
 mod ports;
 mod readme;
 mod rig;
+mod rotation;
 mod secrets;
 mod state;
 mod supervision;

@@ -218,6 +218,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         deploy: DeployPolicy::default(),
         config: None,
         vault: None,
+        rotations: Default::default(),
     }
 }
 

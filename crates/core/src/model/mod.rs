@@ -10,6 +10,7 @@ mod grant;
 mod name;
 mod probe;
 mod release;
+mod rotation;
 mod service;
 mod stack;
 mod update;
@@ -22,10 +23,11 @@ pub use edge::{
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
     Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
 };
-pub use grant::{Grant, SecretDelivery, is_secret_name};
+pub use grant::{Grant, Issued, SecretDelivery, is_secret_name};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};
+pub use rotation::{Issuer, Reencryption, RotationPolicy};
 pub use service::{
     Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,
     Service, Stop, WhenBehind, Workload,

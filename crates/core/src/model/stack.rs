@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigSources, DeployPolicy, Edge, Replicas, Service, ServiceName, StackName, Vault, Workload};
+use super::{
+    ConfigSources, DeployPolicy, Edge, Replicas, RotationPolicy, Service, ServiceName, StackName, Vault, Workload,
+};
 
 /// Everything one stack file (with its includes and overrides) asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Stack {
     /// Where secrets come from that are not this machine's own; none when it has no such chapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<Vault>,
+    /// How secrets are rotated, by their name in the store, where their class leaves something open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotations: BTreeMap<String, RotationPolicy>,
 }
 
 /// Where a stack was written.

@@ -11,6 +11,7 @@ mod grants;
 mod policy;
 mod probe;
 mod process;
+mod rotation;
 mod service;
 mod update;
 mod vault;
@@ -63,6 +64,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let deploy = policy::lower(tree, &name, &mut session.findings);
     let config = config::sources(tree, setting, &mut session.findings);
     let vault = vault::lower(session, tree, setting);
+    let rotations = rotation::lower(session, tree, &services);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -99,6 +101,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         deploy,
         config,
         vault,
+        rotations,
     })
 }
 

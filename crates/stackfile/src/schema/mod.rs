@@ -12,6 +12,7 @@ mod json;
 mod ours;
 mod page;
 mod resources;
+mod rotation;
 mod vault;
 
 pub(crate) use check::{check, check_required};

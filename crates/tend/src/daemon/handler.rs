@@ -180,9 +180,12 @@ impl Calls {
             Call::RevealSecret(reveal) => secrets::reveal(&self.shared, reveal, by()).await,
             Call::RotateSecret(rotate) => {
                 let stack = rotate.stack.clone();
-                if secrets::class_of(&self.shared, &stack, &rotate.name).await? == tend_secrets::Class::DatabaseTwoUsers
-                {
-                    return rotation::begin(&self.shared, &self.hub, rotate, by()).await;
+                if rotate.abort {
+                    return rotation::abort(&self.shared, &self.hub, rotate, by()).await;
+                }
+                let class = secrets::class_of(&self.shared, &stack, &rotate.name).await?;
+                if class != tend_secrets::Class::RestartOnly {
+                    return rotation::begin(&self.shared, &self.hub, rotate, class, by()).await;
                 }
                 match secrets::rotate(&self.shared, &self.hub, rotate, by()).await? {
                     true => Ok(self.tell(stack)),

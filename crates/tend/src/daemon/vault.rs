@@ -320,11 +320,11 @@ impl Source {
                     store.write(&stack, &book)?;
                     secrets::known(shared, &stack, &book);
                 }
-                Ok(Ok((entries, book.current_versions())))
+                Ok(Ok((entries, book.issued())))
             });
             stored.map_err(|error| refused(&error))?
         });
-        let (entries, current) = done.await?;
+        let (entries, issued) = done.await?;
         let is_new = !entries.is_empty();
         let entries = entries.into_iter();
         let entry = |(kind, data)| {
@@ -334,7 +334,7 @@ impl Source {
         };
         shared.store.record(entries.map(entry).collect());
         if is_new {
-            take(shared, hub, &self.stack, current, by.clone()).await?;
+            take(shared, hub, &self.stack, issued, by.clone()).await?;
         }
         Ok(())
     }

@@ -183,6 +183,7 @@ mod tests {
             deploy: DeployPolicy::default(),
             config: None,
             vault: None,
+            rotations: Default::default(),
         };
         Release {
             number,
