@@ -512,7 +512,6 @@ impl Calls {
             in_place,
         } = apply;
         self.deploys().free(&stack.name).await?;
-        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {
                 let (name, number) = (&stack.name, running.number);
@@ -540,7 +539,6 @@ impl Calls {
             .iter()
             .map(|listener| listener.address)
             .collect::<Vec<_>>();
-        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
             ApiError::new(
@@ -554,11 +552,21 @@ impl Calls {
             )
         })?;
         edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
-        let input = Input::Apply {
-            stack: Box::new(stack),
-            by: principal(caller),
-        };
-        self.durable(input).await?;
+        // Where its services take a configuration that is new, both go into force at once: a service that is given it in another way than
+        // before has to be started anew once, and not for each of the two.
+        let is_new = configuration::before(&self.configuration, &stack, true, &principal(caller)).await?;
+        let (of, wanted) = (name.clone(), stack.clone());
+        let applied = self.hub.ask(move |controller, _| {
+            let now = controller.world().stacks.get(&of);
+            now.is_some_and(|now| now.stack == wanted && !now.removing)
+        });
+        if !(is_new && applied.await) {
+            let input = Input::Apply {
+                stack: Box::new(stack),
+                by: principal(caller),
+            };
+            self.durable(input).await?;
+        }
         if wait {
             return Ok(self.tell(name));
         }
