@@ -363,11 +363,8 @@ impl Call {
                 (path(&[stack.as_str(), name]), json(&body))
             }
             Call::RotateSecret(RotateSecret { stack, name, abort }) => {
-                let body = match abort {
-                    true => json(&RotateSecretBody { abort: true }),
-                    false => Vec::new(),
-                };
-                (path(&[stack.as_str(), name]), body)
+                let body = RotateSecretBody { abort: *abort };
+                (path(&[stack.as_str(), name]), json(&body))
             }
             Call::AddRecoveryKey(add) => (path(&[]), json(add)),
             Call::Config(ConfigQuery { stack, key }) => {

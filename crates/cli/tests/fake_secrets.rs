@@ -90,6 +90,15 @@ pub(crate) fn change(change: &ChangeSecrets) -> Reply {
                     .hint("`tend secret rotate` gives them another version; or take it out of their `secrets:`"),
             );
         }
+        SecretChange::FillVault { values, write, .. } => {
+            let names: Vec<&str> = values.keys().map(String::as_str).collect();
+            let done = if *write {
+                "was written as version 1, and read back"
+            } else {
+                "would be written"
+            };
+            (format!("{}: {done}", names.join(", ")), None)
+        }
         SecretChange::Destroy { name, .. } => (format!("{name}: destroyed 1"), None),
     };
     Reply::json(&SecretChanged {

@@ -24,7 +24,7 @@ use crate::daemon::now;
 use crate::daemon::record::commit;
 use crate::daemon::secrets::{self, blocking, owned, refused, uid_of};
 use crate::daemon::shared::Shared;
-use crate::daemon::vault;
+use crate::daemon::{vault, vault_fill};
 
 /// What a replica that runs was given.
 type Held = BTreeMap<ReplicaId, BTreeMap<String, Issued>>;
@@ -78,10 +78,25 @@ pub(crate) async fn change(
     by: Principal,
 ) -> Result<Reply, ApiError> {
     let ChangeSecrets { stack, change } = asked;
+    let change = match change {
+        SecretChange::FillVault {
+            vault,
+            owner_uid,
+            values,
+            write,
+        } => {
+            let (place, values) = ((*vault, owner_uid), vault_fill::values(values));
+            return vault_fill::fill(shared, &stack, place, values, write, &by).await;
+        }
+        change => change,
+    };
     let named: Vec<&str> = match &change {
         SecretChange::Generate { name, .. } => vec![name],
         SecretChange::Import { values, .. } => values.keys().map(String::as_str).collect(),
-        SecretChange::Set { .. } | SecretChange::Retire { .. } | SecretChange::Destroy { .. } => Vec::new(),
+        SecretChange::Set { .. }
+        | SecretChange::Retire { .. }
+        | SecretChange::Destroy { .. }
+        | SecretChange::FillVault { .. } => Vec::new(),
     };
     vault::refuse_own(hub, &stack, &named).await?;
     let rotating = shared.rotations.standings(&stack);
@@ -152,7 +167,7 @@ fn refuse_rotating(change: &SecretChange, rotating: &BTreeMap<String, String>) -
         | SecretChange::Retire { name, .. }
         | SecretChange::Destroy { name, .. } => name,
         // `tend up` brings what stands in files each time, the same as before.
-        SecretChange::Import { .. } => return Ok(()),
+        SecretChange::Import { .. } | SecretChange::FillVault { .. } => return Ok(()),
     };
     rotating
         .get(name)
@@ -290,6 +305,8 @@ fn apply(
             done.entries
                 .push((Kind::SecretRetired, json!({ "name": name, "version": version })));
         }
+        // It was done before.
+        SecretChange::FillVault { .. } => {}
         SecretChange::Destroy { name, version } => {
             let versions = book.destroy(&name, version, at)?;
             let list: Vec<String> = versions.iter().map(u64::to_string).collect();
