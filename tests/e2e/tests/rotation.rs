@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use tend_testkit::Postgres;
 
 use crate::rig::{Answer, Machine, free_port, get, kill, wait_until};
 
@@ -148,12 +149,14 @@ fn what_was_signed_before_and_during_a_rotation_is_accepted_by_every_replica() {
     rotation.wait().unwrap();
     go_on.store(false, Ordering::Relaxed);
     assert!(asking.join().unwrap() > 0);
+    assert!(!killed_at.is_empty());
+    let told = stages(&machine);
     for stage in [
         "making both versions valid",
         "waiting until nothing made with the old version is shown any more: 3s",
         "bringing the holders to the new version",
     ] {
-        assert!(killed_at.iter().any(|at| at == stage), "{stage}: {killed_at:?}");
+        assert!(told.iter().any(|one| one == stage), "{stage}: {told:?}");
     }
     assert_eq!(
         stages(&machine).pop().unwrap(),
@@ -243,7 +246,7 @@ fn a_rotation_is_taken_back_by_command_and_what_is_in_the_way_of_one_is_said() {
         );
     }
     // It is not forgotten by another start of everything.
-    machine.tend(&["restart", "shop"]).ok();
+    machine.tend(&["restart", "shop/api"]).ok();
     asked(port, &format!("/verify?{first}"));
 
     let mut back = machine.command("tend", &["secret", "rotate", "key", "-s", "shop", "--abort"]);
@@ -279,7 +282,7 @@ fn provider(machine: &Machine, folder: &str) -> PathBuf {
     std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).unwrap();
     let script = format!(
         "#!/bin/sh\nat={}/key-$(printf '%s' \"$TEND_SECRET\" | sha256sum | cut -c1-16)\n\
-         [ -e {0}/away ] && exit 7\necho \"$1 $TEND_SECRET\"\ncase $1 in\n\
+         echo \"$1 $TEND_SECRET\"\ntouch {0}/asked-to-$1\n[ -e {0}/hold-$1 ] && exit 7\ncase $1 in\n\
          register) touch $at;;\nprove) [ -e $at ] || exit 1;;\nrevoke) rm -f $at;;\nesac\n",
         place.display()
     );
@@ -333,7 +336,7 @@ fn a_key_of_a_provider_is_registered_proven_and_revoked_whatever_is_killed() {
     let mut rotation = rotate(&machine, "key");
     let killed_at = kill_at_every_stage(&machine, "done");
     rotation.wait().unwrap();
-    assert!(killed_at.len() >= 2, "{killed_at:?}");
+    assert!(!killed_at.is_empty());
     assert_eq!(
         stages(&machine).pop().unwrap(),
         "done: nobody holds the old version, and its provider refuses it"
@@ -358,35 +361,48 @@ fn a_key_of_a_provider_is_registered_proven_and_revoked_whatever_is_killed() {
     let log = std::fs::read_to_string(machine.folder.join("state/deploys/shop/rotation-key.log")).unwrap();
     assert!(log.contains("prove [secret key]"), "{log}");
 
-    // The next one: taken back while the provider is away, and refused once the old key is revoked.
+    // The next one is not registered by its provider, and is taken back.
+    let mark = |name: &str| place.join(name);
+    let hold = |act: &str| {
+        std::fs::write(mark(&format!("hold-{act}")), "").unwrap();
+        std::fs::remove_file(mark(&format!("asked-to-{act}"))).unwrap();
+    };
+    let abort = || machine.tend(&["secret", "rotate", "key", "-s", "shop", "--abort"]);
+    hold("register");
     set(&machine, "key", "the-third-key-of-the-provider", &[]);
     let mut rotation = rotate(&machine, "key");
-    wait_until("the replicas are given the new key", || {
-        versions(&machine, "key")[0] == (3, "current".to_owned())
-    });
-    std::fs::write(place.join("away"), "").unwrap();
-    let mut back = machine.command("tend", &["secret", "rotate", "key", "-s", "shop", "--abort"]);
-    let back = back.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("the replicas are given the old key again", || {
-        versions(&machine, "key") == is(&[(3, "overlap"), (2, "current"), (1, "retired")])
-    });
-    std::fs::remove_file(place.join("away")).unwrap();
-    let back = back.wait_with_output().unwrap();
-    assert!(
-        back.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&back.stdout),
-        String::from_utf8_lossy(&back.stderr)
-    );
+    wait_until("the provider was asked", || mark("asked-to-register").exists());
+    abort().ok();
     assert!(!rotation.wait().unwrap().success(), "it did not do what it was for");
     assert_eq!(
         versions(&machine, "key"),
         is(&[(3, "destroyed"), (2, "current"), (1, "retired")])
     );
-    assert_eq!(
-        (accepted(&place), prove("the-second-key-of-the-provider")),
-        (1, Some(0))
+    let still = prove("the-second-key-of-the-provider");
+    assert_eq!((accepted(&place), still), (1, Some(0)));
+    std::fs::remove_file(mark("hold-register")).unwrap();
+
+    // The one after that is registered and given, and its provider was told to revoke the old one: there is no way back from there.
+    hold("revoke");
+    set(&machine, "key", "the-fourth-key-of-the-provider", &[]);
+    let mut rotation = rotate(&machine, "key");
+    tend_testkit::wait_until(WHOLE, "the provider was asked to revoke", || {
+        mark("asked-to-revoke").exists()
+    });
+    let late = abort();
+    assert!(
+        late.code != 0 && late.said().contains("cannot be undone any more"),
+        "{}",
+        late.said()
     );
+    std::fs::remove_file(mark("hold-revoke")).unwrap();
+    assert!(rotation.wait().unwrap().success());
+    assert_eq!(
+        versions(&machine, "key")[..3],
+        is(&[(4, "current"), (3, "destroyed"), (2, "retired")])
+    );
+    let new = prove("the-fourth-key-of-the-provider");
+    assert_eq!((accepted(&place), new), (1, Some(0)));
     machine.tend(&["down", "shop"]).ok();
 }
 
@@ -454,5 +470,118 @@ fn data_are_encrypted_anew_before_their_old_key_goes() {
     assert!(asking.join().unwrap() > 0);
     assert_eq!(asked(port, "/left").body, "0");
     assert_eq!(versions(&machine, "key"), is(&[(2, "current"), (1, "retired")]));
+    machine.tend(&["down", "shop"]).ok();
+}
+
+/// Two users of a database who take turns, and one who may change them.
+const USERS: &str = "
+CREATE ROLE shop_owner NOLOGIN;
+CREATE DATABASE shop OWNER shop_owner;
+CREATE ROLE shop_a LOGIN PASSWORD 'the0ldpassw0rd' IN ROLE shop_owner;
+ALTER ROLE shop_a SET role = shop_owner;
+CREATE ROLE tend LOGIN CREATEROLE PASSWORD 'adm1nistrat0r';
+";
+
+#[test]
+fn a_rotation_of_a_database_that_somebody_holds_up_is_taken_back() {
+    let server = Postgres::start("boss", Some("b0ss"), &[]);
+    for statement in USERS.split_inclusive(';').filter(|text| !text.trim().is_empty()) {
+        server.sql("postgres", statement);
+    }
+    let place = server.folder().display().to_string();
+    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@/shop?host={place}");
+    let machine = Machine::new("rotation-database");
+    let folder = machine.stack(
+        "shop",
+        "services:\n  api:\n    command: [sleep, \"1000\"]\n    port: none\n    start_period: 100ms\n    \
+         secrets: [{ source: database, environment: DATABASE_URL }]\nsecrets:\n  database: { external: true }\n",
+    );
+    let old = url("shop_a", "the0ldpassw0rd");
+    set(&machine, "database", &old, &["--class", "database-two-users"]);
+    set(&machine, "database.admin", &url("tend", "adm1nistrat0r"), &[]);
+    machine.tend(&["up", &folder]).ok();
+    let psql = |address: &str, statement: &str| {
+        let mut psql = std::process::Command::new("psql");
+        psql.args(["--no-psqlrc", "-d", address, "-c", statement]);
+        psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        psql
+    };
+    // Somebody's forgotten session: while it is there, the old user is not locked.
+    let mut forgotten = psql(&old, "SELECT pg_sleep(3600)").spawn().unwrap();
+    wait_until("the session is there", || {
+        let count = server.sql(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_a'",
+        );
+        count.trim() == "1"
+    });
+    let mut rotation = rotate(&machine, "database");
+    wait_until("the replica is given the new address", || {
+        let list = machine.json(&["secret", "list", "database", "-s", "shop"]);
+        let new = &list["items"][0]["versions"][0];
+        new["state"] == "current"
+            && new["version"] == 2
+            && new["held_by"].as_array().is_some_and(|held| held.len() == 1)
+    });
+    let new = machine
+        .tend(&["secret", "get", "database", "--reveal", "-s", "shop"])
+        .ok();
+    assert!(psql(new.trim(), "SELECT 1").status().unwrap().success());
+    machine
+        .tend(&["secret", "rotate", "database", "-s", "shop", "--abort"])
+        .ok();
+    assert!(!rotation.wait().unwrap().success());
+    assert_eq!(versions(&machine, "database"), is(&[(2, "destroyed"), (1, "current")]));
+    let lets_in = |address: &str| psql(address, "SELECT 1").status().unwrap().success();
+    assert!(!lets_in(new.trim()), "the server refuses the new one");
+    assert!(lets_in(&old), "and lets the old one in");
+    forgotten.kill().unwrap();
+    forgotten.wait().unwrap();
+    machine.tend(&["down", "shop"]).ok();
+}
+
+#[test]
+fn going_back_to_an_earlier_release_never_brings_a_retired_version_back() {
+    let machine = Machine::new("rotation-rollback");
+    let port = free_port();
+    let text = |version: &str, secrets: &str| {
+        let version = format!("    replicas: 1\n    environment: {{ E2E_VERSION: \"{version}\" }}\n");
+        signers(port, "{ overlap: 0s }", secrets).replace("    replicas: 2\n", &version)
+    };
+    let given = "{ source: key, environment: KEY }";
+    let deploy = |text: &str| {
+        let folder = machine.stack("shop", text);
+        machine.tend(&["deploy", &folder]).ok();
+    };
+    set(&machine, "key", "the-first-signing-key", &["--class", "token-overlap"]);
+    deploy(&text("1", given));
+    deploy(&text("2", given));
+    let first = asked(port, "/sign").body;
+    set(&machine, "key", "the-second-signing-key", &[]);
+    machine.tend(&["secret", "rotate", "key", "-s", "shop"]).ok();
+    let second = asked(port, "/sign").body;
+
+    let check = machine.json(&["rollback", "shop", "--check"]);
+    assert_eq!(check["safe"], true, "{check}");
+    let note = "secret key stays at version 2; release 1 was made with 1";
+    assert!(
+        check["notes"].as_array().unwrap().iter().any(|one| one == note),
+        "{check}"
+    );
+    machine.tend(&["rollback", "shop"]).ok();
+    assert_eq!(asked(port, "/version").body.trim(), "1");
+    assert_eq!(asked(port, "/sign").body, second);
+    assert_eq!(get(port, &format!("/verify?{first}")).unwrap().status, 401);
+    assert_eq!(versions(&machine, "key"), is(&[(2, "current"), (1, "retired")]));
+
+    // A release for which there is nothing left to be given is not gone back to.
+    deploy(&text("3", ""));
+    machine.tend(&["secret", "retire", "key", "-s", "shop"]).ok();
+    let refused = machine.tend(&["rollback", "shop", "--check"]);
+    assert!(
+        refused.code != 0 && refused.said().contains("secret `key`"),
+        "{}",
+        refused.said()
+    );
     machine.tend(&["down", "shop"]).ok();
 }

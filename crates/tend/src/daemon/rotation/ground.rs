@@ -1,18 +1,23 @@
 //! What all classes of rotation share: the two versions in the store, who is given which, and who holds which. Knows no database, no
 //! provider and no key.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 use tend_api::{ApiError, Class};
-use tend_base::Secret;
+use tend_base::{Secret, Wall};
+use tend_core::configuration::StartedWith;
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::{RotationPolicy, ServiceId, Stack, StackName};
+use tend_core::model::{
+    Issued, ReplicaId, RotationPolicy, SecretDelivery, Service, ServiceId, Stack, StackName, Workload,
+};
 use tend_rotation::{Act, Give, Held, HolderId, Observation, Which};
 use tend_secrets::{Book, SecretsError, State};
 
 use super::super::answer::secrets as answers;
 use super::super::hub::Hub;
+use super::super::now;
 use super::super::secrets::{self, blocking, owned, refused, uid_of};
 use super::super::shared::Shared;
 
@@ -123,7 +128,7 @@ impl Ground {
                 let mut book = store.read(stack.as_str())?.ok_or_else(unknown)?;
                 let old = book.current(&name).ok_or_else(unknown)?;
                 if book.of(&name)?.number_of(State::Staged).is_none() {
-                    let at = super::super::now().wall;
+                    let at = now().wall;
                     match next {
                         Some(next) => drop(book.put(&name, next, &who.to_string(), at)?),
                         None => answers::next_of_recipe(&mut book, &name, &who, at)?,
@@ -188,15 +193,15 @@ impl Ground {
     /// Changes the store; returns what came of it, and which versions are given now.
     async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Book, &str, tend_base::Wall) -> Result<T, SecretsError> + Send + 'static,
-    ) -> Result<(T, std::collections::BTreeMap<String, tend_core::model::Issued>), String> {
+        change: impl FnOnce(&mut Book, &str, Wall) -> Result<T, SecretsError> + Send + 'static,
+    ) -> Result<(T, BTreeMap<String, Issued>), String> {
         let (stack, name) = (self.stack.clone(), self.secret.clone());
         let changed = blocking(&self.shared, move |shared| {
             let changed = shared.secrets.with(|store| {
                 let unknown = || SecretsError::Unknown { name: name.clone() };
                 let mut book = store.read(stack.as_str())?.ok_or_else(unknown)?;
                 let before = book.clone();
-                let done = change(&mut book, &name, super::super::now().wall)?;
+                let done = change(&mut book, &name, now().wall)?;
                 if book != before {
                     store.write(stack.as_str(), &book)?;
                 }
@@ -207,19 +212,40 @@ impl Ground {
         changed.await.map_err(|error| error.message)
     }
 
+    /// Returns the replicas that run, and those that are just being started and may have been given a version a moment ago.
+    async fn lives(&self) -> Vec<ReplicaId> {
+        let (stack, secret) = (self.stack.clone(), self.secret.clone());
+        let lives = self.hub.ask(move |controller, _| {
+            let world = controller.world();
+            let is_given = |id: &ReplicaId| {
+                let service = world
+                    .stacks
+                    .get(&stack)
+                    .and_then(|wanted| wanted.stack.services.get(&id.service));
+                service.is_none_or(|service| service.secrets.iter().any(|grant| grant.secret == secret))
+            };
+            let own = world.replicas.iter().filter(|(id, _)| id.stack == stack);
+            let lives = own.filter(|(id, replica)| replica.pid().is_some() || (replica.is_up() && is_given(id)));
+            lives.map(|(id, _)| id.clone()).collect::<Vec<_>>()
+        });
+        lives.await
+    }
+
     /// Returns what each replica that runs was given, as a rotation sees it. Others than these cannot be seen here.
     pub(super) async fn holders(&self) -> Vec<(HolderId, Held)> {
-        let held = answers::held(&self.shared, &self.hub, &self.stack).await;
+        let mut held = answers::held(&self.shared, &self.hub, &self.stack).await;
         let (old, new) = (self.old.0, self.new.as_ref().map(|(number, _)| *number));
         let which = |number: u64| match number {
             number if number == old => Some(Which::Old),
             number if Some(number) == new => Some(Which::New),
             _ => None,
         };
-        let each = held.into_iter().map(|(replica, given)| {
-            let held = match given.get(&self.secret) {
-                None => Held::Neither,
-                Some(issued) => match (which(issued.version), issued.also) {
+        let each = self.lives().await.into_iter().map(|replica| {
+            let given = held.remove(&replica);
+            let held = match given.as_ref().map(|given| given.get(&self.secret)) {
+                None => Held::Unknown,
+                Some(None) => Held::Neither,
+                Some(Some(issued)) => match (which(issued.version), issued.also) {
                     (Some(uses), None) => Held::These(Give::Only(uses)),
                     (Some(uses), Some(also)) if which(also).is_some_and(|other| other != uses) => {
                         Held::These(Give::Both(uses))
@@ -291,20 +317,15 @@ impl Ground {
 }
 
 /// Returns in which ways a service is given a secret that hold one value alone.
-fn single_ways(
-    id: &ServiceId,
-    secret: &str,
-    service: &tend_core::model::Service,
-    configured: Option<&tend_core::configuration::StartedWith>,
-) -> Vec<String> {
+fn single_ways(id: &ServiceId, secret: &str, service: &Service, configured: Option<&StartedWith>) -> Vec<String> {
     let mut found = Vec::new();
-    let taken = |delivery: &tend_core::model::SecretDelivery| {
+    let taken = |delivery: &SecretDelivery| {
         let variable = match delivery {
-            tend_core::model::SecretDelivery::Environment(variable) => Some(variable),
+            SecretDelivery::Environment(variable) => Some(variable),
             _ => None,
         };
         let in_environment = match (&service.workload, variable) {
-            (tend_core::model::Workload::Process(process), Some(variable)) => {
+            (Workload::Process(process), Some(variable)) => {
                 process.environment.contains_key(variable)
                     || configured.is_some_and(|with| with.variables.contains_key(variable))
             }
