@@ -285,8 +285,8 @@ impl Rotation {
                 _ => {}
             }
         }
-        let left = self.left.iter().map(|(text, _)| text.clone());
-        parts.extend(self.last_failure.clone().or_else(|| left.last()));
+        let left = self.left.as_ref().map(|(text, _)| text.clone());
+        parts.extend(self.last_failure.clone().or(left));
         if parts.is_empty() {
             parts.push("no answer yet".to_owned());
         }
