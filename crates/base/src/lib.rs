@@ -1,4 +1,4 @@
-//! Ground that knows nothing of tend: clock values, back-off, atomic files, secret strings, durations, sizes, the hash of kept values,
+//! Ground that knows nothing of tend: clock values, back-off, atomic files, files of an owner, secret strings, durations, sizes, the hash of kept values,
 //! hexadecimal digits and the wording of errors.
 //!
 //! Everything above stands on this crate; it stands on nothing of ours.
@@ -11,6 +11,7 @@ mod exposed;
 mod fnv;
 mod hex;
 mod os_number;
+mod owned_file;
 mod quantity;
 mod secret;
 
@@ -22,5 +23,6 @@ pub use exposed::Exposed;
 pub use fnv::{Fnv64, fnv32, fnv64};
 pub use hex::{from_hex, to_hex};
 pub use os_number::without_os_numbers;
+pub use owned_file::read_owned;
 pub use quantity::{ParseQuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;
