@@ -554,7 +554,9 @@ fn going_back_to_an_earlier_release_never_brings_a_retired_version_back() {
         machine.tend(&["deploy", &folder]).ok();
     };
     set(&machine, "key", "the-first-signing-key", &["--class", "token-overlap"]);
-    deploy(&text("1", given));
+    let folder = machine.stack("shop", &text("1", given));
+    machine.tend(&["up", &folder]).ok();
+    // What ran in place is release 1 by that.
     deploy(&text("2", given));
     let first = asked(port, "/sign").body;
     set(&machine, "key", "the-second-signing-key", &[]);
