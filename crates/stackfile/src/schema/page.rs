@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 
 use super::config::CONFIG;
 use super::edge::EDGE;
+use super::rotation::ROTATION;
 use super::vault::VAULT;
 use super::{FILE, Reach, Record, Shape};
 
 /// Returns the pages of `docs/reference` with their names: every key of a stack file, what it takes and who acts upon it. The chapters
-/// `edge`, `vault` and `config` have pages of their own.
+/// `edge`, `vault` and `config`, and `rotation` of a secret, have pages of their own.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 4] {
+pub fn pages() -> [(&'static str, String); 5] {
     let mut file = String::from(INTRODUCTION);
-    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG].map(std::ptr::from_ref));
+    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG, &ROTATION].map(std::ptr::from_ref));
     table("The file", &FILE, &mut seen, &mut file);
     let mut edge = String::from(EDGE_INTRODUCTION);
     table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
@@ -21,8 +22,11 @@ pub fn pages() -> [(&'static str, String); 4] {
     table("`vault`", &VAULT, &mut HashSet::new(), &mut vault);
     let mut config = String::from(CONFIG_INTRODUCTION);
     table("`config`", &CONFIG, &mut HashSet::new(), &mut config);
+    let mut rotation = String::from(ROTATION_INTRODUCTION);
+    table("`rotation`", &ROTATION, &mut HashSet::new(), &mut rotation);
     [
         ("stack-file.md", file),
+        ("stack-file-rotation.md", rotation),
         ("stack-file-edge.md", edge),
         ("stack-file-vault.md", vault),
         ("stack-file-config.md", config),
@@ -32,6 +36,7 @@ pub fn pages() -> [(&'static str, String); 4] {
 const INTRODUCTION: &str = include_str!("page.md.in");
 const EDGE_INTRODUCTION: &str = include_str!("edge_page.md.in");
 const VAULT_INTRODUCTION: &str = include_str!("vault_page.md.in");
+const ROTATION_INTRODUCTION: &str = include_str!("rotation_page.md.in");
 const CONFIG_INTRODUCTION: &str = include_str!("config_page.md.in");
 
 fn table(title: &str, record: &'static Record, seen: &mut HashSet<*const Record>, out: &mut String) {
