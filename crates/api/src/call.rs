@@ -22,7 +22,7 @@ use crate::doors::{Door, DoorBody, DropCallback, MoneyQuery, Resolve};
 use crate::monitor::MonitorAsk;
 use crate::query::{Address, Query};
 use crate::reading::{EventsQuery, LogsQuery};
-use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret};
+use crate::secrets::{AddRecoveryKey, ChangeSecrets, RevealSecret, RevealSecretBody, RotateSecret, RotateSecretBody};
 use crate::{ApiError, CallName, Class, ENDPOINTS};
 
 /// One request.
@@ -366,7 +366,10 @@ impl Call {
                 let body = RevealSecretBody { version: *version };
                 (path(&[stack.as_str(), name]), json(&body))
             }
-            Call::RotateSecret(RotateSecret { stack, name }) => (path(&[stack.as_str(), name]), Vec::new()),
+            Call::RotateSecret(RotateSecret { stack, name, abort }) => {
+                let body = RotateSecretBody { abort: *abort };
+                (path(&[stack.as_str(), name]), json(&body))
+            }
             Call::AddRecoveryKey(add) => (path(&[]), json(add)),
             Call::Config(ConfigQuery { stack, key }) => {
                 let address = Address::new(path(&[stack.as_str()])).with("key", key.as_ref());
@@ -627,10 +630,18 @@ impl Call {
                     version: body.version,
                 })
             }
-            CallName::RotateSecret => Call::RotateSecret(RotateSecret {
-                stack: named(&names, 0)?,
-                name: secret_name(names[1])?,
-            }),
+            CallName::RotateSecret => {
+                let body = if body.is_empty() {
+                    RotateSecretBody::default()
+                } else {
+                    from_json(body)?
+                };
+                Call::RotateSecret(RotateSecret {
+                    stack: named(&names, 0)?,
+                    name: secret_name(names[1])?,
+                    abort: body.abort,
+                })
+            }
             CallName::AddRecoveryKey => {
                 let add = if body.is_empty() {
                     AddRecoveryKey::default()

@@ -462,11 +462,12 @@ pub const ENDPOINTS: [Endpoint; 49] = [
     post(
         CallName::RotateSecret,
         "/v1/stacks/{stack}/secrets/{secret}/rotate",
-        None,
+        Some("RotateSecret"),
         Answer::Lines("ProgressLine"),
         Access::Secrets,
         "Makes the staged version of a secret the current one, a new one where tend makes its values, and replaces every replica that \
-         holds another, above its service's floor. The last line says how it ended. The work goes on when the caller leaves.",
+         holds another, above its service's floor; by the class of the secret, with a time in which both are valid. With `abort` a \
+         rotation under way is taken back. The last line says how it ended. The work goes on when the caller leaves.",
     ),
     post(
         CallName::AddRecoveryKey,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tend_base::Exposed;
-use tend_core::model::StackName;
+use tend_core::model::{StackName, Vault};
 
 /// To change the secrets of a stack. The stack need not be up: its secrets come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub enum SecretChange {
         /// names.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         current: bool,
+    },
+    /// Look which values a Vault does not have yet, and write those there: the first fill. What is there is never another one afterwards.
+    FillVault {
+        /// Where it is, and which secrets are in it. The stack need not be up.
+        vault: Box<Vault>,
+        /// Who owns the stack file: of a daemon of root, files with credentials have to be theirs. Only root may name another than itself.
+        owner_uid: u32,
+        /// Values by name.
+        values: BTreeMap<String, Exposed>,
+        /// Write, and not only look.
+        #[serde(default)]
+        write: bool,
     },
     /// Take a version out of use, the current one when none is named.
     Retire {
@@ -110,13 +122,22 @@ pub(crate) struct RevealSecretBody {
     pub(crate) version: Option<u64>,
 }
 
-/// To make the staged version of a secret the current one.
+/// To make the staged version of a secret the current one, or to take such a rotation back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotateSecret {
     /// Of which stack.
     pub stack: StackName,
     /// Which.
     pub name: String,
+    /// Takes the rotation that is under way back.
+    pub abort: bool,
+}
+
+/// Body of [`crate::Call::RotateSecret`]; stack and secret stand in the path.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct RotateSecretBody {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) abort: bool,
 }
 
 /// To have everything open with another key too.

@@ -589,6 +589,7 @@ fn every_answer_is_read_as_it_is_written() {
                     why: Some("Vault at https://vault.example:8200 is sealed".to_owned()),
                     hint: Some("unseal it".to_owned()),
                 }),
+                rotation: None,
             }],
             recovery_keys: 1,
         },

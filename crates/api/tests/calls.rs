@@ -1,6 +1,7 @@
 //! Every call as it is written on the wire, and read again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tend_api::{
     AddRecoveryKey, Apply, BanAsk, Call, CallName, ChangeConfig, ChangeSecrets, ConfigChange, ConfigDiffQuery,
@@ -12,7 +13,10 @@ use tend_api::{
 use tend_base::{Exposed, Secret, Wall};
 use tend_core::door::{DoorChange, Maintenance, Pause};
 use tend_core::journal::{EventId, Filter, PrincipalFilter};
-use tend_core::model::{DeployPolicy, Edge, Replicas, ServiceId, Stack, StackName, StackSource};
+use tend_core::model::{
+    DeployPolicy, Edge, Replicas, ServiceId, Stack, StackName, StackSource, Vault, VaultCredential, VaultLogin,
+    VaultSecret,
+};
 use tend_core::observed::Exit;
 
 use crate::samples;
@@ -33,6 +37,7 @@ fn stack() -> Stack {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     }
 }
 
@@ -290,6 +295,28 @@ fn cases() -> Vec<(&'static str, Call)> {
             }),
         ),
         (
+            "secrets-fill-vault",
+            change_secrets(SecretChange::FillVault {
+                vault: Box::new(Vault {
+                    address: "https://vault.example:8200".to_owned(),
+                    namespace: None,
+                    ca: None,
+                    login: VaultLogin::Token(VaultCredential::File("/run/vault/token".into())),
+                    every: Duration::from_secs(30),
+                    secrets: BTreeMap::from([(
+                        "db_password".to_owned(),
+                        VaultSecret {
+                            path: "kv/data/mps".to_owned(),
+                            field: "password".to_owned(),
+                        },
+                    )]),
+                }),
+                owner_uid: 1000,
+                values: BTreeMap::from([("db_password".to_owned(), Exposed(Secret::new("hunter2".to_owned())))]),
+                write: true,
+            }),
+        ),
+        (
             "secrets-retire",
             change_secrets(SecretChange::Retire {
                 name: "db_password".to_owned(),
@@ -316,6 +343,15 @@ fn cases() -> Vec<(&'static str, Call)> {
             Call::RotateSecret(RotateSecret {
                 stack: mps(),
                 name: "db_password".to_owned(),
+                abort: false,
+            }),
+        ),
+        (
+            "secret-rotate-abort",
+            Call::RotateSecret(RotateSecret {
+                stack: mps(),
+                name: "db_password".to_owned(),
+                abort: true,
             }),
         ),
         (

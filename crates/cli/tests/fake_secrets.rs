@@ -32,6 +32,7 @@ pub(crate) fn list(stack: StackName) -> Reply {
             version(1, "retired", &[]),
         ],
         source: None,
+        rotation: None,
     };
     let from_vault = SecretReport {
         name: "mail_key".to_owned(),
@@ -57,7 +58,12 @@ pub(crate) fn list(stack: StackName) -> Reply {
         overdue: false,
         due_at: Some(AT),
         granted_to: Vec::new(),
-        versions: vec![version(1, "current", &[])],
+        class: "token-overlap".to_owned(),
+        versions: vec![
+            version(2, "current", &["mps/api/1"]),
+            version(1, "overlap", &["mps/api/1"]),
+        ],
+        rotation: Some("waiting until nothing made with the old version is shown any more: 24h".to_owned()),
         ..password.clone()
     };
     Reply::json(&SecretList {
@@ -83,6 +89,15 @@ pub(crate) fn change(change: &ChangeSecrets) -> Reply {
                 ApiError::new(Class::Conflict, format!("{name} is in use by mps/api/1"))
                     .hint("`tend secret rotate` gives them another version; or take it out of their `secrets:`"),
             );
+        }
+        SecretChange::FillVault { values, write, .. } => {
+            let names: Vec<&str> = values.keys().map(String::as_str).collect();
+            let done = if *write {
+                "was written as version 1, and read back"
+            } else {
+                "would be written"
+            };
+            (format!("{}: {done}", names.join(", ")), None)
         }
         SecretChange::Destroy { name, .. } => (format!("{name}: destroyed 1"), None),
     };

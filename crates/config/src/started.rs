@@ -63,6 +63,7 @@ pub fn started_with(
                 let variable = variable(schema, key);
                 match &secret.version {
                     SecretVersion::Stored(version) => with.secrets.push(Grant {
+                        also: None,
                         secret: secret.name.clone(),
                         version: *version,
                         delivery: SecretDelivery::Environment(variable),

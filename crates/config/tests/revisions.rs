@@ -371,6 +371,7 @@ fn no_secret_is_started_with() {
     assert_eq!(
         api.secrets,
         [Grant {
+            also: None,
             secret: "jwt.secret".to_owned(),
             version: 1,
             delivery: SecretDelivery::Environment("JWT_SECRET".to_owned()),

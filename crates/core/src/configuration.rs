@@ -10,7 +10,7 @@ use serde_json::Value;
 use tend_base::Fnv64;
 
 use crate::journal::Principal;
-use crate::model::{Grant, ServiceName, StackName};
+use crate::model::{Grant, ServiceName, Stack, StackName};
 
 /// A revision of a stack's configuration, as far as replicas are started with it. Outlives the stack: who takes one down and up again
 /// finds the same history.
@@ -89,6 +89,9 @@ pub struct ConfigureWish {
     pub changes: Value,
     /// Revisions that are kept no longer.
     pub forgotten: Vec<u64>,
+    /// The definition that comes with it, where the stack is brought up with both: what a service takes, and how it is given it, is then
+    /// one change, and one start.
+    pub with: Option<Box<Stack>>,
     /// Who, as which it is recorded.
     pub by: Principal,
 }

@@ -60,6 +60,7 @@ fn stack() -> World {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
         edge,
         deploy: DeployPolicy::default(),
     };

@@ -10,7 +10,7 @@ use tend_base::{Mono, Now, Wall};
 use tend_core::configuration::{Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::{Chapter, Controller, Decision, DocumentKind, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::{Quiesce, ReplicaId};
+use tend_core::model::{Quiesce, ReplicaId, StackName};
 use tend_core::observed::{Exit, Phase, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -272,6 +272,7 @@ fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
             record: json!({ "whole": revision, "limit": limit }),
             changes: json!([{ "key": "limit", "to": revision }]),
             forgotten,
+            with: None,
             by: Principal::Daemon {
                 pid: 2,
                 build: "test".to_owned(),
@@ -322,4 +323,46 @@ fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
     assert_eq!(found.revision, 1);
     let with = found.of(&"a".parse().unwrap()).unwrap();
     assert_eq!(with.variables["LIMIT"], "1");
+}
+
+#[test]
+fn a_definition_that_comes_with_a_revision_is_in_force_with_it_and_stays_when_that_is_late() {
+    let mut controller = controller(vec![("stack", "s", stack())]);
+    let name: StackName = "s".parse().unwrap();
+    let before = controller.world().stacks[&name].stack.clone();
+    let mut after = before.clone();
+    after.source.directory = "/elsewhere".into();
+    let wish = |revision: u64| {
+        Input::Configure(Box::new(ConfigureWish {
+            stack: "s".parse().unwrap(),
+            configuration: Configuration {
+                revision,
+                services: BTreeMap::new(),
+            },
+            record: json!({}),
+            changes: json!([]),
+            forgotten: Vec::new(),
+            with: Some(Box::new(after.clone())),
+            by: Principal::Daemon {
+                pid: 2,
+                build: "test".to_owned(),
+            },
+        }))
+    };
+    let kinds = |reaction: &Reaction| {
+        reaction
+            .entries
+            .iter()
+            .map(|entry| entry.kind.clone())
+            .collect::<Vec<_>>()
+    };
+    let late = controller.handle(wish(2), now());
+    assert!(kinds(&late).is_empty(), "it is not the next one");
+    assert_eq!(controller.world().stacks[&name].stack, before);
+    // Both in one reaction, and so in one transaction: no replica is started between them.
+    let taken = controller.handle(wish(1), now());
+    assert_eq!(kinds(&taken), [Kind::ConfigTaken, Kind::StackApplied]);
+    assert_eq!(controller.world().stacks[&name].stack, after);
+    let kept = taken.documents.iter().map(|document| document.kind);
+    assert!(kept.filter(|kind| *kind == DocumentKind::Stack).count() == 1);
 }

@@ -9,7 +9,7 @@ use tend_core::controller::{Chapter, Controller, DocumentKind, Input};
 use tend_core::deployment::Releases;
 use tend_core::journal::Principal;
 use tend_core::model::{
-    Condition, DeployPolicy, Edge, Grant, Logs, Port, Process, Release, Replicas, Resources, RestartPolicy,
+    Condition, DeployPolicy, Edge, Grant, Issued, Logs, Port, Process, Release, Replicas, Resources, RestartPolicy,
     SecretDelivery, Service, Stack, StackSource, Stop, Strategy, Update, WhenBehind, Workload, is_secret_name,
 };
 use tend_core::world::{Wanted, World};
@@ -18,6 +18,7 @@ fn grant(version: u64, delivery: SecretDelivery) -> Grant {
     Grant {
         secret: "db_password".to_owned(),
         version,
+        also: None,
         delivery,
     }
 }
@@ -91,6 +92,7 @@ fn stack(version: u64) -> Stack {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     }
 }
 
@@ -161,7 +163,7 @@ fn an_earlier_release_is_given_the_secrets_of_now() {
     let tell = |controller: &mut Controller<Arc<[Box<dyn Chapter>]>>| {
         let input = Input::Secrets {
             stack: name.clone(),
-            current: [("db_password".to_owned(), 3), ("other".to_owned(), 9)].into(),
+            issued: [("db_password".to_owned(), 3.into()), ("other".to_owned(), 9.into())].into(),
             by: daemon(),
         };
         controller.handle(input, now).documents
@@ -195,5 +197,55 @@ fn names_of_secrets_are_narrow() {
     }
     for name in ["", "..", ".a", "a/b", "a b", "é"] {
         assert!(!is_secret_name(name), "{name}");
+    }
+}
+
+#[test]
+fn an_earlier_release_is_given_both_versions_of_a_rotation_and_never_the_retired_one() {
+    let both = |version, also| {
+        let issued = Issued {
+            version,
+            also: Some(also),
+        };
+        BTreeMap::from([("db_password".to_owned(), issued)])
+    };
+    let fingerprint = |stack: &Stack| stack.services.values().next().unwrap().fingerprint();
+    let mut old = stack(1);
+    let alone = fingerprint(&old);
+    assert!(!old.give_secrets(&both(1, 2)).is_empty());
+    let first = fingerprint(&old);
+    assert!(
+        old.give_secrets(&both(1, 2)).is_empty(),
+        "the same once more changes nothing"
+    );
+    assert!(!old.give_secrets(&both(2, 1)).is_empty());
+    let second = fingerprint(&old);
+    assert!(
+        alone != first && first != second && alone != second,
+        "each is another start"
+    );
+    // However it was made, it has what is given now.
+    let mut made_in_between = stack(2);
+    made_in_between.give_secrets(&both(2, 1));
+    let now = BTreeMap::from([("db_password".to_owned(), 2.into())]);
+    for release in [&mut old, &mut made_in_between] {
+        release.give_secrets(&now);
+        assert_eq!(*release, stack(2));
+    }
+    assert_eq!(old.as_in_file(), stack(0));
+}
+
+#[test]
+fn the_second_value_has_a_place_beside_the_first() {
+    let beside = |delivery: SecretDelivery| delivery.beside().map(|beside| beside.to_string());
+    for (delivery, text) in [
+        (SecretDelivery::File("jwt".to_owned()), Some("the file `jwt.also`")),
+        (
+            SecretDelivery::Environment("JWT".to_owned()),
+            Some("the variable `JWT_ALSO`"),
+        ),
+        (SecretDelivery::Descriptor(5), None),
+    ] {
+        assert_eq!(beside(delivery).as_deref(), text);
     }
 }

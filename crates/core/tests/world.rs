@@ -23,6 +23,7 @@ fn world() -> World {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     };
     let mut world = World {
         ports: 20_000..20_004,

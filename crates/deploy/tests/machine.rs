@@ -115,6 +115,7 @@ pub(crate) fn stack(services: Vec<Service>) -> Stack {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     }
 }
 

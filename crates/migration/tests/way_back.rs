@@ -25,6 +25,7 @@ fn release(number: u64, migrations: &str, secrets: &[(&str, u64)]) -> Release {
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     };
     let migrations = migrations.split_whitespace().map(|word| Migration {
         name: format!("{}.sql", word.trim_start_matches(['+', '-', '!'])),

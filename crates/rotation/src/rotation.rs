@@ -73,6 +73,9 @@ pub struct Rotation {
     failures: u32,
     last_failure: Option<String>,
     not_before: Mono,
+    /// How much is left of what is performed, and since when that has been so.
+    #[serde(default)]
+    left: Option<(String, Mono)>,
     seen: Option<Seen>,
     /// A look is due before anybody is rolled.
     look: bool,
@@ -99,6 +102,7 @@ impl Rotation {
             failures: 0,
             last_failure: None,
             not_before: now,
+            left: None,
             seen: None,
             look: true,
             rolls: 0,
@@ -120,6 +124,9 @@ impl Rotation {
         self.not_before = now;
         // The clock began anew with the machine: time that passed before is not counted, so every wait is rather too long.
         self.phase_since = self.phase_since.min(now);
+        if let Some((_, since)) = &mut self.left {
+            *since = (*since).min(now);
+        }
         self.look_again();
     }
 
@@ -196,7 +203,10 @@ impl Rotation {
         match (out.step, answer.outcome) {
             (Step::Act(_), Outcome::Done) => self.enter(self.at + 1, now),
             (Step::Act(_), Outcome::NotYet { left }) => {
-                self.last_failure = Some(left);
+                self.last_failure = None;
+                if self.left.as_ref().is_none_or(|(before, _)| *before != left) {
+                    self.left = Some((left, now));
+                }
                 self.not_before = now + self.order.patience.look_every;
             }
             (Step::Roll { .. }, Outcome::Done) => self.look = true,
@@ -219,9 +229,13 @@ impl Rotation {
             None => {}
         }
         let (stage, phase) = (self.stage(), self.phase());
-        let late = now.since(self.phase_since) > self.order.patience.deadline;
+        let left = self.left.as_ref().filter(|_| self.last_failure.is_none());
+        // What becomes less goes on, however long it takes.
+        let since = left.map_or(self.phase_since, |(_, since)| self.phase_since.max(*since));
+        let late = now.since(since) > self.order.patience.deadline;
         if !late || phase == Some(Phase::Overlap) {
-            return Standing::Working { stage };
+            let left = left.map(|(text, _)| text.clone());
+            return Standing::Working { stage, left };
         }
         let (mut holders, mut unknown, mut others, mut complete) = (Vec::new(), Vec::new(), None, false);
         if let (Some(Phase::Bring { give, zero }), Some(seen)) = (phase, &self.seen) {
@@ -271,7 +285,8 @@ impl Rotation {
                 _ => {}
             }
         }
-        parts.extend(self.last_failure.clone());
+        let left = self.left.as_ref().map(|(text, _)| text.clone());
+        parts.extend(self.last_failure.clone().or(left));
         if parts.is_empty() {
             parts.push("no answer yet".to_owned());
         }
@@ -294,9 +309,9 @@ impl Rotation {
                 let all_there = seen.is_some_and(|seen| seen.observation.not_at(give).0.is_empty());
                 if all_there { Stage::Zero } else { Stage::Rolling }
             }
-            Some(
-                Phase::Act(Act::Prepare | Act::ProveNew | Act::Reencrypt(_)) | Phase::Bring { .. } | Phase::Overlap,
-            ) => Stage::Overlap,
+            Some(Phase::Act(Act::Prepare | Act::ProveNew) | Phase::Bring { .. }) => Stage::Overlap,
+            Some(Phase::Overlap) => Stage::Waiting,
+            Some(Phase::Act(Act::Reencrypt(_))) => Stage::Reencrypting,
             _ => Stage::Revoking,
         }
     }
@@ -420,6 +435,7 @@ impl Rotation {
         self.phase_since = now;
         self.failures = 0;
         self.last_failure = None;
+        self.left = None;
         self.not_before = now;
         self.rolls = 0;
         self.look_again();

@@ -14,6 +14,10 @@ pub enum Stage {
     Staging,
     /// Both versions are made valid, and stay so.
     Overlap,
+    /// Both are known to all; what was made with the old one may still be shown.
+    Waiting,
+    /// What lies encrypted by the old version is encrypted anew.
+    Reencrypting,
     /// The holders are brought to the new version.
     Rolling,
     /// Who still holds the old version is looked for.
@@ -32,6 +36,8 @@ pub enum Standing {
     Working {
         /// Where it is.
         stage: Stage,
+        /// How much is left of it, as who performs it says.
+        left: Option<String>,
     },
     /// It does not come further; both versions stay valid meanwhile. It goes on by itself when the reason is gone.
     Held {
@@ -60,6 +66,8 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Staging => "staging the new version",
             Self::Overlap => "making both versions valid",
+            Self::Waiting => "waiting until nothing made with the old version is shown any more",
+            Self::Reencrypting => "encrypting with the new version",
             Self::Rolling => "bringing the holders to the new version",
             Self::Zero => "seeing that nobody holds the old version",
             Self::Revoking => "making the old version invalid",
@@ -71,7 +79,11 @@ impl fmt::Display for Stage {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Working { stage } => write!(f, "{stage}"),
+            Self::Working { stage, left: None } => write!(f, "{stage}"),
+            Self::Working {
+                stage,
+                left: Some(left),
+            } => write!(f, "{stage}: {left}"),
             Self::Held { stage, why, .. } => write!(f, "held while {stage}: {why}"),
             Self::Done => f.write_str("done"),
             Self::Undone { why } => write!(f, "undone: {why}"),

@@ -175,3 +175,55 @@ fn an_answer_that_comes_too_late_is_not_listened_to() {
     rotation.take(answer(Outcome::Done), later);
     assert_eq!(rotation, before);
 }
+
+#[test]
+fn what_is_left_to_encrypt_is_told_and_held_only_when_it_becomes_no_less() {
+    let (mut world, mut now) = (World::new(Class::ReEncrypt, 1), Mono(0));
+    let mut rotation = Rotation::begin(order(Class::ReEncrypt), now);
+    let mut standings = Vec::new();
+    // An hour in which a row becomes less every half minute, and then no more.
+    while now < hours(2) {
+        match rotation.next(now) {
+            Next::Ended => panic!("rows were left"),
+            Next::Wait(time) => now = time,
+            Next::Perform(step, Step::Act(Act::Reencrypt(_))) => {
+                let rows = match now < hours(1) {
+                    true => 1000 - now.since(Mono(0)).as_secs() / 30,
+                    false => 7,
+                };
+                let left = format!("{rows} rows are left");
+                rotation.take(
+                    Answer {
+                        step,
+                        outcome: Outcome::NotYet { left },
+                    },
+                    now,
+                );
+                standings.push((now, rotation.standing(now)));
+            }
+            Next::Perform(step, what) => {
+                let outcome = world.perform(&what);
+                rotation.take(Answer { step, outcome }, now);
+            }
+        }
+    }
+    let is_held = |standing: &Standing| matches!(standing, Standing::Held { .. });
+    assert!(
+        standings
+            .iter()
+            .filter(|(at, _)| *at < hours(1))
+            .all(|(_, one)| !is_held(one))
+    );
+    assert_eq!(
+        standings[0].1.to_string(),
+        "encrypting with the new version: 1000 rows are left"
+    );
+    let last = &standings.last().unwrap().1;
+    assert_eq!(
+        last.to_string(),
+        "held while encrypting with the new version: 7 rows are left"
+    );
+    assert!(is_held(last));
+    let kept = serde_json::to_value(&rotation).unwrap();
+    assert_eq!(serde_json::from_value::<Rotation>(kept).unwrap(), rotation);
+}

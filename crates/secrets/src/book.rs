@@ -7,12 +7,15 @@
 //!      first one ───────────────►│              ▲
 //!                    staged ─────┴── retire ────┘
 //! ```
+//!
+//! A rotation with an overlap goes through one state more: of its two versions one is current and the other is `overlap`, and they may
+//! change places ([`Book::issue`]) until one is retired or thrown away.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tend_base::{Exposed, Secret, Wall};
-use tend_core::model::is_secret_name;
+use tend_core::model::{Issued, is_secret_name};
 
 use crate::{Recipe, SecretsError};
 
@@ -48,6 +51,9 @@ pub struct Kept {
     /// How its values are made, where tend makes them.
     #[serde(default)]
     pub recipe: Option<Recipe>,
+    /// While it is rotated: the version that is given beside the current one, to be accepted and not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<u64>,
     /// By number, from 1; a number is never given twice.
     pub versions: BTreeMap<u64, Version>,
 }
@@ -94,6 +100,8 @@ pub enum State {
     Staged,
     /// The one that replicas are given.
     Current,
+    /// Of a secret that is being rotated: valid beside the current one. Given only where both are to be known.
+    Overlap,
     /// Given to nobody any more; kept so that it can be found where it should not be.
     Retired,
     /// Its value is gone.
@@ -107,6 +115,7 @@ impl State {
         match self {
             Self::Staged => "staged",
             Self::Current => "current",
+            Self::Overlap => "overlap",
             Self::Retired => "retired",
             Self::Destroyed => "destroyed",
         }
@@ -205,10 +214,12 @@ impl Book {
             class: Class::default(),
             due_days: DUE_DAYS,
             recipe: None,
+            also: None,
             versions: BTreeMap::new(),
         });
         let same = kept.versions.iter().find(|(_, version)| {
-            matches!(version.state, State::Current | State::Staged) && version.value.as_deref() == Some(&value)
+            matches!(version.state, State::Current | State::Overlap | State::Staged)
+                && version.value.as_deref() == Some(&value)
         });
         if let Some((number, version)) = same {
             return Ok(Stored {
@@ -287,6 +298,18 @@ impl Book {
         Ok((before, stored))
     }
 
+    /// Returns whether a version with this value is current, staged, or part of a rotation.
+    #[must_use]
+    pub fn in_use(&self, name: &str, value: &Secret) -> bool {
+        let versions = self
+            .secrets
+            .get(name)
+            .into_iter()
+            .flat_map(|kept| kept.versions.values());
+        let mut alive = versions.filter(|one| matches!(one.state, State::Current | State::Overlap | State::Staged));
+        alive.any(|one| one.value.as_deref() == Some(value))
+    }
+
     /// Makes a value, notes how, and takes it in.
     ///
     /// # Errors
@@ -318,6 +341,46 @@ impl Book {
         Ok((before, staged))
     }
 
+    /// Of a secret that is rotated: this version is given from now on, and with `both` the other one beside it. Neither is retired, so
+    /// that it can go on and back. The same once more changes nothing; returns whether anything was another before.
+    ///
+    /// # Errors
+    /// When one of the two is not there or out of use.
+    pub fn issue(&mut self, name: &str, version: u64, other: u64, both: bool, now: Wall) -> Result<bool, SecretsError> {
+        let kept = self.of_mut(name)?;
+        for number in [version, other] {
+            match kept.version_mut(name, number)?.state {
+                State::Staged | State::Current | State::Overlap => {}
+                state => return Err(not_usable(name, number, state)),
+            }
+        }
+        let before = kept.clone();
+        for (number, state) in [(version, State::Current), (other, State::Overlap)] {
+            let one = kept.version_mut(name, number)?;
+            if one.state != state {
+                one.become_state(state, now);
+            }
+        }
+        kept.also = both.then_some(other);
+        Ok(*kept != before)
+    }
+
+    /// Throws away a version that was to be: its value is gone. One that is gone already is left so.
+    ///
+    /// # Errors
+    /// When there is no such version, or it is current.
+    pub fn discard(&mut self, name: &str, number: u64, now: Wall) -> Result<(), SecretsError> {
+        let kept = self.of_mut(name)?;
+        let version = kept.version_mut(name, number)?;
+        match version.state {
+            State::Destroyed => {}
+            State::Current => return Err(not_usable(name, number, State::Current)),
+            State::Staged | State::Overlap | State::Retired => version.become_state(State::Destroyed, now),
+        }
+        kept.also = kept.also.filter(|also| *also != number);
+        Ok(())
+    }
+
     /// Takes a version out of use: the one named, else the current one. It is for the caller to know that nobody holds it.
     ///
     /// # Errors
@@ -327,9 +390,10 @@ impl Book {
         let number = number.or_else(|| kept.current()).unwrap_or(0);
         let version = kept.version_mut(name, number)?;
         match version.state {
-            State::Current | State::Staged => version.become_state(State::Retired, now),
+            State::Current | State::Overlap | State::Staged => version.become_state(State::Retired, now),
             state => return Err(not_usable(name, number, state)),
         }
+        kept.also = kept.also.filter(|also| *also != number);
         Ok(number)
     }
 
@@ -358,14 +422,17 @@ impl Book {
         Ok(numbers)
     }
 
-    /// Returns the value of a version that may be given to a process: of the current one and of no other.
+    /// Returns the value of a version that may be given to a process: of the current one, of the one that is given beside it while the
+    /// secret is rotated, and of no other.
     ///
     /// # Errors
-    /// When there is no such version, or it is not current.
+    /// When there is no such version, or it is not one of these.
     pub fn given(&self, name: &str, number: u64) -> Result<&Secret, SecretsError> {
         let version = self.version(name, number)?;
+        let beside = self.of(name)?.also == Some(number);
         match (&version.value, version.state) {
             (Some(value), State::Current) => Ok(value),
+            (Some(value), State::Overlap) if beside => Ok(value),
             (_, state) => Err(not_usable(name, number, state)),
         }
     }
@@ -398,12 +465,27 @@ impl Book {
             .collect()
     }
 
-    /// Returns, by name, the highest version that may not be used any more.
+    /// Returns which versions of every secret are given to replicas.
+    #[must_use]
+    pub fn issued(&self) -> BTreeMap<String, Issued> {
+        let each = self.secrets.iter().filter_map(|(name, kept)| {
+            let issued = Issued {
+                version: kept.current()?,
+                also: kept.also,
+            };
+            Some((name.clone(), issued))
+        });
+        each.collect()
+    }
+
+    /// Returns, by name, the highest version that may not be used any more. What was thrown away without having been current, when a later
+    /// value was staged or a rotation was taken back, may be higher than the one that is in use, and does not count.
     #[must_use]
     pub fn retired_versions(&self) -> BTreeMap<String, u64> {
         let highest = |kept: &Kept| {
             let gone = kept.numbers_of(State::Retired).chain(kept.numbers_of(State::Destroyed));
-            gone.max()
+            let current = kept.current().unwrap_or(u64::MAX);
+            gone.filter(|number| *number < current).max()
         };
         let versions = self.secrets.iter();
         versions

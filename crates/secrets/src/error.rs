@@ -239,6 +239,10 @@ impl SecretsError {
                     "give the secret another version first: `tend secret set`, then `tend secret rotate`".to_owned()
                 }
                 State::Staged => "`tend secret rotate` makes it current".to_owned(),
+                State::Overlap => {
+                    "it is being rotated: wait for its end, or take it back with `tend secret rotate NAME --abort`"
+                        .to_owned()
+                }
                 State::Retired | State::Destroyed => "it is never used again: give the secret a new version".to_owned(),
             },
             Self::NothingStaged { name } => {

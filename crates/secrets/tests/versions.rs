@@ -197,3 +197,51 @@ fn what_was_taken_out_of_use_here_stays_so_until_something_is_written_there() {
     let (_, anew) = follow(&mut book, "one", origin(1, "b"));
     assert_eq!((anew.version, anew.state, anew.unchanged), (2, State::Current, false));
 }
+
+#[test]
+fn the_two_versions_of_a_rotation_change_places_until_one_is_retired() {
+    let mut book = rotated(&["one"]);
+    book.put("db_password", secret("two"), "alice", NOW).unwrap();
+    let issued = |book: &Book| {
+        let issued = book.issued()["db_password"];
+        (issued.version, issued.also)
+    };
+    assert!(book.issue("db_password", 1, 2, true, NOW).unwrap());
+    assert!(
+        !book.issue("db_password", 1, 2, true, NOW).unwrap(),
+        "once more is nothing new"
+    );
+    assert_eq!(issued(&book), (1, Some(2)));
+    assert_eq!(book.given("db_password", 2).unwrap().expose(), "two");
+    assert!(book.issue("db_password", 2, 1, true, NOW).unwrap());
+    assert_eq!(issued(&book), (2, Some(1)));
+    assert_eq!(book.given("db_password", 1).unwrap().expose(), "one");
+    // One alone is given, and the other is not retired yet.
+    book.issue("db_password", 2, 1, false, NOW).unwrap();
+    assert_eq!(issued(&book), (2, None));
+    assert_eq!(states(&book), [(1, State::Overlap), (2, State::Current)]);
+    assert!(book.given("db_password", 1).is_err());
+    assert!(book.retired_versions().is_empty());
+    // What was staged is not what somebody stores now.
+    book.put("db_password", secret("three"), "alice", NOW).unwrap();
+    assert_eq!(book.shown("db_password", Some(1)).unwrap().1.expose(), "one");
+    book.retire("db_password", Some(1), NOW).unwrap();
+    assert_eq!(book.retired_versions(), [("db_password".to_owned(), 1)].into());
+    // A retired version is never issued again.
+    assert!(book.issue("db_password", 1, 2, false, NOW).is_err());
+    assert!(book.issue("db_password", 2, 1, true, NOW).is_err());
+}
+
+#[test]
+fn what_a_rotation_that_was_taken_back_threw_away_keeps_nothing_from_being_gone_back_to() {
+    let mut book = rotated(&["one"]);
+    book.put("db_password", secret("two"), "alice", NOW).unwrap();
+    book.issue("db_password", 2, 1, true, NOW).unwrap();
+    assert!(book.discard("db_password", 2, NOW).is_err(), "it is in use");
+    book.issue("db_password", 1, 2, false, NOW).unwrap();
+    book.discard("db_password", 2, NOW).unwrap();
+    book.discard("db_password", 2, NOW).unwrap();
+    assert_eq!(states(&book), [(1, State::Current), (2, State::Destroyed)]);
+    assert!(book.retired_versions().is_empty(), "version 1 is in use");
+    assert_eq!(book.issued()["db_password"], 1.into());
+}

@@ -85,6 +85,7 @@ impl Script {
                 vault: None,
                 metrics: None,
                 alerts: None,
+                rotations: Default::default(),
             },
             controller: controller(world, 1),
             now: Now {

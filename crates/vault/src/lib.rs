@@ -4,7 +4,7 @@
 //! away or refuses. Knows no stack file, no store of secrets and no replica: what becomes of a value that was read is the daemon's to say.
 //!
 //! Map: [`Session`] what to ask next, given the time and the last answer (pure); `wire` requests and answers as values (pure);
-//! [`Client`] one request over hyper and rustls; [`Credential`] where a token or an id is; [`Address`] and [`KvPath`] what people write;
+//! [`Client`] one request over hyper and rustls; [`Filled`] the first fill of a path; [`Credential`] where a token or an id is; [`Address`] and [`KvPath`] what people write;
 //! `error` what can go wrong.
 //!
 //! Invariants: a server that is sealed, away or refuses never makes a value that was read go away (test
@@ -21,6 +21,7 @@ mod credential;
 mod error;
 mod exchange;
 mod fields;
+mod fill;
 mod path;
 mod session;
 mod standing;
@@ -31,6 +32,7 @@ pub use client::{Client, Login};
 pub use credential::Credential;
 pub use error::{Failure, Trouble, VaultError};
 pub use fields::{Field, Fields};
+pub use fill::Filled;
 pub use path::KvPath;
 pub use session::{Answer, Ask, EVERY, Method, News, Next, Session};
 pub use standing::{Condition, Freshness, PathStanding, Standing};

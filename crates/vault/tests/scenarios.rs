@@ -1,6 +1,6 @@
 //! What a server does, seen through the client: the same at a server of our own and at OpenBao. Knows neither.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -168,6 +168,55 @@ pub(crate) fn writing_is_check_and_set(peer: &impl Peer) {
         assert_eq!(client.list(&root, "kv", "app").await.unwrap(), ["db"]);
         let error = client.list(&root, "kv", "none").await.unwrap_err();
         assert_eq!(error.trouble(), Trouble::NotThere);
+    });
+}
+
+pub(crate) fn a_first_fill_writes_what_is_not_there_and_touches_nothing_else(peer: &impl Peer) {
+    block_on(async {
+        let (client, root) = (client(peer), peer.root());
+        let at = path("kv/data/shop");
+        let wanted = fields(&[("password", "first"), ("user", "shop")]);
+        let names = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
+
+        let looked = client.fill(&root, &at, &wanted, false).await.unwrap();
+        assert_eq!(
+            (names(&looked.missing), looked.written),
+            (vec!["password".to_owned(), "user".to_owned()], None)
+        );
+        assert_eq!(
+            client.read(&root, &at, None).await.unwrap_err().trouble(),
+            Trouble::NotThere
+        );
+
+        let filled = client.fill(&root, &at, &wanted, true).await.unwrap();
+        assert_eq!(filled.written.map(|version| version.number), Some(1));
+        // Once more, with other values: nothing is written.
+        let other = fields(&[("password", "second"), ("user", "shop")]);
+        let again = client.fill(&root, &at, &other, true).await.unwrap();
+        assert_eq!(
+            (again.there.len(), names(&again.missing), again.written),
+            (2, Vec::new(), None)
+        );
+        // A field that is new is added, and the others are what they were.
+        let more = fields(&[("password", "third"), ("pin", "1234")]);
+        let added = client.fill(&root, &at, &more, true).await.unwrap();
+        assert_eq!(
+            (names(&added.there), names(&added.missing)),
+            (vec!["password".to_owned()], vec!["pin".to_owned()])
+        );
+        assert_eq!(added.written.map(|version| version.number), Some(2));
+        let read = client.read(&root, &at, None).await.unwrap();
+        assert_eq!(text(&read, &at, "password"), (2, "first".to_owned()));
+        assert_eq!(text(&read, &at, "user"), (2, "shop".to_owned()));
+        assert_eq!(text(&read, &at, "pin"), (2, "1234".to_owned()));
+        // What somebody deleted stays deleted.
+        assert_eq!(peer.admin("DELETE", "kv/data/shop", "").0, 204);
+        let deleted = client.fill(&root, &at, &wanted, true).await.unwrap();
+        assert!(deleted.deleted && deleted.written.is_none(), "{deleted:?}");
+        assert!(matches!(
+            client.read(&root, &at, None).await.unwrap(),
+            Reading::Deleted { .. }
+        ));
     });
 }
 
@@ -402,6 +451,7 @@ macro_rules! tests_of_scenarios {
             a_role_with_a_wrong_secret_id_is_refused_without_saying_it,
             a_token_is_looked_up,
             writing_is_check_and_set,
+            a_first_fill_writes_what_is_not_there_and_touches_nothing_else,
             what_is_not_there_deleted_or_denied_is_told_apart,
             a_sealed_server_says_so_and_goes_on_when_unsealed,
             a_namespace_has_secrets_of_its_own,

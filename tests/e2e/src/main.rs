@@ -4,7 +4,11 @@
 //! `GET /begin` takes up a job that is in flight until `GET /finish` prints `finished`; `POST /quiesce` has it refuse new ones,
 //! `GET /in-flight` is their number and `GET /metrics` has it as `jobs_in_flight`. `GET /slow?MS` answers late, `GET /leak?MB` takes
 //! memory, `GET /version` and `GET /pay` answer `E2E_VERSION`, `GET /fail` 500. `E2E_MODE` breaks it from its start: `unready`,
-//! `exit-when-ready`, `errors`, `pay-errors` (only of `/pay`), `leak`. Prints one line when it starts. Knows nothing of tend.
+//! `exit-when-ready`, `errors`, `pay-errors` (only of `/pay`), `leak`. Prints one line when it starts. `GET /sign` and `/verify?N` sign and
+//! judge with its key, `/write?N` and `/read` keep rows under it, `POST /move` has those of another key moved, one with each `GET /left`.
+//! Knows nothing of tend.
+
+mod keys;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -43,6 +47,7 @@ fn say(text: std::fmt::Arguments<'_>) {
 struct Jobs {
     in_flight: AtomicU64,
     quiesced: AtomicBool,
+    moving: AtomicBool,
 }
 
 fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &Jobs) -> std::io::Result<()> {
@@ -83,6 +88,10 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &
                 say(format_args!("finished"));
                 jobs.in_flight.fetch_sub(1, Ordering::SeqCst);
             }
+            "/verify" if !keys::verify(number) => status = "401 Unauthorized",
+            "/write" => keys::write(number)?,
+            "/read" if !keys::all_readable() => status = "500 Internal Server Error",
+            "/move" if line.starts_with("POST ") => jobs.moving.store(true, Ordering::SeqCst),
             "/exit" => end(i32::try_from(number).unwrap_or(1)),
             "/slow" => std::thread::sleep(Duration::from_millis(number)),
             "/print" => (0..number).for_each(|number| say(format_args!("line {number:09}"))),
@@ -107,6 +116,9 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &
             _ => {}
         }
         let body = match path {
+            "/sign" => keys::sign(),
+            "/left" if jobs.moving.load(Ordering::SeqCst) => keys::move_one()?.to_string(),
+            "/left" => keys::left()?.to_string(),
             "/in-flight" => jobs.in_flight.load(Ordering::SeqCst).to_string(),
             "/metrics" => format!("jobs_in_flight {}\n", jobs.in_flight.load(Ordering::SeqCst)),
             "/version" | "/pay" => format!("{}\n", std::env::var("E2E_VERSION").unwrap_or_default()),

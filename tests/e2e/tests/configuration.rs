@@ -299,3 +299,31 @@ fn root_reads_no_file_for_a_stack_whose_owner_does_not_own_it() {
     own(&private);
     shop.up();
 }
+
+#[test]
+fn a_service_that_is_given_its_configuration_in_another_way_is_started_once() {
+    let service = |number: usize, config: &str| {
+        // A program that is given it in another way is another program, or is told so.
+        format!(
+            "services:\n  api:\n    command: [sleep, \"{}\"]\n    port: none\n    start_period: 100ms\n    config: {config}\n",
+            1000 + number
+        )
+    };
+    let ways = [
+        "{ keys: [limits.*] }",
+        "{ as: file, format: json, signal: SIGHUP, keys: [limits.*] }",
+        "{ keys: [limits.orders] }",
+        "{ as: watch, keys: [limits.*] }",
+    ];
+    let shop = Shop::make("config-another-way", &service(0, ways[0]), "{}");
+    for (number, way) in ways.iter().enumerate() {
+        shop.machine
+            .stack("shop", &format!("config: {{}}\n{}", service(number, way)));
+        shop.up();
+        assert_eq!(shop.machine.events("replica.started").len(), number + 1, "{way}");
+        // The same once more starts nobody.
+        shop.up();
+        assert_eq!(shop.machine.events("replica.started").len(), number + 1, "{way}");
+    }
+    shop.machine.tend(&["down", "shop"]).ok();
+}

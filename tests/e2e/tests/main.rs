@@ -18,6 +18,7 @@ mod monitor;
 mod ports;
 mod readme;
 mod rig;
+mod rotation;
 mod secrets;
 mod state;
 mod supervision;

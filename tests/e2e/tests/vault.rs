@@ -85,7 +85,8 @@ fn serve(stream: TcpStream, known: &Mutex<Known>) -> std::io::Result<()> {
 
 fn answer(known: &mut Known, (method, path): (&str, &str), token: &str, body: &Value) -> (u16, Value) {
     let metadata = |number: usize| json!({ "created_time": format!("2026-11-22T03:13:{number:02}Z"), "deletion_time": "", "destroyed": false, "version": number });
-    match path {
+    // A version that is asked for is always the newest here.
+    match path.split('?').next().unwrap_or_default() {
         _ if known.sealed => (503, json!({ "errors": ["Vault is sealed"] })),
         _ if token != TOKEN => (403, json!({ "errors": ["permission denied"] })),
         "/v1/auth/token/lookup-self" => (200, json!({ "data": { "ttl": 0, "type": "service" } })),
@@ -363,5 +364,79 @@ fn a_token_may_be_a_secret_of_the_store_and_of_the_environment() {
         list["items"][0]["source"]["state"] == "fresh"
     });
     nowhere(&machine, &machine.folder.join("state"), TOKEN);
+    machine.tend(&["down", "shop"]).ok();
+}
+
+/// Types the first fill, with variables.
+fn fill(machine: &Machine, folder: &str, more: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut arguments = vec!["secret", "fill", folder];
+    arguments.extend(more);
+    let mut command = machine.command("tend", &arguments);
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    for (_, value) in variables {
+        assert!(!said.contains(value), "{said}");
+    }
+    said
+}
+
+#[test]
+fn a_vault_that_has_nothing_is_filled_once_before_its_stack_is_up() {
+    let machine = Machine::new("vault-fill");
+    let server = Server::start();
+    let folder = stack(&machine, &server);
+    let written = || server.known.lock().unwrap().versions.clone();
+
+    let none = fill(&machine, &folder, &["--write"], &[]);
+    assert!(none.contains("is not there, and no value was found for it"), "{none}");
+    // A value of two variables would be one by chance.
+    let mut two = machine.command("tend", &["secret", "fill", &folder]);
+    let two = two
+        .env("DB_PASSWORD", FIRST)
+        .env("db_password", SECOND)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&two.stderr).into_owned();
+    assert!(
+        !two.status.success() && said.contains("have different values"),
+        "{said}"
+    );
+
+    std::fs::write(Path::new(&folder).join(".env"), format!("DB_PASSWORD={SECOND}\n")).unwrap();
+    let looked = fill(&machine, &folder, &[], &[("DB_PASSWORD", FIRST)]);
+    assert!(looked.contains("is not there, and would be written"), "{looked}");
+    assert!(looked.contains("tend secret fill --write"), "{looked}");
+    assert!(written().is_empty(), "it was only looked");
+
+    let filled = fill(&machine, &folder, &["--write"], &[("DB_PASSWORD", FIRST)]);
+    assert!(filled.contains("db_password is taken from DB_PASSWORD"), "{filled}");
+    assert!(filled.contains("was written as version 1, and read back"), "{filled}");
+    assert_eq!(written(), [Some(FIRST.to_owned())]);
+    let events = machine.events("secret.filled");
+    assert_eq!(
+        (&events[0]["data"]["names"], &events[0]["data"]["path"]),
+        (&json!(["db_password"]), &json!("kv/data/shop"))
+    );
+
+    // Never again, whatever the variables say by now: here that of the file.
+    let again = fill(&machine, &folder, &["--write"], &[]);
+    assert!(again.contains("is there, and is left as it is"), "{again}");
+    assert_eq!(written().len(), 1);
+    machine.tend(&["up", &folder]).ok();
+    wait_until("the replica was given it", || {
+        let lines = machine.tend(&["logs", "shop/api", "-n", "20"]).ok();
+        lines.contains(&digest(FIRST))
+    });
+
+    // What somebody deleted there stays so.
+    server.change(|known| known.versions.push(None));
+    let deleted = fill(&machine, &folder, &["--write"], &[("DB_PASSWORD", THIRD)]);
+    assert!(deleted.contains("was deleted there, and is left so"), "{deleted}");
+    assert_eq!(written().len(), 2);
     machine.tend(&["down", "shop"]).ok();
 }

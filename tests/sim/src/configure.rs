@@ -55,6 +55,7 @@ impl Simulation {
             record: json!({ "revision": revision }),
             changes: json!([]),
             forgotten: revision.checked_sub(KEPT).into_iter().collect(),
+            with: None,
             by,
         })))
     }

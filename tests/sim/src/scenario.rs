@@ -220,6 +220,7 @@ fn stack(random: &mut Random, number: u64, profiles: &mut BTreeMap<ServiceId, Pr
         vault: None,
         metrics: None,
         alerts: None,
+        rotations: Default::default(),
     }
 }
 

@@ -36,6 +36,9 @@ pub struct SecretReport {
     /// Where its values come from, when that is a Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SecretSource>,
+    /// Where its rotation stands, while it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
 }
 
 /// Where the values of a secret come from.

@@ -11,6 +11,7 @@ use crate::output::harmless;
 use crate::target::StackOption;
 
 mod destroy;
+mod fill;
 mod generate;
 mod get;
 mod import;
@@ -37,6 +38,7 @@ enum SecretCommand {
     Generate(generate::Generate),
     Rotate(rotate::Rotate),
     Import(import::Import),
+    Fill(fill::Fill),
     Retire(retire::Retire),
     Destroy(destroy::Destroy),
     RecoveryKey(recovery_key::RecoveryKey),
@@ -51,6 +53,7 @@ impl Secret {
             SecretCommand::Generate(command) => command.run(context).await,
             SecretCommand::Rotate(command) => command.run(context).await,
             SecretCommand::Import(command) => command.run(context).await,
+            SecretCommand::Fill(command) => command.run(context).await,
             SecretCommand::Retire(command) => command.run(context).await,
             SecretCommand::Destroy(command) => command.run(context).await,
             SecretCommand::RecoveryKey(command) => command.run(context).await,

@@ -20,6 +20,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             record,
             changes,
             forgotten,
+            with,
             by,
         } = wish;
         let before = self.world.configurations.get(&stack);
@@ -55,9 +56,12 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         revisions.insert((stack.clone(), number), Some(record));
         revisions.extend(forgotten.into_iter().map(|number| ((stack.clone(), number), None)));
         self.change(&stack, &by, format!("configuration revision {number}"), now);
-        let entry = Entry::new(by, Kind::ConfigTaken).on(stack);
+        let entry = Entry::new(by.clone(), Kind::ConfigTaken).on(stack);
         reaction
             .entries
             .push(entry.with(json!({ "revision": number, "changes": changes, "restarts": renewed })));
+        if let Some(definition) = with {
+            self.apply(*definition, by, now, reaction);
+        }
     }
 }

@@ -81,7 +81,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 change,
                 by,
             } => self.door(&stack, service, &change, by, now, reaction),
-            Input::Secrets { stack, current, by } => self.secrets(&stack, &current, &by, now),
+            Input::Secrets { stack, issued, by } => self.secrets(&stack, &issued, &by, now),
             Input::Ban { change, by } => self.ban(&change, by, now, reaction),
             Input::Configure(wish) => self.configure(*wish, now, reaction),
             Input::Deploy(wish) => self.deploy(*wish, now, reaction),

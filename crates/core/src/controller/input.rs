@@ -7,7 +7,7 @@ use crate::configuration::ConfigureWish;
 use crate::deployment::{Act, Outcome, Purpose};
 use crate::door::DoorChange;
 use crate::journal::Principal;
-use crate::model::{Quiesce, Release, ReplicaId, ServiceId, ServiceName, Stack, StackName};
+use crate::model::{Issued, Quiesce, Release, ReplicaId, ServiceId, ServiceName, Stack, StackName};
 use crate::observed::{Exit, Lived, StartFailure};
 use crate::plan::{ProbeKind, QuiesceTurn};
 
@@ -71,8 +71,8 @@ pub enum Input {
     Secrets {
         /// Of which stack.
         stack: StackName,
-        /// The current version of each secret.
-        current: std::collections::BTreeMap<String, u64>,
+        /// The versions of each secret that are given.
+        issued: std::collections::BTreeMap<String, Issued>,
         /// Who made them so.
         by: Principal,
     },

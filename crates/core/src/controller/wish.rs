@@ -8,7 +8,7 @@ use tend_base::Now;
 use super::{Chapter, Controller, Reaction};
 use crate::door::DoorChange;
 use crate::journal::{Entry, Kind, Principal, Subject};
-use crate::model::{Port, Service, ServiceId, ServiceName, Stack, StackName};
+use crate::model::{Issued, Port, Service, ServiceId, ServiceName, Stack, StackName};
 use crate::observed::{Phase, Replica, StopReason};
 use crate::world::{Wanted, WorldChange};
 
@@ -167,7 +167,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
     pub(super) fn secrets(
         &mut self,
         name: &StackName,
-        current: &std::collections::BTreeMap<String, u64>,
+        issued: &std::collections::BTreeMap<String, Issued>,
         by: &Principal,
         now: Now,
     ) {
@@ -175,12 +175,13 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return;
         };
         let before = wanted.stack.clone();
-        if wanted.stack.give_secrets(current) {
+        let rotated = wanted.stack.give_secrets(issued);
+        if !rotated.is_empty() {
             self.dirty.stacks.insert(name.clone());
         }
         let kept = self.world.releases.get_mut(name);
         for (number, release) in kept.into_iter().flat_map(|releases| &mut releases.kept) {
-            if release.stack.give_secrets(current) {
+            if !release.stack.give_secrets(issued).is_empty() {
                 self.dirty.release.insert((name.clone(), *number));
             }
         }
@@ -202,11 +203,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
                 self.dirty.replicas.insert(id.clone());
             }
         }
-        let names = before.secret_versions();
-        let rotated = names
-            .iter()
-            .filter(|(name, version)| current.get(*name).is_some_and(|now| now != *version));
-        let rotated: Vec<&str> = rotated.map(|(name, _)| name.as_str()).collect();
+        let rotated: Vec<&str> = rotated.iter().map(String::as_str).collect();
         self.change(name, by, format!("secret rotated: {}", rotated.join(", ")), now);
     }
 

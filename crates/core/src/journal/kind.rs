@@ -195,6 +195,8 @@ kinds! {
 
     /// A value of a secret was stored. Data: name, version, state (`current` or `staged`), how (`set`, `generated`, `imported`, `vault`), origin (where in a Vault).
     SecretStored = "secret.stored",
+    /// Values were written to a path of a Vault that did not have them. Data: names, path, fields, version (there).
+    SecretFilled = "secret.filled",
     /// A value of a secret was shown to a person. Data: name, version.
     SecretRevealed = "secret.revealed",
     /// Another version of a secret is the one that replicas are given. Data: name, from, to, services (that hold it).

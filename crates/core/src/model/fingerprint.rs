@@ -70,6 +70,7 @@ impl Service {
             let Grant {
                 secret,
                 version,
+                also,
                 delivery,
             } = grant;
             match delivery {
@@ -78,6 +79,9 @@ impl Service {
                 SecretDelivery::Descriptor(number) => hash.texts([secret, "descriptor", &number.to_string()]),
             }
             hash.number(*version);
+            if let Some(also) = also {
+                hash.texts(["also", &also.to_string()]);
+            }
         }
         hash.0.value()
     }

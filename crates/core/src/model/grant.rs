@@ -14,8 +14,34 @@ pub struct Grant {
     /// Its version; 0 in a definition for which none was looked up yet, as it comes from the file.
     #[serde(default)]
     pub version: u64,
+    /// Another version that is accepted beside it while the secret is rotated: given in the same way, under a name of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<u64>,
     /// In which way.
     pub delivery: SecretDelivery,
+}
+
+/// Which versions of a secret are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Issued {
+    /// The one that is used.
+    pub version: u64,
+    /// The one that is accepted beside it.
+    pub also: Option<u64>,
+}
+
+impl Issued {
+    /// Returns whether a version is one of them.
+    #[must_use]
+    pub fn has(self, version: u64) -> bool {
+        self.version == version || self.also == Some(version)
+    }
+}
+
+impl From<u64> for Issued {
+    fn from(version: u64) -> Self {
+        Self { version, also: None }
+    }
 }
 
 /// The way in which a replica is given a secret. There is no other: an argument is seen by everybody on the machine.
@@ -41,6 +67,39 @@ pub fn is_secret_name(text: &str) -> bool {
         && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
+impl std::fmt::Display for SecretDelivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(name) => write!(f, "the file `{name}`"),
+            Self::Environment(variable) => write!(f, "the variable `{variable}`"),
+            Self::Descriptor(number) => write!(f, "the open file {number}"),
+        }
+    }
+}
+
+impl Grant {
+    /// Returns which versions are given.
+    #[must_use]
+    pub fn issued(&self) -> Issued {
+        Issued {
+            version: self.version,
+            also: self.also,
+        }
+    }
+}
+
+impl SecretDelivery {
+    /// Returns where the version is that is accepted beside the one that is used; none in a way that holds one value alone.
+    #[must_use]
+    pub fn beside(&self) -> Option<Self> {
+        match self {
+            Self::File(name) => Some(Self::File(format!("{name}.also"))),
+            Self::Environment(variable) => Some(Self::Environment(format!("{variable}_ALSO"))),
+            Self::Descriptor(_) => None,
+        }
+    }
+}
+
 impl Stack {
     /// Returns the names of all secrets that its processes are given.
     #[must_use]
@@ -56,14 +115,16 @@ impl Stack {
         grants.map(|grant| (grant.secret.clone(), grant.version)).collect()
     }
 
-    /// Gives each secret the version that is current; returns whether any was another before. A secret that is not among them keeps
-    /// its own.
-    pub fn give_secrets(&mut self, current: &BTreeMap<String, u64>) -> bool {
-        let mut changed = false;
+    /// Gives each secret the versions of now; returns which were others before. A secret that is not among them keeps its own.
+    pub fn give_secrets(&mut self, issued: &BTreeMap<String, Issued>) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
         for grant in self.services.values_mut().flat_map(|service| &mut service.secrets) {
-            if let Some(version) = current.get(&grant.secret).filter(|version| **version != grant.version) {
-                grant.version = *version;
-                changed = true;
+            let Some(now) = issued.get(&grant.secret).copied() else {
+                continue;
+            };
+            if now != grant.issued() {
+                (grant.version, grant.also) = (now.version, now.also);
+                changed.insert(grant.secret.clone());
             }
         }
         changed
@@ -74,7 +135,7 @@ impl Stack {
     pub fn as_in_file(&self) -> Self {
         let mut stack = self.clone();
         for grant in stack.services.values_mut().flat_map(|service| &mut service.secrets) {
-            grant.version = 0;
+            (grant.version, grant.also) = (0, None);
         }
         stack
     }

@@ -12,6 +12,7 @@ mod metrics;
 mod name;
 mod probe;
 mod release;
+mod rotation;
 mod secret_text;
 mod service;
 mod stack;
@@ -26,11 +27,12 @@ pub use edge::{
     PrefixError, Protocol, Rate, Redirect, ResponseHeaders, Retry, RetryMethods, Rewrite, Route, RoutePolicy, Server,
     ServerTls, Spool, Timeouts, Tls, TlsVersion, UploadRate, Upstream,
 };
-pub use grant::{Grant, SecretDelivery, is_secret_name};
+pub use grant::{Grant, Issued, SecretDelivery, is_secret_name};
 pub use metrics::{Collect, CollectFrom, Figure, FigureLimits, Metrics, RemoteWrite, Retention, ServiceMetrics, Unit};
 pub use name::{NameError, ReplicaId, ServiceId, ServiceName, StackName};
 pub use probe::{Probe, ProbeAction};
 pub use release::{Artifact, Migration, MigrationClass, Release, Schema};
+pub use rotation::{Issuer, Reencryption, RotationPolicy};
 pub use secret_text::SecretText;
 pub use service::{
     Condition, Dependency, DependencyCondition, Logs, Port, Process, Replicas, Resources, RestartPolicy, Schedule,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Alerts, ConfigSources, DeployPolicy, Edge, Metrics, Replicas, Service, ServiceName, StackName, Vault, Workload,
+    Alerts, ConfigSources, DeployPolicy, Edge, Metrics, Replicas, RotationPolicy, Service, ServiceName, StackName,
+    Vault, Workload,
 };
 
 /// Everything one stack file (with its includes and overrides) asks for.
@@ -35,6 +36,9 @@ pub struct Stack {
     /// What it wants of its alerts; it raises none when it has no such chapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Alerts>,
+    /// How secrets are rotated, by their name in the store, where their class leaves something open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotations: BTreeMap<String, RotationPolicy>,
 }
 
 /// Where a stack was written.

@@ -84,6 +84,7 @@ pub(super) fn lower(
         grants.push(Grant {
             secret,
             version: 0,
+            also: None,
             delivery,
         });
     }

@@ -13,6 +13,7 @@ mod metrics;
 mod policy;
 mod probe;
 mod process;
+mod rotation;
 mod secret_text;
 mod service;
 mod update;
@@ -70,6 +71,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
     let vault = vault::lower(session, tree, setting);
     let metrics = metrics::lower(session, tree, &edge, setting);
     let alerts = alerts::lower(session, tree, setting);
+    let rotations = rotation::lower(session, tree, &services);
     advice::give(tree, &services, setting, &mut session.findings);
     deploy_advice::give(tree, &services, &edge, &mut session.findings);
     let files: Vec<_> = session
@@ -108,6 +110,7 @@ pub(crate) fn lower(session: &mut Session<'_>, tree: &Node, name: StackName, set
         vault,
         metrics,
         alerts,
+        rotations,
     })
 }
 

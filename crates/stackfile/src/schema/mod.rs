@@ -14,6 +14,7 @@ mod metrics;
 mod ours;
 mod page;
 mod resources;
+mod rotation;
 mod vault;
 
 pub(crate) use alerts::SEVERITIES;

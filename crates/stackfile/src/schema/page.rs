@@ -7,15 +7,17 @@ use super::alerts::ALERTS;
 use super::config::CONFIG;
 use super::edge::EDGE;
 use super::metrics::{METRICS, SERVICE as SERVICE_METRICS};
+use super::rotation::ROTATION;
 use super::vault::VAULT;
 use super::{FILE, Reach, Record, Shape};
 
 /// Returns the pages of `docs/reference` with their names: every key of a stack file, what it takes and who acts upon it. The chapters
-/// `edge`, `vault`, `config`, `metrics` and `alerts` have pages of their own.
+/// `edge`, `vault`, `config`, `metrics` and `alerts`, and `rotation` of a secret, have pages of their own.
 #[must_use]
-pub fn pages() -> [(&'static str, String); 6] {
+pub fn pages() -> [(&'static str, String); 7] {
     let mut file = String::from(INTRODUCTION);
-    let mut seen = HashSet::from([&EDGE, &VAULT, &CONFIG, &METRICS, &SERVICE_METRICS, &ALERTS].map(std::ptr::from_ref));
+    let own = [&EDGE, &VAULT, &CONFIG, &METRICS, &SERVICE_METRICS, &ALERTS, &ROTATION];
+    let mut seen = HashSet::from(own.map(std::ptr::from_ref));
     table("The file", &FILE, &mut seen, &mut file);
     let mut edge = String::from(EDGE_INTRODUCTION);
     table("`edge`", &EDGE, &mut HashSet::new(), &mut edge);
@@ -33,8 +35,11 @@ pub fn pages() -> [(&'static str, String); 6] {
     );
     let mut alerts = String::from(ALERTS_INTRODUCTION);
     table("`alerts`", &ALERTS, &mut HashSet::new(), &mut alerts);
+    let mut rotation = String::from(ROTATION_INTRODUCTION);
+    table("`rotation`", &ROTATION, &mut HashSet::new(), &mut rotation);
     [
         ("stack-file.md", file),
+        ("stack-file-rotation.md", rotation),
         ("stack-file-edge.md", edge),
         ("stack-file-vault.md", vault),
         ("stack-file-config.md", config),
@@ -46,6 +51,7 @@ pub fn pages() -> [(&'static str, String); 6] {
 const INTRODUCTION: &str = include_str!("page.md.in");
 const EDGE_INTRODUCTION: &str = include_str!("edge_page.md.in");
 const VAULT_INTRODUCTION: &str = include_str!("vault_page.md.in");
+const ROTATION_INTRODUCTION: &str = include_str!("rotation_page.md.in");
 const CONFIG_INTRODUCTION: &str = include_str!("config_page.md.in");
 const METRICS_INTRODUCTION: &str = include_str!("metrics_page.md.in");
 const ALERTS_INTRODUCTION: &str = include_str!("alerts_page.md.in");

@@ -75,11 +75,18 @@ pub(super) static VOLUME: Record = Record {
 };
 
 /// What is ours of a secret.
-static SECRET_KEYS: [super::Key; 1] = [super::ours(
-    "vault",
-    Shape::Keys(&super::vault::SECRET),
-    "where it is in the Vault of the chapter `vault`",
-)];
+static SECRET_KEYS: [super::Key; 2] = [
+    super::ours(
+        "vault",
+        Shape::Keys(&super::vault::SECRET),
+        "where it is in the Vault of the chapter `vault`",
+    ),
+    super::ours(
+        "rotation",
+        Shape::Keys(&super::rotation::ROTATION),
+        "how it is rotated, where its class leaves something open: docs/reference/rotation.md",
+    ),
+];
 
 pub(super) static SECRET: Record = Record {
     name: "secret",

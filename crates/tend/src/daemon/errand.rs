@@ -64,6 +64,8 @@ pub(crate) struct Failed {
     pub(crate) why: String,
     /// The last lines of its output, oldest first.
     pub(crate) last_lines: Vec<String>,
+    /// With what it ended, where it ended by itself.
+    pub(crate) code: Option<i32>,
 }
 
 impl Failed {
@@ -71,6 +73,12 @@ impl Failed {
     pub(crate) fn in_lines(&self) -> String {
         let lines = std::iter::once(self.why.as_str()).chain(self.last_lines.iter().map(String::as_str));
         lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Returns the sentence with its last line of output.
+    pub(crate) fn in_a_line(&self) -> String {
+        let lines = std::iter::once(&self.why).chain(self.last_lines.last());
+        lines.map(String::as_str).collect::<Vec<_>>().join(": ")
     }
 }
 
@@ -89,6 +97,7 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
     let plain = |why: String| Failed {
         why,
         last_lines: Vec::new(),
+        code: None,
     };
     let opened = Output::open(log, patterns).map_err(|error| {
         let error = without_os_numbers(&error.to_string());
@@ -136,14 +145,15 @@ pub(crate) fn run(shared: &Shared, errand: Errand<'_>) -> Result<(), Failed> {
     let _ = child.try_wait();
     shared.replicas.end_child(&child);
     output.move_on(true);
-    let why = match ended {
+    let (why, code) = match ended {
         Ok(status) if status.success() => return Ok(()),
-        Ok(status) => format!("`{name}` ended with {status}"),
-        Err(why) => why,
+        Ok(status) => (format!("`{name}` ended with {status}"), status.code()),
+        Err(why) => (why, None),
     };
     Err(Failed {
         why,
         last_lines: last_lines(log),
+        code,
     })
 }
 

@@ -184,9 +184,12 @@ impl Calls {
             Call::RevealSecret(reveal) => secrets::reveal(&self.shared, reveal, by()).await,
             Call::RotateSecret(rotate) => {
                 let stack = rotate.stack.clone();
-                if secrets::class_of(&self.shared, &stack, &rotate.name).await? == tend_secrets::Class::DatabaseTwoUsers
-                {
-                    return rotation::begin(&self.shared, &self.hub, rotate, by()).await;
+                if rotate.abort {
+                    return rotation::abort(&self.shared, &self.hub, rotate, by()).await;
+                }
+                let class = secrets::class_of(&self.shared, &stack, &rotate.name).await?;
+                if class != tend_secrets::Class::RestartOnly {
+                    return rotation::begin(&self.shared, &self.hub, rotate, class, by()).await;
                 }
                 match secrets::rotate(&self.shared, &self.hub, rotate, by()).await? {
                     true => Ok(self.tell(stack)),
@@ -514,7 +517,6 @@ impl Calls {
             in_place,
         } = apply;
         self.deploys().free(&stack.name).await?;
-        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         if let Some(running) = self.running(&stack.name).await.filter(|_| !in_place) {
             if running.file != stack {
                 let (name, number) = (&stack.name, running.number);
@@ -542,7 +544,6 @@ impl Calls {
             .iter()
             .map(|listener| listener.address)
             .collect::<Vec<_>>();
-        configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let name = stack.name.clone();
         self.shared.listeners.bind_all(&addresses).map_err(|error| {
             ApiError::new(
@@ -556,11 +557,21 @@ impl Calls {
             )
         })?;
         edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
-        let input = Input::Apply {
-            stack: Box::new(stack),
-            by: principal(caller),
-        };
-        self.durable(input).await?;
+        // Where its services take a configuration that is new, both go into force at once: a service that is given it in another way than
+        // before has to be started anew once, and not for each of the two.
+        let is_new = configuration::before(&self.configuration, &stack, true, &principal(caller)).await?;
+        let (of, wanted) = (name.clone(), stack.clone());
+        let applied = self.hub.ask(move |controller, _| {
+            let now = controller.world().stacks.get(&of);
+            now.is_some_and(|now| now.stack == wanted && !now.removing)
+        });
+        if !(is_new && applied.await) {
+            let input = Input::Apply {
+                stack: Box::new(stack),
+                by: principal(caller),
+            };
+            self.durable(input).await?;
+        }
         if wait {
             return Ok(self.tell(name));
         }

@@ -38,6 +38,7 @@ mod shared;
 mod snapshot;
 mod steps;
 mod vault;
+mod vault_fill;
 mod way;
 
 use std::ffi::OsString;

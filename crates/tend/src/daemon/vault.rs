@@ -136,26 +136,26 @@ fn is_trouble(condition: Condition) -> bool {
 
 /// The Vault of one stack, as its definition has it.
 #[derive(Clone, PartialEq)]
-struct Wanted {
-    vault: Vault,
-    owner_uid: u32,
+pub(super) struct Wanted {
+    pub(super) vault: Vault,
+    pub(super) owner_uid: u32,
 }
 
 /// The same, read.
-struct Source {
+pub(super) struct Source {
     stack: StackName,
     wanted: Wanted,
-    client: Client,
+    pub(super) client: Client,
     address: Address,
     /// Name in the store, and field, by path.
-    secrets: BTreeMap<KvPath, Vec<(String, String)>>,
+    pub(super) secrets: BTreeMap<KvPath, Vec<(String, String)>>,
     method: Method,
     /// Whose files of credentials are read.
     owner: Option<u32>,
 }
 
 impl Source {
-    fn new(stack: StackName, wanted: Wanted, daemon_uid: u32) -> Result<Self, VaultError> {
+    pub(super) fn new(stack: StackName, wanted: Wanted, daemon_uid: u32) -> Result<Self, VaultError> {
         let vault = &wanted.vault;
         let address = Address::parse(&vault.address)?;
         let namespace = vault.namespace.as_deref().map(Namespace::parse).transpose()?;
@@ -191,7 +191,7 @@ impl Source {
     }
 
     /// Returns how one logs in by now: a secret of the store may have another version than last time. Only for who logs in.
-    async fn login(&self, shared: &Arc<Shared>, ask: &Ask) -> Result<Login, Failure> {
+    pub(super) async fn login(&self, shared: &Arc<Shared>, ask: &Ask) -> Result<Login, Failure> {
         let stored = match ask {
             Ask::LogIn => self.stored(shared).await.map_err(|error| Failure {
                 trouble: Trouble::Here,
@@ -320,11 +320,11 @@ impl Source {
                     store.write(&stack, &book)?;
                     secrets::known(shared, &stack, &book);
                 }
-                Ok(Ok((entries, book.current_versions())))
+                Ok(Ok((entries, book.issued())))
             });
             stored.map_err(|error| refused(&error))?
         });
-        let (entries, current) = done.await?;
+        let (entries, issued) = done.await?;
         let is_new = !entries.is_empty();
         let entries = entries.into_iter();
         let entry = |(kind, data)| {
@@ -334,7 +334,7 @@ impl Source {
         };
         shared.store.record(entries.map(entry).collect());
         if is_new {
-            take(shared, hub, &self.stack, current, by.clone()).await?;
+            take(shared, hub, &self.stack, issued, by.clone()).await?;
         }
         Ok(())
     }

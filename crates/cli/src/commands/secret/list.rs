@@ -9,7 +9,7 @@ use super::name;
 use crate::arguments::JsonOption;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::output::{Cell, Table, Tone};
+use crate::output::{Cell, Table, Tone, harmless};
 use crate::target::StackOption;
 use crate::when::local_time;
 
@@ -70,6 +70,9 @@ pub(super) async fn show(
     for line in sources(context, &list.items) {
         context.line_later(&line)?;
     }
+    for line in rotations(&list.items) {
+        context.line_later(&line)?;
+    }
     if list.recovery_keys == 0 {
         context.flush()?;
         context.note(text::LONELY)?;
@@ -104,6 +107,20 @@ fn lines(context: &Context<'_>, items: &[SecretReport]) -> Vec<String> {
         }
     }
     table.lines(context.paint())
+}
+
+/// Where the rotations under way stand.
+fn rotations(items: &[SecretReport]) -> Vec<String> {
+    let under_way = items
+        .iter()
+        .filter_map(|item| Some((&item.name, item.rotation.as_ref()?)));
+    let lines: Vec<String> = under_way
+        .map(|(name, standing)| format!("{} is being rotated: {}", harmless(name), harmless(standing)))
+        .collect();
+    match lines.is_empty() {
+        true => lines,
+        false => std::iter::once(String::new()).chain(lines).collect(),
+    }
 }
 
 /// Where values come from that are not this machine's own, and how fresh they are.

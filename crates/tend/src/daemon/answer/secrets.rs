@@ -13,10 +13,10 @@ use tend_api::{
     AddRecoveryKey, ApiError, ChangeSecrets, Class, Reply, RevealSecret, RotateSecret, SecretChange, SecretFormat,
     SecretNotes,
 };
-use tend_base::{Exposed, Secret};
+use tend_base::{Exposed, Secret, Wall};
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal, Subject};
-use tend_core::model::{ReplicaId, StackName};
+use tend_core::model::{Issued, ReplicaId, StackName};
 use tend_secrets::{Book, Class as Rotated, Format, Kept, Recipe, SecretsError, State, Stored};
 
 use crate::daemon::hub::Hub;
@@ -24,10 +24,10 @@ use crate::daemon::now;
 use crate::daemon::record::commit;
 use crate::daemon::secrets::{self, blocking, owned, refused, uid_of};
 use crate::daemon::shared::Shared;
-use crate::daemon::vault;
+use crate::daemon::{vault, vault_fill};
 
 /// What a replica that runs was given.
-type Held = BTreeMap<ReplicaId, BTreeMap<String, u64>>;
+type Held = BTreeMap<ReplicaId, BTreeMap<String, Issued>>;
 
 /// Lists the secrets of a stack.
 pub(crate) async fn list(shared: &Arc<Shared>, hub: &Hub, stack: StackName, by: &Principal) -> Result<Reply, ApiError> {
@@ -46,7 +46,13 @@ pub(crate) async fn list(shared: &Arc<Shared>, hub: &Hub, stack: StackName, by: 
         owned(&book, stack.as_str(), uid)?;
         let keys = shared.secrets.with(|store| Ok(store.recovery_keys().len()));
         Ok(SecretList {
-            items: reports(&book, &held, &granted, shared.vaults.sources(stack.as_str())),
+            items: reports(
+                &book,
+                &held,
+                &granted,
+                shared.vaults.sources(stack.as_str()),
+                shared.rotations.standings(&stack),
+            ),
             recovery_keys: keys.map_err(|error| refused(&error))?.try_into().unwrap_or(u32::MAX),
             stack,
         })
@@ -72,12 +78,29 @@ pub(crate) async fn change(
     by: Principal,
 ) -> Result<Reply, ApiError> {
     let ChangeSecrets { stack, change } = asked;
+    let change = match change {
+        SecretChange::FillVault {
+            vault,
+            owner_uid,
+            values,
+            write,
+        } => {
+            let (place, values) = ((*vault, owner_uid), vault_fill::values(values));
+            return vault_fill::fill(shared, &stack, place, values, write, &by).await;
+        }
+        change => change,
+    };
     let named: Vec<&str> = match &change {
         SecretChange::Generate { name, .. } => vec![name],
         SecretChange::Import { values, .. } => values.keys().map(String::as_str).collect(),
-        SecretChange::Set { .. } | SecretChange::Retire { .. } | SecretChange::Destroy { .. } => Vec::new(),
+        SecretChange::Set { .. }
+        | SecretChange::Retire { .. }
+        | SecretChange::Destroy { .. }
+        | SecretChange::FillVault { .. } => Vec::new(),
     };
     vault::refuse_own(hub, &stack, &named).await?;
+    let rotating = shared.rotations.standings(&stack);
+    refuse_rotating(&change, &rotating)?;
     // What is written there is here already when it is given to the store below, which then notes what else was said of it.
     let written = match &change {
         SecretChange::Set { name, value, .. } => vault::write(shared, hub, &stack, (name, &value.0), &by).await?,
@@ -106,7 +129,7 @@ pub(crate) async fn change(
                 if let Err(denied) = owned(&book, name.as_str(), uid_of(&who)) {
                     return Ok(Err(denied));
                 }
-                let done = match apply(&mut book, change, &who, &held, &granted)? {
+                let done = match apply(&mut book, change, &who, &held, &granted, &rotating)? {
                     Ok(done) => done,
                     Err(refused) => return Ok(Err(refused)),
                 };
@@ -115,18 +138,18 @@ pub(crate) async fn change(
                     secrets::known(shared, name.as_str(), &book);
                 }
                 let lonely = is_fresh && store.recovery_keys().is_empty();
-                Ok(Ok((done, book.current_versions(), lonely)))
+                Ok(Ok((done, book.issued(), lonely)))
             })
             .map_err(|error| refused(&error))?
     });
-    let (mut done, current, lonely) = done.await?;
+    let (mut done, issued, lonely) = done.await?;
     if let Some(written) = written {
         done.messages = vec![written];
     }
     let rotated = done.entries.iter().any(|(kind, _)| *kind == Kind::SecretRotated);
     record(shared, &stack, &by, done.entries);
     if rotated {
-        take(shared, hub, &stack, current, by).await?;
+        take(shared, hub, &stack, issued, by).await?;
     }
     let offer =
         "these secrets open with this machine's key alone; `tend secret recovery-key` makes one to be kept elsewhere";
@@ -134,6 +157,27 @@ pub(crate) async fn change(
         messages: done.messages,
         next_step: done.next_step.or_else(|| lonely.then(|| offer.to_owned())),
     }))
+}
+
+/// Refuses a change of a secret that is being rotated: its two versions are the rotation's.
+fn refuse_rotating(change: &SecretChange, rotating: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let name = match change {
+        SecretChange::Set { name, .. }
+        | SecretChange::Generate { name, .. }
+        | SecretChange::Retire { name, .. }
+        | SecretChange::Destroy { name, .. } => name,
+        // `tend up` brings what stands in files each time, the same as before.
+        SecretChange::Import { .. } | SecretChange::FillVault { .. } => return Ok(()),
+    };
+    rotating
+        .get(name)
+        .map_or(Ok(()), |standing| Err(is_rotating(name, standing)))
+}
+
+fn is_rotating(name: &str, standing: &str) -> ApiError {
+    ApiError::new(Class::Conflict, format!("{name} is being rotated: {standing}")).hint(format!(
+        "wait for its end, or take it back with `tend secret rotate {name} --abort`"
+    ))
 }
 
 /// What a change came to.
@@ -178,6 +222,7 @@ fn apply(
     by: &Principal,
     held: &Held,
     granted: &BTreeMap<String, Vec<String>>,
+    rotating: &BTreeMap<String, String>,
 ) -> Result<Result<Done, ApiError>, SecretsError> {
     let at = now().wall;
     let person = by.to_string();
@@ -209,6 +254,13 @@ fn apply(
         }
         SecretChange::Import { values, current } => {
             for (name, Exposed(value)) in values {
+                if let Some(standing) = rotating.get(&name) {
+                    if !book.in_use(&name, &value) {
+                        return Ok(Err(is_rotating(&name, standing)));
+                    }
+                    // It stands in a file, and is one of the two: which is used is the rotation's.
+                    continue;
+                }
                 let stored = book.put(&name, value, &person, at)?;
                 if !current || stored.state == State::Current {
                     done.stored(&name, stored, "imported");
@@ -226,7 +278,9 @@ fn apply(
             let version = version.or_else(|| book.current(&name));
             let holders: Vec<String> = held
                 .iter()
-                .filter(|(_, given)| version.is_some() && given.get(&name) == version.as_ref())
+                .filter(|(_, given)| {
+                    version.is_some_and(|version| given.get(&name).is_some_and(|held| held.has(version)))
+                })
                 .map(|(replica, _)| replica.to_string())
                 .chain(
                     granted
@@ -251,6 +305,8 @@ fn apply(
             done.entries
                 .push((Kind::SecretRetired, json!({ "name": name, "version": version })));
         }
+        // It was done before.
+        SecretChange::FillVault { .. } => {}
         SecretChange::Destroy { name, version } => {
             let versions = book.destroy(&name, version, at)?;
             let list: Vec<String> = versions.iter().map(u64::to_string).collect();
@@ -316,7 +372,7 @@ pub(crate) async fn rotate(
     asked: RotateSecret,
     by: Principal,
 ) -> Result<bool, ApiError> {
-    let RotateSecret { stack, name } = asked;
+    let RotateSecret { stack, name, .. } = asked;
     vault::refuse_own(hub, &stack, &[&name]).await?;
     free(hub, &stack).await?;
     let services = granted(hub, &stack).await.remove(&name).unwrap_or_default();
@@ -330,29 +386,28 @@ pub(crate) async fn rotate(
                 if let Err(denied) = owned(&book, of.as_str(), uid_of(&who)) {
                     return Ok(Err(denied));
                 }
-                let kept = book.of(&secret)?;
-                if kept.class != Rotated::RestartOnly {
-                    let message = format!("{secret} is of class {}, which is not rotated yet", kept.class.text());
-                    return Ok(Err(ApiError::new(Class::Unavailable, message).hint(format!(
-                        "rotations of this class come with a later version; `tend secret set {secret} --class restart-only` has it \
-                         rotated by replacing the replicas alone"
-                    ))));
-                }
                 let at = now().wall;
-                if let (None, Some(recipe)) = (kept.number_of(State::Staged), kept.recipe) {
-                    book.generate(&secret, recipe, &who.to_string(), at)?;
-                }
+                next_of_recipe(&mut book, &secret, &who, at)?;
                 let (from, to) = book.promote(&secret, at)?;
                 store.write(of.as_str(), &book)?;
                 secrets::known(shared, of.as_str(), &book);
-                Ok(Ok((from, to, book.current_versions())))
+                Ok(Ok((from, to, book.issued())))
             })
             .map_err(|error| refused(&error))?
     });
-    let (from, to, current) = done.await?;
+    let (from, to, issued) = done.await?;
     let data = json!({ "name": name, "from": from, "to": to, "services": services });
     record(shared, &stack, &by, vec![(Kind::SecretRotated, data)]);
-    take(shared, hub, &stack, current, by).await
+    take(shared, hub, &stack, issued, by).await
+}
+
+/// Makes the next value of a secret whose values tend makes, unless one is staged already.
+pub(crate) fn next_of_recipe(book: &mut Book, name: &str, by: &Principal, at: Wall) -> Result<(), SecretsError> {
+    let kept = book.of(name)?;
+    if let (None, Some(recipe)) = (kept.number_of(State::Staged), kept.recipe) {
+        book.generate(name, recipe, &by.to_string(), at)?;
+    }
+    Ok(())
 }
 
 /// The last word of a change that nobody has to wait for.
@@ -382,12 +437,12 @@ pub(crate) async fn add_key(shared: &Arc<Shared>, asked: AddRecoveryKey, by: Pri
     }))
 }
 
-/// Gives the definitions of a stack the versions that are current; returns whether the stack is there.
+/// Gives the definitions of a stack the versions that are given now; returns whether the stack is there.
 pub(crate) async fn take(
     shared: &Shared,
     hub: &Hub,
     stack: &StackName,
-    current: BTreeMap<String, u64>,
+    issued: BTreeMap<String, Issued>,
     by: Principal,
 ) -> Result<bool, ApiError> {
     let name = stack.clone();
@@ -397,7 +452,7 @@ pub(crate) async fn take(
     }
     let input = Input::Secrets {
         stack: stack.clone(),
-        current,
+        issued,
         by,
     };
     let written = hub.input_durable(input).await;
@@ -449,7 +504,7 @@ pub(crate) async fn held(shared: &Arc<Shared>, hub: &Hub, stack: &StackName) -> 
 }
 
 /// Returns the services that are given each secret, as their definition stands.
-async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> {
+pub(crate) async fn granted(hub: &Hub, stack: &StackName) -> BTreeMap<String, Vec<String>> {
     let name = stack.clone();
     let services = hub.ask(move |controller, _| {
         let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -477,6 +532,7 @@ fn reports(
     held: &Held,
     granted: &BTreeMap<String, Vec<String>>,
     mut sources: BTreeMap<String, SecretSource>,
+    mut rotating: BTreeMap<String, String>,
 ) -> Vec<SecretReport> {
     let each = book.secrets.iter().map(|(name, kept)| {
         let due_at = kept.due_at();
@@ -488,7 +544,7 @@ fn reports(
             since: version.since,
             held_by: held
                 .iter()
-                .filter(|(_, given)| given.get(name) == Some(number))
+                .filter(|(_, given)| given.get(name).is_some_and(|held| held.has(*number)))
                 .map(|(replica, _)| replica.to_string())
                 .collect(),
         });
@@ -501,6 +557,7 @@ fn reports(
             granted_to: granted.get(name).cloned().unwrap_or_default(),
             versions: versions.collect(),
             source: sources.remove(name).map(|source| told_of(kept, source)),
+            rotation: rotating.remove(name),
         }
     });
     each.collect()
@@ -514,7 +571,7 @@ fn told_of(kept: &Kept, mut source: SecretSource) -> SecretSource {
     source
 }
 
-fn record(shared: &Shared, stack: &StackName, by: &Principal, entries: Vec<(Kind, Value)>) {
+pub(crate) fn record(shared: &Shared, stack: &StackName, by: &Principal, entries: Vec<(Kind, Value)>) {
     let entries = entries
         .into_iter()
         .map(|(kind, data)| Entry::new(by.clone(), kind).on(Subject::from(stack.clone())).with(data));

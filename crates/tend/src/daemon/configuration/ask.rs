@@ -21,6 +21,8 @@ pub(crate) enum Ask {
     /// A stack is about to come up, or to be deployed.
     Before {
         stack: Box<Stack>,
+        /// Whether the definition goes into force with what is taken.
+        applies: bool,
         by: Principal,
         answer: oneshot::Sender<Taken>,
     },
@@ -71,22 +73,31 @@ pub(crate) enum Change {
     Confirm(Option<u64>),
 }
 
-/// Has the configuration of a stack that is about to come up read, checked and taken.
+/// Has the configuration of a stack that is about to come up read, checked and taken. Where it `applies`, the definition goes into force
+/// together with another revision: one change, so that a service that is given its configuration in another way is started once. Returns
+/// whether there was another revision.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Principal) -> Result<(), ApiError> {
+pub(crate) async fn before(
+    asks: &mpsc::Sender<Ask>,
+    stack: &Stack,
+    applies: bool,
+    by: &Principal,
+) -> Result<bool, ApiError> {
     if stack.config.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let (answer, answered) = oneshot::channel();
     let ask = Ask::Before {
         stack: Box::new(stack.clone()),
+        applies,
         by: by.clone(),
         answer,
     };
     put(asks, ask)?;
-    answered.await.unwrap_or_else(|_| Err(gone())).map(drop)
+    let taken = answered.await.unwrap_or_else(|_| Err(gone()))?;
+    Ok(taken.is_some())
 }
 
 /// Returns how a stack's configuration stands.
@@ -138,8 +149,13 @@ impl Keeper {
     pub(super) async fn answer(&mut self, ask: Ask) {
         // Who asked may have left.
         match ask {
-            Ask::Before { stack, by, answer } => {
-                let taken = self.before(&stack, &by).await;
+            Ask::Before {
+                stack,
+                applies,
+                by,
+                answer,
+            } => {
+                let taken = self.before(&stack, applies, &by).await;
                 let _ = answer.send(taken);
             }
             Ask::Change {
@@ -159,14 +175,18 @@ impl Keeper {
         }
     }
 
-    async fn before(&mut self, stack: &Stack, by: &Principal) -> Taken {
+    async fn before(&mut self, stack: &Stack, applies: bool, by: &Principal) -> Taken {
         self.prepare_anew(stack).await?;
         let Some(kept) = self.stacks.get_mut(&stack.name) else {
             return Err(no_configuration(&stack.name));
         };
         let set = kept.stand().set_layer().clone();
         let who = by.to_string();
-        kept.offer(&self.shared, &self.hub, &who, by, Some((set, None))).await
+        kept.coming = applies.then(|| stack.clone());
+        let taken = kept.offer(&self.shared, &self.hub, &who, by, Some((set, None))).await;
+        // Whatever is taken later is not of this `up`.
+        kept.coming = None;
+        taken
     }
 
     async fn change(&mut self, stack: &StackName, change: Change, confirm: Option<Duration>, by: &Principal) -> Taken {

@@ -52,6 +52,8 @@ pub(super) struct Kept {
     away: Option<(Wall, String)>,
     /// What changed last, for the author of the next revision.
     author: String,
+    /// The definition that the stack is being brought up with: it goes into force with the next revision, in one change.
+    pub(super) coming: Option<Stack>,
     /// Something was read that could not be taken, because a deployment is under way.
     pub(super) waits: bool,
     /// What was wrong with what was offered last; the same is not told twice.
@@ -101,6 +103,7 @@ impl Kept {
             stand,
             away: None,
             author: "the stack file".to_owned(),
+            coming: None,
             waits: false,
             refused: None,
             unreadable: unreadable(&contents, &stack.source.directory),
@@ -449,6 +452,7 @@ impl Kept {
             record: as_json(&record),
             changes: changes_of(step),
             forgotten: forgotten.into_iter().collect(),
+            with: self.coming.take().map(Box::new),
             by: by.clone(),
         };
         hand_in(hub, wish).await?;
@@ -472,6 +476,7 @@ impl Kept {
             record: as_json(&record),
             changes: Value::Null,
             forgotten: Vec::new(),
+            with: None,
             by: by.clone(),
         };
         hand_in(hub, wish).await?;

@@ -1,46 +1,44 @@
-//! Rotations with proof: brings everybody from one user of a database to the other, sees that nobody uses the old one, and has the server
-//! refuse it.
+//! Rotations with proof: brings everybody from one version of a secret to the next, sees that nobody holds the old one, and has it made
+//! invalid where it is judged.
 //!
-//! The order of the steps, and what must have been seen before each, is `tend-rotation`'s; what is done at a server is `tend-database`'s. Here
-//! is the task that performs them, with the state written down before each step: a daemon that comes after this one goes on.
+//! The order of the steps, and what must have been seen before each, is `tend-rotation`'s. Here is the task that performs them, with the
+//! state written down before each step: a daemon that comes after this one goes on.
+//!
+//! Map: `ground` what all classes share, `database` two users of a database, `issuer` a provider that is asked by commands, `reencryption`
+//! what replicas say of data under the old key, `under_way` who is told of a rotation and who may take it back.
 
+mod database;
+mod ground;
+mod issuer;
+mod reencryption;
+mod under_way;
 mod users;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tend_api::messages::{Finished, Progress, ProgressLine, Stage, StageState};
 use tend_api::{ApiError, Class, Reply, RotateSecret};
-use tend_base::{Clock, Mono, Secret, SystemClock};
+use tend_base::{Clock, Mono, SystemClock, format_duration};
 use tend_core::journal::{Entry, Kind, Principal, Subject};
 use tend_core::model::StackName;
-use tend_database::{Address, DatabaseError, Login, TwoUsers, UserPair};
 use tend_rotation::{
-    Act, Answer, Give, Held, HolderId, Next, Observation, Order, Outcome, Patience, Rotation, Standing, Step, Which,
+    Act, Answer, Next, Order, Outcome, Patience, Rotation, RotationError, Stage, Standing, Step, Verifier,
 };
-use tend_secrets::{Format, Recipe, SecretsError, State};
 use tend_store::{Batch, DocumentKind};
-use tokio::sync::watch;
 
-use super::answer::secrets as answers;
 use super::hub::Hub;
 use super::record::commit;
-use super::secrets::{self, blocking, owned, refused, uid_of};
 use super::shared::Shared;
-
-/// What follows the name of a secret in that of the one with the address of whoever may change its users.
-const ADMIN: &str = ".admin";
+use super::vault;
+use database::Database;
+use ground::Ground;
+use issuer::Provider;
+pub(crate) use under_way::Rotations;
+use under_way::{Place, TakeBack, tell};
 
 /// The form of what is written down.
 const VERSION: u32 = 1;
-
-/// How a password is made: of what needs no escaping in an address.
-const PASSWORD: Recipe = Recipe {
-    bytes: 24,
-    format: Format::Hex,
-};
 
 /// A rotation as it is written down.
 #[derive(Clone, Serialize, Deserialize)]
@@ -57,33 +55,7 @@ impl Kept {
     }
 }
 
-/// The rotations under way, with where each stands, for people.
-#[derive(Default)]
-pub(crate) struct Rotations {
-    standing: Mutex<BTreeMap<(StackName, String), String>>,
-}
-
-impl Rotations {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(StackName, String), String>> {
-        // A map of texts, valid after any prefix of a change.
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns what the status of a stack says of its rotations.
-    pub(crate) fn lines(&self, stack: &StackName) -> Vec<String> {
-        let standing = self.lock();
-        let own = standing.iter().filter(|((of, _), _)| of == stack);
-        own.map(|((_, secret), text)| format!("secret {secret} is being rotated: {text}"))
-            .collect()
-    }
-
-    /// Returns whether a secret is being rotated.
-    pub(crate) fn is_under_way(&self, stack: &StackName, secret: &str) -> bool {
-        self.lock().contains_key(&(stack.clone(), secret.to_owned()))
-    }
-}
-
-/// Begins a rotation between two users of a database, and tells how it goes on.
+/// Begins a rotation in which both versions are valid for a while, and tells how it goes on.
 ///
 /// # Errors
 /// Everything that stands in the way, at once; nothing was changed then.
@@ -91,27 +63,28 @@ pub(crate) async fn begin(
     shared: &Arc<Shared>,
     hub: &Hub,
     asked: RotateSecret,
+    class: tend_secrets::Class,
     by: Principal,
 ) -> Result<Reply, ApiError> {
-    let RotateSecret { stack, name } = asked;
-    if shared.rotations.is_under_way(&stack, &name) {
+    let RotateSecret { stack, name, .. } = asked;
+    vault::refuse_own(hub, &stack, &[&name]).await?;
+    let Some(place) = Place::claim(shared, &stack, &name) else {
         return Err(
-            ApiError::new(Class::Conflict, format!("{name} is being rotated already"))
-                .hint(format!("`tend status {stack}` says where that stands")),
+            ApiError::new(Class::Conflict, format!("{name} is being rotated already")).hint(format!(
+                "`tend status {stack}` says where that stands; `tend secret rotate {name} --abort` takes it back"
+            )),
         );
-    }
-    let scene = Scene::look_up(shared, hub, &stack, &name, None, &by).await?;
-    scene.refuse_obstacles().await?;
-    let (of, secret, who) = (stack.clone(), name.clone(), by.clone());
-    let next = scene.next_address(&PASSWORD.draw(&name).map_err(|error| refused(&error))?);
-    let versions = blocking(shared, move |shared| stage(shared, &of, &secret, next, &who)).await?;
+    };
+    let ground = Ground::look_up(shared, hub, &stack, &name, None, &by).await?;
+    let (versions, class, patience) = prepare(&ground, class, &by).await?;
     let order = Order {
-        secret: name,
+        secret: name.clone(),
         old: versions.0,
         new: versions.1,
-        class: tend_rotation::Class::DatabaseTwoUsers,
-        patience: Patience::default(),
-        old_can_return: true,
+        class,
+        patience,
+        // What a provider took back it seldom gives again; a user of a database is let in again.
+        old_can_return: class == tend_rotation::Class::DatabaseTwoUsers,
     };
     let kept = Kept {
         version: VERSION,
@@ -120,32 +93,74 @@ pub(crate) async fn begin(
         rotation: Rotation::begin(order, SystemClock.now().mono),
     };
     write(shared, &kept).await?;
-    let (standings, told) = watch::channel(String::new());
-    tokio::spawn(run(Arc::clone(shared), hub.clone(), kept.clone(), Some(standings)));
-    Ok(tell(kept.rotation.order().secret.clone(), told))
+    let told = place.standing();
+    tokio::spawn(run(Arc::clone(shared), hub.clone(), kept, place));
+    Ok(tell(name, told, false))
 }
 
-/// Keeps the new address as the staged version of a secret, unless one is staged already; returns the versions in use and to come.
-fn stage(
-    shared: &Shared,
-    stack: &StackName,
-    name: &str,
-    next: Option<Secret>,
+/// Refuses what stands in the way of a rotation, and stages its new version. Returns the versions in use and to come.
+async fn prepare(
+    ground: &Ground,
+    class: tend_secrets::Class,
     by: &Principal,
-) -> Result<(u64, u64), ApiError> {
-    let staged = shared.secrets.with(|store| {
-        let unknown = || SecretsError::Unknown { name: name.to_owned() };
-        let mut book = store.read(stack.as_str())?.ok_or_else(unknown)?;
-        let old = book.current(name).ok_or_else(unknown)?;
-        if let (None, Some(next)) = (book.of(name)?.number_of(State::Staged), next) {
-            book.put(name, next, &by.to_string(), super::now().wall)?;
-            store.write(stack.as_str(), &book)?;
-            secrets::known(shared, stack.as_str(), &book);
+) -> Result<((u64, u64), tend_rotation::Class, Patience), ApiError> {
+    use tend_rotation::Class as By;
+
+    if class == tend_secrets::Class::DatabaseTwoUsers {
+        let versions = Database::look_up(ground).await?.begin(by).await?;
+        return Ok((versions, By::DatabaseTwoUsers, Patience::default()));
+    }
+    ground.refuse_down().await?;
+    let policy = ground.policy().await;
+    let mut patience = Patience::default();
+    if class == tend_secrets::Class::TokenOverlap && policy.issuer.is_some() {
+        let provider = Provider::look_up(ground).await;
+        let provider = provider.map_err(|why| ApiError::new(Class::Config, why))?;
+        let verifier = Verifier::Issuer;
+        return Ok((provider.begin(by).await?, By::TokenOverlap { verifier }, patience));
+    }
+    ground.refuse_single_ways().await?;
+    let class = match class {
+        tend_secrets::Class::ReEncrypt => {
+            reencryption::look_up(ground).await?;
+            By::ReEncrypt
         }
-        let nothing = || SecretsError::NothingStaged { name: name.to_owned() };
-        Ok((old, book.of(name)?.number_of(State::Staged).ok_or_else(nothing)?))
-    });
-    staged.map_err(|error| refused(&error))
+        _ => {
+            patience.overlap = policy.overlap.unwrap_or(patience.overlap);
+            By::TokenOverlap {
+                verifier: Verifier::Holders,
+            }
+        }
+    };
+    Ok((ground.stage(None, by).await?, class, patience))
+}
+
+/// Takes a rotation back, and tells how that goes on.
+///
+/// # Errors
+/// When none is under way, when it is too late for it, and when the secrets are not `by`'s.
+pub(crate) async fn abort(
+    shared: &Arc<Shared>,
+    hub: &Hub,
+    asked: RotateSecret,
+    by: Principal,
+) -> Result<Reply, ApiError> {
+    let RotateSecret { stack, name, .. } = asked;
+    // Whose it is, is looked at there.
+    Ground::look_up(shared, hub, &stack, &name, None, &by).await?;
+    let not = || {
+        ApiError::new(
+            Class::Conflict,
+            format!("{name} is not being rotated, so there is nothing to be taken back"),
+        )
+        .hint(format!(
+            "a version that is retired is never used again: store the value that is wanted (`tend secret set {name}`), and rotate to it"
+        ))
+    };
+    let under_way = shared.rotations.of(&stack, &name).ok_or_else(not)?;
+    let answer = under_way.take_back(by).await.ok_or_else(not)?;
+    answer?;
+    Ok(tell(name, under_way.standing(), true))
 }
 
 /// Goes on with what an earlier daemon began.
@@ -166,33 +181,43 @@ pub(crate) fn resume(
             .hint("it was written by a newer tend: start that one")
         })?;
         kept.rotation.restarted(SystemClock.now().mono);
-        tokio::spawn(run(Arc::clone(shared), hub.clone(), kept, None));
+        // Two of one name are not written down.
+        if let Some(place) = Place::claim(shared, &kept.stack, &kept.rotation.order().secret) {
+            tokio::spawn(run(Arc::clone(shared), hub.clone(), kept, place));
+        }
     }
     Ok(())
 }
 
 /// Performs a rotation to its end.
-async fn run(shared: Arc<Shared>, hub: Hub, mut kept: Kept, told: Option<watch::Sender<String>>) {
-    let key = (kept.stack.clone(), kept.rotation.order().secret.clone());
-    let mut last = String::new();
+async fn run(shared: Arc<Shared>, hub: Hub, mut kept: Kept, mut place: Place) {
+    let mut stage = String::new();
+    let mut told = reencryption::Told::default();
     loop {
+        while let Some(asked) = place.asked_now() {
+            take_back(&shared, &mut kept, asked).await;
+        }
         let now = SystemClock.now().mono;
-        let text = text(&kept.rotation, now);
-        if text != last {
-            record(&shared, &kept, &text);
-            shared.rotations.lock().insert(key.clone(), text.clone());
-            if let Some(told) = &told {
-                told.send_replace(text.clone());
-            }
-            last = text;
+        let text = text(&kept.rotation, now, true);
+        place.say(&text);
+        let next = self::text(&kept.rotation, now, false);
+        if next != stage {
+            record(&shared, &kept, &next);
+            stage = next;
+            // From when on it waits must outlast this daemon. A step is written down in any case.
+            let _ = write(&shared, &kept).await;
         }
         match kept.rotation.next(now) {
             Next::Ended => break,
-            Next::Wait(until) => tokio::time::sleep(until.since(now)).await,
+            Next::Wait(until) => {
+                if let Some(asked) = place.asked_within(until.since(now)).await {
+                    take_back(&shared, &mut kept, asked).await;
+                }
+            }
             Next::Perform(id, step) => {
                 // A step that is not written down is not done: nobody would know of it.
                 let outcome = match write(&shared, &kept).await {
-                    Ok(()) => perform(&shared, &hub, &kept, &step).await,
+                    Ok(()) => perform(&shared, &hub, &kept, &step, &mut told).await,
                     Err(error) => Outcome::Failed { why: error.message },
                 };
                 let answer = Answer { step: id, outcome };
@@ -200,19 +225,50 @@ async fn run(shared: Arc<Shared>, hub: Hub, mut kept: Kept, told: Option<watch::
             }
         }
     }
-    shared.rotations.lock().remove(&key);
     let batch = Batch::new().delete(DocumentKind::Rotation, kept.id());
-    // If that fails, the next daemon finds it ended.
-    shared.store.commit_then(batch, |_| ());
+    // Before it is told to have ended: the next one of this secret is written under the same name. If it fails, the next daemon finds it
+    // ended.
+    let _ = commit(&shared.store, batch).await;
 }
 
-/// Says where a rotation stands, for a person.
-fn text(rotation: &Rotation, now: Mono) -> String {
+/// Turns a rotation back where it still can be, written down before that is told.
+async fn take_back(shared: &Shared, kept: &mut Kept, asked: TakeBack) {
+    let before = kept.clone();
+    let why = format!("{} asked for it", asked.by);
+    let refused = |error: RotationError| ApiError::from_error(Class::Conflict, &error).hint(error.hint());
+    let mut answer = kept.rotation.abort(&why, SystemClock.now().mono).map_err(refused);
+    if answer.is_ok() {
+        answer = write(shared, kept).await;
+        if answer.is_err() {
+            *kept = before;
+        }
+    }
+    asked.answer(answer);
+}
+
+/// Says where a rotation stands, for a person; with how much is left, where something becomes less.
+fn text(rotation: &Rotation, now: Mono, with_left: bool) -> String {
     match rotation.standing(now) {
-        Standing::Working { stage } => stage.to_string(),
+        Standing::Working { stage, left } => match (stage, left.filter(|_| with_left)) {
+            (Stage::Waiting, _) => format!("{stage}: {}", format_duration(rotation.order().patience.overlap)),
+            (_, Some(left)) => format!("{stage}: {left}"),
+            (_, None) => stage.to_string(),
+        },
         Standing::Held { stage, why, .. } => format!("held while {stage}: {why}"),
-        Standing::Done => "done: nobody holds the old version, and the server refuses it".to_owned(),
-        Standing::Undone { why } => format!("taken back: {why}"),
+        Standing::Done => {
+            let judge = match rotation.order().class {
+                tend_rotation::Class::DatabaseTwoUsers => ", and the server refuses it",
+                tend_rotation::Class::TokenOverlap {
+                    verifier: Verifier::Issuer,
+                } => ", and its provider refuses it",
+                _ => ", and it is retired",
+            };
+            format!("done: nobody holds the old version{judge}")
+        }
+        Standing::Undone { why } => {
+            let (old, new) = (rotation.order().old, rotation.order().new);
+            format!("taken back: version {old} is in use, and version {new} is gone; {why}")
+        }
     }
 }
 
@@ -240,262 +296,7 @@ async fn write(shared: &Shared, kept: &Kept) -> Result<(), ApiError> {
     commit(&shared.store, batch).await.map_err(unusable)
 }
 
-/// Tells how a rotation goes on until it ends; one that is held is told of, and goes on without whoever asked.
-fn tell(secret: String, mut standings: watch::Receiver<String>) -> Reply {
-    let (sender, lines) = tend_api::lines(16);
-    tokio::spawn(async move {
-        let line = |state: StageState, message: &str| {
-            sender.try_send(&ProgressLine::Progress(Progress {
-                at: super::now().wall,
-                stage: Stage::Rotate,
-                subject: secret.clone(),
-                state,
-                message: message.to_owned(),
-                took_ms: None,
-            }))
-        };
-        let mut last = String::new();
-        // Its end drops the sender.
-        while standings.changed().await.is_ok() {
-            last.clone_from(&standings.borrow_and_update());
-            let state = match last.starts_with("held") {
-                true => StageState::Waiting,
-                false => StageState::Begun,
-            };
-            if line(state, &last).is_err() {
-                return;
-            }
-        }
-        let is_done = last.starts_with("done");
-        let _ = line(if is_done { StageState::Done } else { StageState::Failed }, &last);
-        let _ = sender.try_send(&ProgressLine::Finished(Finished {
-            ok: is_done,
-            reason: if is_done { String::new() } else { last },
-            ..Finished::default()
-        }));
-    });
-    Reply::Lines(lines)
-}
-
-/// A database with two users, and who holds their addresses.
-struct Scene {
-    shared: Arc<Shared>,
-    hub: Hub,
-    stack: StackName,
-    secret: String,
-    /// The address in use and the one to come, if there is one yet, with their versions.
-    old: (u64, Secret),
-    new: Option<(u64, Secret)>,
-    admin: Address,
-    users: users::Users,
-    folder: std::path::PathBuf,
-}
-
-impl Scene {
-    /// Looks everything up: these versions, or the one in use and the one that is staged.
-    ///
-    /// # Errors
-    /// What is missing or wrong, or that the secrets are not `by`'s.
-    async fn look_up(
-        shared: &Arc<Shared>,
-        hub: &Hub,
-        stack: &StackName,
-        name: &str,
-        versions: Option<(u64, u64)>,
-        by: &Principal,
-    ) -> Result<Self, ApiError> {
-        let (of, secret, uid) = (stack.clone(), name.to_owned(), uid_of(by));
-        let found = blocking(shared, move |shared| {
-            let unknown = || refused(&SecretsError::Unknown { name: secret.clone() });
-            let book = shared.secrets.book(of.as_str()).map_err(|error| refused(&error))?;
-            let book = book.ok_or_else(unknown)?;
-            owned(&book, of.as_str(), uid)?;
-            let (old, new) = match versions {
-                Some((old, new)) => (old, Some(new)),
-                None => {
-                    let kept = book.of(&secret).map_err(|error| refused(&error))?;
-                    (kept.current().ok_or_else(unknown)?, kept.number_of(State::Staged))
-                }
-            };
-            let shown = |number: u64| {
-                let shown = book.shown(&secret, Some(number)).map_err(|error| refused(&error));
-                shown.map(|(number, value)| (number, value.clone()))
-            };
-            let admin = book
-                .shown(&format!("{secret}{ADMIN}"), None)
-                .ok()
-                .map(|(_, value)| value.clone());
-            Ok((shown(old)?, new.map(shown).transpose()?, admin))
-        });
-        let (old, new, admin) = found.await?;
-        let admin = admin.ok_or_else(|| {
-            ApiError::new(
-                Class::Config,
-                format!("{name} is of class database-two-users, and nobody is named who may change its users"),
-            )
-            .hint(format!(
-                "store the address of such a user: `tend secret set {name}{ADMIN} -s {stack}`; docs/reference/rotation.md has the rights it needs"
-            ))
-        })?;
-        let of = stack.clone();
-        let folder = hub.ask(move |controller, _| {
-            let wanted = controller.world().stacks.get(&of);
-            wanted.map(|wanted| wanted.stack.source.directory.clone())
-        });
-        let folder = folder.await.unwrap_or_else(|| "/".into());
-        let wrong = |error: &DatabaseError| ApiError::new(Class::Config, error.with_causes()).hint(error.hint());
-        let admin = Address::parse(&admin, &folder).map_err(|error| wrong(&error))?;
-        let user = Address::parse(&old.1, &folder)
-            .map_err(|error| wrong(&error))?
-            .user()
-            .to_owned();
-        let users = users::of(&user).map_err(|why| {
-            ApiError::new(Class::Config, why).hint(
-                "rename the user, or make a second one and store an address with it; docs/reference/rotation.md says how",
-            )
-        })?;
-        Ok(Self {
-            shared: Arc::clone(shared),
-            hub: hub.clone(),
-            stack: stack.clone(),
-            secret: name.to_owned(),
-            old,
-            new,
-            admin,
-            users,
-            folder,
-        })
-    }
-
-    fn pair(&self) -> UserPair {
-        UserPair {
-            old: self.users.old.clone(),
-            new: self.users.new.clone(),
-            owner: self.users.owner.clone(),
-        }
-    }
-
-    fn next_address(&self, password: &Secret) -> Option<Secret> {
-        users::address(&self.old.1, &self.users.new, password)
-    }
-
-    async fn refuse_obstacles(&self) -> Result<(), ApiError> {
-        if self.new.is_none() && self.next_address(&Secret::new(String::new())).is_none() {
-            return Err(ApiError::new(
-                Class::Config,
-                format!("{} is no address of a database with a user in it", self.secret),
-            )
-            .hint("such as postgres://shop_a:PASSWORD@127.0.0.1/shop"));
-        }
-        let refused = |error: DatabaseError| ApiError::new(Class::Unavailable, error.with_causes()).hint(error.hint());
-        let mut admin = TwoUsers::connect(&self.admin).await.map_err(refused)?;
-        let obstacles = admin.obstacles(&self.pair()).await.map_err(refused)?;
-        if obstacles.is_empty() {
-            return Ok(());
-        }
-        let mut error = ApiError::new(
-            Class::Config,
-            format!("{} cannot be rotated yet, and nothing was changed", self.secret),
-        );
-        for obstacle in &obstacles {
-            error = error.detail(format!("{}: {}", obstacle.what, obstacle.remedy));
-        }
-        Err(error.hint("run the statements as a superuser of the database, then rotate again"))
-    }
-
-    fn parsed(&self, which: Which) -> Result<Address, String> {
-        let value = match which {
-            Which::Old => Some(&self.old.1),
-            Which::New => self.new.as_ref().map(|(_, value)| value),
-        };
-        let value = value.ok_or_else(|| "the new version is gone from the store".to_owned())?;
-        Address::parse(value, &self.folder).map_err(|error| error.with_causes())
-    }
-
-    async fn login(&self, which: Which, wanted: bool) -> Result<(), String> {
-        let login = TwoUsers::try_login(&self.parsed(which)?).await;
-        match login.map_err(|error| error.with_causes())? {
-            Login::Accepted if wanted => Ok(()),
-            Login::Refused(_) if !wanted => Ok(()),
-            Login::Accepted => Err("the server still lets it in".to_owned()),
-            Login::Refused(why) => Err(format!("the server refuses it: {why}")),
-        }
-    }
-
-    async fn act(&self, act: Act) -> Result<(), String> {
-        let told = |error: DatabaseError| error.with_causes();
-        let mut admin = TwoUsers::connect(&self.admin).await.map_err(told)?;
-        let pair = self.pair();
-        match act {
-            // It was staged before the rotation was written down, and the old one is retired with the change itself.
-            Act::Store | Act::Retire | Act::Discard => Ok(()),
-            Act::Prepare => {
-                let address = self.parsed(Which::New)?;
-                let password = address.password().ok_or("the new version has no password")?;
-                admin.prepare(&pair, password).await.map_err(told)
-            }
-            Act::ProveNew => self.login(Which::New, true).await,
-            Act::Revoke => admin.lock(&pair.old).await.map_err(told),
-            Act::ProveOldRefused => self.login(Which::Old, false).await,
-            Act::Restore => {
-                let address = self.parsed(Which::Old)?;
-                let password = address.password().ok_or("the old version has no password")?;
-                admin.unlock(&pair.old, password).await.map_err(told)
-            }
-            Act::ProveOldAccepted => self.login(Which::Old, true).await,
-            Act::Withdraw => admin.lock(&pair.new).await.map_err(told),
-            Act::Reencrypt(_) => Err("nothing is encrypted here".to_owned()),
-        }
-    }
-
-    /// Makes the new version current, and has the definitions follow; supervision and the configuration replace who holds another.
-    async fn roll(&self, by: &Principal) -> Result<(), String> {
-        let (of, secret) = (self.stack.clone(), self.secret.clone());
-        let current = blocking(&self.shared, move |shared| {
-            let promoted = shared.secrets.with(|store| {
-                let unknown = || SecretsError::Unknown { name: secret.clone() };
-                let mut book = store.read(of.as_str())?.ok_or_else(unknown)?;
-                if book.of(&secret)?.number_of(State::Staged).is_some() {
-                    book.promote(&secret, super::now().wall)?;
-                    store.write(of.as_str(), &book)?;
-                }
-                Ok(book.current_versions())
-            });
-            promoted.map_err(|error| refused(&error))
-        });
-        let current = current.await.map_err(|error| error.message)?;
-        let taken = answers::take(&self.shared, &self.hub, &self.stack, current, by.clone()).await;
-        taken.map(drop).map_err(|error| error.message)
-    }
-
-    async fn observe(&self) -> Observation {
-        let new = self.new.as_ref().map(|(number, _)| *number);
-        let held = answers::held(&self.shared, &self.hub, &self.stack).await;
-        let holders = held.into_iter().map(|(replica, given)| {
-            let held = match given.get(&self.secret) {
-                Some(number) if *number == self.old.0 => Held::These(Give::Only(Which::Old)),
-                Some(number) if Some(*number) == new => Held::These(Give::Only(Which::New)),
-                Some(_) => Held::Unknown,
-                None => Held::Neither,
-            };
-            (HolderId(replica.to_string()), held)
-        });
-        let holders = holders.collect();
-        let mut sessions = (None, None);
-        if let Ok(mut admin) = TwoUsers::connect(&self.admin).await {
-            sessions.0 = admin.sessions(&self.users.old).await.ok();
-            sessions.1 = admin.sessions(&self.users.new).await.ok();
-        }
-        Observation {
-            holders,
-            complete: true,
-            others_old: sessions.0,
-            others_new: sessions.1,
-        }
-    }
-}
-
-async fn perform(shared: &Arc<Shared>, hub: &Hub, kept: &Kept, step: &Step) -> Outcome {
+async fn perform(shared: &Arc<Shared>, hub: &Hub, kept: &Kept, step: &Step, told: &mut reencryption::Told) -> Outcome {
     let order = kept.rotation.order();
     // Root began it, or who owns the secrets: here it is the daemon that goes on.
     let by = Principal::Daemon {
@@ -503,15 +304,37 @@ async fn perform(shared: &Arc<Shared>, hub: &Hub, kept: &Kept, step: &Step) -> O
         build: shared.build.clone(),
     };
     let versions = Some((order.old, order.new));
-    let scene = Scene::look_up(shared, hub, &kept.stack, &order.secret, versions, &by).await;
-    let done = match (scene, step) {
-        (Err(error), _) => Err(error.message),
-        (Ok(scene), Step::Act(act)) => scene.act(*act).await,
-        (Ok(scene), Step::Roll { give, .. }) => match give.uses() {
-            Which::New => scene.roll(&kept.by).await,
-            Which::Old => Err("there is no way back from this version once it was given".to_owned()),
+    let done = match Ground::look_up(shared, hub, &kept.stack, &order.secret, versions, &by).await {
+        Err(error) => Err(error.message),
+        Ok(ground) => match step {
+            Step::Roll { give, .. } => ground.roll(*give, &kept.by).await,
+            Step::Observe if order.class == tend_rotation::Class::DatabaseTwoUsers => {
+                match Database::look_up(&ground).await {
+                    Ok(database) => return Outcome::Seen(database.observe().await),
+                    Err(error) => Err(error.message),
+                }
+            }
+            Step::Observe => return Outcome::Seen(ground.observe().await),
+            Step::Act(Act::Reencrypt(which)) => return reencryption::ask(&ground, *which, told).await,
+            Step::Act(act) => self::act(&ground, order.class, *act).await,
         },
-        (Ok(scene), Step::Observe) => return Outcome::Seen(scene.observe().await),
     };
     done.map_or_else(|why| Outcome::Failed { why }, |()| Outcome::Done)
+}
+
+async fn act(ground: &Ground, class: tend_rotation::Class, act: Act) -> Result<(), String> {
+    match (act, class) {
+        (Act::Store | Act::Retire | Act::Discard, _) => ground.keep(act).await,
+        (_, tend_rotation::Class::DatabaseTwoUsers) => {
+            let database = Database::look_up(ground).await.map_err(|error| error.message)?;
+            database.act(act).await
+        }
+        (
+            _,
+            tend_rotation::Class::TokenOverlap {
+                verifier: Verifier::Issuer,
+            },
+        ) => Provider::look_up(ground).await?.act(act).await,
+        _ => Err(format!("{act:?} is no act of this class")),
+    }
 }

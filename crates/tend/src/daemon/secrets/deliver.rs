@@ -8,8 +8,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use tend_base::{Secret, without_os_numbers};
-use tend_core::model::{Grant, SecretDelivery};
+use tend_core::model::{Grant, Issued, SecretDelivery};
 use tend_core::observed::StartFailure;
 use tend_core::plan::Launch;
 use tend_linux::Credentials;
@@ -33,8 +34,8 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 pub(crate) struct Given {
     /// For its shim.
     pub(crate) secrets: tend_linux::Secrets,
-    /// Name and version of each.
-    pub(crate) versions: BTreeMap<String, u64>,
+    /// Name and versions of each.
+    pub(crate) versions: BTreeMap<String, Issued>,
     files: Vec<(String, Secret)>,
 }
 
@@ -46,7 +47,13 @@ impl Given {
             return Ok(());
         }
         DirBuilder::new().recursive(true).mode(0o700).create(life)?;
-        let text = serde_json::json!(self.versions).to_string();
+        let numbers = self.versions.iter().map(|(name, issued)| {
+            let Issued { version, also } = *issued;
+            // A number alone where there is one alone, as it always was.
+            let held = also.map_or_else(|| version.into(), |also| serde_json::json!([version, also]));
+            (name.clone(), held)
+        });
+        let text = serde_json::Value::Object(numbers.collect()).to_string();
         tend_base::write_atomically(&life.join(GIVEN_FILE), text.as_bytes(), 0o600)
     }
 }
@@ -60,17 +67,32 @@ pub(crate) fn also_given(life: &Path, versions: &BTreeMap<String, u64>) {
         versions: given_to(life),
         ..Given::default()
     };
+    let each = versions.iter();
     given
         .versions
-        .extend(versions.iter().map(|(name, version)| (name.clone(), *version)));
+        .extend(each.map(|(name, version)| (name.clone(), Issued::from(*version))));
     // Without it a rotation waits until the replica is started anew.
     let _ = given.record(life);
 }
 
-/// Returns the secrets that a life was given: name and version.
-pub(crate) fn given_to(life: &Path) -> BTreeMap<String, u64> {
+/// Returns the secrets that a life was given: name and versions.
+pub(crate) fn given_to(life: &Path) -> BTreeMap<String, Issued> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Held {
+        One(u64),
+        Two(u64, u64),
+    }
     let text = std::fs::read(life.join(GIVEN_FILE)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    let held: BTreeMap<String, Held> = serde_json::from_slice(&text).unwrap_or_default();
+    let issued = |held| match held {
+        Held::One(version) => version.into(),
+        Held::Two(version, also) => Issued {
+            version,
+            also: Some(also),
+        },
+    };
+    held.into_iter().map(|(name, held)| (name, issued(held))).collect()
 }
 
 /// Looks up what a replica is to be given, and puts its files where it will find them. `life` is the folder of its life.
@@ -147,16 +169,24 @@ fn look_up(shared: &Shared, stack: &str, grants: &[Grant]) -> Result<Given, Star
     // Before anybody has one: the store may have been put back from a backup.
     super::known(shared, stack, &book);
     for grant in grants {
-        let value = book
-            .given(&grant.secret, grant.version)
-            .map_err(|error| unusable(&error))?
-            .clone();
-        given.versions.insert(grant.secret.clone(), grant.version);
-        match &grant.delivery {
-            SecretDelivery::File(name) => given.files.push((name.clone(), value)),
-            SecretDelivery::Environment(variable) => given.secrets.env.push((variable.into(), value)),
-            SecretDelivery::Descriptor(number) => given.secrets.descriptors.push((*number, value)),
+        let beside = grant.delivery.beside();
+        let other = grant.also.and_then(|also| Some((also, beside?)));
+        for (version, delivery) in std::iter::once((grant.version, grant.delivery.clone())).chain(other.clone()) {
+            let value = book.given(&grant.secret, version).map_err(|error| unusable(&error))?;
+            let value = value.clone();
+            match delivery {
+                SecretDelivery::File(name) => given.files.push((name, value)),
+                SecretDelivery::Environment(variable) => given.secrets.env.push((variable.into(), value)),
+                SecretDelivery::Descriptor(number) => given.secrets.descriptors.push((number, value)),
+            }
         }
+        let issued = Issued {
+            version: grant.version,
+            also: other.map(|(also, _)| also),
+        };
+        // Given in two ways of which one holds one value alone, it does not know both.
+        let known = given.versions.entry(grant.secret.clone()).or_insert(issued);
+        known.also = known.also.filter(|also| issued.also == Some(*also));
     }
     Ok(given)
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tend_api::{ApiError, Caller, Class};
 use tend_core::controller::Input;
 use tend_core::journal::{Entry, Kind, Principal};
-use tend_core::model::{Stack, Workload};
+use tend_core::model::{Issued, Stack, Workload};
 use tend_redact::Value;
 use tend_secrets::{Book, PASSPHRASE_CREDENTIAL, Passphrase, SecretsError, Store};
 
@@ -146,7 +146,7 @@ pub(crate) fn owned(book: &Book, stack: &str, uid: u32) -> Result<(), ApiError> 
     .hint("call as that user, or as root; once root has brought the stack up, they belong to its owner"))
 }
 
-/// Returns the current version of every secret that a definition names.
+/// Returns the versions of every secret that a definition names, as they are given now.
 ///
 /// # Errors
 /// All that are missing, at once; or that they belong to somebody else, or cannot be read.
@@ -154,7 +154,7 @@ pub(crate) async fn resolve(
     shared: &Arc<Shared>,
     stack: &Stack,
     by: &Principal,
-) -> Result<BTreeMap<String, u64>, ApiError> {
+) -> Result<BTreeMap<String, Issued>, ApiError> {
     let named: Vec<String> = stack.secrets_named().into_iter().map(str::to_owned).collect();
     if named.is_empty() {
         return Ok(BTreeMap::new());
@@ -165,11 +165,11 @@ pub(crate) async fn resolve(
         if let Some(book) = &book {
             owned(book, &name, uid)?;
         }
-        let current = book.as_ref().map(Book::current_versions).unwrap_or_default();
+        let issued = book.as_ref().map(Book::issued).unwrap_or_default();
         let missing: Vec<&str> = named
             .iter()
             .map(String::as_str)
-            .filter(|name| !current.contains_key(*name))
+            .filter(|name| !issued.contains_key(*name))
             .collect();
         if !missing.is_empty() {
             let count = missing.len();
@@ -198,7 +198,7 @@ pub(crate) async fn resolve(
                 .with(|store| store.write(&name, &book))
                 .map_err(|error| refused(&error))?;
         }
-        Ok(current)
+        Ok(issued)
     })
     .await
 }
@@ -267,14 +267,14 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>, hub: &Hub, by: &Principal) {
     });
     for stack in stacks.await {
         let name = stack.to_string();
-        let current = blocking(shared, move |shared| {
+        let issued = blocking(shared, move |shared| {
             let book = shared.secrets.book(&name).map_err(|error| refused(&error))?;
-            Ok(book.map(|book| book.current_versions()).unwrap_or_default())
+            Ok(book.map(|book| book.issued()).unwrap_or_default())
         });
-        match current.await {
-            Ok(current) => {
+        match issued.await {
+            Ok(issued) => {
                 let by = by.clone();
-                hub.input(Input::Secrets { stack, current, by }).await;
+                hub.input(Input::Secrets { stack, issued, by }).await;
             }
             Err(error) => {
                 let entry = Entry::new(by.clone(), Kind::SecretsUnavailable).on(stack);

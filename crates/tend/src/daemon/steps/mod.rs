@@ -4,7 +4,7 @@
 
 mod act;
 mod probe;
-mod quiesce;
+pub(crate) mod quiesce;
 mod start;
 
 use std::collections::BTreeMap;

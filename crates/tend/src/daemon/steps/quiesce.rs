@@ -1,4 +1,5 @@
-//! Telling a replica at its own port to take no new work, and asking how much it has in flight. Knows nothing of what follows.
+//! Telling a replica something at its own port, such as to take no new work, and asking how much of it is left, such as in flight. Knows
+//! nothing of what follows.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,12 +16,22 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Tells the replica at `port` unless it was told, asks it, and returns what it has in flight.
 pub(super) async fn perform(port: u16, quiesce: &Quiesce, turn: QuiesceTurn) -> Result<u64, String> {
-    if turn != QuiesceTurn::Ask {
-        exchange(port, Method::POST, &quiesce.path).await?;
+    let tell = (turn != QuiesceTurn::Ask).then_some(quiesce.path.as_str());
+    tell_and_ask(port, tell, &quiesce.in_flight_path, quiesce.in_flight_metric.as_deref()).await
+}
+
+/// POSTs to one path of the replica at `port`, if it is to be told, and returns the number that a GET of the other answers.
+pub(crate) async fn tell_and_ask(
+    port: u16,
+    tell: Option<&str>,
+    path: &str,
+    metric: Option<&str>,
+) -> Result<u64, String> {
+    if let Some(tell) = tell {
+        exchange(port, Method::POST, tell).await?;
     }
-    let path = &quiesce.in_flight_path;
     let body = exchange(port, Method::GET, path).await?;
-    count(&body, quiesce.in_flight_metric.as_deref()).map_err(|why| format!("GET {path} {why}"))
+    count(&body, metric).map_err(|why| format!("GET {path} {why}"))
 }
 
 /// Makes one request and returns the body of its answer, which has to be a success.
@@ -41,7 +52,7 @@ async fn exchange(port: u16, method: Method, path: &str) -> Result<String, Strin
     Ok(String::from_utf8_lossy(answer.body()).into_owned())
 }
 
-/// Reads how much is in flight: the number alone, or the sum of the samples of a metric, whatever their labels.
+/// Reads how much there is: the number alone, or the sum of the samples of a metric, whatever their labels.
 ///
 /// A fraction counts as the next whole number: half a payment in flight is one.
 fn count(body: &str, metric: Option<&str>) -> Result<u64, String> {
@@ -50,7 +61,7 @@ fn count(body: &str, metric: Option<&str>) -> Result<u64, String> {
         let start: String = text.chars().take(40).collect();
         return text
             .parse()
-            .map_err(|_| format!("answered `{start}` where a number of things in flight is wanted"));
+            .map_err(|_| format!("answered `{start}` where a number of things is wanted"));
     };
     let mut sum = None;
     for line in body.lines() {

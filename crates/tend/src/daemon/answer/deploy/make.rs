@@ -9,7 +9,9 @@ use ring::digest::{SHA256, digest};
 use tend_api::messages::{Finished, Progress, Stage, StageState};
 use tend_api::{ApiError, Class, Deploy};
 use tend_core::journal::{Principal, canonical_json};
-use tend_core::model::{Artifact, Process, Release, ReplicaId, Schema, ServiceName, Stack, StackName, Workload};
+use tend_core::model::{
+    Artifact, Issued, Process, Release, ReplicaId, Schema, ServiceName, Stack, StackName, Workload,
+};
 use tend_core::plan::Launch;
 use tend_core::world::World;
 use tend_release::{Built, Owner, Prepare, Request};
@@ -34,7 +36,7 @@ pub(super) async fn release(
     deploys: &Deploys,
     deploy: &Deploy,
     known: &Known,
-    secrets: &BTreeMap<String, u64>,
+    secrets: &BTreeMap<String, Issued>,
     build: &Arc<Build>,
 ) -> Result<Release, Finished> {
     let mut built = BTreeMap::new();
@@ -86,7 +88,7 @@ pub(super) fn promoted(
     from: &StackName,
     taken: &Release,
     file: Stack,
-    secrets: &BTreeMap<String, u64>,
+    secrets: &BTreeMap<String, Issued>,
     by: &Principal,
 ) -> Result<Release, ApiError> {
     let mut stack = file.clone();
@@ -470,6 +472,7 @@ mod tests {
             vault: None,
             metrics: None,
             alerts: None,
+            rotations: Default::default(),
         }
     }
 

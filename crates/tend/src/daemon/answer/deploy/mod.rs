@@ -86,7 +86,7 @@ impl Deploys {
         };
         vault::fill(&self.shared, &self.hub, &deploy.stack, &by).await?;
         let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
-        configuration::before(&self.configuration, &deploy.stack, &by).await?;
+        configuration::before(&self.configuration, &deploy.stack, false, &by).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
         let (deploys, under_way) = (self.clone(), Arc::clone(&build));
         tokio::spawn(async move {

@@ -185,6 +185,7 @@ mod tests {
             vault: None,
             metrics: None,
             alerts: None,
+            rotations: Default::default(),
         };
         Release {
             number,
