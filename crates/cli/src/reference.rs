@@ -36,7 +36,7 @@ const OF_SECRETS: [&str; 1] = ["secret"];
 const OF_CONFIGURATION: [&str; 1] = ["config"];
 
 /// The commands about metrics and alerts, likewise.
-const OF_METRICS: [&str; 1] = ["rules"];
+const OF_METRICS: [&str; 4] = ["alerts", "metrics", "rules", "score"];
 
 const GENERATED: &str =
     "This page is generated from `crates/cli`: run the tests of `tend-cli` with `UPDATE=1` after a change there.\n\n";

@@ -18,7 +18,7 @@ use crate::fake_certificates::certificates;
 use crate::fake_config;
 use crate::fake_money::keys;
 use crate::folder::Folder;
-use crate::{fake_audit, fake_secrets};
+use crate::{fake_audit, fake_monitor, fake_secrets};
 
 /// When everything happens.
 pub(crate) const AT: Wall = Wall(1_795_265_075_123);
@@ -181,6 +181,7 @@ impl Handler for Answers {
             Call::RevealSecret(reveal) => fake_secrets::reveal(&reveal),
             Call::AddRecoveryKey(add) => fake_secrets::recovery_key(&add),
             Call::Ban(_) | Call::Unban(_) | Call::Bans | Call::EdgeMetrics => fake_bans::answer(self.scene, &call),
+            Call::AskMonitor(ask) => fake_monitor::answer(&ask),
             Call::Money(query) => Reply::json(&MoneyList { keys: keys(&query) }),
             Call::Resolve(resolve) => Reply::json(&Accepted {
                 message: format!("{} is in doubt no more: it may be sent again", resolve.key),

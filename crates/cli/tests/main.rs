@@ -8,6 +8,7 @@ mod fake_bans;
 mod fake_certificates;
 mod fake_config;
 mod fake_money;
+mod fake_monitor;
 mod fake_secrets;
 mod folder;
 mod generated;
