@@ -160,9 +160,13 @@ impl Machine {
             text.strip_prefix("name: mps")
                 .map_or(text.replace("name: mps\n", "").as_str(), |rest| rest),
         );
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/config");
-        let copied = Command::new("cp").arg("-r").arg(config).arg(&folder).status();
-        assert!(copied.is_ok_and(|status| status.success()), "no configuration of mps");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps");
+        let beside = [source.join("config"), source.join("rules")];
+        let copied = Command::new("cp").arg("-r").args(beside).arg(&folder).status();
+        assert!(
+            copied.is_ok_and(|status| status.success()),
+            "no configuration and no rules of mps"
+        );
         folder
     }
 

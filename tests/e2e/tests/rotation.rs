@@ -545,7 +545,10 @@ fn going_back_to_an_earlier_release_never_brings_a_retired_version_back() {
     let machine = Machine::new("rotation-rollback");
     let port = free_port();
     let text = |version: &str, secrets: &str| {
-        let version = format!("    replicas: 1\n    environment: {{ E2E_VERSION: \"{version}\" }}\n");
+        let version = format!(
+            "    replicas: 1\n    environment: {{ E2E_VERSION: \"{version}\" }}\n    \
+             deploy: {{ update_config: {{ order: start-first, monitor: 600ms, ready_within: 60s }} }}\n"
+        );
         signers(port, "{ overlap: 0s }", secrets).replace("    replicas: 2\n", &version)
     };
     let given = "{ source: key, environment: KEY }";
