@@ -167,6 +167,7 @@ impl Reading<'_> {
     fn part(&mut self, wanted: &Wanted) -> StackPart {
         let metrics = wanted.metrics.as_ref();
         let alerts = wanted.alerts.as_ref();
+        self.missing.extend(not_done(metrics, alerts));
         let mut secrets = BTreeMap::new();
         for name in &wanted.secrets {
             if let Some(value) = self.secret_named(name) {
@@ -300,6 +301,32 @@ impl Reading<'_> {
             }
         }
     }
+}
+
+/// Returns what a stack asks for that is read and not carried out: whoever relies on it is told.
+fn not_done(metrics: Option<&Metrics>, alerts: Option<&Alerts>) -> Vec<String> {
+    let asked = [
+        (
+            "metrics.prometheus",
+            metrics.is_some_and(|metrics| metrics.prometheus.is_some()),
+        ),
+        (
+            "metrics.remote_write",
+            metrics.is_some_and(|metrics| !metrics.remote_write.is_empty()),
+        ),
+        (
+            "alerts.heartbeat",
+            alerts.is_some_and(|alerts| alerts.heartbeat.is_some()),
+        ),
+        (
+            "alerts.quiet_deploys",
+            alerts.is_some_and(|alerts| alerts.quiet_deploys.is_some()),
+        ),
+    ];
+    let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
+    asked
+        .map(|(key, _)| format!("`{key}` is read, and this version does not carry it out yet"))
+        .collect()
 }
 
 /// Returns the paths that a pattern gives: `*` and `?` stand for what they stand for in a shell, in the last part only.
