@@ -52,6 +52,17 @@ pub(crate) fn scraping(stack: &str, part: &StackPart) -> Result<(Scraping, Vec<S
             if !said.0.is_empty() {
                 warnings.push(said.to_string());
             }
+            let shown = file.path.display();
+            if !config.rule_files.is_empty() {
+                warnings.push(format!(
+                    "`rule_files` of `{shown}` are not read: `alerts: rules:` of the stack file names them"
+                ));
+            }
+            if !config.alertmanagers.is_empty() {
+                warnings.push(format!(
+                    "`alerting` of `{shown}` has no effect: `alerts: alertmanager:` of the stack file says who is told"
+                ));
+            }
             Scraping {
                 global: config.global,
                 jobs: config.jobs,
@@ -61,6 +72,7 @@ pub(crate) fn scraping(stack: &str, part: &StackPart) -> Result<(Scraping, Vec<S
     replicas(&mut scraping, &part.replicas);
     for job in &mut scraping.jobs {
         mark(&mut job.settings, stack);
+        job.settings.http.tls.owner = part.owner;
     }
     Ok((scraping, warnings))
 }

@@ -230,7 +230,7 @@ pub struct Group {
 pub struct Http {
     /// Who we say we are.
     pub authorization: Option<Authorization>,
-    /// Whom we trust, and how we prove ourselves.
+    /// Whom we trust, and how we prove ourselves. Its `owner` holds for all files that the job names: passwords, tokens, targets.
     pub tls: TlsSettings,
     /// Whether a redirect is followed.
     pub follow_redirects: bool,

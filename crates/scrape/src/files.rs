@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tend_base::read_owned;
+
 use crate::config::Group;
 use crate::paths::expand;
 use crate::read::read_targets;
@@ -22,6 +24,8 @@ const FILE_BYTES_MAX: u64 = 32 << 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     patterns: Vec<PathBuf>,
+    /// Whose files count, where it is looked at.
+    owner: Option<u32>,
     known: BTreeMap<PathBuf, Known>,
     /// Folders that cannot be listed.
     faults: Vec<String>,
@@ -43,9 +47,10 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 impl Files {
-    /// Looks at the files of these patterns from now on.
-    pub(crate) fn of(mut self, patterns: &[PathBuf]) -> Self {
+    /// Looks at the files of these patterns from now on; where an owner is named, at his alone.
+    pub(crate) fn of(mut self, patterns: &[PathBuf], owner: Option<u32>) -> Self {
         patterns.clone_into(&mut self.patterns);
+        self.owner = owner;
         self
     }
 
@@ -78,7 +83,7 @@ impl Files {
                 changed = true;
                 Known::default()
             });
-            changed |= known.look(&path);
+            changed |= known.look(&path, self.owner);
         }
         changed
     }
@@ -97,7 +102,7 @@ impl Files {
 }
 
 impl Known {
-    fn look(&mut self, path: &Path) -> bool {
+    fn look(&mut self, path: &Path, owner: Option<u32>) -> bool {
         let shown = path.display();
         let now = match fs::metadata(path) {
             Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
@@ -117,7 +122,9 @@ impl Known {
         if self.stamp == Some(now) {
             return false;
         }
-        let text = match fs::read_to_string(path) {
+        let text = read_owned(path, owner, FILE_BYTES_MAX)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+        let text = match text {
             Ok(text) => text,
             Err(error) => return self.fail(None, format!("could not read `{shown}`: {error}")),
         };

@@ -92,7 +92,10 @@ impl Scraper {
         // Before the lock: nobody else is to wait for a disk.
         let mut files: HashMap<String, Files> = self.shared.files().into_iter().collect();
         let looked = jobs.into_iter().map(|job| {
-            let mut files = files.remove(&job.name).unwrap_or_default().of(&job.files);
+            let mut files = files
+                .remove(&job.name)
+                .unwrap_or_default()
+                .of(&job.files, job.settings.http.tls.owner);
             files.look();
             (job, files)
         });

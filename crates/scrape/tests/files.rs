@@ -97,3 +97,47 @@ async fn a_collector_that_waits_for_its_first_round_is_kept_when_files_change() 
     // Seen mostly before the collector was asked for the first time, and never after it was lost.
     until("the collector is up", || running.last("j", "c").health == Health::Up).await;
 }
+
+#[tokio::test]
+async fn for_an_owner_nothing_is_read_that_is_somebody_elses() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a.json"), r#"[{"targets": ["a:1"]}]"#).expect("written");
+    fs::write(path("token"), "not-his-to-send").expect("written");
+    let owner = fs::metadata(path("token")).expect("there").uid();
+    let text = format!(
+        "scrape_configs:\n  - {{job_name: f, file_sd_configs: [{{files: ['{0}/a.json']}}]}}\n  \
+         - {{job_name: t, scrape_interval: 1s, bearer_token_file: '{0}/token', static_configs: [{{targets: ['127.0.0.1:9']}}]}}\n",
+        folder.path().display()
+    );
+    let running = Running::new();
+    let set = |owner| {
+        let mut jobs = crate::read(&text).jobs;
+        for job in &mut jobs {
+            job.settings.http.tls.owner = Some(owner);
+        }
+        running.scraper.set(jobs);
+    };
+    set(owner + 1);
+    assert!(
+        faults(&running).contains("has to belong to user"),
+        "{}",
+        faults(&running)
+    );
+    let last = running.until("t", "refused", |last| !last.error.is_empty()).await;
+    assert!(
+        last.error.contains("could not read") && last.error.contains("token"),
+        "{}",
+        last.error
+    );
+
+    set(owner);
+    until("his own is read", || faults(&running).is_empty()).await;
+    running
+        .until("t", "sent", |last| {
+            last.health == Health::Down && !last.error.contains("token")
+        })
+        .await;
+}
