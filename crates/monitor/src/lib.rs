@@ -6,9 +6,9 @@
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
 //!
-//! Invariants: what receivers were told outlives a kill at any moment (`kills`); no stack sees another's series
-//! (`a_stack_sees_its_own_series_and_those_of_the_machine`); a file that is wrong leaves standing what stood before
-//! (`what_is_wrong_leaves_standing_what_stood`).
+//! Invariants: what receivers were told outlives a kill at any moment (e2e `what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor`); no
+//! stack sees another's series (`a_stack_sees_its_own_series_and_those_of_the_machine`); a file that is wrong leaves standing what stood before (e2e
+//! `what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line`).
 
 mod backend;
 mod doors;

@@ -1,7 +1,7 @@
 //! One stack as it is watched: its targets are asked, its rules evaluated, its alerts told. What it decides is decided in the crates it joins.
 //!
 //! Invariant: what receivers were told is on disk before they are told and after they answered, so that a kill at any moment loses no alert and
-//! repeats none that was confirmed (test `kills`).
+//! repeats none that was confirmed (e2e `monitor::`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,1 +1,0 @@
-//! The monitor as a whole.
