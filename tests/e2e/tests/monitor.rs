@@ -210,7 +210,9 @@ fn what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor() {
     shop.wait_told("firing", 2);
     assert_ne!(shop.monitor(), monitor, "another one was started");
 
-    // One more that knows what was told, and tells nothing again.
+    // One more that knows what was told, and tells nothing again. What is in the journal was kept before; who is killed between a receipt and
+    // keeping it tells again, and has to.
+    wait_until("the receipt is kept", || shop.count("notification.delivered") == 3);
     let monitor = shop.monitor();
     kill(monitor);
     wait_until("the monitor is gone", || !is_alive(monitor));
