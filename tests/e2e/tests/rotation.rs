@@ -549,7 +549,9 @@ fn going_back_to_an_earlier_release_never_brings_a_retired_version_back() {
             "    replicas: 1\n    environment: {{ E2E_VERSION: \"{version}\" }}\n    \
              deploy: {{ update_config: {{ order: start-first, monitor: 600ms, ready_within: 60s }} }}\n"
         );
-        signers(port, "{ overlap: 0s }", secrets).replace("    replicas: 2\n", &version)
+        signers(port, "{ overlap: 0s }", secrets)
+            .replace("    replicas: 2\n", &version)
+            .replace("http: /ready }", "http: /ready, interval: 200ms }")
     };
     let given = "{ source: key, environment: KEY }";
     let deploy = |text: &str| {
