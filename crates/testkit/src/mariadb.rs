@@ -145,6 +145,8 @@ fn as_its_user(folder: &Path, program: &str) -> Command {
     command
         .args(["--pdeathsig=KILL", "--"])
         .arg(program)
+        // A server that starts removes every temporary table it finds, those of the servers beside it too.
+        .env("TMPDIR", folder)
         .current_dir(folder);
     command
 }
