@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tend_core::model::{
-    Balance, Edge, HashKey, Limit, LimitKey, Listener, Method, RetryMethods, Rewrite, Route, RoutePolicy, ServiceName,
-    Stack, Tls, TlsVersion,
+    Balance, Edge, HashKey, Limit, LimitKey, Listener, Method, RetryMethods, Rewrite, Route, RoutePolicy, ServerTls,
+    ServiceName, Stack, Tls, TlsVersion,
 };
 
 /// Returns the text of an `nginx.conf`. `servers` says where a service listens; where it says nothing, a comment asks for it.
@@ -266,7 +267,7 @@ fn server(edge: &Edge, at: &[SocketAddr], host: Option<&str>, routes: &[&Route],
         tls(&edge.tls, out);
     }
     for route in routes {
-        location(route, out);
+        location(edge, route, out);
     }
     out.close();
 }
@@ -301,7 +302,7 @@ fn tls(tls: &Tls, out: &mut Writer) {
     }
 }
 
-fn location(route: &Route, out: &mut Writer) {
+fn location(edge: &Edge, route: &Route, out: &mut Writer) {
     let prefix = route.path_prefix.trim_end_matches('/');
     // The route is for whole segments: /api and what is below it, and not /apix.
     out.open(&if prefix.is_empty() {
@@ -334,7 +335,7 @@ fn location(route: &Route, out: &mut Writer) {
             None => {}
         }
     } else if let Some(service) = &route.service {
-        proxy(policy, prefix, service, out);
+        proxy(edge, policy, prefix, service, out);
     }
     out.close();
 }
@@ -350,7 +351,29 @@ fn regex(text: &str) -> String {
     escaped
 }
 
-fn proxy(policy: &RoutePolicy, prefix: &str, service: &ServiceName, out: &mut Writer) {
+fn proxy_tls(tls: &ServerTls, out: &mut Writer) {
+    if let Some(name) = &tls.name {
+        out.line(format!("proxy_ssl_name {name};"));
+        out.line("proxy_ssl_server_name on;");
+    }
+    if !tls.verify {
+        return;
+    }
+    if tls.name.is_none() {
+        out.missing("certificates for addresses: nginx looks for a name in them");
+        return;
+    }
+    out.line("proxy_ssl_verify on;");
+    // As Debian has them; nginx does not know the system's by itself, and follows one intermediate only unless told otherwise.
+    let roots = (tls.roots.as_deref()).unwrap_or(Path::new("/etc/ssl/certs/ca-certificates.crt"));
+    out.line(format!(
+        "proxy_ssl_trusted_certificate {};",
+        quoted(&roots.to_string_lossy())
+    ));
+    out.line("proxy_ssl_verify_depth 4;");
+}
+
+fn proxy(edge: &Edge, policy: &RoutePolicy, prefix: &str, service: &ServiceName, out: &mut Writer) {
     match &policy.rewrite {
         None => {}
         Some(Rewrite::StripPrefix) => out.line(format!("rewrite ^{}/?(.*)$ /$1 break;", regex(prefix))),
@@ -359,10 +382,19 @@ fn proxy(policy: &RoutePolicy, prefix: &str, service: &ServiceName, out: &mut Wr
             out.line(format!("rewrite ^{}(.*)$ {with}$1 break;", regex(prefix)));
         }
     }
-    out.line(format!("proxy_pass http://{};", word(service.as_str())));
+    let tls = edge
+        .upstreams
+        .get(service)
+        .and_then(|upstream| upstream.balance.tls.as_ref());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    out.line(format!("proxy_pass {scheme}://{};", word(service.as_str())));
     out.line("proxy_http_version 1.1;");
+    let name = tls.and_then(|tls| tls.name.as_deref());
+    if let Some(tls) = tls {
+        proxy_tls(tls, out);
+    }
     for (name, value) in [
-        ("Host", "$host"),
+        ("Host", name.unwrap_or("$host")),
         ("X-Real-IP", "$remote_addr"),
         ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
         ("X-Forwarded-Proto", "$scheme"),

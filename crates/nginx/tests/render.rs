@@ -1,6 +1,5 @@
 //! What is rendered is read by nginx itself, and comes back to nearly the same stack.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +8,11 @@ use tend_nginx::{import, render};
 
 use crate::import::stack;
 
-fn configuration() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/whole.conf");
+/// Configurations of `tests/cases` that are rendered again.
+const CASES: [&str; 2] = ["whole.conf", "tls.conf"];
+
+fn configuration(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -20,18 +22,19 @@ fn servers(_: &tend_core::model::ServiceName) -> Vec<SocketAddr> {
 
 #[test]
 fn what_is_rendered_is_what_is_expected() {
-    let imported = import(&configuration(), &mut |_| None).unwrap();
-    let found = render(&stack(&imported), &servers);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rendered/whole.conf");
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &found).unwrap();
+    for name in CASES {
+        let imported = import(&configuration(name), &mut |_| None).unwrap();
+        let found = render(&stack(&imported), &servers);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rendered").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{name}");
     }
-    assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default());
 }
 
 #[test]
 fn nginx_reads_what_is_rendered() {
-    let imported = import(&configuration(), &mut |_| None).unwrap();
     let folder = std::env::temp_dir().join(format!("tend-nginx-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let key = folder.join("tls.key");
@@ -54,31 +57,29 @@ fn nginx_reads_what_is_rendered() {
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    // The folders of the machine's nginx are not for a test: what it writes goes into one of its own.
-    let rendered = render(&stack(&imported), &servers)
-        .replace("include mime.types;", "types { text/html html; }")
-        .replace("/etc/nginx/ssl/shop.pem", certificate.to_str().unwrap())
-        .replace("/etc/nginx/ssl/shop.key", key.to_str().unwrap())
-        .replace("/etc/nginx/ssl/clients.pem", certificate.to_str().unwrap())
-        .replace("/var/log/nginx/access.log", folder.join("access.log").to_str().unwrap());
-    let file = folder.join("nginx.conf");
-    let head = format!("pid {}/nginx.pid;\nerror_log stderr;\n", folder.display());
-    std::fs::File::create(&file)
-        .unwrap()
-        .write_all((head + &rendered).as_bytes())
-        .unwrap();
-    let said = Command::new("nginx")
-        .arg("-t")
-        .arg("-p")
-        .arg(&folder)
-        .arg("-c")
-        .arg(&file)
-        .output()
-        .unwrap();
+    for name in CASES {
+        let imported = import(&configuration(name), &mut |_| None).unwrap();
+        // The folders of the machine's nginx are not for a test: what it writes goes into one of its own.
+        let rendered = render(&stack(&imported), &servers)
+            .replace("include mime.types;", "types { text/html html; }")
+            .replace("/etc/nginx/ssl/shop.pem", certificate.to_str().unwrap())
+            .replace("/etc/nginx/ssl/shop.key", key.to_str().unwrap())
+            .replace("/etc/nginx/ssl/clients.pem", certificate.to_str().unwrap())
+            .replace("/etc/ssl/bank.pem", certificate.to_str().unwrap())
+            .replace("/var/log/nginx/access.log", folder.join("access.log").to_str().unwrap());
+        let file = folder.join("nginx.conf");
+        let head = format!("pid {}/nginx.pid;\nerror_log stderr;\n", folder.display());
+        std::fs::write(&file, head + &rendered).unwrap();
+        let said = Command::new("nginx")
+            .arg("-t")
+            .arg("-p")
+            .arg(&folder)
+            .arg("-c")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{name}: {told}\n{rendered}");
+    }
     std::fs::remove_dir_all(&folder).unwrap();
-    assert!(
-        said.status.success(),
-        "{}\n{rendered}",
-        String::from_utf8_lossy(&said.stderr)
-    );
 }

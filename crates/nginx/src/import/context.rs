@@ -3,7 +3,7 @@
 use crate::read::Directive;
 
 /// Directives without meaning here: the edge does it by itself, has no such thing to tune, or has it elsewhere.
-pub(super) const NEEDLESS: [&str; 54] = [
+pub(super) const NEEDLESS: [&str; 61] = [
     "user",
     "pid",
     "daemon",
@@ -42,6 +42,13 @@ pub(super) const NEEDLESS: [&str; 54] = [
     "ssl_stapling",
     "ssl_stapling_verify",
     "ssl_trusted_certificate",
+    "proxy_ssl_server_name",
+    "proxy_ssl_session_reuse",
+    "proxy_ssl_protocols",
+    "proxy_ssl_ciphers",
+    "proxy_ssl_verify_depth",
+    "proxy_ssl_certificate_key",
+    "auth_basic_user_file",
     "resolver",
     "resolver_timeout",
     "proxy_http_version",
@@ -61,7 +68,7 @@ pub(super) const NEEDLESS: [&str; 54] = [
 ];
 
 /// Directives that a route is made of, wherever they stand.
-const RULES: [&str; 38] = [
+const RULES: [&str; 44] = [
     "limit_req",
     "limit_req_status",
     "limit_req_dry_run",
@@ -88,11 +95,17 @@ const RULES: [&str; 38] = [
     "gzip_types",
     "gzip_min_length",
     "gzip_static",
+    "proxy_ssl_name",
+    "proxy_ssl_verify",
+    "proxy_ssl_trusted_certificate",
+    "proxy_ssl_certificate",
     "proxy_next_upstream",
     "proxy_next_upstream_tries",
     "proxy_next_upstream_timeout",
     "allow",
     "deny",
+    "auth_basic",
+    "auth_request",
     "root",
     "alias",
     "index",

@@ -1,6 +1,7 @@
 //! `location` blocks: which requests, who answers, under which rules.
 
 use super::context::{Context, is_rule, time};
+use super::upstream::{Spoken, spoken_tls};
 use super::yaml::Yaml;
 use super::{Importer, Weight};
 use crate::read::Directive;
@@ -127,7 +128,7 @@ impl Importer {
             return;
         }
         if let Some(pass) = find("proxy_pass") {
-            if !self.pass(&mut route, pass, path) {
+            if !self.pass(&mut route, pass, path, context) {
                 return;
             }
         } else if !self.files(&mut route, path, context) {
@@ -143,17 +144,16 @@ impl Importer {
     }
 
     /// Writes where `proxy_pass` leads; false when nowhere that is known here.
-    fn pass(&mut self, route: &mut Yaml, pass: &Directive, path: &str) -> bool {
+    fn pass(&mut self, route: &mut Yaml, pass: &Directive, path: &str, context: Context<'_>) -> bool {
         let url = pass.value();
-        let Some(rest) = url.strip_prefix("http://") else {
-            let text = match url.starts_with("https://") {
-                true => {
-                    format!("`proxy_pass {url}`: name the servers in `edge.upstreams`, with `tls` and whom to trust")
-                }
-                false => format!("`proxy_pass {url}`: there are no variables here"),
-            };
-            self.note(pass.line, Weight::Lost, text);
-            return false;
+        let (tls, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => {
+                let text = format!("`proxy_pass {url}`: there are no variables here");
+                self.note(pass.line, Weight::Lost, text);
+                return false;
+            }
         };
         let (authority, uri) = match rest.find('/') {
             Some(slash) => (&rest[..slash], Some(&rest[slash..])),
@@ -167,7 +167,16 @@ impl Importer {
             );
             return false;
         }
-        let service = self.passed_to(authority, pass.line);
+        let spoken = match tls {
+            false => Spoken::Plain,
+            true => spoken_tls(authority, context),
+        };
+        let Some(service) = self.passed_to(authority, &spoken, pass.line) else {
+            return false;
+        };
+        if let Spoken::Tls { name, .. } = &spoken {
+            self.tls_notes(authority, name.as_deref(), context, pass.line);
+        }
         route.put("service", Yaml::text(&service));
         match uri {
             None => {}
@@ -179,6 +188,38 @@ impl Importer {
             Some(uri) => route.put("replace_prefix", Yaml::text(uri)),
         }
         true
+    }
+
+    /// Writes who may ask. What nginx keeps closed stays closed.
+    fn access(&mut self, route: &mut Yaml, context: Context<'_>, path: &str) {
+        let everybody = ["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+        let this_machine = ["127.0.0.1".to_owned(), "::1".to_owned()];
+        let asking = ["auth_basic", "auth_request"]
+            .into_iter()
+            .filter_map(|name| context.get(name));
+        if let Some(asking) = asking.into_iter().find(|asking| asking.value() != "off") {
+            let text = format!(
+                "`{}`: the edge asks for no password; `{path}` is open to this machine alone (`allow`)",
+                asking.name
+            );
+            self.note(asking.line, Weight::Lost, text);
+            route.put("allow", Yaml::texts(&this_machine));
+            return;
+        }
+        let listed = |name: &str| {
+            let all = context.all(name).into_iter().map(|rule| rule.value().to_owned());
+            all.partition::<Vec<String>, _>(|who| who != "all")
+        };
+        let (allowed, _) = listed("allow");
+        let (denied, all_denied) = listed("deny");
+        if !allowed.is_empty() {
+            route.put("allow", Yaml::texts(&allowed));
+        }
+        if allowed.is_empty() && !all_denied.is_empty() {
+            route.put("deny", Yaml::texts(&everybody));
+        } else if !denied.is_empty() {
+            route.put("deny", Yaml::texts(&denied));
+        }
     }
 
     /// Writes from where files are answered; false when no folder is known.
@@ -276,13 +317,7 @@ impl Importer {
             };
             route.put("compress", compress);
         }
-        for (key, name) in [("allow", "allow"), ("deny", "deny")] {
-            let all = context.all(name).into_iter().map(|rule| rule.value().to_owned());
-            let all: Vec<String> = all.filter(|who| who != "all").collect();
-            if !all.is_empty() {
-                route.put(key, Yaml::texts(&all));
-            }
-        }
+        self.access(route, context, path);
         if let Some(log) = context.get("access_log") {
             match log.value() {
                 "off" => route.put("health_paths", Yaml::texts(&[path.trim_end_matches('/').to_owned()])),

@@ -1,16 +1,49 @@
 //! `upstream` blocks, and what `proxy_pass` names.
 
-use super::context::time;
+use super::context::{Context, time};
 use super::yaml::Yaml;
 use super::{Importer, Weight};
 use crate::read::Directive;
 
 /// An upstream as it was found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     /// Addresses with their weights; empty where nginx names hosts: those are taken for a service.
     servers: Vec<(String, u32)>,
     rules: Vec<(&'static str, Yaml)>,
+    /// What is spoken with them, once something is sent there.
+    spoken: Option<Spoken>,
+}
+
+/// What nginx speaks with servers. It says so where it sends requests, a stack where it names the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// HTTP as it is.
+    Plain,
+    /// TLS.
+    Tls {
+        /// The name their certificates have to be for; their addresses when absent.
+        name: Option<String>,
+        /// The file with the authorities that are trusted; those of the system when absent.
+        roots: Option<String>,
+    },
+}
+
+impl Spoken {
+    fn written(&self) -> Option<Yaml> {
+        let Self::Tls { name, roots } = self else {
+            return None;
+        };
+        let keys = [("name", name), ("roots", roots)];
+        let keys = keys
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, Yaml::text(value.as_ref()?))));
+        let keys: Vec<_> = keys.collect();
+        Some(match keys.is_empty() {
+            true => Yaml::flag(true),
+            false => Yaml::flow(keys),
+        })
+    }
 }
 
 impl Found {
@@ -22,6 +55,9 @@ impl Found {
                 weight => Yaml::flow([("address", Yaml::text(address)), ("weight", Yaml::number(weight))]),
             };
             written.put("servers", Yaml::list(self.servers.iter().map(server)));
+        }
+        if let Some(tls) = self.spoken.as_ref().and_then(Spoken::written) {
+            written.put("tls", tls);
         }
         for (key, value) in &self.rules {
             written.put(key, value.clone());
@@ -113,7 +149,8 @@ impl Importer {
                 .iter()
                 .map(|(server, weight, _)| ((*server).to_owned(), *weight));
             let servers = servers.collect();
-            self.upstreams.insert(name, Found { servers, rules });
+            let spoken = None;
+            self.upstreams.insert(name, Found { servers, rules, spoken });
             return;
         }
         for (server, weight, line) in &servers {
@@ -135,6 +172,7 @@ impl Importer {
             Found {
                 servers: Vec::new(),
                 rules,
+                spoken: None,
             },
         );
     }
@@ -187,33 +225,113 @@ impl Importer {
         Some(weight)
     }
 
-    /// Returns who answers what `proxy_pass` sends to `authority`, making an upstream of a bare address.
-    pub(super) fn passed_to(&mut self, authority: &str, line: u32) -> String {
+    /// Returns who answers what `proxy_pass` sends to `authority`, making an upstream of a bare address; nothing when it cannot be said here.
+    pub(super) fn passed_to(&mut self, authority: &str, spoken: &Spoken, line: u32) -> Option<String> {
         let name = service_name(authority);
-        if self.upstreams.contains_key(&name) {
-            return name;
+        let is_plain = *spoken == Spoken::Plain;
+        if let Some(found) = self.upstreams.get(&name) {
+            if found.servers.is_empty() && !is_plain {
+                let text = format!(
+                    "`proxy_pass https://{authority}`: replicas are reached without TLS, over loopback; servers elsewhere are named by \
+                     address in `edge.upstreams`"
+                );
+                self.note(line, Weight::Lost, text);
+                return None;
+            }
+            return Some(self.spoken_with(&name, spoken));
         }
         let with_port = match authority.rsplit_once(':') {
             Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-            _ => format!("{authority}:80"),
+            _ => format!("{authority}:{}", if is_plain { 80 } else { 443 }),
         };
         if is_address(&with_port) {
             let name = format!("to-{}", service_name(&with_port));
             self.upstreams.entry(name.clone()).or_insert_with(|| Found {
                 servers: vec![(with_port, 1)],
                 rules: Vec::new(),
+                spoken: None,
             });
-            return name;
+            return Some(self.spoken_with(&name, spoken));
         }
         let host = with_port.rsplit_once(':').map_or(authority, |(host, _)| host);
+        if !is_plain {
+            let text = format!(
+                "`proxy_pass https://{authority}`: no names are looked up here; write its addresses into `edge.upstreams`, with \
+                 `tls: {{ name: {host} }}`"
+            );
+            self.note(line, Weight::Lost, text);
+            return None;
+        }
         let name = service_name(host.split('.').next().unwrap_or(host));
         let text = format!("`{authority}` is taken for the service `{name}`");
         self.note(line, Weight::Changed, text);
         self.services
             .entry(name.clone())
             .or_insert_with(|| vec![authority.to_owned()]);
-        name
+        Some(name)
     }
+
+    /// Returns the upstream `name` that speaks so. One that nginx asks in two ways is two upstreams here.
+    fn spoken_with(&mut self, name: &str, spoken: &Spoken) -> String {
+        let Some(found) = self.upstreams.get_mut(name) else {
+            return name.to_owned();
+        };
+        let first = found.spoken.get_or_insert_with(|| spoken.clone());
+        if first == spoken {
+            return name.to_owned();
+        }
+        let mut found = found.clone();
+        let servers = found.servers.clone();
+        found.spoken = Some(spoken.clone());
+        let mut number = 2;
+        loop {
+            let other = format!("{name}-{number}");
+            let entry = self.upstreams.entry(other.clone()).or_insert_with(|| found.clone());
+            if entry.servers == servers && entry.spoken.as_ref() == Some(spoken) {
+                return other;
+            }
+            number += 1;
+        }
+    }
+
+    /// Notes what is otherwise where TLS is spoken with the servers of `authority`.
+    pub(super) fn tls_notes(&mut self, authority: &str, name: Option<&str>, context: Context<'_>, line: u32) {
+        if context.value("proxy_ssl_verify") != Some("on") {
+            let whose = name.unwrap_or("the servers' addresses; else say their name in `tls`");
+            let text = format!("`https://{authority}`: nginx looks at no certificate; here it has to be for {whose}");
+            self.note(line, Weight::Changed, text);
+        }
+        if let (Some(name), Some(host)) = (name, host(context))
+            && host != name
+        {
+            let text = format!("`proxy_set_header Host {host}`: servers that speak TLS are asked as `{name}`");
+            self.note(line, Weight::Changed, text);
+        }
+        if let Some(shown) = context.get("proxy_ssl_certificate") {
+            let text = "`proxy_ssl_certificate`: the edge shows servers no certificate of its own";
+            self.note(shown.line, Weight::Lost, text);
+        }
+    }
+}
+
+/// Reads how nginx speaks TLS with the servers of `authority`: the name it is told to look for, or else the one it asks for.
+pub(super) fn spoken_tls(authority: &str, context: Context<'_>) -> Spoken {
+    let is_name = |text: &str| !text.contains('$') && text.contains('.') && text.parse::<std::net::IpAddr>().is_err();
+    let asked = authority.split(':').next();
+    let name = [context.value("proxy_ssl_name"), host(context), asked];
+    Spoken::Tls {
+        name: name.into_iter().flatten().find(|name| is_name(name)).map(str::to_owned),
+        roots: context.value("proxy_ssl_trusted_certificate").map(str::to_owned),
+    }
+}
+
+/// The `Host` that servers are asked with, where it is set.
+fn host(context: Context<'_>) -> Option<&str> {
+    let headers = context.all("proxy_set_header");
+    let host = headers
+        .into_iter()
+        .find(|header| header.value().eq_ignore_ascii_case("host"))?;
+    host.words.get(1).map(String::as_str)
 }
 
 /// Turns a variable into what is hashed here.
