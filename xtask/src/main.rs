@@ -15,6 +15,7 @@ mod error;
 mod fuzz;
 mod process;
 mod sim;
+mod suite;
 mod tidy;
 mod tree;
 mod vm;

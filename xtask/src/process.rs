@@ -2,8 +2,10 @@
 //!
 //! Owns the one way in which the other commands start a program. Knows nothing of what the program is for.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -15,6 +17,12 @@ use crate::tree;
 /// For a command that a person started and can end.
 pub(crate) const NO_LIMIT: Duration = Duration::MAX;
 
+/// Lines that are picked from what a command prints.
+const PICKED_MAX: usize = 64;
+
+/// How long is waited for what a command that has ended printed last.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// How often a command under a limit is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -22,18 +30,54 @@ const LOOK: Duration = Duration::from_millis(50);
 ///
 /// What hangs is shown before it is ended: a log of CI can tell of a test that never comes back only what it waited for.
 pub(crate) fn cargo(root: &Path, arguments: &[&str], limit: Duration) -> Result<(), Error> {
+    run(command(root, arguments), &shown(arguments), limit)
+}
+
+/// As [`cargo`], and returns too what `pick` makes of the lines it prints, [`PICKED_MAX`] at most.
+pub(crate) fn cargo_picking(
+    root: &Path,
+    arguments: &[&str],
+    limit: Duration,
+    pick: fn(&str) -> Option<String>,
+) -> (Result<(), Error>, Vec<String>) {
     let shown = shown(arguments);
+    let (reader, writer) = match io::pipe() {
+        Ok(ends) => ends,
+        Err(source) => return (Err(Error::Start { command: shown, source }), Vec::new()),
+    };
+    let (sender, receiver) = mpsc::sync_channel(PICKED_MAX);
+    thread::spawn(move || {
+        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            if let Some(picked) = pick(&line) {
+                // Full: whoever asked has more than it wants to look at.
+                let _ = sender.try_send(picked);
+            }
+        }
+    });
+    let mut command = command(root, arguments);
+    command.stdout(writer);
+    let outcome = run(command, &shown, limit);
+    // Ends when nobody can write any more; something that was left behind may for ever.
+    let picked = std::iter::from_fn(|| receiver.recv_timeout(LAST_WORDS).ok()).collect();
+    (outcome, picked)
+}
+
+fn run(mut command: Command, shown: &str, limit: Duration) -> Result<(), Error> {
     let start = |source| Error::Start {
-        command: shown.clone(),
+        command: shown.to_owned(),
         source,
     };
-    let mut child = command(root, arguments).stdin(Stdio::null()).spawn().map_err(start)?;
+    let mut child = command.stdin(Stdio::null()).spawn().map_err(start)?;
+    // With it goes our end of a pipe that it was given.
+    drop(command);
     let Some(status) = wait(&mut child, limit).map_err(start)? else {
         println!("--- `{shown}` is not done after {} s; what runs:", limit.as_secs());
         print!("{}", tree::below(child.id()));
         end(&mut child).map_err(start)?;
         return Err(Error::TooLong {
-            command: shown,
+            command: shown.to_owned(),
             seconds: limit.as_secs(),
         });
     };
@@ -41,7 +85,7 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str], limit: Duration) -> Result<
         Ok(())
     } else {
         Err(Error::Failed {
-            command: shown,
+            command: shown.to_owned(),
             status: status.to_string(),
         })
     }
