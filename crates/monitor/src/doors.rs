@@ -74,26 +74,30 @@ async fn of_daemon(machine: Arc<Machine>, asked: Asked) -> Answer {
         {
             Some((stack, rest)) => {
                 let (stack, path) = (stack.to_owned(), format!("/{rest}"));
-                of_stack(machine, stack, path, asked).await
+                // The daemon says for whom it asks; on a listener of a stack anybody could.
+                let caller = asked.headers.iter().find(|(name, _)| name.as_str() == "tend-caller");
+                let caller = caller.map_or_else(String::new, |(_, caller)| caller.clone());
+                of_stack(machine, stack, path, caller, asked).await
             }
             None => Answer::text(404, "there is no such thing here"),
         },
     }
 }
 
-/// Opens a listener for a stack.
-pub(crate) fn open(machine: Arc<Machine>, address: SocketAddr, stack: String) -> std::io::Result<AbortHandle> {
+/// Opens a listener. Whose it is is asked with each request: it may become another stack's while it is open.
+pub(crate) fn open(machine: Arc<Machine>, address: SocketAddr) -> std::io::Result<AbortHandle> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let handler: Handler = Arc::new(move |asked: Asked| {
-        let (machine, stack, path) = (Arc::clone(&machine), stack.clone(), asked.path.clone());
-        Box::pin(async move { of_stack(machine, stack, path, asked).await })
+        let (machine, path) = (Arc::clone(&machine), asked.path.clone());
+        let stack = machine.listening_at(address).unwrap_or_default();
+        Box::pin(async move { of_stack(machine, stack, path, String::new(), asked).await })
     });
     Ok(tokio::spawn(serve(listener, handler)).abort_handle())
 }
 
-async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Asked) -> Answer {
+async fn of_stack(machine: Arc<Machine>, stack: String, path: String, caller: String, asked: Asked) -> Answer {
     let Some(stack) = machine.stack(&stack) else {
         return Answer::text(
             404,
@@ -110,17 +114,13 @@ async fn of_stack(machine: Arc<Machine>, stack: String, path: String, asked: Ask
         {
             return answer;
         }
-        let caller = headers
-            .iter()
-            .find(|(name, _)| *name == "tend-caller")
-            .map_or("", |(_, value)| value);
         let request = tend_doors::Request {
             method: &asked.method,
             path: &path,
             query: &asked.query,
             headers: &headers,
             body: &asked.body,
-            caller,
+            caller: &caller,
         };
         let response = tend_doors::answer(&request, &Shown { machine, stack });
         Answer {

@@ -72,6 +72,11 @@ impl Machine {
         self.running().stacks.get(name).map(|(stack, _)| Arc::clone(stack))
     }
 
+    /// Returns the stack that is shown at a listener.
+    pub(crate) fn listening_at(&self, address: SocketAddr) -> Option<String> {
+        self.running().listeners.get(&address).map(|(name, _)| name.clone())
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.running().snapshot.generation
     }
@@ -198,17 +203,18 @@ impl Machine {
             }
         }
         running.listeners.retain(|address, (name, task)| {
-            let stays = wanted.get(address) == Some(name) && !task.is_finished();
-            if !stays {
-                task.abort();
+            let stays = wanted.get(address).filter(|_| !task.is_finished());
+            match stays {
+                Some(wanted) => name.clone_from(wanted),
+                None => task.abort(),
             }
-            stays
+            stays.is_some()
         });
         for (address, name) in wanted {
             if running.listeners.contains_key(&address) {
                 continue;
             }
-            match doors::open(Arc::clone(self), address, name.clone()) {
+            match doors::open(Arc::clone(self), address) {
                 Ok(task) => drop(running.listeners.insert(address, (name, task))),
                 Err(error) => refused.entry(name).or_default().push(format!(
                     "{address} cannot be listened at: {}",
