@@ -28,7 +28,8 @@ use error::Error;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci [STAGE...]             everything CI runs, or only the stages named (`ci --list` names them)
+  ci [--root DIR] [STAGE...]
+                            everything CI runs, or only the stages named (`ci --list` names them)
   tidy [--root DIR]         the rules of the repository that no compiler checks
   sim [--seed N | [--from N] --seeds N] [--chapter C] [--keep-going]
                             the simulator; --seed replays one run exactly (default: --seeds 2000); --keep-going
@@ -69,6 +70,7 @@ fn run(arguments: &[&str]) -> Result<(), Error> {
             println!("{USAGE}");
             Ok(())
         }
+        ["ci", "--root", folder, stages @ ..] => ci::run(&PathBuf::from(folder), stages),
         ["ci", stages @ ..] => ci::run(&root(), stages),
         ["tidy"] => tidy::run(&root()),
         ["tidy", "--root", folder] => tidy::run(&PathBuf::from(folder)),

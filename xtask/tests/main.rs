@@ -4,5 +4,6 @@ mod check;
 mod command_line;
 mod fuzz;
 mod sandbox;
+mod suite;
 mod tidy;
 mod vm;

@@ -72,7 +72,14 @@ impl Sandbox {
 
     /// Runs a command of `xtask` on the tree; returns whether it succeeded, and what it printed.
     pub(crate) fn run(&self, command: &str) -> (bool, String) {
-        run(&[command, "--root", &self.folder.join("tree").to_string_lossy()])
+        self.run_with(command, &[])
+    }
+
+    /// As [`Self::run`], with more arguments.
+    pub(crate) fn run_with(&self, command: &str, more: &[&str]) -> (bool, String) {
+        let tree = self.folder.join("tree");
+        let tree = tree.to_string_lossy();
+        run(&[&[command, "--root", &tree], more].concat())
     }
 }
 
