@@ -62,7 +62,9 @@ impl Certificate {
             let position = index + 1;
             let unreadable = |source| CertificateError::Unreadable { position, source };
             let cert = EndEntityCert::try_from(certificate).map_err(unreadable)?;
-            let dates = der::dates(certificate).ok_or(CertificateError::Dates { position })?;
+            let dates = der::fields(certificate)
+                .ok_or(CertificateError::Dates { position })?
+                .valid;
             parsed.push((cert, dates));
         }
         for (index, pair) in parsed.windows(2).enumerate() {

@@ -3,11 +3,11 @@
 //! Reads DER (X.690) just far enough, from certificates that `webpki` has read before. Knows nothing of signatures and extensions.
 
 /// `SEQUENCE`.
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// `SET`.
-const SET: u8 = 0x31;
+pub(crate) const SET: u8 = 0x31;
 /// `OBJECT IDENTIFIER`.
-const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 /// The version of a certificate, `[0] EXPLICIT`.
 const VERSION: u8 = 0xa0;
 /// `UTCTime`, a year of two digits.
@@ -22,7 +22,7 @@ const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
 /// What is left to be read.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn byte(&mut self) -> Option<u8> {
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next value, whatever it is, as its tag and content.
-    fn value(&mut self) -> Option<(u8, &'a [u8])> {
+    pub(crate) fn value(&mut self) -> Option<(u8, &'a [u8])> {
         let tag = self.byte()?;
         let first = self.byte()?;
         // Above 127 the low bits say how many bytes the length has; no certificate needs more than three.
@@ -53,14 +53,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next value if it has the tag.
-    fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, content) = self.value()?;
         (found == tag).then_some(content)
     }
 }
 
-/// Returns the first and the last millisecond since 1970-01-01 UTC at which a certificate is valid; 0 for what was before.
-pub(crate) fn dates(certificate: &[u8]) -> Option<(u64, u64)> {
+/// The fields of a certificate that are read here (RFC 5280, 4.1).
+pub(crate) struct Fields<'a> {
+    /// The first and the last millisecond since 1970-01-01 UTC at which it is valid; 0 for what was before.
+    pub(crate) valid: (u64, u64),
+    /// The distinguished name of its owner, without the outer tag.
+    pub(crate) subject: &'a [u8],
+}
+
+/// Reads a certificate; none when it is not one.
+pub(crate) fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
     let certificate = Reader(certificate).tagged(SEQUENCE)?;
     let mut fields = Reader(Reader(certificate).tagged(SEQUENCE)?);
     if fields.0.first() == Some(&VERSION) {
@@ -72,8 +80,11 @@ pub(crate) fn dates(certificate: &[u8]) -> Option<(u64, u64)> {
     }
     let mut validity = Reader(fields.tagged(SEQUENCE)?);
     let (from, to) = (time(&mut validity)?, time(&mut validity)?);
-    // The last second counts as a whole (RFC 5280, 4.1.2.5: inclusive).
-    Some((from, to.saturating_add(999)))
+    Some(Fields {
+        // The last second counts as a whole (RFC 5280, 4.1.2.5: inclusive).
+        valid: (from, to.saturating_add(999)),
+        subject: fields.tagged(SEQUENCE)?,
+    })
 }
 
 /// Reads a time as RFC 5280 allows it: UTC, to the second, ending in `Z`.

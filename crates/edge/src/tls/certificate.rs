@@ -8,9 +8,9 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tend_base::Wall;
+use tend_certificate::Facts;
 use tend_routing::Certificate;
 
-use super::x509;
 use crate::EdgeError;
 
 /// A certificate that can be shown.
@@ -31,7 +31,7 @@ impl Loaded {
             path: described.chain.clone(),
             why,
         };
-        let facts = chain.first().and_then(|first| x509::read(first));
+        let facts = chain.first().and_then(|first| Facts::read(first));
         let facts = facts.ok_or_else(|| unfit("its first certificate is not one of X.509".to_owned()))?;
         let key = read(&described.key)?;
         let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| EdgeError::Certificate {
@@ -56,7 +56,7 @@ impl Loaded {
             names: described.names.clone(),
             chain: described.chain.clone(),
             key_file: described.key.clone(),
-            expires: Wall(facts.not_after.saturating_mul(1000)),
+            expires: Wall(facts.not_after_ms),
             key: Arc::new(key),
         })
     }

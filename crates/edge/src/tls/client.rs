@@ -1,8 +1,7 @@
 //! The certificate that a client showed, as routes ask for it and replicas are told of it.
 
 use rustls_pki_types::CertificateDer;
-
-use super::x509;
+use tend_certificate::Facts;
 
 /// Tells a replica that the client showed a certificate that was verified: `SUCCESS`, as nginx's `$ssl_client_verify` does. Absent otherwise.
 pub(crate) const VERIFY_FIELD: &str = "x-client-certificate-verify";
@@ -23,7 +22,7 @@ pub(crate) struct ClientCertificate {
 impl ClientCertificate {
     /// Reads the certificate of a client that was let in.
     pub(super) fn of(chain: Option<&[CertificateDer<'_>]>) -> Option<Self> {
-        let facts = x509::read(chain?.first()?);
+        let facts = Facts::read(chain?.first()?);
         Some(Self {
             // A verified certificate that we cannot read has a name that says nothing, not none.
             subject: facts.map_or_else(String::new, |facts| facts.subject).into(),

@@ -1,7 +1,7 @@
 //! TLS towards clients: which certificate is shown, who is asked for one, and how a connection begins; and towards servers that tend does not
 //! run.
 //!
-//! Map: `live` is what a snapshot says, made ready; `certificate` reads files, `x509` the two facts nobody else hands out;
+//! Map: `live` is what a snapshot says, made ready; `certificate` reads files;
 //! `shown` chooses by the name a client asks for; `ticket` lets clients come back cheaply; `handshake` begins a connection and
 //! hands it on as a [`TlsStream`]; `counts` what became of it. `server` is the other side. Knows no HTTP but the protocol's name.
 //!
@@ -17,7 +17,6 @@ mod server;
 mod shown;
 mod stream;
 mod ticket;
-mod x509;
 
 pub(crate) use client::{CLIENT_FIELDS, ClientCertificate, SUBJECT_FIELD, VERIFY_FIELD};
 pub(crate) use counts::Handshakes;
