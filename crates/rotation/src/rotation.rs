@@ -79,8 +79,11 @@ pub struct Rotation {
     seen: Option<Seen>,
     /// A look is due before anybody is rolled.
     look: bool,
-    /// So often the holders of this phase were rolled.
+    /// So often it was asked to roll the holders of this phase.
     rolls: u32,
+    /// That was done once at least: whoever starts from then on gets what this phase is to give. Asking alone is no roll.
+    #[serde(default)]
+    rolled: bool,
     /// Since when nobody was seen with what must not be held.
     quiet_since: Option<Mono>,
 }
@@ -106,6 +109,7 @@ impl Rotation {
             seen: None,
             look: true,
             rolls: 0,
+            rolled: false,
             quiet_since: None,
         }
     }
@@ -209,7 +213,7 @@ impl Rotation {
                 }
                 self.not_before = now + self.order.patience.look_every;
             }
-            (Step::Roll { .. }, Outcome::Done) => self.look = true,
+            (Step::Roll { .. }, Outcome::Done) => (self.look, self.rolled) = (true, true),
             (Step::Observe, Outcome::Seen(observation)) => self.saw(observation, now),
             (_, Outcome::Failed { why }) => self.failed(&why, now),
             (step, _) => self.failed(&format!("the answer does not belong to the step {step:?}"), now),
@@ -340,8 +344,8 @@ impl Rotation {
             Some(seen) if !self.look => seen.observation.not_at(give).0,
             _ => Vec::new(),
         };
-        // Whoever starts from now on must get it too, so one roll is asked for even when nobody has to change.
-        let never = self.rolls == 0 && self.seen.is_some() && !self.look;
+        // Whoever starts from now on must get it too, so a roll is asked for until one is done, even when nobody has to change.
+        let never = !self.rolled && self.seen.is_some() && !self.look;
         if behind.is_empty() && !never {
             return Step::Observe;
         }
@@ -361,11 +365,11 @@ impl Rotation {
         self.seen = Some(Seen { at: now, observation });
         self.look = false;
         self.failures = 0;
-        if !all || self.rolls == 0 {
+        if !all || !self.rolled {
             self.quiet_since = None;
             // The first roll is at once; who does not follow is asked again ever more rarely.
             self.not_before = now
-                + if behind.is_empty() && self.rolls > 0 {
+                + if behind.is_empty() && self.rolled {
                     patience.look_every
                 } else {
                     patience.pause(self.rolls)
@@ -420,7 +424,7 @@ impl Rotation {
         );
         self.phase_since = since;
         // They were rolled before; whoever has fallen back is seen by the look.
-        self.rolls = 1;
+        (self.rolls, self.rolled) = (1, true);
     }
 
     fn look_again(&mut self) {
@@ -437,7 +441,7 @@ impl Rotation {
         self.last_failure = None;
         self.left = None;
         self.not_before = now;
-        self.rolls = 0;
+        (self.rolls, self.rolled) = (0, false);
         self.look_again();
         if self.phase().is_none() {
             self.end = Some(if self.undoing.is_some() { End::Undone } else { End::Done });

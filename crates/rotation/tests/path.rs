@@ -227,3 +227,41 @@ fn what_is_left_to_encrypt_is_told_and_held_only_when_it_becomes_no_less() {
     let kept = serde_json::to_value(&rotation).unwrap();
     assert_eq!(serde_json::from_value::<Rotation>(kept).unwrap(), rotation);
 }
+
+#[test]
+fn nothing_is_taken_away_before_whoever_starts_next_is_given_the_new_version() {
+    for class in CLASSES {
+        // Nobody has it, so nobody is behind; and the first rolls fail, as beside a deployment, or are lost with their daemon.
+        let (mut world, mut now) = (World::new(class, 0), Mono(0));
+        let mut rotation = Rotation::begin(order(class), now);
+        let (mut rolls, mut done) = (0, false);
+        while now < hours(1) {
+            match rotation.next(now) {
+                Next::Ended => break,
+                Next::Wait(time) => now = time.max(now + Duration::from_millis(1)),
+                Next::Perform(step, what) => {
+                    let is_roll = matches!(what, Step::Roll { .. });
+                    rolls += usize::from(is_roll);
+                    if is_roll && rolls == 1 {
+                        rotation.restarted(now);
+                        continue;
+                    }
+                    let outcome = match is_roll && rolls < 4 {
+                        true => Outcome::Failed {
+                            why: "a deployment is under way".to_owned(),
+                        },
+                        false => world.perform(&what),
+                    };
+                    done |= is_roll && outcome == Outcome::Done;
+                    let takes_away = matches!(what, Step::Act(Act::Revoke | Act::Retire));
+                    assert!(
+                        done || !takes_away,
+                        "{class:?}: {what:?} before anybody would be given the new version"
+                    );
+                    rotation.take(Answer { step, outcome }, now);
+                }
+            }
+        }
+        assert_eq!(rotation.standing(now), Standing::Done, "{class:?}");
+    }
+}
