@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -16,9 +16,6 @@ use crate::tree;
 
 /// For a command that a person started and can end.
 pub(crate) const NO_LIMIT: Duration = Duration::MAX;
-
-/// Lines that are picked from what a command prints.
-const PICKED_MAX: usize = 64;
 
 /// How long is waited for what a command that has ended printed last.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -33,35 +30,38 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str], limit: Duration) -> Result<
     run(command(root, arguments), &shown(arguments), limit)
 }
 
-/// As [`cargo`], and returns too what `pick` makes of the lines it prints, [`PICKED_MAX`] at most.
-pub(crate) fn cargo_picking(
+/// As [`cargo`], and returns too the lines it printed that `is_kept` says.
+pub(crate) fn cargo_read(
     root: &Path,
     arguments: &[&str],
     limit: Duration,
-    pick: fn(&str) -> Option<String>,
+    is_kept: fn(&str) -> bool,
 ) -> (Result<(), Error>, Vec<String>) {
     let shown = shown(arguments);
     let (reader, writer) = match io::pipe() {
         Ok(ends) => ends,
         Err(source) => return (Err(Error::Start { command: shown, source }), Vec::new()),
     };
-    let (sender, receiver) = mpsc::sync_channel(PICKED_MAX);
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let (ended, end) = mpsc::sync_channel::<()>(1);
+    let keeping = Arc::clone(&kept);
     thread::spawn(move || {
         for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line);
+            let line = String::from_utf8_lossy(&line).into_owned();
             println!("{line}");
-            if let Some(picked) = pick(&line) {
-                // Full: whoever asked has more than it wants to look at.
-                let _ = sender.try_send(picked);
+            if is_kept(&line) {
+                keeping.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         }
+        drop(ended);
     });
     let mut command = command(root, arguments);
     command.stdout(writer);
     let outcome = run(command, &shown, limit);
     // Ends when nobody can write any more; something that was left behind may for ever.
-    let picked = std::iter::from_fn(|| receiver.recv_timeout(LAST_WORDS).ok()).collect();
-    (outcome, picked)
+    let _ = end.recv_timeout(LAST_WORDS);
+    let kept = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    (outcome, kept)
 }
 
 fn run(mut command: Command, shown: &str, limit: Duration) -> Result<(), Error> {

@@ -102,6 +102,8 @@ pub(crate) fn manifest(name: &str, rest: &str) -> String {
 pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(arguments)
+        // Crates of the same names from several trees would be built in one place.
+        .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap_or_else(|error| panic!("could not start xtask: {error}"));
     let printed = [

@@ -39,6 +39,25 @@ fn what_fails_twice_fails() {
 }
 
 #[test]
+fn a_test_of_documentation_that_fails_is_no_chance() {
+    let sandbox = Sandbox::new("suite-documentation");
+    sandbox.write("tree/crates/core/src/lib.rs", "//! ```\n//! assert!(false);\n//! ```\n");
+    let (passed, printed) = ci_tests(&sandbox, &[]);
+    assert!(!passed && !printed.contains("unsteady: "), "{printed}");
+}
+
+#[test]
+fn a_program_that_a_signal_ended_is_no_chance() {
+    let sandbox = Sandbox::new("suite-signal");
+    sandbox.write(
+        "tree/crates/core/src/lib.rs",
+        "//! A crate.\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn ends() {\n        std::process::abort();\n    }\n}\n",
+    );
+    let (passed, printed) = ci_tests(&sandbox, &[failing("chance", 1)]);
+    assert!(!passed && !printed.contains("once more"), "{printed}");
+}
+
+#[test]
 fn many_failures_are_no_chance() {
     let sandbox = Sandbox::new("suite-many");
     let many: Vec<String> = (0..4).map(|number| failing(&format!("chance_{number}"), 1)).collect();
