@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tend_testkit::Postgres;
 
 use crate::rig::{Answer, Machine, free_port, get, kill, wait_until};
+use crate::secrets::server_with_users;
 
 /// How long a whole rotation may take: it has several stages, each with its own looks.
 const WHOLE: Duration = Duration::from_secs(300);
@@ -473,21 +473,9 @@ fn data_are_encrypted_anew_before_their_old_key_goes() {
     machine.tend(&["down", "shop"]).ok();
 }
 
-/// Two users of a database who take turns, and one who may change them.
-const USERS: &str = "
-CREATE ROLE shop_owner NOLOGIN;
-CREATE DATABASE shop OWNER shop_owner;
-CREATE ROLE shop_a LOGIN PASSWORD 'the0ldpassw0rd' IN ROLE shop_owner;
-ALTER ROLE shop_a SET role = shop_owner;
-CREATE ROLE tend LOGIN CREATEROLE PASSWORD 'adm1nistrat0r';
-";
-
 #[test]
 fn a_rotation_of_a_database_that_somebody_holds_up_is_taken_back() {
-    let server = Postgres::start("boss", Some("b0ss"), &[]);
-    for statement in USERS.split_inclusive(';').filter(|text| !text.trim().is_empty()) {
-        server.sql("postgres", statement);
-    }
+    let server = server_with_users();
     let place = server.folder().display().to_string();
     let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@/shop?host={place}");
     let machine = Machine::new("rotation-database");

@@ -296,12 +296,18 @@ ALTER ROLE shop_a SET role = shop_owner;
 CREATE ROLE tend LOGIN CREATEROLE PASSWORD 'adm1nistrat0r';
 ";
 
-#[test]
-fn a_password_of_a_database_is_rotated_under_load_and_the_server_refuses_the_old_one() {
+/// A server with these users.
+pub(crate) fn server_with_users() -> Postgres {
     let server = Postgres::start("boss", Some("b0ss"), &[]);
     for statement in USERS.split_inclusive(';').filter(|text| !text.trim().is_empty()) {
         server.sql("postgres", statement);
     }
+    server
+}
+
+#[test]
+fn a_password_of_a_database_is_rotated_under_load_and_the_server_refuses_the_old_one() {
+    let server = server_with_users();
     let place = server.folder().display().to_string();
     let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@/shop?host={place}");
     let machine = Machine::new("secrets-database");

@@ -95,6 +95,11 @@ async fn change(context: &mut Context<'_>, stack: &StackOption, change: SecretCh
     let client = context.client_of_a_started_daemon().await?;
     let stack = stack.before_it_is_up(context, &client).await?;
     let changed = client.change_secrets(ChangeSecrets { stack, change }).await?;
+    tell(context, changed)
+}
+
+/// Says what became of a change.
+fn tell(context: &mut Context<'_>, changed: SecretChanged) -> Result<u8> {
     let SecretChanged { messages, next_step } = changed;
     for message in messages {
         context.line(&harmless(&message))?;

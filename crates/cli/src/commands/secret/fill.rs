@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use tend_api::messages::SecretChanged;
-use tend_api::{ApiError, ChangeSecrets, Class, EXIT_OK, SecretChange};
+use tend_api::{ApiError, ChangeSecrets, Class, SecretChange};
 use tend_base::{Exposed, Secret};
 use tend_core::model::{SecretDelivery, Stack};
 
@@ -80,14 +79,7 @@ impl Fill {
                 change,
             })
             .await?;
-        let SecretChanged { messages, next_step } = changed;
-        for message in messages {
-            context.line(&harmless(&message))?;
-        }
-        if let Some(next) = next_step {
-            context.note(&format!("next: {next}"))?;
-        }
-        Ok(EXIT_OK)
+        super::tell(context, changed)
     }
 }
 
