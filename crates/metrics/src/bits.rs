@@ -44,6 +44,32 @@ impl<'a> Bits<'a> {
         Some(bit)
     }
 
+    /// Looks at what comes next, most significant first: 57 bits at least, zeros behind the end.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let (byte, skip) = (self.at / 8, self.at % 8);
+        let mut word = [0; 8];
+        match self.bytes.get(byte..byte + 8) {
+            Some(window) => word.copy_from_slice(window),
+            None => {
+                let rest = self.bytes.get(byte..).unwrap_or_default();
+                word[..rest.len()].copy_from_slice(rest);
+            }
+        }
+        u64::from_be_bytes(word) << skip
+    }
+
+    /// Passes over bits that were looked at; says whether there are so many, and goes nowhere where not.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: u32) -> bool {
+        let at = self.at + count as usize;
+        let is_there = at <= self.bytes.len() * 8;
+        if is_there {
+            self.at = at;
+        }
+        is_there
+    }
+
     /// Reads up to 64 bits.
     #[inline]
     pub(crate) fn take(&mut self, count: u8) -> Option<u64> {

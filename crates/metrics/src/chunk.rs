@@ -379,6 +379,61 @@ impl<'a> Values<'a> {
         self.tagged()
     }
 
+    /// Passes over `skip` values and appends up to `take` of those that follow.
+    pub(crate) fn read(mut self, skip: usize, take: usize, out: &mut Vec<f64>) {
+        let end = (skip + take).min(usize::from(self.left));
+        out.reserve(end.saturating_sub(skip));
+        let mut at = 0;
+        while at < end {
+            at += self.decimals(skip.saturating_sub(at), end - at, out);
+            if at == end {
+                break;
+            }
+            let Some(value) = self.next() else { break };
+            if at >= skip {
+                out.push(value);
+            }
+            at += 1;
+        }
+    }
+
+    /// Goes through values of decimal mode for as long as they are ordinary ones, up to `end` of them; appends all but the first `skip`,
+    /// and returns how many it went through.
+    ///
+    /// Bit by bit, with all of the state in memory, values took half of the time of a query over buckets.
+    fn decimals(&mut self, skip: usize, end: usize, out: &mut Vec<f64>) -> usize {
+        if self.first || self.special != 0 || self.mode > DIGITS_MAX {
+            return 0;
+        }
+        let (mut bits, mut last, mut delta, mut read) = (self.bits.clone(), self.last, self.delta, 0);
+        let power = POWERS[usize::from(self.mode)];
+        while read < end {
+            let word = bits.peek();
+            let ones = word.leading_ones();
+            let changed = match ones {
+                0 if bits.skip(1) => 0,
+                // Prefix and number lie within what was looked at; the widest and tags do not.
+                1..=4 => {
+                    let width = u32::from(WIDTHS[ones as usize - 1]);
+                    if !bits.skip(ones + 1 + width) {
+                        break;
+                    }
+                    unzigzag(word << (ones + 1) >> (64 - width))
+                }
+                _ => break,
+            };
+            delta = delta.wrapping_add(changed);
+            last = last.wrapping_add(delta);
+            if read >= skip {
+                out.push(last as f64 / power);
+            }
+            read += 1;
+        }
+        (self.bits, self.last, self.delta) = (bits, last, delta);
+        self.left -= read as u16;
+        read
+    }
+
     fn xor(&mut self) -> Option<f64> {
         if !self.bits.bit()? {
             if self.special != 0 {
@@ -463,6 +518,20 @@ mod tests {
         let read: Vec<u64> = Values::new(open.bytes(), open.count).map(f64::to_bits).collect();
         let wanted: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
         assert_eq!(read, wanted, "{values:?}");
+        // In pieces, as queries read: the same values.
+        for (skip, take) in [
+            (0, usize::MAX / 2),
+            (0, 1),
+            (1, 2),
+            (values.len() / 2, 7),
+            (values.len(), 1),
+        ] {
+            let mut piece = Vec::new();
+            Values::new(open.bytes(), open.count).read(skip, take, &mut piece);
+            let piece: Vec<u64> = piece.into_iter().map(f64::to_bits).collect();
+            let there = skip.min(wanted.len())..skip.saturating_add(take).min(wanted.len());
+            assert_eq!(piece, wanted[there], "{skip} {take} of {values:?}");
+        }
     }
 
     const NAN: f64 = f64::from_bits(NAN_BITS);
@@ -553,7 +622,12 @@ mod tests {
                 })
                 .collect();
             random = random.wrapping_add(1);
-            assert!(Values::new(&bytes, 500).count() <= 500);
+            let one_by_one: Vec<u64> = Values::new(&bytes, 500).map(f64::to_bits).collect();
+            let mut at_once = Vec::new();
+            Values::new(&bytes, 500).read(0, 500, &mut at_once);
+            let at_once: Vec<u64> = at_once.into_iter().map(f64::to_bits).collect();
+            assert!(one_by_one.len() <= 500);
+            assert_eq!(at_once, one_by_one, "{bytes:?}");
         }
     }
 }

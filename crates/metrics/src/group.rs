@@ -125,17 +125,30 @@ pub(crate) fn read_chunk(
     (from, to): (i64, i64),
     out: (&mut Vec<i64>, &mut Vec<f64>),
 ) {
-    let start = usize::from(start);
-    let rows = &times[start.min(times.len())..];
-    for (time, value) in rows.iter().zip(Values::new(bytes, count)) {
-        if *time > to {
-            break;
-        }
-        if *time >= from && value.to_bits() != ABSENT_BITS {
-            out.0.push(*time);
-            out.1.push(value);
+    let rows = &times[usize::from(start).min(times.len())..];
+    let first = rows.partition_point(|time| *time < from);
+    let wanted = rows.partition_point(|time| *time <= to).saturating_sub(first);
+    let rows = &rows[first..];
+    let begun = out.1.len();
+    Values::new(bytes, count).read(first, wanted, out.1);
+    let read = &out.1[begun..];
+    if read.iter().all(|value| value.to_bits() != ABSENT_BITS) {
+        out.0.extend_from_slice(&rows[..read.len()]);
+        return;
+    }
+    let there = |value: &f64| value.to_bits() != ABSENT_BITS;
+    let with_times = rows.iter().zip(read);
+    out.0
+        .extend(with_times.filter(|(_, value)| there(value)).map(|(time, _)| *time));
+    let mut at = begun;
+    for place in begun..out.1.len() {
+        let value = out.1[place];
+        if there(&value) {
+            out.1[at] = value;
+            at += 1;
         }
     }
+    out.1.truncate(at);
 }
 
 #[cfg(test)]

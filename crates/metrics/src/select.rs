@@ -187,7 +187,7 @@ impl MetricStore {
         range: (i64, i64),
         each: &mut dyn FnMut(&Labels, Samples<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let mut all: HashMap<Labels, Columns> = HashMap::new();
+        let mut all = Together::default();
         let floor = self.floor.load(Ordering::SeqCst);
         for found in in_blocks {
             for (target, slots) in &found.targets {
@@ -203,7 +203,7 @@ impl MetricStore {
                     range,
                     &mut |slot, times, values| {
                         if let Some(labels) = labels.get(&slot) {
-                            append(&mut all, labels, times, values);
+                            all.append(labels, times, values);
                         }
                         true
                     },
@@ -215,12 +215,12 @@ impl MetricStore {
             let mut next = found.slots.iter().zip(&labels);
             read(&found.target.state).read(&found.slots, range, &mut |slot, times, values| {
                 if let Some((_, labels)) = next.find(|(known, _)| **known == slot) {
-                    append(&mut all, labels, times, values);
+                    all.append(labels, times, values);
                 }
                 true
             });
         }
-        for (labels, (mut times, mut values)) in all {
+        for (labels, (mut times, mut values)) in all.series {
             order(&mut times, &mut values);
             if each(&labels, Samples::new(&times, &values)).is_break() {
                 break;
@@ -230,11 +230,20 @@ impl MetricStore {
     }
 }
 
-fn append(all: &mut HashMap<Labels, Columns>, labels: &Labels, times: &[i64], values: &[f64]) {
-    if !all.contains_key(labels) {
-        all.insert(labels.clone(), Columns::default());
-    }
-    if let Some(columns) = all.get_mut(labels) {
+/// Series that are put together, in the order in which they were met.
+#[derive(Default)]
+struct Together {
+    at: HashMap<Labels, usize>,
+    series: Vec<(Labels, Columns)>,
+}
+
+impl Together {
+    fn append(&mut self, labels: &Labels, times: &[i64], values: &[f64]) {
+        let at = *self.at.entry(labels.clone()).or_insert_with(|| {
+            self.series.push((labels.clone(), Columns::default()));
+            self.series.len() - 1
+        });
+        let columns = &mut self.series[at].1;
         columns.0.extend_from_slice(times);
         columns.1.extend_from_slice(values);
     }

@@ -74,7 +74,8 @@ pub trait Store {
     ///
     /// - The slices are the store's own and are looked at only during the call: one buffer may serve all series.
     /// - Samples outside the time asked for may be handed over too when that is cheaper; they are skipped.
-    /// - The order of series is free. Sorted by labels is quickest, as results are sorted.
+    /// - The order of series is free, but the same each time: sums of floats depend on it. The buckets of a histogram in a row are
+    ///   quickest.
     /// - When `each` breaks, no further series is read and `Ok` is returned.
     /// - All is of one moment: what is appended during the call shows for all series or for none, as far as the store can.
     fn select(

@@ -111,7 +111,8 @@ impl Evaluator<'_> {
         };
         let grid = self.vector(&node.expr, steps)?;
         if node.op.keeps_series() {
-            return self.choose(node, grid, &parameters);
+            // Of equals the first by labels is chosen, in whatever order the store has them.
+            return self.choose(node, grid.sorted(), &parameters);
         }
         let grouping = grouping(&grid, &node.grouping, node.without);
         if node.op == AggregateOp::Quantile {

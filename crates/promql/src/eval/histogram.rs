@@ -117,6 +117,7 @@ impl Evaluator<'_> {
     fn histograms(&mut self, grid: &Grid, argument: &Expr) -> Vec<Histogram> {
         let mut positions: HashMap<Labels, usize> = HashMap::new();
         let mut histograms: Vec<Histogram> = Vec::new();
+        let mut before: Option<(&Labels, usize)> = None;
         for (at, row) in grid.rows.iter().enumerate() {
             let text = row.labels.get(BOUND);
             // With names already gone nothing is said of the metric.
@@ -128,6 +129,13 @@ impl Evaluator<'_> {
                 self.notes.bad_bucket(text, metric, argument.span());
                 continue;
             };
+            // Exporters write the buckets of one histogram in a row.
+            if let Some((labels, position)) = before
+                && row.labels.is_same_but_for(labels, BOUND)
+            {
+                histograms[position].buckets.push((bound, at));
+                continue;
+            }
             let key = row.labels.retain(|name| name != BOUND);
             let position = *positions.entry(key).or_insert_with_key(|key| {
                 histograms.push(Histogram {
@@ -144,6 +152,7 @@ impl Evaluator<'_> {
                 histograms.len() - 1
             });
             histograms[position].buckets.push((bound, at));
+            before = Some((&row.labels, position));
         }
         for histogram in &mut histograms {
             histogram.buckets.sort_by(|one, two| one.0.total_cmp(&two.0));

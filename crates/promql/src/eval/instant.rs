@@ -202,7 +202,7 @@ impl Evaluator<'_> {
     }
 
     fn sort(&mut self, name: &str, call: &Call, steps: Steps) -> Evaluated<Grid> {
-        let grid = self.vector(&call.arguments[0], steps)?;
+        let grid = self.vector(&call.arguments[0], steps)?.sorted();
         if steps.count > 1 {
             self.notes.sorted_range(call.span);
             return Ok(grid);

@@ -72,7 +72,7 @@ pub enum Value {
     Scalar(Sample),
     /// A text.
     Text(String),
-    /// For each series a value. In the order of evaluation, which `sort` and `topk` make.
+    /// For each series a value. Sorted by labels, or in the order that `sort`, `topk` and their like make.
     Vector(Vec<VectorSample>),
     /// For each series samples, sorted by labels.
     Matrix(Vec<Series>),
@@ -148,7 +148,11 @@ impl Query {
                 }
                 ValueType::Scalar | ValueType::Vector => match evaluator.eval(&self.expr, steps)? {
                     Got::Scalar(values) => Ok(Value::Scalar(Sample { time, value: values[0] })),
-                    Got::Vector(grid) => Ok(vector(finished(grid, options)?, time)),
+                    Got::Vector(grid) => {
+                        let grid = finished(grid, options)?;
+                        let grid = if makes_order(&self.expr) { grid } else { grid.sorted() };
+                        Ok(vector(grid, time))
+                    }
                 },
             }
         })
@@ -227,6 +231,19 @@ impl Query {
             annotations: evaluator.notes.finish(&self.text),
         })
     }
+}
+
+/// Whether the order of rows says something.
+fn makes_order(expr: &Expr) -> bool {
+    let mut makes = false;
+    expr.visit(&mut |part| {
+        makes |= match part {
+            Expr::Call(call) => call.function.name.starts_with("sort"),
+            Expr::Aggregate(aggregate) => aggregate.op.keeps_series(),
+            _ => false,
+        };
+    });
+    makes
 }
 
 /// Takes away the names that were kept until the end.

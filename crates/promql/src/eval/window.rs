@@ -186,7 +186,7 @@ impl Evaluator<'_> {
             });
             Ok(())
         })?;
-        Ok(grid.sorted())
+        Ok(grid)
     }
 
     /// Evaluates a subquery over all that the windows of the steps need.
@@ -206,7 +206,7 @@ impl Evaluator<'_> {
         let count = usize::try_from(end.saturating_sub(start) / step + 1).unwrap_or(usize::MAX);
         self.spend(count)?;
         let inner = Steps { start, step, count };
-        let grid = self.vector(&subquery.expr, inner)?.sorted();
+        let grid = self.vector(&subquery.expr, inner)?;
         let rows = grid.rows.iter().enumerate().map(|(at, row)| {
             let there = grid.row(at).iter().enumerate().filter(|(_, value)| !is_absent(**value));
             let (times, values) = there.map(|(step, value)| (inner.time(step), *value)).unzip();
