@@ -64,6 +64,8 @@ pub enum Call {
     AskMonitor(MonitorAsk),
     /// What the edge counts.
     EdgeMetrics,
+    /// What the daemon knows of a stack, as figures.
+    StackMetrics(StackName),
     /// Idempotency keys.
     Money(MoneyQuery),
     /// Say what became of a request that is in doubt.
@@ -308,6 +310,7 @@ impl Call {
             Call::Bans => CallName::Bans,
             Call::AskMonitor(_) => CallName::AskMonitor,
             Call::EdgeMetrics => CallName::EdgeMetrics,
+            Call::StackMetrics(_) => CallName::StackMetrics,
             Call::Money(_) => CallName::Money,
             Call::Resolve(_) => CallName::Resolve,
             Call::Spool => CallName::Spool,
@@ -360,6 +363,7 @@ impl Call {
             | Call::Remove(stack)
             | Call::FollowDeployment(stack)
             | Call::Releases(stack)
+            | Call::StackMetrics(stack)
             | Call::Secrets(stack) => (path(&[stack.as_str()]), Vec::new()),
             Call::ChangeSecrets(ChangeSecrets { stack, change }) => (path(&[stack.as_str()]), json(change)),
             Call::RevealSecret(RevealSecret { stack, name, version }) => {
@@ -549,6 +553,7 @@ impl Call {
                 Call::AskMonitor(ask)
             }
             CallName::EdgeMetrics => Call::EdgeMetrics,
+            CallName::StackMetrics => Call::StackMetrics(named(&names, 0)?),
             CallName::Money => Call::Money(MoneyQuery {
                 key: query.get("key")?,
                 all: query.get("all")?.unwrap_or(false),

@@ -59,6 +59,8 @@ pub enum CallName {
     Bans,
     /// What the edge counts.
     EdgeMetrics,
+    /// What the daemon knows of a stack, as figures.
+    StackMetrics,
     /// Metrics, rules and alerts.
     AskMonitor,
     /// Idempotency keys.
@@ -177,7 +179,7 @@ const fn post(
 /// Every call, in the order of the reference page.
 ///
 /// Invariant: each [`CallName`] stands here once, and no two entries share method and path (test `the_list_of_calls_is_closed`).
-pub const ENDPOINTS: [Endpoint; 49] = [
+pub const ENDPOINTS: [Endpoint; 50] = [
     get(
         CallName::Version,
         "/v1/version",
@@ -371,6 +373,16 @@ pub const ENDPOINTS: [Endpoint; 49] = [
         Answer::Json("EdgeMetrics"),
         "What the running edge counts, as Prometheus reads it.",
     ),
+    Endpoint {
+        access: Access::Secrets,
+        ..get(
+            CallName::StackMetrics,
+            "/v1/stacks/{stack}/metrics",
+            "",
+            Answer::Json("StackMetrics"),
+            "What the daemon knows of a stack, as Prometheus reads it: configuration, ages of secrets, certificates, replicas. Never a value.",
+        )
+    },
     post(
         CallName::AskMonitor,
         "/v1/stacks/{stack}/monitor",

@@ -528,6 +528,12 @@ fn every_answer_is_read_as_it_is_written() {
         },
     );
     check(
+        "StackMetrics",
+        &StackMetrics {
+            text: "# TYPE tend_config_refused gauge\ntend_config_refused 0\n".to_owned(),
+        },
+    );
+    check(
         "MonitorAnswer",
         &MonitorAnswer {
             status: 200,

@@ -220,6 +220,7 @@ fn cases() -> Vec<(&'static str, Call)> {
         ),
         ("bans", Call::Bans),
         ("edge-metrics", Call::EdgeMetrics),
+        ("stack-metrics", Call::StackMetrics(mps())),
         (
             "monitor-query",
             Call::AskMonitor(MonitorAsk {

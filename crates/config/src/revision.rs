@@ -15,7 +15,7 @@ use crate::value::{Held, SecretRef};
 /// A set that was taken. Secrets are names and versions, so it may be stored and journalled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// From 1, each one more than the one before.
+    /// From 1, each more than the one before.
     pub number: u64,
     /// When it was taken.
     pub when: Wall,
@@ -152,6 +152,12 @@ impl History {
     #[must_use]
     pub fn get(&self, number: u64) -> Option<&Revision> {
         self.0.iter().find(|revision| revision.number == number)
+    }
+
+    /// Returns the one before a number; that is not always the number less one, since a revision that came with a deployment may be gone with it.
+    #[must_use]
+    pub fn before(&self, number: u64) -> Option<&Revision> {
+        self.0.iter().rev().find(|revision| revision.number < number)
     }
 
     /// Adds the next one, and returns the number of the oldest when that is kept no longer.

@@ -81,6 +81,7 @@ pub fn started_with(
     Ok(Configuration {
         revision: revision.number,
         services,
+        last: 0,
     })
 }
 

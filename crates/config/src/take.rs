@@ -127,6 +127,18 @@ pub struct Step {
     pub waiting: Option<Confirm>,
 }
 
+impl Step {
+    /// Gives the revision another number: one that was given before to a revision that is gone is not given again.
+    #[must_use]
+    pub fn numbered(mut self, number: u64) -> Self {
+        if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.revision == self.revision.number) {
+            waiting.revision = number;
+        }
+        self.revision.number = number;
+        self
+    }
+}
+
 /// Decides about a candidate.
 #[must_use]
 pub fn take(standing: &Standing<'_>, candidate: &Candidate<'_>, now: Now) -> Taken {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tend_base::Fnv64;
 
+use crate::controller::DeployWish;
 use crate::journal::Principal;
 use crate::model::{Grant, ServiceName, Stack, StackName};
 
@@ -21,6 +22,9 @@ pub struct Configuration {
     pub revision: u64,
     /// What each service is started with.
     pub services: BTreeMap<ServiceName, StartedWith>,
+    /// The highest number ever given in the stack, where that is not its own: a revision that came with a deployment is gone with it, and its
+    /// number is not given again.
+    pub last: u64,
 }
 
 /// What a service is started with because of a revision: another one of these is another start.
@@ -45,6 +49,12 @@ impl StartedWith {
 }
 
 impl Configuration {
+    /// Returns the number of the revision to come.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.revision.max(self.last) + 1
+    }
+
     /// Returns what a service is started with, if there is anything.
     #[must_use]
     pub fn of(&self, service: &ServiceName) -> Option<&StartedWith> {
@@ -89,9 +99,21 @@ pub struct ConfigureWish {
     pub changes: Value,
     /// Revisions that are kept no longer.
     pub forgotten: Vec<u64>,
-    /// The definition that comes with it, where the stack is brought up with both: what a service takes, and how it is given it, is then
-    /// one change, and one start.
-    pub with: Option<Box<Stack>>,
+    /// What goes into force with it.
+    pub beside: Beside,
     /// Who, as which it is recorded.
     pub by: Principal,
+}
+
+/// What goes into force with a revision, and is refused with it: both are one change, and one start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Beside {
+    /// The definition stays as it is.
+    #[default]
+    Nothing,
+    /// The definition that the stack is brought up with.
+    Definition(Box<Stack>),
+    /// A deployment: replicas of its release are started with the revision, all others hold what was in force before; which of the two the
+    /// stack has in the end is decided with the deployment.
+    Deployment(Box<DeployWish>),
 }

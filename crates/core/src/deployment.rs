@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tend_base::{Mono, Wall};
 
+use crate::configuration::Configuration;
 use crate::journal::Principal;
 use crate::model::{Release, ReplicaId, ServiceName};
 
@@ -69,6 +70,10 @@ pub struct Deployment {
     pub begun: Wall,
     /// It is undone by itself unless confirmed within this time after it settled.
     pub confirm: Option<Duration>,
+    /// What replicas of the target are started with, where that is another revision than the one in force. It is in force with the end of the
+    /// attempt, or gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
     /// How far it is.
     pub phase: Phase,
     /// Since when it is there, as far as this daemon knows: one that comes back looks anew for as long as is asked for.

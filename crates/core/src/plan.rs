@@ -46,6 +46,9 @@ pub struct Launch {
     /// It takes the configuration of its stack, and is not started before that is known.
     #[serde(default)]
     pub is_configured: bool,
+    /// The revision of the configuration that it is to hold at least; 0 where none was taken yet.
+    #[serde(default)]
+    pub configuration: u64,
 }
 
 impl fmt::Debug for Launch {

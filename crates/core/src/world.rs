@@ -171,15 +171,47 @@ impl World {
         self.stack_of(replica)?.services.get(&replica.service)
     }
 
-    /// Returns a number that changes when a replica would have to be started anew for its definition or its configuration to take
+    /// Returns what a deployment has replicas of its release started with: what came with it, or what is in force.
+    #[must_use]
+    pub fn configuration_of_target(&self, stack: &StackName) -> Option<&Configuration> {
+        let deployment = self.deployment(stack);
+        let own = deployment.and_then(|deployment| deployment.configuration.as_ref());
+        own.or_else(|| self.configurations.get(stack))
+    }
+
+    /// Returns what a replica is started with by configuration: that of the release that it runs, or is to run.
+    #[must_use]
+    pub fn configuration_of(&self, replica: &ReplicaId) -> Option<&Configuration> {
+        match self.is_target(replica) {
+            true => self.configuration_of_target(&replica.stack),
+            false => self.configurations.get(&replica.stack),
+        }
+    }
+
+    /// Returns whether a replica runs, or is to run, what a deployment brings.
+    #[must_use]
+    pub fn is_target(&self, replica: &ReplicaId) -> bool {
+        let deployment = self.deployment(&replica.stack);
+        deployment.is_some_and(|deployment| deployment.is_target(replica))
+    }
+
+    /// Returns a number that changes when replicas would have to be started anew for a definition or the configuration in force to take
     /// effect. What is prepared once for a service goes by [`Service::fingerprint`] alone.
     #[must_use]
     pub fn fingerprint(&self, stack: &StackName, service: &Service) -> u64 {
-        let definition = service.fingerprint();
-        match self.configurations.get(stack) {
-            Some(configuration) => configuration.fingerprint(&service.name, definition),
-            None => definition,
-        }
+        fingerprint(self.configurations.get(stack), service)
+    }
+
+    /// Returns the same for what a deployment brings.
+    #[must_use]
+    pub fn fingerprint_of_target(&self, stack: &StackName, service: &Service) -> u64 {
+        fingerprint(self.configuration_of_target(stack), service)
+    }
+
+    /// Returns the same for one replica, whose configuration is that of the release that it runs, or is to run.
+    #[must_use]
+    pub fn fingerprint_for(&self, replica: &ReplicaId, service: &Service) -> u64 {
+        fingerprint(self.configuration_of(replica), service)
     }
 
     /// Returns how many replicas of a service are wanted now; none of a container, which no engine can run yet, and never more
@@ -262,7 +294,7 @@ impl World {
         let target = self.release(&id.stack, deployment.target);
         let service = target.and_then(|release| release.stack.services.get(&id.service));
         deployment.lanes.contains_key(&id.service)
-            && service.is_some_and(|service| self.fingerprint(&id.stack, service) == replica.fingerprint)
+            && service.is_some_and(|service| self.fingerprint_of_target(&id.stack, service) == replica.fingerprint)
     }
 
     /// Returns whether a replica that is ready is given requests of clients, all it can get or a share.
@@ -359,5 +391,13 @@ impl World {
         let first = move |port: &u16| !given.contains(port) && !avoided.contains(port);
         let last = move |port: &u16| !given_too.contains(port) && avoided.contains(port);
         self.ports.clone().filter(first).chain(self.ports.clone().filter(last))
+    }
+}
+
+fn fingerprint(configuration: Option<&Configuration>, service: &Service) -> u64 {
+    let definition = service.fingerprint();
+    match configuration {
+        Some(configuration) => configuration.fingerprint(&service.name, definition),
+        None => definition,
     }
 }

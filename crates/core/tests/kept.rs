@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tend_base::{Mono, Now, Wall};
-use tend_core::configuration::{Configuration, ConfigureWish, StartedWith};
+use tend_core::configuration::{Beside, Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::{Chapter, Controller, Decision, DocumentKind, Input, Reaction, restore};
 use tend_core::journal::{Kind, Principal};
 use tend_core::model::{Quiesce, ReplicaId, StackName};
@@ -268,11 +268,12 @@ fn a_revision_is_kept_whole_and_one_that_comes_late_is_not_taken() {
             configuration: Configuration {
                 revision,
                 services: BTreeMap::from([("a".parse().unwrap(), with)]),
+                last: 0,
             },
             record: json!({ "whole": revision, "limit": limit }),
             changes: json!([{ "key": "limit", "to": revision }]),
             forgotten,
-            with: None,
+            beside: Beside::Nothing,
             by: Principal::Daemon {
                 pid: 2,
                 build: "test".to_owned(),
@@ -338,11 +339,12 @@ fn a_definition_that_comes_with_a_revision_is_in_force_with_it_and_stays_when_th
             configuration: Configuration {
                 revision,
                 services: BTreeMap::new(),
+                last: 0,
             },
             record: json!({}),
             changes: json!([]),
             forgotten: Vec::new(),
-            with: Some(Box::new(after.clone())),
+            beside: Beside::Definition(Box::new(after.clone())),
             by: Principal::Daemon {
                 pid: 2,
                 build: "test".to_owned(),

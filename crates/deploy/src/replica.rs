@@ -63,7 +63,7 @@ pub(crate) fn look(world: &World, id: &ReplicaId, service: &Service, lane: &Lane
             Seen::Pending(Some(late))
         }
     };
-    let fingerprint = world.fingerprint(&id.stack, service);
+    let fingerprint = world.fingerprint_for(id, service);
     let replica = world.replicas.get(id);
     let Some(replica) = replica.filter(|replica| replica.fingerprint == fingerprint) else {
         return waiting("was not started");

@@ -16,12 +16,13 @@ use tend_core::model::{FailureAction, Order, Port, Service, ServiceName, Strateg
 use crate::chapter::Case;
 use crate::replica::{Proof, Seen, look};
 
-/// Puts down what has to change, service by service. What the target has as it is already runs on untouched.
+/// Puts down what has to change, service by service: its definition, or what it is started with by configuration. What the target has as it
+/// is already runs on untouched.
 pub(crate) fn begin(case: &mut Case<'_>) {
     for (name, new) in &case.target.stack.services {
         let unchanged = case
             .last(name)
-            .is_some_and(|old| old.fingerprint() == new.fingerprint());
+            .is_some_and(|old| case.world.fingerprint(case.stack, old) == case.world.fingerprint_of_target(case.stack, new));
         if new.is_process() && !unchanged {
             case.lane(name);
         }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use doors::Hello;
 pub use error::MonitorError;
-pub use local::EdgeGather;
+pub use local::{DaemonGather, EdgeGather};
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{

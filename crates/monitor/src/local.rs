@@ -22,6 +22,9 @@ impl<C: Collector> Gather for Collected<C> {
 /// Who gives what the edge counts.
 pub type EdgeGather = fn() -> Box<dyn Gather>;
 
+/// Who gives what the daemon knows of a stack, by its name.
+pub type DaemonGather = fn(&str) -> Box<dyn Gather>;
+
 fn job(name: &str, pace: Pace, built_in: Vec<BuiltIn>) -> Job {
     let mut settings = Settings::of(&Global::default());
     settings.interval_ms = pace.interval_ms;
@@ -76,9 +79,17 @@ pub(crate) fn host() -> String {
 }
 
 /// The jobs of one stack, and what of it cannot be measured.
-pub(crate) fn jobs(stack: &str, part: &StackPart) -> (Vec<Job>, Vec<String>) {
+pub(crate) fn jobs(stack: &str, part: &StackPart, daemon: Option<DaemonGather>) -> (Vec<Job>, Vec<String>) {
     let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
     jobs.extend(processes(part));
+    if let Some(gather) = daemon.filter(|_| part.daemon) {
+        let built_in = BuiltIn {
+            identity: host(),
+            labels: labels(&[("job", "tend")]),
+            gather: gather(stack),
+        };
+        jobs.push(job("tend", part.pace, vec![built_in]));
+    }
     for kind in [ServerKind::Postgres, ServerKind::Mysql, ServerKind::Redis] {
         let name = match kind {
             ServerKind::Postgres => "postgres",

@@ -11,7 +11,7 @@ use tend_scrape::Scraper;
 use tokio::task::AbortHandle;
 
 use crate::doors;
-use crate::local::{self, EdgeGather};
+use crate::local::{self, DaemonGather, EdgeGather};
 use crate::outbox::Outbox;
 use crate::snapshot::{SNAPSHOT_VERSION, Snapshot};
 use crate::stack::Watched;
@@ -29,6 +29,7 @@ pub(crate) struct Machine {
     pub(crate) build: String,
     pub(crate) started: i64,
     edge: Option<EdgeGather>,
+    daemon: Option<DaemonGather>,
     told_at: AtomicI64,
     running: Mutex<Running>,
 }
@@ -46,7 +47,7 @@ impl Machine {
         outbox: Arc<Outbox>,
         folder: PathBuf,
         build: String,
-        edge: Option<EdgeGather>,
+        (edge, daemon): (Option<EdgeGather>, Option<DaemonGather>),
     ) -> Arc<Self> {
         let store = Arc::new(store);
         Arc::new(Self {
@@ -57,6 +58,7 @@ impl Machine {
             build,
             started: crate::now_ms(),
             edge,
+            daemon,
             told_at: AtomicI64::new(0),
             running: Mutex::default(),
         })
@@ -177,6 +179,7 @@ impl Machine {
             Arc::clone(&self.store),
             Arc::clone(&self.outbox),
             part,
+            self.daemon,
             now,
         )?;
         let task = tokio::spawn(Arc::clone(&stack).run()).abort_handle();

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::MonitorError;
 use crate::doors;
-use crate::local::EdgeGather;
+use crate::local::{DaemonGather, EdgeGather};
 use crate::machine::Machine;
 use crate::outbox::Outbox;
 
@@ -32,6 +32,8 @@ pub struct MonitorConfig {
     pub build: String,
     /// Who gives what the edge counts.
     pub edge: Option<EdgeGather>,
+    /// Who gives what the daemon knows of a stack.
+    pub daemon: Option<DaemonGather>,
 }
 
 /// Is the monitor until it is told to end.
@@ -67,7 +69,7 @@ async fn run(config: MonitorConfig) -> Result<(), MonitorError> {
         .map_err(|error| MonitorError::Start(std::io::Error::other(error)))?
         .map_err(MonitorError::Store)?;
     let outbox = Arc::new(Outbox::open(config.folder.join("notes.json"), crate::now_ms()));
-    let machine = Machine::new(store, outbox, config.folder, config.build, config.edge);
+    let machine = Machine::new(store, outbox, config.folder, config.build, (config.edge, config.daemon));
     if let Some(snapshot) = machine.last_snapshot() {
         // One of another tend is nothing to go on with; the daemon sends its own.
         let taking = Arc::clone(&machine);

@@ -100,6 +100,9 @@ pub struct StackPart {
     /// The sign of life to somebody outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
+    /// Whether the daemon is asked what it knows of the stack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub daemon: bool,
     /// Replicas that are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaTarget>,

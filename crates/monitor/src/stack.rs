@@ -21,6 +21,7 @@ use tend_scrape::Scraper;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::local::DaemonGather;
 use crate::outbox::Outbox;
 use crate::plan;
 use crate::send::send;
@@ -46,6 +47,7 @@ pub(crate) struct Watched {
     pub(crate) outbox: Arc<Outbox>,
     folder: PathBuf,
     notifier: Notifier,
+    daemon: Option<DaemonGather>,
     /// The rules changed, or were never looked at.
     rules_changed: Notify,
     /// There may be something to tell.
@@ -81,6 +83,7 @@ impl Watched {
         store: Arc<MetricStore>,
         outbox: Arc<Outbox>,
         part: StackPart,
+        daemon: Option<DaemonGather>,
         now: i64,
     ) -> Result<Arc<Self>, Vec<String>> {
         let (config, _) = plan::routing(None)?;
@@ -118,6 +121,7 @@ impl Watched {
             outbox,
             folder,
             notifier: Notifier::new(Limits::default()),
+            daemon,
             rules_changed: Notify::new(),
             alerts_changed: Notify::new(),
         });
@@ -139,7 +143,7 @@ impl Watched {
                 refused.extend(warnings);
                 state.external_labels = scraping.global.external_labels.clone();
                 let mut jobs = scraping.jobs;
-                let (local, wrong) = crate::local::jobs(&self.name, &part);
+                let (local, wrong) = crate::local::jobs(&self.name, &part, self.daemon);
                 jobs.extend(local);
                 refused.extend(wrong);
                 let options = Options {

@@ -109,7 +109,7 @@ fn is_to_be_renewed(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let facts = world.services.get(&id.service_id());
     // Where its `prepare` failed, what runs is left running.
     let prepare_failed = facts.is_some_and(|facts| chapter::prepare_failed(facts, service.fingerprint()));
-    let outdated = replica.fingerprint != world.fingerprint(&id.stack, service) && !prepare_failed;
+    let outdated = replica.fingerprint != world.fingerprint_for(id, service) && !prepare_failed;
     outdated || replica.restart_requested || follows(world, &id.service_id(), service, replica)
 }
 

@@ -257,7 +257,7 @@ fn needs_renewal(world: &World, id: &ReplicaId, replica: &Replica) -> bool {
     let Some(service) = world.definition(id) else {
         return replica.restart_requested;
     };
-    let changed = world.fingerprint(&id.stack, service) != replica.fingerprint;
+    let changed = world.fingerprint_for(id, service) != replica.fingerprint;
     changed || replica.restart_requested || gate::follows(world, &id.service_id(), service, replica)
 }
 

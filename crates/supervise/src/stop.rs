@@ -66,7 +66,7 @@ pub(crate) fn decide(
                 None => false,
             };
             let changed =
-                replica.fingerprint != world.fingerprint(&id.stack, service) && is_prepared(world, id, service);
+                replica.fingerprint != world.fingerprint_for(id, service) && is_prepared(world, id, service);
             let follows = gate::follows(world, &id.service_id(), service, replica);
             let reason = if replica.restart_requested {
                 StopReason::Restart

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
 
-use tend_api::{ApiError, Class, Paths};
+use tend_api::messages::StackMetrics;
+use tend_api::{ApiError, Call, Class, Client, Paths};
 use tend_base::{Clock, SystemClock, with_causes};
 use tend_cli::{DaemonStart, Verification};
 use tend_edge::{ControlClient, EdgeConfig, FromEdge, LogRotation, Patience, ToEdge};
@@ -62,6 +63,7 @@ pub(crate) fn monitor() -> u8 {
         folder: paths.state.join("monitor"),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         edge: Some(|| Box::new(OfEdge)),
+        daemon: Some(|stack| Box::new(OfDaemon(stack.to_owned()))),
     };
     match monitor_main(config) {
         Ok(()) => 0,
@@ -92,6 +94,21 @@ impl Gather for OfEdge {
                 Err("the edge did not answer in time".to_owned())
             });
             asked.await.unwrap_or_else(|error| Err(error.to_string()))
+        })
+    }
+}
+
+/// What the daemon knows of a stack, asked of it as anybody asks it.
+struct OfDaemon(String);
+
+impl Gather for OfDaemon {
+    fn gather(&mut self) -> Pin<Box<dyn Future<Output = Gathered> + Send + '_>> {
+        Box::pin(async {
+            let paths = Paths::of_this_user().map_err(|error| with_causes(&error))?;
+            let stack = self.0.parse().map_err(|error| with_causes(&error))?;
+            let client = Client::connect(&paths.socket()).await.map_err(|error| with_causes(&error))?;
+            let known = client.json_with_text::<StackMetrics>(&Call::StackMetrics(stack)).await;
+            known.map(|(known, _)| known.text).map_err(|error| with_causes(&error))
         })
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod configuration;
 mod deploy;
 mod deploy_broken;
+mod deploy_config;
 mod deploy_kills;
 mod deploy_rig;
 mod kills;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tend_core::configuration::{Configuration, ConfigureWish, StartedWith};
+use tend_core::configuration::{Beside, Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::Input;
 use tend_core::journal::Principal;
 use tend_core::model::{ReplicaId, ServiceName, StackName};
@@ -33,7 +33,7 @@ impl Simulation {
             return None;
         }
         let before = world.configurations.get(stack).cloned().unwrap_or_default();
-        let revision = before.revision + 1;
+        let revision = before.next();
         let mut configured = before.services;
         for service in services {
             if self.random.chance(500) {
@@ -51,11 +51,12 @@ impl Simulation {
             configuration: Configuration {
                 revision,
                 services: configured,
+                last: 0,
             },
             record: json!({ "revision": revision }),
             changes: json!([]),
             forgotten: revision.checked_sub(KEPT).into_iter().collect(),
-            with: None,
+            beside: Beside::Nothing,
             by,
         })))
     }
@@ -100,7 +101,7 @@ pub(crate) fn what_runs_holds_the_revision_in_force(context: &Context<'_>) -> Ru
         let prepare_failed = facts.is_some_and(|facts| facts.prepare_failure.is_some());
         let own = process.environment.iter();
         let own = own.filter(|(name, _)| VARIABLES.contains(&name.as_str()));
-        let in_force = world.configurations.get(&id.stack).into_iter();
+        let in_force = world.configuration_of(id).into_iter();
         if !prepare_failed
             && !own.eq(in_force
                 .filter_map(|configuration| configuration.of(&service.name))

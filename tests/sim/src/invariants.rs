@@ -317,7 +317,7 @@ fn a_stop_has_a_true_reason(replica: &ReplicaId, incarnation: u64, why: StopReas
         }
         (StopReason::Restart, ..) if !known.restart_wished => violation("nobody asked"),
         (StopReason::Changed, _, Some(process))
-            if process.fingerprint == context.world.fingerprint(&replica.stack, service)
+            if process.fingerprint == context.world.fingerprint_for(replica, service)
                 && !begun
                 && context.world.lane(&replica.service_id()).is_none() =>
         {

@@ -29,6 +29,13 @@ pub struct EdgeMetrics {
     pub text: String,
 }
 
+/// What the daemon knows of a stack, as figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackMetrics {
+    /// In Prometheus's text form, 0.0.4.
+    pub text: String,
+}
+
 /// The daemon on itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonReport {

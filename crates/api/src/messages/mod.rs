@@ -24,7 +24,7 @@ pub use configuration::{
     ConfigKey, ConfigLayer, ConfigLiveness, ConfigPlace, ConfigReplica, ConfigReport, ConfigRevision, ConfigViolation,
 };
 pub use daemon::{
-    Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, VersionReport,
+    Accepted, DaemonReport, EdgeMetrics, EdgeReport, EdgeState, Enforcement, LimitsReport, StackMetrics, VersionReport,
 };
 pub use description::{Definition, ServiceDescription};
 pub use environment::EnvironmentReport;

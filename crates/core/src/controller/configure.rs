@@ -6,7 +6,7 @@ use serde_json::json;
 use tend_base::Now;
 
 use super::{Chapter, Controller, Reaction};
-use crate::configuration::ConfigureWish;
+use crate::configuration::{Beside, Configuration, ConfigureWish};
 use crate::journal::{Entry, Kind};
 use crate::model::ServiceName;
 
@@ -20,7 +20,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             record,
             changes,
             forgotten,
-            with,
+            beside,
             by,
         } = wish;
         let before = self.world.configurations.get(&stack);
@@ -32,7 +32,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             reaction.entries.push(entry.with(json!({ "revision": number })));
             return;
         }
-        if self.world.deployment(&stack).is_some() || number != before.map_or(0, |before| before.revision) + 1 {
+        if self.world.deployment(&stack).is_some() || number != before.map_or(1, Configuration::next) {
             return;
         }
         let of_before = |service: &ServiceName| before.and_then(|before| before.of(service));
@@ -43,6 +43,22 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .filter(|service| of_before(service) != configuration.of(service))
             .cloned()
             .collect();
+        let beside = match beside {
+            Beside::Deployment(deployment) if !self.is_deployable(&deployment) => return,
+            beside => beside,
+        };
+        let revisions = &mut self.dirty.revisions;
+        revisions.insert((stack.clone(), number), Some(record));
+        revisions.extend(forgotten.into_iter().map(|number| ((stack.clone(), number), None)));
+        self.change(&stack, &by, format!("configuration revision {number}"), now);
+        let data = json!({ "revision": number, "changes": changes, "restarts": renewed });
+        let entry = Entry::new(by.clone(), Kind::ConfigTaken).on(stack.clone()).with(data);
+        if let Beside::Deployment(deployment) = beside {
+            reaction.entries.push(entry);
+            // What runs is left alone: it holds what was in force before until the deployment replaces it.
+            self.deploy(*deployment, Some(configuration), now, reaction);
+            return;
+        }
         // What stood in the way of a start may have been a wrong value.
         for (id, replica) in &mut self.world.replicas {
             if id.stack == stack && renewed.contains(&id.service) {
@@ -51,16 +67,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             }
         }
         self.world.configurations.insert(stack.clone(), configuration);
-        self.dirty.configurations.insert(stack.clone());
-        let revisions = &mut self.dirty.revisions;
-        revisions.insert((stack.clone(), number), Some(record));
-        revisions.extend(forgotten.into_iter().map(|number| ((stack.clone(), number), None)));
-        self.change(&stack, &by, format!("configuration revision {number}"), now);
-        let entry = Entry::new(by.clone(), Kind::ConfigTaken).on(stack);
-        reaction
-            .entries
-            .push(entry.with(json!({ "revision": number, "changes": changes, "restarts": renewed })));
-        if let Some(definition) = with {
+        self.dirty.configurations.insert(stack);
+        reaction.entries.push(entry);
+        if let Beside::Definition(definition) = beside {
             self.apply(*definition, by, now, reaction);
         }
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 use tend_base::Now;
 
 use super::{Chapter, Controller, DeployWish, Reaction, Word};
+use crate::configuration::Configuration;
 use crate::deployment::{Act, Deployment, Ended, Ending, Outcome, Phase, Purpose, Releases, Stage};
 use crate::journal::{Entry, Kind, Principal};
 use crate::model::{Release, ReplicaId, Service, ServiceId, StackName};
@@ -46,24 +47,33 @@ impl Ending {
 }
 
 impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
-    pub(super) fn deploy(&mut self, wish: DeployWish, now: Now, reaction: &mut Reaction) {
+    /// Returns whether a deployment can begin: who asked looked first, and somebody else may have been quicker.
+    pub(super) fn is_deployable(&self, wish: &DeployWish) -> bool {
+        if !self.world.stacks.contains_key(&wish.stack) {
+            return false;
+        }
+        let releases = self.world.releases.get(&wish.stack);
+        let last = releases.map_or(0, |releases| releases.last);
+        let in_order = made(wish).zip(last + 1..).all(|(release, next)| release.number == next);
+        let known = releases.is_some_and(|releases| releases.kept.contains_key(&wish.target))
+            || made(wish).any(|release| release.number == wish.target);
+        in_order && known && self.world.deployment(&wish.stack).is_none()
+    }
+
+    /// Begins a deployment, with what replicas of its release are started with where that is another configuration than now.
+    pub(super) fn deploy(
+        &mut self,
+        wish: DeployWish,
+        configuration: Option<Configuration>,
+        now: Now,
+        reaction: &mut Reaction,
+    ) {
+        if !self.is_deployable(&wish) {
+            return;
+        }
         let DeployWish { stack, by, .. } = &wish;
-        if !self.world.stacks.contains_key(stack) {
-            return;
-        }
         let releases = self.world.releases.entry(stack.clone()).or_default();
-        // Who asked looked first; somebody else may have been quicker.
-        let made = [&wish.baseline, &wish.release].into_iter().flatten();
-        let in_order = made
-            .clone()
-            .zip(releases.last + 1..)
-            .all(|(release, next)| release.number == next);
-        let known =
-            releases.kept.contains_key(&wish.target) || made.clone().any(|release| release.number == wish.target);
-        if releases.deployment.is_some() || !in_order || !known {
-            return;
-        }
-        for release in made {
+        for release in made(&wish) {
             releases.last = release.number;
             releases.kept.insert(release.number, release.clone());
             self.dirty.release.insert((stack.clone(), release.number));
@@ -82,6 +92,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             reason: wish.reason.clone(),
             begun: now.wall,
             confirm: wish.confirm,
+            configuration,
             phase: Phase::Preparing,
             since: Some(now.mono),
             confirm_until: None,
@@ -100,6 +111,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             "from": deployment.from,
             "purpose": deployment.purpose,
             "reason": deployment.reason,
+            "configuration": deployment.configuration.as_ref().map(|configuration| configuration.revision),
             "confirm_ms": deployment.confirm.map(|confirm| confirm.as_millis() as u64),
         })));
         let what = match wish.purpose {
@@ -291,6 +303,17 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some(deployment) = releases.deployment.take() else {
             return;
         };
+        if let Some(configuration) = deployment.configuration.clone() {
+            let in_force = self.world.configurations.entry(stack.clone()).or_default();
+            if ending == Ending::Committed {
+                *in_force = configuration;
+            } else {
+                // It goes with the release that it came with.
+                in_force.last = configuration.revision;
+                self.dirty.revisions.insert((stack.clone(), configuration.revision), None);
+            }
+            self.dirty.configurations.insert(stack.clone());
+        }
         if ending == Ending::Committed {
             releases.back = deployment
                 .from
@@ -377,6 +400,11 @@ impl Releases {
         let from = deployment.and_then(|deployment| deployment.from);
         [self.running, self.back, own, from].into_iter().flatten().collect()
     }
+}
+
+/// Returns the releases that are made for a deployment.
+fn made(wish: &DeployWish) -> impl Iterator<Item = &Release> {
+    [&wish.baseline, &wish.release].into_iter().flatten()
 }
 
 fn release_entry(stack: &StackName, release: &Release, by: &Principal) -> Entry {

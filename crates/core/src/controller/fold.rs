@@ -84,7 +84,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             Input::Secrets { stack, issued, by } => self.secrets(&stack, &issued, &by, now),
             Input::Ban { change, by } => self.ban(&change, by, now, reaction),
             Input::Configure(wish) => self.configure(*wish, now, reaction),
-            Input::Deploy(wish) => self.deploy(*wish, now, reaction),
+            Input::Deploy(wish) => self.deploy(*wish, None, now, reaction),
             Input::Decide {
                 stack,
                 deployment,

@@ -58,7 +58,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         let Some((service, replica)) = self.world.definition(id).zip(self.world.replicas.get(id)) else {
             return;
         };
-        let fingerprint = self.world.fingerprint(&id.stack, service);
+        let fingerprint = self.world.fingerprint_for(id, service);
         if !replica.is_up() || replica.quiesce == service.quiesce || replica.fingerprint != fingerprint {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tend_api::messages::{
-    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, VersionReport,
+    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, StackMetrics, VersionReport,
 };
 use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Door, Handler, PlanBody, Reply, Target, Upgrade};
 use tend_base::{Clock, SystemClock};
@@ -22,7 +22,7 @@ use super::answer::progress::{self, Until};
 use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, audit, certificates, configuration, edge_link, monitor, named_files, rotation};
+use super::{Ending, Shared, audit, certificates, configuration, edge_link, monitor, named_files, own_metrics, rotation};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);
@@ -155,6 +155,11 @@ impl Calls {
             Call::Unban(ask) => self.unban(ask, by()).await,
             Call::Bans => Ok(Reply::json(&self.bans().await)),
             Call::EdgeMetrics => self.edge_metrics().await,
+            Call::StackMetrics(stack) => {
+                self.known(&stack).await?;
+                let text = own_metrics::of_stack(&self.shared, &self.hub, &self.configuration, &stack).await;
+                Ok(Reply::json(&StackMetrics { text }))
+            }
             Call::AskMonitor(ask) => {
                 self.known(&ask.stack).await?;
                 Ok(Reply::json(&monitor::ask(&self.shared, ask, &by().to_string()).await?))
@@ -559,7 +564,7 @@ impl Calls {
         edge_link::avoid_taken_ports(&self.shared, &self.hub, stack.services.len()).await;
         // Where its services take a configuration that is new, both go into force at once: a service that is given it in another way than
         // before has to be started anew once, and not for each of the two.
-        let is_new = configuration::before(&self.configuration, &stack, true, &principal(caller)).await?;
+        let is_new = configuration::before(&self.configuration, &stack, &principal(caller)).await?;
         let (of, wanted) = (name.clone(), stack.clone());
         let applied = self.hub.ask(move |controller, _| {
             let now = controller.world().stacks.get(&of);

@@ -27,6 +27,7 @@ mod measure;
 mod migrations;
 mod monitor;
 mod named_files;
+mod own_metrics;
 mod program;
 mod readiness;
 mod record;

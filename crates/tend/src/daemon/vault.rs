@@ -59,6 +59,13 @@ impl Vaults {
             .collect()
     }
 
+    /// Returns since when the Vault of a stack cannot be asked; nothing while it can.
+    pub(crate) fn away_since(&self, stack: &str) -> Option<tend_base::Wall> {
+        let told = self.lock();
+        let told = told.get(stack).filter(|told| told.in_trouble())?;
+        Some(told.standing.since)
+    }
+
     /// Returns what the status of a stack says: that its Vault cannot be asked, and which secrets are not as they should be.
     pub(crate) fn warnings(&self, stack: &str) -> Vec<String> {
         let told = self.lock();

@@ -74,7 +74,7 @@ pub(crate) async fn diff(asks: &mpsc::Sender<Ask>, query: ConfigDiffQuery) -> Re
     let to = to.map_or(Ok(current), kept)?;
     let from = match from {
         Some(number) => Some(kept(number)?),
-        None => stand.history().get(to.number.saturating_sub(1)),
+        None => stand.history().before(to.number),
     };
     let empty = BTreeMap::new();
     let before = from.map_or(&empty, |from| &from.entries);
@@ -112,7 +112,7 @@ pub(crate) async fn change(asks: &mpsc::Sender<Ask>, asked: ChangeConfig, by: Pr
     };
     let diff = match (taken, revision) {
         (Some(_), Some(revision)) => {
-            let before = stand.history().get(revision.number.saturating_sub(1));
+            let before = stand.history().before(revision.number);
             before.map_or_else(Diff::default, |before| before.diff(revision))
         }
         _ => Diff::default(),

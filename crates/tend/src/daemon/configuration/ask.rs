@@ -6,6 +6,8 @@ use std::time::Duration;
 use tend_api::{ApiError, Class};
 use tend_base::Wall;
 use tend_config::{Holding, Liveness, Report, Stand, Taker};
+use tend_core::configuration::Beside;
+use tend_core::controller::DeployWish;
 use tend_core::journal::Principal;
 use tend_core::model::{Stack, StackName};
 use tokio::sync::{mpsc, oneshot};
@@ -18,13 +20,23 @@ type Taken = Result<Option<u64>, ApiError>;
 
 /// What is asked, with where the answer goes.
 pub(crate) enum Ask {
-    /// A stack is about to come up, or to be deployed.
+    /// A stack is about to come up.
     Before {
         stack: Box<Stack>,
-        /// Whether the definition goes into force with what is taken.
-        applies: bool,
         by: Principal,
         answer: oneshot::Sender<Taken>,
+    },
+    /// A release is about to be made of a definition.
+    Check {
+        stack: Box<Stack>,
+        answer: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// A stack is deployed.
+    Deploy {
+        /// As the release to be run has it.
+        stack: Box<Stack>,
+        wish: Box<DeployWish>,
+        answer: oneshot::Sender<Result<(), ApiError>>,
     },
     /// A person changes something.
     Change {
@@ -73,8 +85,8 @@ pub(crate) enum Change {
     Confirm(Option<u64>),
 }
 
-/// Has the configuration of a stack that is about to come up read, checked and taken. Where it `applies`, the definition goes into force
-/// together with another revision: one change, so that a service that is given its configuration in another way is started once. Returns
+/// Has the configuration of a stack that is about to come up read, checked and taken. The definition goes into force together with another
+/// revision: one change, so that a service that is given its configuration in another way is started once. Returns
 /// whether there was another revision.
 ///
 /// # Errors
@@ -82,7 +94,6 @@ pub(crate) enum Change {
 pub(crate) async fn before(
     asks: &mpsc::Sender<Ask>,
     stack: &Stack,
-    applies: bool,
     by: &Principal,
 ) -> Result<bool, ApiError> {
     if stack.config.is_none() {
@@ -91,13 +102,35 @@ pub(crate) async fn before(
     let (answer, answered) = oneshot::channel();
     let ask = Ask::Before {
         stack: Box::new(stack.clone()),
-        applies,
         by: by.clone(),
         answer,
     };
     put(asks, ask)?;
     let taken = answered.await.unwrap_or_else(|_| Err(gone()))?;
     Ok(taken.is_some())
+}
+
+/// Has the configuration of a definition that is about to be deployed read and checked.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) async fn check(asks: &mpsc::Sender<Ask>, stack: &Stack) -> Result<(), ApiError> {
+    let (answer, answered) = oneshot::channel();
+    let stack = Box::new(stack.clone());
+    put(asks, Ask::Check { stack, answer })?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Hands a deployment of a definition to the controller, and with it the revision that the definition comes with: both are durable together, and
+/// refused together. Whether the controller took them is seen by asking it.
+///
+/// # Errors
+/// Everything that is wrong with the configuration, or why it could not be written down.
+pub(crate) async fn deploy(asks: &mpsc::Sender<Ask>, stack: &Stack, wish: DeployWish) -> Result<(), ApiError> {
+    let (answer, answered) = oneshot::channel();
+    let (stack, wish) = (Box::new(stack.clone()), Box::new(wish));
+    put(asks, Ask::Deploy { stack, wish, answer })?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
 }
 
 /// Returns how a stack's configuration stands.
@@ -151,12 +184,17 @@ impl Keeper {
         match ask {
             Ask::Before {
                 stack,
-                applies,
                 by,
                 answer,
             } => {
-                let taken = self.before(&stack, applies, &by).await;
+                let taken = self.before(&stack, &by).await;
                 let _ = answer.send(taken);
+            }
+            Ask::Check { stack, answer } => {
+                let _ = answer.send(self.check(&stack).await);
+            }
+            Ask::Deploy { stack, wish, answer } => {
+                let _ = answer.send(self.deploy(&stack, *wish).await);
             }
             Ask::Change {
                 stack,
@@ -175,17 +213,18 @@ impl Keeper {
         }
     }
 
-    async fn before(&mut self, stack: &Stack, applies: bool, by: &Principal) -> Taken {
+    async fn before(&mut self, stack: &Stack, by: &Principal) -> Taken {
         self.prepare_anew(stack).await?;
         let Some(kept) = self.stacks.get_mut(&stack.name) else {
             return Err(no_configuration(&stack.name));
         };
         let set = kept.stand().set_layer().clone();
         let who = by.to_string();
-        kept.coming = applies.then(|| stack.clone());
+        kept.expect();
+        kept.beside = Beside::Definition(Box::new(stack.clone()));
         let taken = kept.offer(&self.shared, &self.hub, &who, by, Some((set, None))).await;
         // Whatever is taken later is not of this `up`.
-        kept.coming = None;
+        kept.beside = Beside::Nothing;
         taken
     }
 

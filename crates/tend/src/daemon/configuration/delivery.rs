@@ -6,6 +6,10 @@
 //!  start ─── give ──► variables, a socket or a file, before its process is there
 //! ```
 //! Owns sockets and files; what is in a part is decided by who makes it, and when a replica is started anew by the controller.
+//!
+//! What is about to be in force is told before it is written down ([`Deliveries::expect`]): a replica that is started for it right after finds
+//! it. Replicas of the release that a deployment brings hold that from their start, all others what was in force before, until it is decided
+//! which of the two stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -78,6 +82,10 @@ struct Life {
     is_to_be_told: bool,
     /// Why it does not have the newest.
     refused: Option<(u64, String)>,
+    /// The revision that it was started for.
+    since: u64,
+    /// It was started for a revision that is gone: it is given nothing any more.
+    is_left: bool,
 }
 
 /// Somebody whose file was written anew, and who is to be told.
@@ -88,10 +96,15 @@ pub(super) struct Telling {
     pub(super) signal: i32,
 }
 
+/// What each service is given.
+type Parts = BTreeMap<ServiceName, Arc<Part>>;
+
 #[derive(Default)]
 struct Inner {
     publisher: Option<Publisher>,
-    parts: BTreeMap<StackName, BTreeMap<ServiceName, Arc<Part>>>,
+    parts: BTreeMap<StackName, Parts>,
+    /// What is about to be in force.
+    coming: BTreeMap<StackName, (u64, Parts)>,
     lives: BTreeMap<ReplicaId, Life>,
     lines: BTreeMap<StackName, Vec<String>>,
     /// Stacks that have other secrets than when they were last looked at.
@@ -99,8 +112,34 @@ struct Inner {
 }
 
 impl Inner {
+    /// Returns what a replica is to be given that is started for a revision.
+    fn part_since(&self, replica: &ReplicaId, revision: u64) -> Option<Arc<Part>> {
+        let coming = self.coming.get(&replica.stack).filter(|(of, _)| *of <= revision);
+        let parts = coming.map(|(_, parts)| parts).or_else(|| self.parts.get(&replica.stack))?;
+        parts.get(&replica.service).filter(|part| part.revision >= revision).cloned()
+    }
+
+    /// Returns what a replica that runs is to be given now.
     fn part(&self, replica: &ReplicaId) -> Option<Arc<Part>> {
-        self.parts.get(&replica.stack)?.get(&replica.service).cloned()
+        let life = self.lives.get(replica)?;
+        match life.is_left {
+            true => None,
+            false => self.part_since(replica, life.since),
+        }
+    }
+
+    /// Publishes what is newest where replicas of a stack watch.
+    fn publish(&mut self, stack: &StackName) {
+        let watching: Vec<ReplicaId> = self.lives.keys().filter(|id| id.stack == *stack).cloned().collect();
+        for replica in watching {
+            if let (Some(part), Some(publisher)) = (self.part(&replica), self.publisher.clone())
+                && let Way::Watch(revision) = &part.way
+                && let Err(error) = publisher.publish(&replica.to_string(), revision)
+                && let Some(life) = self.lives.get_mut(&replica)
+            {
+                life.refused = Some((part.revision, error.to_string()));
+            }
+        }
     }
 }
 
@@ -166,22 +205,43 @@ impl Deliveries {
         self.lock().part(replica).map(|part| part.revision)
     }
 
-    /// Takes what the services of a stack are given from now on, and publishes it where replicas watch; files are written by
-    /// [`write_files`].
-    pub(super) fn deliver(&self, stack: &StackName, parts: BTreeMap<ServiceName, Part>) {
+    /// Takes what the services of a stack are given of a revision that is about to be in force: who is started for it is given that, and
+    /// nobody else.
+    pub(super) fn expect(&self, stack: &StackName, revision: u64, parts: BTreeMap<ServiceName, Part>) {
         let mut inner = self.lock();
-        let parts = parts.into_iter().map(|(name, part)| (name, Arc::new(part)));
-        inner.parts.insert(stack.clone(), parts.collect());
-        let watching: Vec<ReplicaId> = inner.lives.keys().filter(|id| id.stack == *stack).cloned().collect();
-        for replica in watching {
-            if let (Some(part), Some(publisher)) = (inner.part(&replica), inner.publisher.clone())
-                && let Way::Watch(revision) = &part.way
-                && let Err(error) = publisher.publish(&replica.to_string(), revision)
-                && let Some(life) = inner.lives.get_mut(&replica)
-            {
-                life.refused = Some((part.revision, error.to_string()));
+        inner.coming.insert(stack.clone(), (revision, shared(parts)));
+        inner.publish(stack);
+    }
+
+    /// Puts what was about to be in force there, and publishes it where replicas watch; files are written by [`write_files`].
+    pub(super) fn fulfil(&self, stack: &StackName) {
+        let mut inner = self.lock();
+        if let Some((_, parts)) = inner.coming.remove(stack) {
+            inner.parts.insert(stack.clone(), parts);
+            inner.publish(stack);
+        }
+    }
+
+    /// Forgets what was about to be in force: it will not be, and who was started for it is given nothing any more.
+    pub(super) fn unexpect(&self, stack: &StackName) {
+        let mut inner = self.lock();
+        if let Some((revision, _)) = inner.coming.remove(stack) {
+            let lives = inner.lives.iter_mut().filter(|(id, _)| id.stack == *stack);
+            for (_, life) in lives.filter(|(_, life)| life.since >= revision) {
+                life.is_left = true;
             }
         }
+    }
+
+    /// Takes what the services of a stack are given from now on, and publishes it where replicas watch; files are written by
+    /// [`write_files`].
+    pub(super) fn deliver(&self, stack: &StackName, revision: u64, parts: BTreeMap<ServiceName, Part>) {
+        let mut inner = self.lock();
+        inner.parts.insert(stack.clone(), shared(parts));
+        if inner.coming.get(stack).is_some_and(|(coming, _)| *coming <= revision) {
+            inner.coming.remove(stack);
+        }
+        inner.publish(stack);
     }
 
     /// Returns whose file differs from what it is to hold, or was not looked at yet.
@@ -259,6 +319,7 @@ impl Deliveries {
         self.retain(stack, |_, _| false);
         let mut inner = self.lock();
         inner.parts.remove(stack);
+        inner.coming.remove(stack);
         inner.lines.remove(stack);
     }
 
@@ -281,6 +342,10 @@ impl Deliveries {
     }
 }
 
+fn shared(parts: BTreeMap<ServiceName, Part>) -> Parts {
+    parts.into_iter().map(|(name, part)| (name, Arc::new(part))).collect()
+}
+
 impl Life {
     fn hold(&mut self, revision: u64) {
         self.held = Some(self.held.map_or(revision, |before| before.max(revision)));
@@ -292,18 +357,19 @@ impl Life {
     }
 }
 
-/// Gives a life of a replica that is about to start what it takes of its stack's configuration: returns the variables. Writes files, so it
-/// is not for a thread that others wait for.
+/// Gives a life of a replica that is about to start what it takes of its stack's configuration, which is `revision` or a later one: returns the
+/// variables. Writes files, so it is not for a thread that others wait for.
 pub(crate) fn give(
     shared: &Shared,
     replica: &ReplicaId,
     incarnation: u64,
+    revision: u64,
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<Vec<(OsString, Secret)>, StartFailure> {
     let place = secrets::configuration_of(shared, life);
     let deliveries = &shared.deliveries;
-    let part = deliveries.lock().part(replica).ok_or_else(|| {
+    let part = deliveries.lock().part_since(replica, revision).ok_or_else(|| {
         secrets::passing(
             format!("nothing of the configuration of {} could be taken yet", replica.stack),
             format!(
@@ -339,7 +405,8 @@ pub(crate) fn give(
                 .to_owned(),
         )
     };
-    take_in(shared, replica, incarnation, life, who).map_err(|error| failed(&error))?;
+    let begun = (incarnation, revision);
+    take_in(shared, replica, begun, life, who).map_err(|error| failed(&error))?;
     match part.way {
         Way::File { .. } => write(shared, replica).map_err(|error| failed(&error))?,
         // It is started with what the controller had, and says itself what it made of what it watches.
@@ -353,15 +420,15 @@ pub(crate) fn give(
     Ok(variables)
 }
 
-/// Takes up a life that an earlier daemon started.
+/// Takes up a life that an earlier daemon started for a revision.
 pub(super) fn adopt(
     shared: &Shared,
     replica: &ReplicaId,
-    incarnation: u64,
+    (incarnation, revision): (u64, u64),
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<(), tend_watch::Error> {
-    take_in(shared, replica, incarnation, life, who)?;
+    take_in(shared, replica, (incarnation, revision), life, who)?;
     let place = secrets::configuration_of(shared, life);
     let held = std::fs::read_to_string(place.join(HELD_FILE)).ok();
     let held = held.and_then(|text| text.trim().parse().ok());
@@ -378,7 +445,7 @@ pub(super) fn adopt(
 fn take_in(
     shared: &Shared,
     replica: &ReplicaId,
-    incarnation: u64,
+    (incarnation, since): (u64, u64),
     folder: &Path,
     who: Option<&Credentials>,
 ) -> Result<(), tend_watch::Error> {
@@ -389,7 +456,7 @@ fn take_in(
     });
     let mut inner = shared.deliveries.lock();
     // One step: nothing can be published between the opening and the noting.
-    if let (Some(part), Some(publisher)) = (inner.part(replica), inner.publisher.clone())
+    if let (Some(part), Some(publisher)) = (inner.part_since(replica, since), inner.publisher.clone())
         && let Way::Watch(revision) = &part.way
     {
         let name = replica.to_string();
@@ -405,6 +472,8 @@ fn take_in(
         written: None,
         is_to_be_told: false,
         refused: None,
+        since,
+        is_left: false,
     };
     inner.lives.insert(replica.clone(), life);
     Ok(())

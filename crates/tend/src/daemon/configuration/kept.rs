@@ -13,32 +13,35 @@ use serde_json::{Value, json};
 use tend_api::{ApiError, Class};
 use tend_base::{Clock, Mono, Now, Secret, SystemClock, Wall};
 use tend_config::{
-    Offer, Record, Report, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret, Taken, Taker,
+    Offer, Record, Report, Revision, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret, Taken, Taker,
     started_with,
 };
-use tend_core::configuration::{Configuration, ConfigureWish};
+use tend_core::configuration::{Beside, Configuration, ConfigureWish};
 use tend_core::controller::Input;
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::{ConfigSources, ServiceId, Stack, StackName};
+use tend_core::model::{ConfigSources, ServiceId, ServiceName, Stack, StackName};
 use tend_database::{Event, Rows};
 use tend_watch::Content;
-use tokio::sync::mpsc;
 
-use super::delivery;
+use super::delivery::{self, Part};
 use super::parts::{SecretValues, named, parts};
-use super::reading::{Read, Reading};
+use super::reading::{Read, Reading, Told};
 use crate::daemon::hub::Hub;
+use crate::daemon::record::Durable;
 use crate::daemon::shared::Shared;
 
 /// A stack that is about to come up is waited for so long; after that its configuration is read for nobody.
 const EXPECTED: Duration = Duration::from_secs(60);
 
-/// What was told of who holds what.
+/// The revisions of which it was told who holds them.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Heard {
     pub(super) live: u64,
     pub(super) late: u64,
 }
+
+/// What a revision is read by: its schema, and the values of secrets that stand in files of variables.
+type ByWhat<'a> = (&'a Schema, &'a BTreeMap<String, Secret>);
 
 /// One stack's configuration.
 pub(super) struct Kept {
@@ -52,8 +55,12 @@ pub(super) struct Kept {
     away: Option<(Wall, String)>,
     /// What changed last, for the author of the next revision.
     author: String,
-    /// The definition that the stack is being brought up with: it goes into force with the next revision, in one change.
-    pub(super) coming: Option<Stack>,
+    /// What goes into force with the next revision, in one change.
+    pub(super) beside: Beside,
+    /// It is what a deployment brings: given to who is started for it, and in force with the deployment's end.
+    pub(super) is_coming: bool,
+    /// Others take it, or in other ways, than what is in force: it is another revision even where it holds the same.
+    pub(super) is_given_otherwise: bool,
     /// Something was read that could not be taken, because a deployment is under way.
     pub(super) waits: bool,
     /// What was wrong with what was offered last; the same is not told twice.
@@ -67,8 +74,9 @@ pub(super) struct Kept {
     /// When what is in force was taken, or the daemon started.
     pub(super) since: Mono,
     /// The newest revision that was told to be live, and to be late.
-    pub(super) told: Told,
-    expected_until: Now,
+    pub(super) told: Heard,
+    /// It is read as its stack will be until then, whatever that is now.
+    expected_until: Option<Mono>,
     key: hmac::Key,
     /// As the kernel names it.
     boot: String,
@@ -79,7 +87,7 @@ impl Kept {
     pub(super) async fn start(
         stack: &Stack,
         stand: Stand,
-        told: &mpsc::Sender<(StackName, Read)>,
+        told: &Told,
         shared: &Shared,
         key: hmac::Key,
     ) -> Result<Self, ApiError> {
@@ -91,9 +99,6 @@ impl Kept {
         };
         let started = Reading::start(stack, sources, told);
         let (reading, contents) = started.map_err(|why| ApiError::new(Class::Config, why))?;
-        let mut now = SystemClock.now();
-        let since = now.mono;
-        now.mono = now.mono + EXPECTED;
         let mut kept = Self {
             name: stack.name.clone(),
             folder: stack.source.directory.clone(),
@@ -103,15 +108,17 @@ impl Kept {
             stand,
             away: None,
             author: "the stack file".to_owned(),
-            coming: None,
+            beside: Beside::Nothing,
+            is_coming: false,
+            is_given_otherwise: false,
             waits: false,
             refused: None,
             unreadable: unreadable(&contents, &stack.source.directory),
             schema: None,
             outside: BTreeMap::new(),
-            since,
-            told: Told::default(),
-            expected_until: now,
+            since: SystemClock.now().mono,
+            told: Heard::default(),
+            expected_until: None,
             key,
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
         };
@@ -141,7 +148,23 @@ impl Kept {
 
     /// Says whether its stack may still be about to come up.
     pub(super) fn is_expected(&self) -> bool {
-        SystemClock.now().mono < self.expected_until.mono
+        self.expected_until.is_some_and(|until| SystemClock.now().mono < until)
+    }
+
+    /// Its stack is about to come up as this was made for.
+    pub(super) fn expect(&mut self) {
+        self.expected_until = Some(SystemClock.now().mono + EXPECTED);
+    }
+
+    /// What came with a deployment is in force from now on.
+    pub(super) fn is_in_force(&mut self) {
+        (self.is_coming, self.is_given_otherwise) = (false, false);
+        self.since = SystemClock.now().mono;
+    }
+
+    /// Says whether something was read for it.
+    pub(super) fn reads(&self, number: u64) -> bool {
+        self.reading.number == number
     }
 
     pub(super) fn into_stand(mut self) -> Stand {
@@ -241,6 +264,54 @@ impl Kept {
         sources
     }
 
+    /// Says whether what the layers give now would be taken; changes nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) async fn check(&mut self, shared: &Shared, hub: &Hub) -> Result<(), ApiError> {
+        let set = self.stand.set_layer().clone();
+        match self.look(shared, hub, "tend", None, &set).await {
+            Ok(_) => Ok(()),
+            Err(text) => self.refuse(&text, true).map(drop),
+        }
+    }
+
+    /// Decides about what the layers give now; returns the schema, the values of secrets in files of variables, and the step where there is one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, as a text.
+    async fn look(
+        &mut self,
+        shared: &Shared,
+        hub: &Hub,
+        who: &str,
+        confirm: Option<Duration>,
+        set: &SetLayer,
+    ) -> Result<(Schema, BTreeMap<String, Secret>, Option<Box<Step>>), String> {
+        self.stand.sources.secrets = secrets_of(shared, &self.name);
+        if !self.unreadable.is_empty() {
+            let lines = self.unreadable.iter();
+            let lines: Vec<String> = lines
+                .map(|(path, why)| format!("{path} cannot be read: {why}"))
+                .collect();
+            return Err(lines.join("\n"));
+        }
+        let now = SystemClock.now();
+        let running = self.running(hub).await;
+        let mark = self.mark();
+        let offer = self.offered(who, confirm, &running, &mark);
+        let schema = self.stand.schema().map_err(|report| report.to_string())?;
+        let step = match self.stand.offer(&schema, set, &offer, now) {
+            Taken::Refused(report) => return Err(report.to_string()),
+            Taken::Same => None,
+            Taken::Taken(step) => Some(step),
+        };
+        let built = self.stand.build(&schema, set, &mark).ok();
+        let outside = built.iter().flat_map(|built| built.outside_secrets());
+        let outside = outside.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        Ok((schema, outside, step))
+    }
+
     /// Offers what the layers give now, with another layer of what was set by command where one is given.
     ///
     /// # Errors
@@ -253,62 +324,51 @@ impl Kept {
         by: &Principal,
         change: Option<(SetLayer, Option<Duration>)>,
     ) -> Result<Option<u64>, ApiError> {
-        self.stand.sources.secrets = secrets_of(shared, &self.name);
         let asked = change.is_some();
-        if !self.unreadable.is_empty() {
-            let lines = self.unreadable.iter();
-            let lines: Vec<String> = lines
-                .map(|(path, why)| format!("{path} cannot be read: {why}"))
-                .collect();
-            return self.refuse(&lines.join("\n"), asked);
-        }
         let (set, confirm) = change.unwrap_or_else(|| (self.stand.set_layer().clone(), None));
-        let now = SystemClock.now();
-        let running = self.running(hub).await;
-        let (taken, outside) = {
-            let mark = self.mark();
-            let offer = self.offered(who, confirm, &running, &mark);
-            match self.stand.schema() {
-                Err(report) => (Err(report), BTreeMap::new()),
-                Ok(schema) => {
-                    let taken = self.stand.offer(&schema, &set, &offer, now);
-                    let built = self.stand.build(&schema, &set, &mark).ok();
-                    let outside = built.iter().flat_map(|built| built.outside_secrets());
-                    let outside = outside.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-                    (Ok((schema, taken)), outside)
-                }
-            }
-        };
-        let (schema, step) = match taken {
-            Err(report) | Ok((_, Taken::Refused(report))) => return self.refuse(&report.to_string(), asked),
-            Ok((schema, Taken::Same)) => (schema, None),
-            Ok((schema, Taken::Taken(step))) => (schema, Some(step)),
+        let looked = self.look(shared, hub, who, confirm, &set).await;
+        let (schema, outside, step) = match looked {
+            Ok(looked) => looked,
+            Err(text) => return self.refuse(&text, asked),
         };
         self.refused = None;
         learn(shared, &self.name, &schema, &outside);
         let number = match step {
-            Some(step) => Some(self.take(hub, &schema, &step, &set, by).await?),
+            Some(step) => Some(self.take(shared, hub, (&schema, &outside), *step, &set, by).await?),
             // Nothing new is in it, and yet somebody may be given it in another way.
-            None => self.renew(hub, &schema, who, by).await?,
+            None => self.renew(shared, hub, (&schema, &outside), who, by).await?,
         };
         self.schema = Some(schema);
         self.outside = outside;
-        self.deliver(shared).await;
+        match number {
+            // It was given with the taking.
+            Some(_) => delivery::write_files(shared, &self.name).await,
+            // Nothing comes: what is in force is given by whoever has it.
+            None if self.is_coming => {}
+            None => self.deliver(shared).await,
+        }
         Ok(number)
     }
 
     /// Hands what is in force to the controller again, where services take it in other ways than before.
-    async fn renew(&mut self, hub: &Hub, schema: &Schema, who: &str, by: &Principal) -> Result<Option<u64>, ApiError> {
+    async fn renew(
+        &mut self,
+        shared: &Shared,
+        hub: &Hub,
+        by_what: ByWhat<'_>,
+        who: &str,
+        by: &Principal,
+    ) -> Result<Option<u64>, ApiError> {
         let Some(step) = self.stand.renew(who, SystemClock.now()) else {
             return Ok(None);
         };
         let before = self.before(hub).await.0;
-        let again = self.configuration(schema, &step, &before)?;
-        if again.services == before.services && before.revision + 1 == again.revision {
+        let again = self.configuration(by_what.0, &step, &before)?;
+        if again.services == before.services && before.revision + 1 == again.revision && !self.is_given_otherwise {
             return Ok(None);
         }
         let set = self.stand.set_layer().clone();
-        self.take(hub, schema, &step, &set, by).await.map(Some)
+        self.take(shared, hub, by_what, step, &set, by).await.map(Some)
     }
 
     /// Gives the services what is in force now.
@@ -324,17 +384,28 @@ impl Kept {
                 Err(_) => return,
             },
         };
-        let parts = {
-            let mark = self.mark();
-            let values = SecretValues {
-                book: shared.secrets.book(self.name.as_str()).ok().flatten(),
-                outside: &self.outside,
-                mark: &mark,
-            };
-            parts(&schema, current, &self.takers, &values)
-        };
-        shared.deliveries.deliver(&self.name, parts);
+        let parts = self.parts(shared, (&schema, &self.outside), current);
+        match self.is_coming {
+            true => shared.deliveries.expect(&self.name, current.number, parts),
+            false => shared.deliveries.deliver(&self.name, current.number, parts),
+        }
         delivery::write_files(shared, &self.name).await;
+    }
+
+    /// Returns what the services are given of a revision.
+    fn parts(
+        &self,
+        shared: &Shared,
+        (schema, outside): ByWhat<'_>,
+        revision: &Revision,
+    ) -> BTreeMap<ServiceName, Part> {
+        let mark = self.mark();
+        let values = SecretValues {
+            book: shared.secrets.book(self.name.as_str()).ok().flatten(),
+            outside,
+            mark: &mark,
+        };
+        parts(schema, revision, &self.takers, &values)
     }
 
     async fn before(&self, hub: &Hub) -> (Configuration, bool) {
@@ -420,12 +491,13 @@ impl Kept {
         }
     }
 
-    /// Makes a step durable together with what follows from it, and takes it for what is in force.
+    /// Makes a step durable together with what follows from it, and takes it for what is in force, or will be with the end of a deployment.
     async fn take(
         &mut self,
+        shared: &Shared,
         hub: &Hub,
-        schema: &Schema,
-        step: &Step,
+        by_what: ByWhat<'_>,
+        step: Step,
         set: &SetLayer,
         by: &Principal,
     ) -> Result<u64, ApiError> {
@@ -441,21 +513,32 @@ impl Kept {
             ));
         }
         self.waits = false;
+        let step = step.numbered(before.next());
         let number = step.revision.number;
-        let configuration = self.configuration(schema, step, &before)?;
-        let record = self.stand.record(step, set);
+        let configuration = self.configuration(by_what.0, &step, &before)?;
+        let record = self.stand.record(&step, set);
         let mut stand = self.stand.clone();
         let forgotten = stand.keep(record.clone());
         let wish = ConfigureWish {
             stack: self.name.clone(),
             configuration,
             record: as_json(&record),
-            changes: changes_of(step),
+            changes: changes_of(&step),
             forgotten: forgotten.into_iter().collect(),
-            with: self.coming.take().map(Box::new),
+            beside: std::mem::take(&mut self.beside),
             by: by.clone(),
         };
-        hand_in(hub, wish).await?;
+        // Who is started for it, which may be at once, finds it.
+        let parts = self.parts(shared, by_what, &step.revision);
+        shared.deliveries.expect(&self.name, number, parts);
+        if let Err(error) = hand_in(hub, wish).await {
+            shared.deliveries.unexpect(&self.name);
+            return Err(error);
+        }
+        // Nothing is waited for between the two.
+        if !self.is_coming {
+            shared.deliveries.fulfil(&self.name);
+        }
         self.stand = stand;
         self.since = SystemClock.now().mono;
         Ok(number)
@@ -476,7 +559,7 @@ impl Kept {
             record: as_json(&record),
             changes: Value::Null,
             forgotten: Vec::new(),
-            with: None,
+            beside: Beside::Nothing,
             by: by.clone(),
         };
         hand_in(hub, wish).await?;
@@ -510,9 +593,10 @@ impl Kept {
         match taken {
             Taken::Taken(step) => {
                 let set = self.stand.set_layer().clone();
-                let number = self.take(hub, &schema, &step, &set, by).await?;
-                self.deliver(shared).await;
-                Ok(Some(number))
+                let outside = self.outside.clone();
+                let taken = self.take(shared, hub, (&schema, &outside), *step, &set, by).await?;
+                delivery::write_files(shared, &self.name).await;
+                Ok(Some(taken))
             }
             Taken::Refused(report) => Err(report_error(&self.name, &report)),
             Taken::Same => Ok(None),
@@ -543,8 +627,9 @@ impl Kept {
         match due {
             Some(Taken::Taken(step)) => {
                 let set = self.stand.set_layer().clone();
-                self.take(hub, &schema, &step, &set, by).await?;
-                self.deliver(shared).await;
+                let outside = self.outside.clone();
+                self.take(shared, hub, (&schema, &outside), *step, &set, by).await?;
+                delivery::write_files(shared, &self.name).await;
                 Ok(())
             }
             Some(Taken::Refused(report)) => self.refuse(&report.to_string(), false).map(drop),
@@ -573,7 +658,11 @@ fn changes_of(step: &Step) -> Value {
 }
 
 async fn hand_in(hub: &Hub, wish: ConfigureWish) -> Result<(), ApiError> {
-    let written = hub.input_durable(Input::Configure(Box::new(wish))).await;
+    is_written(hub.input_durable(Input::Configure(Box::new(wish))).await)
+}
+
+/// Refuses what could not be made durable.
+pub(super) fn is_written(written: Durable) -> Result<(), ApiError> {
     written.map_err(|why| {
         ApiError::new(
             Class::Unavailable,
@@ -613,7 +702,7 @@ fn environment_of(stack: &Stack) -> String {
 }
 
 /// Returns who takes configuration, and how.
-fn takers(stack: &Stack) -> Vec<Taker> {
+pub(super) fn takers(stack: &Stack) -> Vec<Taker> {
     let services = stack.services.values().filter(|service| service.is_process());
     services
         .filter_map(|service| {

@@ -1,12 +1,13 @@
 //! Configuration: read, taken and made known to the controller, for each stack that has a chapter `config`.
 //!
 //! Map: `reading` watches files and tables, `kept` is one stack's, `parts` what its services are given, `delivery` how that reaches replicas and
-//! who holds what, `ask` what people and `tend up` ask for. What is valid, what is taken and
+//! who holds what, `coming` what a deployment brings, `ask` what people and `tend up` ask for. What is valid, what is taken and
 //! what that asks of whom is decided in `tend-config`; how replicas are started anew, by supervision.
 //!
 //! One task owns it all, so two changes of one stack are never decided at once.
 
 mod ask;
+mod coming;
 mod delivery;
 mod kept;
 mod parts;
@@ -28,15 +29,16 @@ use tend_linux::{Command, Scope};
 use tend_watch::{Endpoint, EndpointSettings, Notice};
 use tokio::sync::mpsc;
 
-pub(crate) use ask::{Ask, Change, View, before, change, look};
+pub(crate) use ask::{Ask, Change, View, before, change, check, deploy, look};
 pub(crate) use delivery::{Deliveries, give};
 pub(crate) use reading::read_for;
 
 use super::hub::Hub;
 use super::identity;
 use super::shared::{Shared, random_bytes};
-use kept::Kept;
-use reading::Read;
+use coming::Coming;
+use kept::{Kept, is_written};
+use reading::{Read, Told, Whose};
 
 /// Questions of people that wait; more are refused.
 const ASKS_MAX: usize = 64;
@@ -59,10 +61,14 @@ struct Keeper {
     hub: Hub,
     /// As which changes without a person are recorded.
     daemon: Principal,
-    told: mpsc::Sender<(StackName, Read)>,
+    told: Told,
     stacks: BTreeMap<StackName, Kept>,
+    /// What deployments under way bring.
+    coming: BTreeMap<StackName, Coming>,
     /// What was taken of stacks that are not up.
     left: BTreeMap<StackName, Stand>,
+    /// The same with what comes with a deployment that an earlier daemon began.
+    left_coming: BTreeMap<StackName, Stand>,
     /// Tells values apart that stand outside of the store of secrets.
     key: hmac::Key,
     /// Where replicas watch, once one does.
@@ -82,6 +88,8 @@ struct Known {
     /// It is about to end, or was started with another definition, or for another revision, than it would be now.
     is_replaced: bool,
     by_environment: bool,
+    /// The revision that came with the release it runs, where a deployment brings that; 0 otherwise.
+    since: u64,
 }
 
 /// Starts to look after configurations, with what earlier daemons took of them; returns where questions go. What is known of replicas must
@@ -110,11 +118,24 @@ pub(crate) async fn start(
             records.entry(name).or_default().push(record);
         }
     }
-    let left = records.into_iter().map(|(name, mut records)| {
-        records.sort_by_key(|record| record.revision.number);
-        (name, Stand::of(records))
+    let coming = hub.ask(|controller, _| {
+        let world = controller.world();
+        let coming = world.stacks.keys().filter_map(|name| {
+            let coming = world.deployment(name)?.configuration.as_ref()?;
+            Some((name.clone(), coming.revision))
+        });
+        coming.collect::<BTreeMap<_, _>>()
     });
-    let left = left.collect();
+    let coming = coming.await;
+    let (mut left, mut left_coming) = (BTreeMap::new(), BTreeMap::new());
+    for (name, mut records) in records {
+        records.sort_by_key(|record| record.revision.number);
+        if let Some(revision) = coming.get(&name) {
+            left_coming.insert(name.clone(), Stand::of(records.iter().cloned()));
+            records.retain(|record| record.revision.number != *revision);
+        }
+        left.insert(name, Stand::of(records));
+    }
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let (told, reads) = mpsc::channel(READS_MAX);
     let (_, notices) = mpsc::channel(1);
@@ -132,7 +153,9 @@ pub(crate) async fn start(
         daemon,
         told,
         stacks: BTreeMap::new(),
+        coming: BTreeMap::new(),
         left,
+        left_coming,
         endpoint: None,
         notices,
     };
@@ -158,7 +181,7 @@ fn key(shared: &Shared) -> std::io::Result<hmac::Key> {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut asked: mpsc::Receiver<Ask>, mut reads: mpsc::Receiver<(StackName, Read)>) {
+    async fn keep(mut self, mut asked: mpsc::Receiver<Ask>, mut reads: mpsc::Receiver<(Whose, Read)>) {
         let mut changes = self.hub.changes();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -190,16 +213,20 @@ impl Keeper {
 
     /// Takes up stacks that came by other ways than `up`, such as with the daemon itself, leaves those that went, and sees who holds what.
     async fn follow(&mut self) {
+        self.end_coming().await;
         let wanted = self.hub.ask(|controller, _| {
             let world = controller.world();
-            let stacks = world.stacks.iter().filter(|(_, wanted)| !wanted.removing);
-            let wanted = stacks.filter_map(|(name, _)| world.stack_wanted(name));
-            let configured = wanted.filter(|stack| stack.config.is_some());
+            let stacks = world.stacks.values().filter(|wanted| !wanted.removing);
+            // What a deployment brings is looked after apart from what is in force.
+            let configured = stacks.map(|wanted| &wanted.stack).filter(|stack| stack.config.is_some());
             configured
                 .map(|stack| (stack.clone(), world.deployment(&stack.name).is_some()))
                 .collect::<Vec<_>>()
         });
         let wanted: Vec<(Stack, bool)> = wanted.await;
+        for (target, revision) in self.left_behind().await {
+            self.resume_coming(&target, revision).await;
+        }
         let stays =
             |name: &StackName, kept: &Kept| kept.is_expected() || wanted.iter().any(|(stack, _)| stack.name == *name);
         let gone: Vec<StackName> = self
@@ -221,8 +248,10 @@ impl Keeper {
                 .stacks
                 .get(&stack.name)
                 .is_none_or(|kept| !kept.is_of(&stack) && !kept.is_expected());
+            // While one is under way the stack is read as it is only where nobody does yet: by a daemon that was just started.
+            let is_unknown = !self.stacks.contains_key(&stack.name);
             if is_new
-                && !is_deployed
+                && (!is_deployed || is_unknown)
                 && let Err(error) = self.prepare(&stack).await
             {
                 self.say(&stack.name, Kind::ConfigRefused, &error);
@@ -231,7 +260,7 @@ impl Keeper {
                 .stacks
                 .get(&stack.name)
                 .is_some_and(|kept| kept.waits && !is_deployed);
-            if is_new || retry {
+            if (is_new && !is_deployed) || retry {
                 self.offer(&stack.name).await;
             }
             self.settle(&stack.name).await;
@@ -255,6 +284,33 @@ impl Keeper {
         self.left.insert(stack.name.clone(), stand.clone());
         let kept = Kept::start(stack, stand, &self.told, &self.shared, self.key.clone()).await?;
         self.left.remove(&stack.name);
+        self.open_endpoint(&kept)?;
+        kept.deliver(&self.shared).await;
+        self.stacks.insert(stack.name.clone(), kept);
+        self.adopt(&stack.name).await;
+        Ok(())
+    }
+
+    /// Returns what deployments bring that an earlier daemon began, with the numbers of the revisions.
+    async fn left_behind(&self) -> Vec<(Stack, u64)> {
+        if self.left_coming.is_empty() {
+            return Vec::new();
+        }
+        let names: Vec<StackName> = self.left_coming.keys().cloned().collect();
+        let left = self.hub.ask(move |controller, _| {
+            let world = controller.world();
+            let left = names.iter().filter_map(|name| {
+                let deployment = world.deployment(name)?;
+                let target = world.release(name, deployment.target)?;
+                Some((target.stack.clone(), deployment.configuration.as_ref()?.revision))
+            });
+            left.collect()
+        });
+        left.await
+    }
+
+    /// Makes sure that there is a place for sockets where replicas watch.
+    fn open_endpoint(&mut self, kept: &Kept) -> Result<(), ApiError> {
         let watches = |taker: &Taker| taker.delivery == DeliveryForm::Watch;
         if self.endpoint.is_none() && kept.takers().iter().any(watches) {
             let (endpoint, notices) = Endpoint::start(EndpointSettings::default()).map_err(|error| {
@@ -263,9 +319,6 @@ impl Keeper {
             self.shared.deliveries.publish_by(endpoint.publisher());
             (self.endpoint, self.notices) = (Some(endpoint), notices);
         }
-        kept.deliver(&self.shared).await;
-        self.stacks.insert(stack.name.clone(), kept);
-        self.adopt(&stack.name).await;
         Ok(())
     }
 
@@ -284,7 +337,8 @@ impl Keeper {
                 .ask(move |controller, _| super::answer::environment::launch_of(controller.world(), &id));
             let Some(launch) = launch.await else { continue };
             let who = identity::who(&self.shared, &launch, stack.as_str()).ok().flatten();
-            let adopted = delivery::adopt(&self.shared, &known.id, known.incarnation, &life, who.as_ref());
+            let begun = (known.incarnation, known.since);
+            let adopted = delivery::adopt(&self.shared, &known.id, begun, &life, who.as_ref());
             if let Err(error) = adopted {
                 let entry = Entry::new(self.daemon.clone(), Kind::ConfigLate).on(Subject::from(known.id));
                 let data = json!({ "error": error.to_string(), "hint": error.hint() });
@@ -294,10 +348,12 @@ impl Keeper {
         delivery::write_files(&self.shared, stack).await;
     }
 
-    async fn read(&mut self, reads: Vec<(StackName, Read)>) {
+    async fn read(&mut self, reads: Vec<(Whose, Read)>) {
         let mut changed = BTreeSet::new();
-        for (stack, read) in reads {
-            let Some(kept) = self.stacks.get_mut(&stack) else {
+        for ((stack, number), read) in reads {
+            let kept = self.stacks.get_mut(&stack).into_iter();
+            let coming = self.coming.get_mut(&stack).map(|coming| &mut coming.kept);
+            let Some(kept) = kept.chain(coming).find(|kept| kept.reads(number)) else {
                 continue;
             };
             let (said, is_new) = kept.hear(read);
@@ -362,7 +418,15 @@ impl Keeper {
             let service: ServiceName = taker.service.parse().ok()?;
             Some((service, taker.delivery == DeliveryForm::Environment))
         });
-        let takers: BTreeMap<ServiceName, bool> = takers.collect();
+        let mut takers: BTreeMap<ServiceName, bool> = takers.collect();
+        let coming = self.coming.get(stack);
+        for taker in coming.iter().flat_map(|coming| coming.kept.takers()) {
+            if let Ok(service) = taker.service.parse() {
+                let by_environment = taker.delivery == DeliveryForm::Environment;
+                takers.entry(service).or_insert(by_environment);
+            }
+        }
+        let coming = coming.map_or(0, |coming| coming.revision);
         let stack = stack.clone();
         let known = self.hub.ask(move |controller, _| {
             let world = controller.world();
@@ -373,7 +437,7 @@ impl Keeper {
             let known = replicas.filter_map(|(id, replica)| {
                 let by_environment = *takers.get(&id.service)?;
                 let service = world.definition(id);
-                let fingerprint = service.map(|service| world.fingerprint(&stack, service));
+                let fingerprint = service.map(|service| world.fingerprint_for(id, service));
                 Some(Known {
                     id: id.clone(),
                     incarnation: replica.incarnation,
@@ -383,6 +447,7 @@ impl Keeper {
                     is_replaced: fingerprint != Some(replica.fingerprint)
                         || matches!(replica.phase, Phase::Stopping { .. }),
                     by_environment,
+                    since: if world.runs_target(id, replica) { coming } else { 0 },
                 })
             });
             known.collect::<Vec<_>>()

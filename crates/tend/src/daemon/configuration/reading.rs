@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tend_core::model::{ConfigSources, ConfigTable, Stack, StackName};
 use tend_database::Source;
@@ -27,8 +27,19 @@ pub(super) enum Read {
     Table(tend_database::Event),
 }
 
+/// Which reading a text is from: while a deployment is under way a stack has two, that of its definition and that of the one to come.
+pub(super) type Whose = (StackName, u64);
+
+/// Where what is read goes.
+pub(super) type Told = mpsc::Sender<(Whose, Read)>;
+
+/// The number of the last reading.
+static READINGS: AtomicU64 = AtomicU64::new(0);
+
 /// Reads for one stack until it is dropped.
 pub(super) struct Reading {
+    /// Its number among all.
+    pub(super) number: u64,
     sources: ConfigSources,
     over: Arc<AtomicBool>,
     waker: Waker,
@@ -53,7 +64,7 @@ impl Reading {
     pub(super) fn start(
         stack: &Stack,
         sources: &ConfigSources,
-        told: &mpsc::Sender<(StackName, Read)>,
+        told: &Told,
     ) -> Result<(Self, BTreeMap<PathBuf, Content>), String> {
         let paths = [&sources.schema]
             .into_iter()
@@ -66,13 +77,14 @@ impl Reading {
         let paths: Vec<PathBuf> = paths.cloned().collect();
         let mut watch = FileWatch::new(paths.clone(), settings).map_err(|error| error.to_string())?;
         let contents = watch.contents();
+        let number = READINGS.fetch_add(1, Ordering::Relaxed);
         let (over, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
         let table = match &sources.table {
             None => None,
-            Some(table) => Some(look_at(stack, table, told)?),
+            Some(table) => Some(look_at(stack, number, table, told)?),
         };
-        let (stack, told, ended) = (stack.name.clone(), told.clone(), Arc::clone(&over));
-        let tell = move |files| told.blocking_send((stack.clone(), Read::Files(files))).is_ok();
+        let (whose, told, ended) = ((stack.name.clone(), number), told.clone(), Arc::clone(&over));
+        let tell = move |files| told.blocking_send((whose.clone(), Read::Files(files))).is_ok();
         let watching = move || {
             while !ended.load(Ordering::Acquire) {
                 let heard = match watch.next(None) {
@@ -94,6 +106,7 @@ impl Reading {
             .spawn(watching)
             .map_err(|error| format!("files of configuration cannot be watched: {error}"))?;
         let reading = Self {
+            number,
             sources: sources.clone(),
             over,
             waker,
@@ -114,7 +127,7 @@ pub(crate) fn read_for(stack: &Stack) -> Option<u32> {
     (owner != 0 && rustix::process::geteuid().is_root()).then_some(owner)
 }
 
-fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, Read)>) -> Result<AbortHandle, String> {
+fn look_at(stack: &Stack, number: u64, table: &ConfigTable, told: &Told) -> Result<AbortHandle, String> {
     let settings = settings_of(table, &stack.source.directory)
         .map_err(|error| format!("{}; {}", error.with_causes(), error.hint()))?;
     if let (Some(owner), Some(file)) = (read_for(stack), settings.address.file()) {
@@ -126,12 +139,12 @@ fn look_at(stack: &Stack, table: &ConfigTable, told: &mpsc::Sender<(StackName, R
             ));
         }
     }
-    let (stack, told) = (stack.name.clone(), told.clone());
+    let (whose, told) = ((stack.name.clone(), number), told.clone());
     let task = tokio::spawn(async move {
         let mut source = Source::start(settings);
         loop {
             let event = source.next().await;
-            if told.send((stack.clone(), Read::Table(event))).await.is_err() {
+            if told.send((whose.clone(), Read::Table(event))).await.is_err() {
                 return;
             }
         }

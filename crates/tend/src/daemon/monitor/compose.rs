@@ -213,6 +213,7 @@ impl Reading<'_> {
                     proven_within_ms: milliseconds(heartbeat.proven_within),
                 })
             }),
+            daemon: metrics.is_some(),
             replicas: wanted.replicas.clone(),
             processes: wanted.processes.clone(),
             servers,

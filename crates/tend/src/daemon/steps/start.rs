@@ -130,13 +130,14 @@ async fn given(
         return Ok(Given::default());
     }
     let (performer, grants, life) = (Arc::clone(performer), launch.secrets.clone(), life.clone());
-    let (who, folder, is_configured) = (who.clone(), folder.to_owned(), launch.is_configured);
+    let (who, folder) = (who.clone(), folder.to_owned());
+    let configured = launch.is_configured.then_some(launch.configuration);
     let work = move || {
         let shared = &performer.shared;
         let (replica, who) = (&life.replica, who.as_ref());
         let mut given = secrets::give(shared, replica.stack.as_str(), &grants, who, &folder)?;
-        if is_configured {
-            let variables = configuration::give(shared, replica, life.incarnation, &folder, who)?;
+        if let Some(revision) = configured {
+            let variables = configuration::give(shared, replica, life.incarnation, revision, &folder, who)?;
             given.secrets.env.extend(variables);
         }
         Ok(given)

@@ -299,7 +299,13 @@ pub(crate) async fn launch_in(
 /// As [`launch_in`], of a world that is known.
 pub(crate) fn launch_of(world: &World, stack: &Stack, service: &ServiceName, release: Option<u64>) -> Option<Launch> {
     let mut world = world.clone();
-    world.releases.remove(&stack.name);
+    let releases = world.releases.remove(&stack.name);
+    // What is run for a release takes what comes with it.
+    let own = releases.and_then(|releases| releases.deployment);
+    let own = own.filter(|deployment| Some(deployment.target) == release);
+    if let Some(configuration) = own.and_then(|deployment| deployment.configuration) {
+        world.configurations.insert(stack.name.clone(), configuration);
+    }
     world.stacks.get_mut(&stack.name)?.stack = stack.clone();
     let replica = ReplicaId {
         stack: stack.name.clone(),

@@ -86,7 +86,7 @@ impl Deploys {
         };
         vault::fill(&self.shared, &self.hub, &deploy.stack, &by).await?;
         let current = secrets::resolve(&self.shared, &deploy.stack, &by).await?;
-        configuration::before(&self.configuration, &deploy.stack, false, &by).await?;
+        configuration::check(&self.configuration, &deploy.stack).await?;
         let build = self.builds.begin(&stack, by, deploy.reason.clone())?;
         let (deploys, under_way) = (self.clone(), Arc::clone(&build));
         tokio::spawn(async move {
@@ -177,7 +177,7 @@ impl Deploys {
         if self.builds.is_under_way(&stack) {
             return Err(self.builds.busy(&stack));
         }
-        let number = self.submit(wish).await?;
+        let number = self.submit(&target.stack, wish).await?;
         Ok(tell::deployment(self.shared.clone(), self.hub.clone(), stack, number))
     }
 
@@ -336,7 +336,7 @@ impl Deploys {
         }
         let baseline = self.baseline(known, &wish.by).await;
         release.number = known.releases.last + 1 + u64::from(baseline.is_some());
-        let target = release.number;
+        let (target, definition) = (release.number, release.stack.clone());
         let wish = DeployWish {
             stack: stack.clone(),
             baseline,
@@ -354,9 +354,10 @@ impl Deploys {
                 ..refused(known, target)
             });
         }
-        match self.submit(wish).await {
+        match self.submit(&definition, wish).await {
             Ok(number) => build::End::Deployment(number),
             Err(error) => build::End::Finished(Finished {
+                last_lines: error.details,
                 reason: error.message,
                 next_step: error.hint,
                 ..refused(known, target)
@@ -364,14 +365,14 @@ impl Deploys {
         }
     }
 
-    /// Hands a wish to the controller and returns the number of the deployment it became.
-    async fn submit(&self, wish: DeployWish) -> Result<u64, ApiError> {
+    /// Hands a wish to the controller, with the configuration that its definition comes with, and returns the number of the deployment it became.
+    async fn submit(&self, definition: &Stack, wish: DeployWish) -> Result<u64, ApiError> {
         let (stack, target, by) = (wish.stack.clone(), wish.target, wish.by.clone());
         let name = stack.clone();
         let count = move |world: &World| world.releases.get(&name).map_or(0, |releases| releases.deployments);
         let counted = count.clone();
         let before = self.hub.ask(move |controller, _| counted(controller.world())).await;
-        self.durable(Input::Deploy(Box::new(wish))).await?;
+        configuration::deploy(&self.configuration, definition, wish).await?;
         let name = stack.clone();
         let taken = self.hub.ask(move |controller, _| {
             let world = controller.world();
@@ -528,6 +529,7 @@ mod tests {
             reason: Some("less latency".to_owned()),
             begun: Wall(0),
             confirm: None,
+            configuration: None,
             phase,
             since: None,
             confirm_until: None,
