@@ -1,4 +1,5 @@
-//! Where replicas say what they have in use: datagrams `REPLICA NUMBER TIME` on a socket, or `REPLICA ! WHAT` for what must not be.
+//! Where replicas say what they have in use: datagrams on a socket, `REPLICA NUMBER TIME`, or `REPLICA ! WHAT` for what must not be; in words
+//! of its own what they hold while there are edits, which is `held`'s.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -43,11 +44,19 @@ impl Ear {
         &self.path
     }
 
-    /// Returns what is said next; nothing when that takes longer than `patience`.
+    /// Returns the number that is said next; nothing when that takes longer than `patience`.
     ///
     /// # Errors
     /// [`Error::Broken`] when a replica says that something must not be.
     pub(crate) fn next(&self, patience: Duration) -> Result<Option<Said>, Error> {
+        self.hear(patience, parse)
+    }
+
+    /// Returns the next of what is said that can be read; nothing when that takes longer than `patience`.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when a replica says that something must not be.
+    pub(crate) fn hear<T>(&self, patience: Duration, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
         let end = Instant::now() + patience;
         let mut bytes = [0; BYTES_MAX];
         loop {
@@ -72,7 +81,7 @@ impl Ear {
                 let said = format!("replica {replica} was given what it must not be: {what}");
                 return Err(Error::Broken { said });
             }
-            if let Some(said) = parse(&text) {
+            if let Some(said) = read(&text) {
                 return Ok(Some(said));
             }
         }
@@ -115,6 +124,7 @@ fn parse(text: &str) -> Option<Said> {
 /// The other end: what a replica says by.
 pub(crate) struct Mouth {
     socket: UnixDatagram,
+    /// Counted from 0; as the replica of a service, such as `file/1`, where that is asked for.
     replica: String,
 }
 
@@ -132,6 +142,22 @@ impl Mouth {
             socket: socket.map_err(Error::file("speak to", path))?,
             replica: slot.saturating_sub(1).to_string(),
         })
+    }
+
+    /// Finds the ear by the environment, for a replica that is known by its service and slot.
+    pub(crate) fn of_replica() -> Result<Self, Error> {
+        let service = std::env::var("TEND_SERVICE").map_err(|_| Error::NoVariable { name: "TEND_SERVICE" })?;
+        let slot = std::env::var("TEND_SLOT").map_err(|_| Error::NoVariable { name: "TEND_SLOT" })?;
+        Ok(Self {
+            replica: format!("{service}/{slot}"),
+            ..Self::of_environment()?
+        })
+    }
+
+    /// Says anything.
+    pub(crate) fn tell(&self, what: &str) -> io::Result<()> {
+        let text = format!("{} {what}", self.replica);
+        self.socket.send(text.as_bytes()).map(drop)
     }
 
     /// Says that a number is in use now.

@@ -1,13 +1,15 @@
 //! Random edits, valid and not, of file and table, at once and while the daemon is killed: every replica must always hold one complete valid
 //! revision, and all must agree once it is quiet.
 //!
-//! What a replica holds it judges itself, on every set it is given; here is who says what last, and when.
+//! What a replica holds it judges itself, whatever it is given; all of them together are judged by `judge`.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::judge::Judge;
 use crate::round::set_rows;
-use crate::stack::{DEADLINE, ROWS_FROM, Stack, content};
+use crate::stack::{ROWS_FROM, Stack, content};
 
 /// Edits from one quiet moment to the next.
 const BURST: usize = 200;
@@ -15,11 +17,16 @@ const BURST: usize = 200;
 /// Longest pause between two edits.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// Newest events that a failed run shows.
-const EVENTS_SHOWN: usize = 12;
+/// Longest pause from an edit to the kill: it falls before a revision is taken, while it is written down, while it is given out, and after.
+const KILL_MAX: Duration = Duration::from_millis(60);
 
-/// Kills of the daemon fall on one of so many edits.
-const KILL_EACH: u64 = 400;
+/// What is edited.
+pub(crate) struct Plan {
+    pub(crate) edits: usize,
+    /// One kill of the daemon in so many edits, anywhere among them.
+    pub(crate) kill_each: usize,
+    pub(crate) seed: u64,
+}
 
 /// What became of a run.
 #[derive(Default)]
@@ -27,9 +34,29 @@ pub(crate) struct Outcome {
     pub(crate) edits: usize,
     pub(crate) invalid: usize,
     pub(crate) kills: usize,
-    pub(crate) quiet: Vec<Duration>,
-    /// The same where the daemon was killed just before.
-    pub(crate) quiet_after_kill: Vec<Duration>,
+    /// How often somebody held something else than before.
+    pub(crate) changes: usize,
+    /// Revisions that were taken, and those told to be live.
+    pub(crate) taken: usize,
+    pub(crate) live: usize,
+    pub(crate) told: Quiet,
+    pub(crate) started: Quiet,
+}
+
+/// From quiet to everybody having the last edit. Where the daemon was killed shortly before, it is quiet when the next one answers.
+#[derive(Default)]
+pub(crate) struct Quiet {
+    pub(crate) times: Vec<Duration>,
+    pub(crate) after_kill: Vec<Duration>,
+}
+
+impl Quiet {
+    fn push(&mut self, time: Duration, after_kill: bool) {
+        match after_kill {
+            true => self.after_kill.push(time),
+            false => self.times.push(time),
+        }
+    }
 }
 
 /// A generator of numbers (xorshift64*, Vigna 2016): the same seed gives the same edits.
@@ -42,71 +69,28 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound.max(1)
     }
-}
 
-/// What each replica said last: the file's number and the table's.
-struct Heard<'a> {
-    stack: &'a Stack,
-    last: Vec<(u64, u64)>,
-}
-
-impl Heard<'_> {
-    /// Listens for a while.
-    fn listen(&mut self, patience: Duration) -> Result<(), Error> {
-        let end = Instant::now() + patience;
-        while let Some(said) = self.stack.ear.next(end.saturating_duration_since(Instant::now()))? {
-            self.note(&said);
-        }
-        Ok(())
+    fn up_to(&mut self, range: Range<usize>) -> usize {
+        let count = u64::try_from(range.len()).unwrap_or(1);
+        range.start + usize::try_from(self.below(count)).unwrap_or(0)
     }
 
-    fn note(&mut self, said: &crate::ear::Said) {
-        let Some(last) = self.last.get_mut(said.replica) else {
-            return;
-        };
-        match said.number >= ROWS_FROM {
-            true => last.1 = said.number,
-            false => last.0 = said.number,
-        }
-    }
-
-    /// Waits until all replicas have these numbers.
-    fn agree(&mut self, file: u64, row: u64) -> Result<(), Error> {
-        let end = Instant::now() + DEADLINE;
-        while let Some(behind) = self.last.iter().position(|last| *last != (file, row)) {
-            match self.stack.ear.next(end.saturating_duration_since(Instant::now()))? {
-                Some(said) => self.note(&said),
-                None => {
-                    let last = self.last[behind];
-                    let status = self.stack.tend(&["status"]).unwrap_or_default();
-                    let events = self.stack.tend(&["events", "--json"]).unwrap_or_default();
-                    let events: Vec<&str> = events.lines().rev().take(EVENTS_SHOWN).collect();
-                    return Err(Error::Broken {
-                        said: format!(
-                            "replica {behind} has {last:?} and not ({file}, {row}) after {DEADLINE:?}\n{status}\n{}\n{}",
-                            events.join("\n"),
-                            self.stack.said_by_daemons()
-                        ),
-                    });
-                }
-            }
-        }
-        Ok(())
+    fn part_of(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.below(1000) as f64 / 1000.0)
     }
 }
 
 /// Makes edits; the stack is up.
-pub(crate) fn run(stack: &Stack, edits: usize, seed: u64) -> Result<Outcome, Error> {
-    let mut random = Random(seed | 1);
+pub(crate) fn run(stack: &Stack, plan: &Plan) -> Result<Outcome, Error> {
+    let mut random = Random(plan.seed | 1);
     let mut client = stack.client()?;
     let mut outcome = Outcome::default();
-    let mut heard = Heard {
-        stack,
-        last: vec![(0, ROWS_FROM); stack.replicas],
-    };
+    let mut judge = Judge::new(stack);
+    judge.agree((0, ROWS_FROM), |_| true)?;
     let (mut file, mut row) = (0, ROWS_FROM);
+    let mut kill_at = 0;
     let mut killed_in_burst = false;
-    for edit in 1..=edits {
+    for edit in 1..=plan.edits {
         outcome.edits += 1;
         match random.below(10) {
             0..=2 => {
@@ -126,8 +110,12 @@ pub(crate) fn run(stack: &Stack, edits: usize, seed: u64) -> Result<Outcome, Err
                 (file, row) = (file + 1, row + 1);
                 let mut transaction = client.transaction()?;
                 set_rows(&mut transaction, &row.to_string())?;
-                stack.rename(file)?;
-                transaction.commit()?;
+                std::thread::scope(|scope| {
+                    let renaming = scope.spawn(|| stack.rename(file).map(drop));
+                    let committed = transaction.commit();
+                    renaming.join().unwrap_or(Ok(()))?;
+                    Ok::<(), Error>(committed?)
+                })?;
             }
             7 | 8 => {
                 outcome.invalid += 1;
@@ -136,30 +124,38 @@ pub(crate) fn run(stack: &Stack, edits: usize, seed: u64) -> Result<Outcome, Err
             }
             _ => {
                 outcome.invalid += 1;
-                let values = ["-1", "2000000", "\"soon\"", "null", "[1]", "1.5"];
+                let values = ["-1", "2000000", "\"soon\"", "[1]", "1.5"];
                 let value = values[usize::try_from(random.below(values.len() as u64)).unwrap_or(0)];
                 rows(&mut client, value)?;
             }
         }
-        if random.below(KILL_EACH) == 0 {
+        if edit % plan.kill_each == 1 || plan.kill_each == 1 {
+            kill_at = edit + random.up_to(0..plan.kill_each);
+        }
+        if edit == kill_at {
+            judge.listen(random.part_of(KILL_MAX))?;
             stack.kill_daemon()?;
             (outcome.kills, killed_in_burst) = (outcome.kills + 1, true);
         }
-        let pause = PAUSE_MAX.mul_f64(random.below(1000) as f64 / 1000.0);
-        heard.listen(pause)?;
-        if edit % BURST == 0 || edit == edits {
+        judge.listen(random.part_of(PAUSE_MAX))?;
+        if edit % BURST == 0 || edit == plan.edits {
             (file, row) = (file + 1, row + 1);
             stack.rename(file)?;
             rows(&mut client, &row.to_string())?;
-            let begun = Instant::now();
-            heard.agree(file, row)?;
-            match killed_in_burst {
-                true => outcome.quiet_after_kill.push(begun.elapsed()),
-                false => outcome.quiet.push(begun.elapsed()),
+            if killed_in_burst {
+                // It is quiet when a daemon is there again.
+                judge.until_answered()?;
             }
+            let begun = Instant::now();
+            judge.agree((file, row), |name| !name.starts_with("environment/"))?;
+            outcome.told.push(begun.elapsed(), killed_in_burst);
+            judge.agree((file, row), |_| true)?;
+            outcome.started.push(begun.elapsed(), killed_in_burst);
             killed_in_burst = false;
         }
     }
+    (outcome.taken, outcome.live) = judge.compare()?;
+    outcome.changes = judge.changes;
     Ok(outcome)
 }
 

@@ -7,6 +7,8 @@
 mod ear;
 mod edits;
 mod error;
+mod held;
+mod judge;
 mod replica;
 mod round;
 mod stack;
@@ -18,10 +20,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use edits::Outcome;
+use edits::{Outcome, Plan};
 use error::Error;
 use round::Figures;
-use stack::Stack;
+use stack::{DEADLINE, Runs, Stack};
 
 #[derive(Parser)]
 #[command(about = "Measures how long a change takes to reach ten replicas")]
@@ -52,10 +54,20 @@ enum Role {
         /// The same seed gives the same edits.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// One kill -9 of the daemon in so many edits, anywhere among them.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+        kill_each: u32,
+        /// Replicas that are told (by socket and file) have to agree so many milliseconds after it is quiet; those that are started with
+        /// variables take as long as they take.
+        #[arg(long, default_value_t = 1000)]
+        agree_within: u64,
     },
     /// A replica that watches the endpoint.
     #[command(hide = true)]
     Watching,
+    /// A replica that says what it holds.
+    #[command(hide = true)]
+    Holding,
     /// A replica that looks at the file.
     #[command(hide = true)]
     Polling {
@@ -75,7 +87,20 @@ fn main() -> ExitCode {
         Some(Role::Polling { file, every, offset }) => {
             replica::poll(file, Duration::from_millis(*every), Duration::from_millis(*offset))
         }
-        Some(Role::Edits { edits, seed }) => edit(arguments.replicas, *edits, *seed),
+        Some(Role::Holding) => held::hold(),
+        Some(Role::Edits {
+            edits,
+            seed,
+            kill_each,
+            agree_within,
+        }) => {
+            let plan = Plan {
+                edits: *edits,
+                kill_each: *kill_each as usize,
+                seed: *seed,
+            };
+            edit(arguments.replicas, &plan, Duration::from_millis(*agree_within))
+        }
         None => bench(&arguments),
     };
     match outcome {
@@ -97,13 +122,14 @@ fn bench(arguments: &Arguments) -> Result<(), Error> {
         arguments.replicas
     ))?;
     {
-        let stack = Stack::make(arguments.replicas)?;
+        let stack = Stack::make(Runs::Watching(arguments.replicas))?;
         stack.up()?;
+        stack.ear.all(stack.replicas, 0, DEADLINE)?;
         report("tend: a file", round::file(&stack, arguments.changes)?)?;
         print("   of these 5.0 are waiting until the file has settled\n")?;
         report("tend: rows of PostgreSQL", round::rows(&stack, arguments.changes)?)?;
     }
-    let stack = Stack::make(arguments.replicas)?;
+    let stack = Stack::make(Runs::Watching(arguments.replicas))?;
     for (name, every, changes) in [
         ("poll each second", Duration::from_secs(1), arguments.changes_1s),
         (
@@ -119,26 +145,50 @@ fn bench(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn edit(replicas: usize, edits: usize, seed: u64) -> Result<(), Error> {
-    let stack = Stack::make(replicas)?;
+fn edit(replicas: usize, plan: &Plan, agree_within: Duration) -> Result<(), Error> {
+    let stack = Stack::make(Runs::Holding(replicas))?;
     stack.up()?;
+    let outcome = edits::run(&stack, plan)?;
     let Outcome {
         edits,
         invalid,
         kills,
-        quiet,
-        quiet_after_kill,
-    } = edits::run(&stack, edits, seed)?;
-    let longest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default().as_secs_f64() * 1000.0;
+        changes,
+        taken,
+        live,
+        told,
+        started,
+    } = outcome;
     print(&format!(
-        "{edits} edits of file and table, {invalid} of them invalid; the daemon killed {kills} times\n\
-         each of {replicas} replicas held one complete valid revision at every moment\n\
-         all agreed {} times within {:.0} ms of quiet, and {} times within {:.0} ms where the daemon had been killed\n",
-        quiet.len(),
-        longest(&quiet),
-        quiet_after_kill.len(),
-        longest(&quiet_after_kill),
-    ))
+        "{edits} edits of file and table, {invalid} of them invalid; the daemon killed {kills} times (seed {})\n\
+         {taken} revisions taken, {live} of them told to be live; {replicas} replicas held {changes} sets, each of them whole and one that was taken\n\
+         from quiet to all agreeing, in milliseconds                times     p50     max\n",
+        plan.seed
+    ))?;
+    let mut slowest = Duration::ZERO;
+    for (name, quiet) in [("told by socket and file", told), ("started with variables", started)] {
+        for (when, mut times) in [("", quiet.times), (", after a kill", quiet.after_kill)] {
+            times.sort_unstable();
+            let at = |index: usize| times.get(index).copied().unwrap_or_default();
+            let (p50, max) = (at(times.len() / 2), at(times.len().saturating_sub(1)));
+            if name.starts_with("told") {
+                slowest = slowest.max(max);
+            }
+            let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+            let name = format!("{name}{when}");
+            print(&format!(
+                "  {name:<52} {:>7} {:>7.0} {:>7.0}\n",
+                times.len(),
+                ms(p50),
+                ms(max)
+            ))?;
+        }
+    }
+    if slowest > agree_within {
+        let said = format!("replicas agreed {slowest:?} after it was quiet, and were to within {agree_within:?}");
+        return Err(Error::Broken { said });
+    }
+    print("holds\n")
 }
 
 fn report(name: &str, figures: Figures) -> Result<(), Error> {

@@ -1,5 +1,5 @@
-//! A tend of its own with one service of many replicas that watch their configuration: a schema as large as those of the guides, a file,
-//! and a table of PostgreSQL.
+//! A tend of its own with replicas that take their configuration: a schema as large as those of the guides, a file, and a table of
+//! PostgreSQL.
 //!
 //! Invariant: when it is dropped, no process that was started in it is left; each is ended by its pid.
 
@@ -36,18 +36,47 @@ const OTHER_KEYS: usize = 60;
 /// How long anything may take before the run is given up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
+/// Who runs in it.
+#[derive(Clone, Copy)]
+pub(crate) enum Runs {
+    /// One service of so many replicas that watch, and say each number.
+    Watching(usize),
+    /// So many replicas that say what they hold, in a service for each way in which configuration is given.
+    Holding(usize),
+}
+
+impl Runs {
+    /// Returns the services: name, replicas, arguments, and how they are given their configuration.
+    fn services(self) -> Vec<(&'static str, usize, &'static str, &'static str)> {
+        match self {
+            Self::Watching(count) => vec![("api", count, "watching", "{ as: watch }")],
+            Self::Holding(count) => vec![
+                ("watch", count - 2 * (count / 3), "holding", "{ as: watch }"),
+                (
+                    "file",
+                    count / 3,
+                    "holding",
+                    "{ as: file, format: json, signal: SIGHUP }",
+                ),
+                ("environment", count / 3, "holding", "{ as: environment }"),
+            ],
+        }
+    }
+}
+
 /// The stack, and what it is made from.
 pub(crate) struct Stack {
     pub(crate) ear: Ear,
     pub(crate) server: Postgres,
     pub(crate) replicas: usize,
+    runs: Runs,
     // Dropped last: processes still write into it.
     folder: Folder,
 }
 
 impl Stack {
     /// Makes all of it, starts nothing but the database server.
-    pub(crate) fn make(replicas: usize) -> Result<Self, Error> {
+    pub(crate) fn make(runs: Runs) -> Result<Self, Error> {
         let folder = Folder::new();
         let path = folder.path().to_owned();
         let everybody = || std::fs::Permissions::from_mode(0o755);
@@ -61,7 +90,8 @@ impl Stack {
         let stack = Self {
             ear: Ear::open(&path)?,
             server: Postgres::start("boss", None, &[]),
-            replicas,
+            replicas: runs.services().iter().map(|(_, count, ..)| count).sum(),
+            runs,
             folder,
         };
         stack.server.sql("postgres", &table());
@@ -74,13 +104,24 @@ impl Stack {
     }
 
     fn text(&self) -> String {
-        format!(
-            "name: bench\nconfig:\n  files: [{FILE}]\n  table: {{ url: \"{}\" }}\nservices:\n  api:\n    command: [./bench-config, watching]\n    \
-             start_period: 100ms\n    replicas: {}\n    environment: {{ {VARIABLE}: {} }}\n    config: {{ as: watch }}\n",
+        let mut text = format!(
+            "name: bench\nconfig:\n  files: [{FILE}]\n  table: {{ url: \"{}\" }}\nservices:\n",
             self.server.url("postgres"),
-            self.replicas,
-            self.ear.path().display()
-        )
+        );
+        for (name, count, role, config) in self.runs.services() {
+            text.push_str(&format!(
+                "  {name}:\n    command: [./bench-config, {role}]\n    start_period: 100ms\n    replicas: {count}\n    \
+                 environment: {{ {VARIABLE}: {} }}\n    config: {config}\n",
+                self.ear.path().display()
+            ));
+        }
+        text
+    }
+
+    /// Returns the replicas, as `SERVICE/SLOT`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let services = self.runs.services().into_iter();
+        services.flat_map(|(name, count, ..)| (1..=count).map(move |slot| format!("{name}/{slot}")))
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -121,10 +162,9 @@ impl Stack {
         )?)
     }
 
-    /// Brings it up and waits until each replica has the first values.
+    /// Brings it up.
     pub(crate) fn up(&self) -> Result<(), Error> {
-        self.tend(&["up", "stack.yml"])?;
-        self.ear.all(self.replicas, 0, DEADLINE).map(drop)
+        self.tend(&["up", "stack.yml"]).map(drop)
     }
 
     /// Kills the daemon and starts another; what runs goes on.
@@ -192,6 +232,12 @@ impl Drop for Stack {
 
 /// Where the values are.
 const FILE: &str = "config/environments/development.yml";
+
+/// Returns all keys.
+pub(crate) fn keys() -> impl Iterator<Item = String> {
+    let changing = PAIRS.iter().flatten().map(|key| (*key).to_owned());
+    changing.chain((0..OTHER_KEYS).map(|number| format!("section.key_{number}")))
+}
 
 /// Returns a file with these two values for the keys that change together; JSON is YAML too.
 pub(crate) fn content(one: &str, other: &str) -> String {

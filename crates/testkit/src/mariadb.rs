@@ -47,7 +47,9 @@ impl Mariadb {
             folder,
         };
         server.wait_until_up("root", "");
-        let boss = format!("CREATE USER boss@localhost IDENTIFIED BY '{password}'; GRANT ALL ON *.* TO boss@localhost");
+        let boss = format!(
+            "CREATE USER boss@localhost IDENTIFIED BY '{password}'; GRANT ALL ON *.* TO boss@localhost WITH GRANT OPTION"
+        );
         succeed(server.client("root", "", &boss), "make the administrator");
         server
     }

@@ -6,8 +6,9 @@
 //! memory, `GET /version` and `GET /pay` answer `E2E_VERSION`, `GET /fail` 500. `E2E_MODE` breaks it from its start: `unready`,
 //! `exit-when-ready`, `errors`, `pay-errors` (only of `/pay`), `leak`. Prints one line when it starts. `GET /sign` and `/verify?N` sign and
 //! judge with its key, `/write?N` and `/read` keep rows under it, `POST /move` has those of another key moved, one with each `GET /left`.
-//! Knows nothing of tend.
+//! `GET /ask` asks its database. Knows nothing of tend.
 
+mod database;
 mod keys;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -116,6 +117,10 @@ fn serve(stream: TcpStream, ready: &AtomicBool, leaked: &Mutex<Vec<u8>>, jobs: &
             _ => {}
         }
         let body = match path {
+            "/ask" => database::ask().unwrap_or_else(|error| {
+                status = "500 Internal Server Error";
+                format!("{error}\n")
+            }),
             "/sign" => keys::sign(),
             "/left" if jobs.moving.load(Ordering::SeqCst) => keys::move_one()?.to_string(),
             "/left" => keys::left()?.to_string(),

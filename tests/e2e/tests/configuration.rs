@@ -327,3 +327,19 @@ fn a_service_that_is_given_its_configuration_in_another_way_is_started_once() {
     }
     shop.machine.tend(&["down", "shop"]).ok();
 }
+
+/// The short form of `bench-config edits`: what replicas hold is judged there.
+#[test]
+fn whatever_is_edited_and_killed_every_replica_holds_one_revision_that_was_taken() {
+    let mut edits = std::process::Command::new(tend_testkit::program("bench-config"));
+    edits.args(["--replicas", "6", "edits", "--edits", "60", "--kill-each", "20"]);
+    // How soon all agree depends on what else the machine does; that they do is waited for.
+    edits.args(["--agree-within", "90000"]);
+    let done = edits.stdin(std::process::Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        said.contains("the daemon killed 3 times") && said.ends_with("holds\n"),
+        "{said}"
+    );
+}

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use tend_testkit::Mariadb;
 
 use crate::rig::{Answer, Machine, free_port, get, kill, wait_until};
 use crate::secrets::server_with_users;
@@ -525,6 +526,75 @@ fn a_rotation_of_a_database_that_somebody_holds_up_is_taken_back() {
     assert!(lets_in(&old), "and lets the old one in");
     forgotten.kill().unwrap();
     forgotten.wait().unwrap();
+    machine.tend(&["down", "shop"]).ok();
+}
+
+#[test]
+fn a_password_of_mariadb_is_rotated_under_load_and_the_server_refuses_the_old_one() {
+    let server = Mariadb::start("b0ss");
+    server.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.visits (id int PRIMARY KEY AUTO_INCREMENT); \
+         CREATE USER shop_a@localhost IDENTIFIED BY 'the0ldpassw0rd'; GRANT SELECT, INSERT ON shop.* TO shop_a@localhost; \
+         CREATE USER tend@localhost IDENTIFIED BY 'adm1nistrat0r'; GRANT CREATE USER, PROCESS ON *.* TO tend@localhost; \
+         GRANT SELECT ON mysql.* TO tend@localhost; GRANT ALL ON shop.* TO tend@localhost WITH GRANT OPTION",
+    );
+    let url = |user: &str, password: &str| {
+        let socket = server.socket().display().to_string();
+        format!("mysql://{user}:{password}@localhost/shop?socket={socket}")
+    };
+    let machine = Machine::new("rotation-mariadb");
+    let port = free_port();
+    let text = signers(port, "{}", "{ source: database, environment: DATABASE_URL }");
+    let folder = machine.stack("shop", &text.replace("  key: { external", "  database: { external"));
+    let old = url("shop_a", "the0ldpassw0rd");
+    set(&machine, "database", &old, &["--class", "database-two-users"]);
+    set(&machine, "database.admin", &url("tend", "adm1nistrat0r"), &[]);
+    machine.tend(&["up", &folder]).ok();
+    machine.wait_ready("shop", "api", 2);
+    assert!(asked(port, "/ask").body.starts_with("shop_a@"));
+    let (go_on, asking) = keep_asking(move |_| drop(asked(port, "/ask")));
+    let rotated = machine.tend(&["secret", "rotate", "database", "-s", "shop"]);
+    let said = rotated.said();
+    assert_eq!(rotated.code, 0, "{said}");
+    let done = "done: nobody holds the old version, and the server refuses it";
+    assert!(said.contains(done), "{said}");
+    assert_eq!(versions(&machine, "database"), is(&[(2, "current"), (1, "retired")]));
+    let login = |user: &str, password: &str| {
+        let mut client = std::process::Command::new("mariadb");
+        client.args(["--no-defaults", "-u", user, "-D", "shop", "-e", "SELECT 1"]);
+        client.arg(format!("--socket={}", server.socket().display()));
+        client.env("MYSQL_PWD", password).output().unwrap()
+    };
+    let refused = login("shop_a", "the0ldpassw0rd");
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && (why.contains("Access denied") || why.contains("locked")),
+        "by the server itself: {why}"
+    );
+    let value = machine
+        .tend(&["secret", "get", "database", "--reveal", "-s", "shop"])
+        .ok();
+    let password = value.trim().split_once("shop_b:").unwrap().1.split_once('@').unwrap().0;
+    assert!(login("shop_b", password).status.success(), "and lets the new one in");
+    assert!(asked(port, "/ask").body.starts_with("shop_b@"));
+
+    // And back to the first user, with the daemon killed at every stage.
+    let mut rotation = rotate(&machine, "database");
+    wait_until("it begins", || {
+        let last = machine.events("secret.rotation").pop();
+        last.is_some_and(|event| event["data"]["to"] == 3)
+    });
+    let killed_at = kill_at_every_stage(&machine, "done");
+    rotation.wait().unwrap();
+    assert!(!killed_at.is_empty());
+    go_on.store(false, Ordering::Relaxed);
+    let answered = asking.join().unwrap();
+    // Each request made one row, with whichever password: those, and the two that were asked by hand.
+    let rows: u64 = server.sql("SELECT COUNT(*) FROM shop.visits").parse().unwrap();
+    assert!(answered > 100, "{answered}");
+    assert_eq!(rows, answered + 2);
+    assert!(!login("shop_b", password).status.success());
+    assert!(asked(port, "/ask").body.starts_with("shop_a@"));
     machine.tend(&["down", "shop"]).ok();
 }
 
