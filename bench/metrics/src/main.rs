@@ -4,10 +4,13 @@
 //!
 //! Each size runs in a fresh process of this program, so that memory is that of its store alone.
 //!
-//! `bench-metrics rules [FOLDER]` prints what a round of rules over that store costs instead.
+//! `bench-metrics rules [FOLDER]` prints what a round of rules over that store costs instead. `bench-metrics serve` is our monitor as the bench of
+//! the peers runs an engine (docs/design/0500-metrics-bench.md), and `bench-metrics kills` kills it again and again.
 
 mod exporter;
+mod kills;
 mod rules;
+mod serve;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -34,12 +37,41 @@ const SIZES: [(usize, usize, usize, bool); 4] = [
     (200, 1000, 121, true),
 ];
 
+/// What monitoring costs, and whether it holds.
+#[derive(clap::Parser)]
+#[command(name = "bench-metrics")]
+struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// One size of the store, by its number.
+    #[command(hide = true)]
+    Size { number: usize },
+    /// A round of rules, those of a folder or its own.
+    Rules { folder: Option<String> },
+    /// The monitor alone, of a prometheus.yml; SIGHUP has it read again.
+    Serve(serve::Serve),
+    /// Kills monitor and daemon under ingest; exits 1 where a promise was broken, 2 where there are no figures.
+    Kills(kills::Kills),
+}
+
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
-    let done = match std::env::args().nth(1) {
-        Some(word) if word == "rules" => rules::all(&mut out, std::env::args().nth(2).as_deref()),
-        Some(size) => one(&mut out, size.parse().unwrap_or(0)),
+    let done = match <Arguments as clap::Parser>::parse().what {
         None => all(&mut out),
+        Some(What::Size { number }) => one(&mut out, number),
+        Some(What::Rules { folder }) => rules::all(&mut out, folder.as_deref()),
+        Some(What::Serve(what)) => serve::serve(what).map(|()| true),
+        Some(What::Kills(what)) => match kills::kills(&mut out, &what) {
+            Ok(code) => return code,
+            Err(error) => {
+                let _ = writeln!(out, "there are no figures: {error}");
+                return ExitCode::from(2);
+            }
+        },
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -54,7 +86,9 @@ fn main() -> ExitCode {
 fn all(out: &mut impl Write) -> std::io::Result<bool> {
     let mut well = true;
     for size in 0..SIZES.len() {
-        let ended = Command::new(std::env::current_exe()?).arg(size.to_string()).status()?;
+        let ended = Command::new(std::env::current_exe()?)
+            .args(["size", &size.to_string()])
+            .status()?;
         well &= ended.success();
         writeln!(out)?;
     }

@@ -45,8 +45,7 @@ impl Backend for Shown {
         range: (Timestamp, Timestamp),
         each: &mut dyn FnMut(&Labels),
     ) -> Result<(), StoreError> {
-        let matchers = self.stack.view.narrowed(matchers);
-        (self.stack.view.store().series(&matchers, range, each)).map_err(StoreError::new)
+        self.stack.view.series(matchers, range, each)
     }
 
     fn metadata(&self) -> Vec<MetricMetadata> {
@@ -81,8 +80,8 @@ impl Backend for Shown {
     }
 
     fn rule_groups(&self) -> Vec<RuleGroup> {
-        let state = self.stack.state();
-        let mut groups: Vec<RuleGroup> = (state.engine.groups().iter())
+        let rules = self.stack.rules();
+        let mut groups: Vec<RuleGroup> = (rules.engine.groups().iter())
             .map(|group| RuleGroup {
                 name: group.name().to_owned(),
                 file: group.file().to_owned(),

@@ -1,7 +1,7 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
+//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
 //! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
@@ -19,6 +19,7 @@ mod outbox;
 mod own;
 mod plan;
 mod random;
+mod remote;
 mod role;
 mod send;
 mod server;
@@ -26,6 +27,7 @@ mod snapshot;
 mod stack;
 mod view;
 mod world;
+mod write_out;
 
 use std::time::Duration;
 
@@ -35,8 +37,8 @@ pub use local::{DaemonGather, EdgeGather};
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{
-    FileText, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot,
-    StackPart,
+    FileText, Heartbeat, Pace, ProcessTarget, RemoteWrite, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget,
+    Snapshot, StackPart,
 };
 pub use tend_scrape::{Gather, Gathered};
 

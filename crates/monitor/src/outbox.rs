@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +47,8 @@ struct Kept {
 pub(crate) struct Outbox {
     path: PathBuf,
     kept: std::sync::Mutex<Kept>,
+    /// Whether the disk does not have what is in memory.
+    unkept: AtomicBool,
     more: Notify,
 }
 
@@ -63,6 +66,7 @@ impl Outbox {
         Self {
             path,
             kept: std::sync::Mutex::new(kept),
+            unkept: AtomicBool::new(false),
             more: Notify::new(),
         }
     }
@@ -121,7 +125,15 @@ impl Outbox {
     fn keep(&self, kept: &Kept) {
         // What the disk does not take goes on in memory; a daemon that is there takes it from there.
         if let Ok(bytes) = serde_json::to_vec(kept) {
-            let _ = tend_base::write_atomically(&self.path, &bytes, 0o600);
+            let written = tend_base::write_atomically(&self.path, &bytes, 0o600);
+            self.unkept.store(written.is_err(), Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what a full disk did not take.
+    pub(crate) fn keep_again(&self) {
+        if self.unkept.load(Ordering::Relaxed) {
+            self.keep(&lock(&self.kept));
         }
     }
 }
@@ -156,6 +168,20 @@ mod tests {
             [102],
             "no number is given twice"
         );
+    }
+
+    #[test]
+    fn what_the_disk_did_not_take_is_written_when_it_does() {
+        let folder = Folder::new();
+        // A folder that is not there yet is a disk that takes nothing.
+        let path = folder.path().join("later").join("outbox.json");
+        let outbox = Outbox::open(path.clone(), 7);
+        outbox.put(1, "shop", "alert.fired", json!({}));
+        outbox.keep_again();
+        assert!(!path.exists());
+        std::fs::create_dir(folder.path().join("later")).unwrap();
+        outbox.keep_again();
+        assert_eq!(Outbox::open(path, 0).take_after(0).len(), 1);
     }
 
     #[test]

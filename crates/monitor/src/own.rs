@@ -62,10 +62,9 @@ fn looked_back(stack: &Watched, query: &str) -> Answer {
     };
     // Taken out first: a walk over a week takes a while, and rules go on meanwhile.
     let (rules, external_labels, external_url) = {
-        let state = stack.state();
         let wanted = asked.get("rule");
         let mut rules = Vec::new();
-        for group in state.engine.groups() {
+        for group in stack.rules().engine.groups() {
             for rule in group.rules() {
                 let rule = rule.rule();
                 let is_alert = matches!(rule.kind, tend_alert::RuleKind::Alert { .. });
@@ -80,6 +79,7 @@ fn looked_back(stack: &Watched, query: &str) -> Answer {
                 }
             }
         }
+        let state = stack.state();
         let labels = plan::by_name(&state.external_labels);
         (rules, labels, state.part.external_url.clone())
     };

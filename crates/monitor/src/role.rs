@@ -129,6 +129,7 @@ async fn keep(machine: Arc<Machine>) {
                 let _ = machine.store.maintain(crate::now_ms());
             } else {
                 let _ = machine.store.sync();
+                machine.outbox.keep_again();
             }
         });
         if done.await.is_err_and(|error| error.is_panic()) {

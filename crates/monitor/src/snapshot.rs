@@ -75,6 +75,9 @@ pub struct StackPart {
     /// The base URL of a Prometheus that answers in the place of the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<Exposed>,
+    /// Who else is sent every sample.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote_write: Vec<RemoteWrite>,
     /// How often things are asked where nothing else is said.
     pub pace: Pace,
     /// A `prometheus.yml`.
@@ -115,6 +118,16 @@ pub struct StackPart {
     /// What of the scorecard is another here than in the guide; as the stack file's model has it.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub score: serde_json::Value,
+}
+
+/// Who is sent every sample, by Prometheus' remote write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteWrite {
+    /// Where to.
+    pub url: Exposed,
+    /// What is sent as `Authorization: Bearer …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<Exposed>,
 }
 
 /// A sign of life to somebody outside, who calls when it stays out.

@@ -5,32 +5,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted};
+use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted, RuleKind};
 use tend_metrics::{Feed, MetricStore};
 use tend_notify::{Limits, Notifier};
 use tend_promql::{EvalOptions, Labels, STALE};
 use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
 use tend_scorecard::Scorer;
-use tend_scrape::Scraper;
+use tend_scrape::{Health as Scraped, Scraper};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::local::DaemonGather;
 use crate::outbox::Outbox;
 use crate::plan;
+use crate::remote::Remote;
 use crate::send::send;
 use crate::snapshot::StackPart;
 use crate::view::{STACK, View};
 use crate::world::{Around, seconds_from_utc};
+use crate::write_out::write_out;
 
 /// How long rules wait for the scrapes of their moment: a target that hangs keeps no rule from being evaluated for longer.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// How long the first evaluation waits for the first scrape of each target, and how often it looks. An interval is longer only where nobody is in
+/// a hurry.
+const FIRST_SCRAPES_MAX: Duration = Duration::from_secs(20);
+const FIRST_SCRAPES_LOOK: Duration = Duration::from_millis(50);
 
 /// How often the figures of the scorecard are judged; their queries look over five minutes.
 const SCORE_EVERY: Duration = Duration::from_secs(15);
@@ -44,6 +52,8 @@ pub(crate) struct Watched {
     pub(crate) view: View,
     pub(crate) scraper: Scraper,
     pub(crate) state: Mutex<State>,
+    /// Apart from the rest, for it is held while rules are evaluated, which may wait for another server. Locked before the state where both are.
+    rules: Mutex<Rules>,
     pub(crate) outbox: Arc<Outbox>,
     folder: PathBuf,
     notifier: Notifier,
@@ -52,13 +62,25 @@ pub(crate) struct Watched {
     rules_changed: Notify,
     /// There may be something to tell.
     alerts_changed: Notify,
+    /// Others may be named to be sent what is measured.
+    pub(crate) writes_changed: Notify,
+    /// The longest that an answer to a scrape may take, in milliseconds: until then a sample may come for a moment.
+    latest_ms: AtomicI64,
+}
+
+/// The rules as they stand.
+pub(crate) struct Rules {
+    pub(crate) engine: Engine,
+    pub(crate) sources: Vec<Source>,
+    /// Feeds of the groups' results, by file and name.
+    feeds: BTreeMap<(String, String), Feed>,
+    /// What was last written of them.
+    kept: Vec<u8>,
 }
 
 /// What changes.
 pub(crate) struct State {
     pub(crate) part: StackPart,
-    pub(crate) engine: Engine,
-    pub(crate) sources: Vec<Source>,
     pub(crate) pipeline: Pipeline,
     pub(crate) external_labels: Labels,
     pub(crate) scorer: Scorer,
@@ -66,13 +88,22 @@ pub(crate) struct State {
     templates: Vec<(String, String)>,
     /// What of the last snapshot could not be taken.
     pub(crate) refused: Vec<String>,
-    /// Feeds of the groups' results, by file and name.
-    feeds: BTreeMap<(String, String), Feed>,
     /// Alerts that the journal knows to fire.
     firing: BTreeMap<u64, i64>,
     /// What was last written, so that nothing is written that did not change.
     kept_alerts: Vec<u8>,
-    kept_rules: Vec<u8>,
+}
+
+impl Rules {
+    /// The names of the series that they make.
+    fn made(&self) -> BTreeSet<String> {
+        let rules = self.engine.groups().iter().flat_map(|group| group.rules());
+        let recorded = rules.filter(|rule| matches!(rule.rule().kind, RuleKind::Record { .. }));
+        let recorded = recorded.map(|rule| rule.rule().name().to_owned());
+        recorded
+            .chain(["ALERTS", "ALERTS_FOR_STATE"].map(str::to_owned))
+            .collect()
+    }
 }
 
 impl Watched {
@@ -105,18 +136,20 @@ impl Watched {
             scraper: Scraper::new(store),
             state: Mutex::new(State {
                 part: part.clone(),
-                engine,
-                sources,
                 pipeline,
                 external_labels: Labels::EMPTY,
                 scorer: plan::scorer(&serde_json::Value::Null)
                     .map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
                 templates: Vec::new(),
                 refused: Vec::new(),
-                feeds: BTreeMap::new(),
                 firing,
                 kept_alerts: Vec::new(),
-                kept_rules: Vec::new(),
+            }),
+            rules: Mutex::new(Rules {
+                engine,
+                sources,
+                feeds: BTreeMap::new(),
+                kept: Vec::new(),
             }),
             outbox,
             folder,
@@ -124,6 +157,8 @@ impl Watched {
             daemon,
             rules_changed: Notify::new(),
             alerts_changed: Notify::new(),
+            writes_changed: Notify::new(),
+            latest_ms: AtomicI64::new(0),
         });
         Ok(watched)
     }
@@ -133,10 +168,16 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn rules(&self) -> MutexGuard<'_, Rules> {
+        // As with the state.
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes what the stack wants now; returns what of it could not be taken, where what stood before stands. Reads files, so it may wait for a
     /// disk.
     pub(crate) fn set(&self, part: StackPart, now: i64) -> Vec<String> {
         let mut refused = Vec::new();
+        let mut rules = self.rules();
         let mut state = self.state();
         match plan::scraping(&self.name, &part) {
             Ok((scraping, warnings)) => {
@@ -145,6 +186,8 @@ impl Watched {
                 let mut jobs = scraping.jobs;
                 let (local, wrong) = crate::local::jobs(&self.name, &part, self.daemon);
                 jobs.extend(local);
+                let latest = jobs.iter().map(|job| job.settings.timeout_ms).max();
+                self.latest_ms.store(latest.unwrap_or(0), Ordering::Relaxed);
                 refused.extend(wrong);
                 let options = Options {
                     interval: scraping.global.evaluation_interval_ms,
@@ -153,16 +196,22 @@ impl Watched {
                     twins: part.absent,
                     ..Options::default()
                 };
-                let (sources, wrong) = plan::rules(&part.rules, &state.sources);
+                let (sources, wrong) = plan::rules(&part.rules, &rules.sources);
                 refused.extend(wrong);
-                match state.engine.set(options, sources.clone(), now) {
-                    Ok(()) => state.sources = sources,
+                match rules.engine.set(options, sources.clone(), now) {
+                    Ok(()) => rules.sources = sources,
                     Err(error) => refused.push(error.to_string()),
                 }
                 self.scraper.set(jobs);
             }
             Err(wrong) => refused.extend(wrong),
         }
+        let remote = part.prometheus.as_ref().map(|url| Remote::new(url, rules.made()));
+        match remote.transpose() {
+            Ok(remote) => self.view.set_remote(remote.map(Arc::new)),
+            Err(why) => refused.push(why),
+        }
+        drop(rules);
         match plan::routing(part.routing.as_ref()) {
             Ok((config, warnings)) => {
                 refused.extend(warnings);
@@ -183,7 +232,18 @@ impl Watched {
         drop(state);
         self.rules_changed.notify_one();
         self.alerts_changed.notify_one();
+        self.writes_changed.notify_one();
         refused
+    }
+
+    /// Where what is kept of it lies.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// For how long after a moment a scrape may bring a sample of it, in milliseconds.
+    pub(crate) fn latest_ms(&self) -> i64 {
+        self.latest_ms.load(Ordering::Relaxed)
     }
 
     /// Watches until it is dropped.
@@ -193,6 +253,7 @@ impl Watched {
         tasks.spawn(async move { scraping.scraper.run().await });
         tasks.spawn(Arc::clone(&evaluating).judge());
         tasks.spawn(evaluating.evaluate());
+        tasks.spawn(write_out(Arc::clone(&telling)));
         tasks.spawn(telling.tell());
         // None of them ends by itself; a panic of one is a bug, and the process is better begun anew.
         if let Some(Err(error)) = tasks.join_next().await
@@ -203,26 +264,45 @@ impl Watched {
     }
 
     async fn evaluate(self: Arc<Self>) {
+        let measured_from = self.first_scrapes().await;
         loop {
-            let next = self.state().engine.next_due();
+            let next = self.rules().engine.next_due();
             let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
                 () = tokio::time::sleep(until) => {}
                 () = self.rules_changed.notified() => {}
             }
             let now = crate::now_ms();
-            if self.state().engine.due(now).is_empty() {
+            if self.rules().engine.due(now).is_empty() {
                 continue;
             }
             // What is asked at this moment is looked at, and not only what was asked before it.
             let _ = tokio::time::timeout(SETTLE_MAX, self.scraper.settled(now)).await;
             let this = Arc::clone(&self);
             // A query over much takes a while, and scrapes go on meanwhile.
-            let evaluated = tokio::task::spawn_blocking(move || this.evaluate_due(now)).await;
+            let evaluated = tokio::task::spawn_blocking(move || this.evaluate_due(now, measured_from)).await;
             if evaluated.is_err_and(|error| error.is_panic()) {
                 std::process::abort();
             }
         }
+    }
+
+    /// Waits until each target was asked, for a while at most; returns when that was.
+    ///
+    /// What a kill took of the store is the newest of it. Rules that were evaluated over what is left would take back alerts that were just
+    /// told, and tell them again a moment later.
+    async fn first_scrapes(&self) -> i64 {
+        // Nothing is wanted before this.
+        self.rules_changed.notified().await;
+        let begun = Instant::now();
+        while begun.elapsed() < FIRST_SCRAPES_MAX {
+            tokio::time::sleep(FIRST_SCRAPES_LOOK).await;
+            let targets = self.scraper.targets().active;
+            if targets.iter().all(|target| target.last.health != Scraped::Unknown) {
+                break;
+            }
+        }
+        crate::now_ms()
     }
 
     /// Judges the figures of the scorecard, so that rules and dashboards see them too.
@@ -249,29 +329,33 @@ impl Watched {
         }
     }
 
-    /// Evaluates all groups that are due, for one moment.
-    fn evaluate_due(&self, at: i64) {
-        let mut state = self.state();
-        let state = &mut *state;
+    /// Evaluates all groups that are due, each for the moment at which it was: rounds are as even as the interval, however late a task wakes.
+    ///
+    /// None is evaluated for a moment before `measured_from`.
+    fn evaluate_due(&self, now: i64, measured_from: i64) {
+        let mut rules = self.rules();
+        let rules = &mut *rules;
         let mut world = Around {
-            now_ms: at,
-            external_url: state.part.external_url.clone(),
+            now_ms: now,
+            external_url: self.state().part.external_url.clone(),
         };
         let begun = Instant::now();
         let mut posted = Vec::new();
-        for due in state.engine.due(at) {
+        for due in rules.engine.due(now) {
+            let at = due.at.max(measured_from.min(now));
+            world.now_ms = at;
             let mut watch = || begun.elapsed();
             let mut around = Within {
                 store: &self.view,
                 world: &mut world,
                 watch: &mut watch,
             };
-            let Some(evaluated) = state.engine.evaluate(due.group, at, &mut around) else {
+            let Some(evaluated) = rules.engine.evaluate(due.group, at, &mut around) else {
                 continue;
             };
-            let group = &state.engine.groups()[due.group];
+            let group = &rules.engine.groups()[due.group];
             let name = (group.file().to_owned(), group.name().to_owned());
-            let feed = state.feeds.entry(name).or_insert_with(|| self.feed());
+            let feed = rules.feeds.entry(name).or_insert_with(|| self.feed());
             for element in &evaluated.series {
                 self.write(feed, &element.labels, element.value);
             }
@@ -281,23 +365,23 @@ impl Watched {
             self.view.store().commit(feed, evaluated.time);
             posted.extend(evaluated.posted);
         }
-        for ended in state.engine.take_ended(at) {
+        for ended in rules.engine.take_ended(now) {
             let mut feed = self.feed();
             for labels in &ended.series {
                 self.write(&mut feed, labels, STALE);
             }
             self.view.store().commit(&mut feed, ended.time);
         }
-        let known: BTreeSet<(&str, &str)> = state
+        let known: BTreeSet<(&str, &str)> = rules
             .engine
             .groups()
             .iter()
             .map(|group| (group.file(), group.name()))
             .collect();
-        state.feeds.retain(|(file, name), _| known.contains(&(file, name)));
-        keep(&self.folder.join(RULES), &state.engine.kept(), &mut state.kept_rules);
+        rules.feeds.retain(|(file, name), _| known.contains(&(file, name)));
+        keep(&self.folder.join(RULES), &rules.engine.kept(), &mut rules.kept);
         if !posted.is_empty() {
-            self.receive(state, posted, at);
+            self.receive(&mut self.state(), posted, now);
         }
     }
 

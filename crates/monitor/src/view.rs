@@ -1,12 +1,17 @@
-//! What one stack sees of the store: its own series and those of the machine. Knows nothing of queries.
+//! What one stack sees of the store: its own series and those of the machine; or, where the stack names another server, what is there and what
+//! its rules make here. Knows nothing of queries.
 //!
 //! Invariant: no text of a rule or of a query shows another stack's series (test `a_stack_sees_its_own_series_and_those_of_the_machine`).
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tend_metrics::MetricStore;
-use tend_promql::{Labels, MatchOp, Matcher, Samples, Selection, Store, StoreError};
+use tend_promql::{
+    Labels, METRIC_NAME, MatchOp, Matcher, Samples, Selection, Store, StoreError, Timestamp, Value, Whole,
+};
+
+use crate::remote::Remote;
 
 /// The label that says whose a series is; a series of the machine has none.
 pub(crate) const STACK: &str = "stack";
@@ -17,6 +22,8 @@ pub(crate) struct View {
     store: Arc<MetricStore>,
     /// `stack=~"NAME|"`: a label that is missing is an empty one.
     own: Matcher,
+    /// Who is asked in the place of the store. It is the stack's own, so all of it is seen.
+    remote: Arc<RwLock<Option<Arc<Remote>>>>,
 }
 
 impl View {
@@ -24,7 +31,11 @@ impl View {
         // Names of stacks have no letter that means something in a pattern but `.`, which is not allowed in them either.
         let own = Matcher::new(STACK, MatchOp::Regex, &format!("{stack}|"))
             .expect("invariant: the name of a stack is a plain pattern");
-        Self { store, own }
+        Self {
+            store,
+            own,
+            remote: Arc::default(),
+        }
     }
 
     /// Returns matchers with ours beside them.
@@ -38,6 +49,31 @@ impl View {
     pub(crate) fn store(&self) -> &MetricStore {
         &self.store
     }
+
+    /// Has another server asked from now on, or the store again.
+    pub(crate) fn set_remote(&self, remote: Option<Arc<Remote>>) {
+        *self.remote.write().unwrap_or_else(PoisonError::into_inner) = remote;
+    }
+
+    /// The other server, where what matchers choose is there.
+    fn elsewhere(&self, matchers: &[Matcher]) -> Option<Arc<Remote>> {
+        let remote = self.remote.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let name = (matchers.iter()).find(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal);
+        (!name.is_some_and(|name| remote.is_made(name.value()))).then_some(remote)
+    }
+
+    /// Hands out the labels of series that may have samples in a time.
+    pub(crate) fn series(
+        &self,
+        matchers: &[Matcher],
+        range: (Timestamp, Timestamp),
+        each: &mut dyn FnMut(&Labels),
+    ) -> Result<(), StoreError> {
+        match self.elsewhere(matchers) {
+            Some(remote) => remote.series(matchers, range, each),
+            None => (self.store.series(&self.narrowed(matchers), range, each)).map_err(StoreError::new),
+        }
+    }
 }
 
 impl Store for View {
@@ -46,11 +82,19 @@ impl Store for View {
         selection: &Selection<'_>,
         each: &mut dyn FnMut(&Labels, Samples<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        if let Some(remote) = self.elsewhere(selection.matchers) {
+            return remote.select(selection, each);
+        }
         let matchers = self.narrowed(selection.matchers);
         let hints = selection.hints;
         let selection =
             Selection::new(&matchers, selection.from, selection.to).with_hints(hints.function, hints.step, hints.range);
         self.store.select(&selection, each)
+    }
+
+    fn answer(&self, whole: &Whole<'_>) -> Option<Result<Value, StoreError>> {
+        let remote = self.remote.read().unwrap_or_else(PoisonError::into_inner).clone();
+        remote?.answer(whole)
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Owns the shape only. How it is read is `parser`'s, how it is written `printer`'s, what it means `eval`'s.
 
+use std::collections::BTreeSet;
+
 use crate::functions::Function;
-use crate::labels::Matcher;
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 use crate::sample::Timestamp;
 
 /// A place in the text of a query, in bytes; `end` is behind the last one.
@@ -504,6 +506,24 @@ impl Expr {
         for child in self.children() {
             child.visit(see);
         }
+    }
+
+    /// The names of all metrics it reads; nothing where it reads some by anything but their name.
+    pub fn metric_names(&self) -> Option<BTreeSet<&str>> {
+        let mut names = Some(BTreeSet::new());
+        self.visit(&mut |part| {
+            let selector = match part {
+                Expr::Selector(selector) => &**selector,
+                Expr::Range(range) => &range.selector,
+                _ => return,
+            };
+            let is_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
+            match (selector.matchers.iter().find(is_name), &mut names) {
+                (Some(name), Some(names)) => drop(names.insert(name.value())),
+                _ => names = None,
+            }
+        });
+        names
     }
 
     /// What stands in the parentheses, when it stands in some.

@@ -40,5 +40,5 @@ pub use labels::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Pairs, Va
 pub use memory::MemoryStore;
 pub use parser::{ParseOptions, parse, parse_matchers, parse_with};
 pub use sample::{NAN_BITS, STALE, STALE_BITS, Sample, Samples, Timestamp, is_stale};
-pub use series::{Hints, Selection, Store, StoreError};
+pub use series::{Hints, Selection, Store, StoreError, Whole};
 pub use text::{is_label_name, is_metric_name, number, quoted, unquote, write_quoted};

@@ -5,6 +5,8 @@
 
 use std::ops::ControlFlow;
 
+use crate::ast::Expr;
+use crate::eval::Value;
 use crate::labels::{Labels, Matcher};
 use crate::sample::{Samples, Timestamp};
 
@@ -53,6 +55,19 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// A whole query, for a store that answers such itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<'a> {
+    /// Its tree; as text it is what any PromQL server reads.
+    pub expr: &'a Expr,
+    /// The first time it is wanted for, in milliseconds.
+    pub from: Timestamp,
+    /// The last one; the same where it is wanted for one instant.
+    pub to: Timestamp,
+    /// The distance of times, in milliseconds; nothing where it is wanted for one instant.
+    pub step: Option<i64>,
+}
+
 /// Why a store could not answer; its text is shown to who asked.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -83,4 +98,13 @@ pub trait Store {
         selection: &Selection<'_>,
         each: &mut dyn FnMut(&Labels, Samples<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Answers a whole query, where the store is another server that does this better than by handing out its series.
+    ///
+    /// Nothing: it is to be evaluated here, over what [`Store::select`] hands out. A store that is laid over another passes this on, and only
+    /// where what it adds or hides does not show in the query.
+    fn answer(&self, whole: &Whole<'_>) -> Option<Result<Value, StoreError>> {
+        let _ = whole;
+        None
+    }
 }

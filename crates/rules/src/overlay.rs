@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use tend_promql::{Labels, Samples, Selection, Store, StoreError, Timestamp};
+use tend_promql::{Labels, Samples, Selection, Store, StoreError, Timestamp, Value, Whole};
 
 /// A store, and samples that are not in it yet.
 pub(crate) struct Overlay<'a> {
@@ -70,5 +70,20 @@ impl Store for Overlay<'_> {
             }
         }
         Ok(())
+    }
+
+    fn answer(&self, whole: &Whole<'_>) -> Option<Result<Value, StoreError>> {
+        // What was just worked out here is not there yet.
+        let names = whole.expr.metric_names();
+        let is_over = |name: &str| self.over.keys().any(|labels| labels.metric_name() == name);
+        let shows = match names {
+            _ if self.over.is_empty() => false,
+            Some(names) => names.into_iter().any(is_over),
+            None => true,
+        };
+        match shows {
+            true => None,
+            false => self.beneath.answer(whole),
+        }
     }
 }

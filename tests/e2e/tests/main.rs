@@ -16,6 +16,7 @@ mod deploy_rig;
 mod kills;
 mod money;
 mod monitor;
+mod monitor_others;
 mod ports;
 mod readme;
 mod rig;

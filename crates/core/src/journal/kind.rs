@@ -239,6 +239,14 @@ kinds! {
     NotificationDelivered = "notification.delivered",
     /// A receiver could not be told, for now or for good. Data: receiver, means, where, group, alerts, said, attempt, again.
     NotificationFailed = "notification.failed",
+    /// Somebody who is sent what is measured does not take it. Data: where, said.
+    MetricsWriteFailed = "metrics.write_failed",
+    /// He takes it again, and is sent what he missed. Data: where, after_ms.
+    MetricsWriteBack = "metrics.write_back",
+    /// He refused samples, which are not sent again; said every ten minutes at most. Data: where, said, samples (refused so far).
+    MetricsWriteRefused = "metrics.write_refused",
+    /// He was away for more than two hours: what is older is not sent any more. Data: where, skipped_ms.
+    MetricsWriteSkipped = "metrics.write_skipped",
 
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use tend_promql::{
     EvalOptions, Expr, Labels, Outcome, ParseOptions, Query, Samples, Selection, Severity, Store, StoreError,
-    Timestamp, Value, ValueType,
+    Timestamp, Value, ValueType, Whole,
 };
 
 use super::Answered;
@@ -182,6 +182,10 @@ impl Store for Timed<'_> {
             each(labels, samples)
         })?;
         if self.over.get() { Err(late()) } else { Ok(()) }
+    }
+
+    fn answer(&self, whole: &Whole<'_>) -> Option<Result<Value, StoreError>> {
+        self.backend.store().answer(whole)
     }
 }
 

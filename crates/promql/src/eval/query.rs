@@ -13,7 +13,7 @@ use crate::error::{Error, ParseError};
 use crate::labels::Labels;
 use crate::parser::{ParseOptions, parse_with};
 use crate::sample::{Sample, Timestamp};
-use crate::series::Store;
+use crate::series::{Store, StoreError, Whole};
 
 /// How queries are evaluated.
 #[derive(Clone, Debug)]
@@ -130,6 +130,15 @@ impl Query {
         options: &EvalOptions,
         shared: Option<&mut Shared>,
     ) -> Result<Outcome, Error> {
+        let whole = Whole {
+            expr: &self.expr,
+            from: time,
+            to: time,
+            step: None,
+        };
+        if let Some(answer) = store.answer(&whole) {
+            return answered(answer);
+        }
         let steps = Steps::one(time);
         let around = Surroundings { step: 0.0, range: 0.0 };
         self.run(store, options, steps, around, shared, |evaluator| {
@@ -177,6 +186,15 @@ impl Query {
             return Err(Error::evaluate(format!(
                 "invalid expression type \"{got}\" for range query, must be Scalar or instant Vector"
             )));
+        }
+        let whole = Whole {
+            expr: &self.expr,
+            from: start,
+            to: end,
+            step: Some(step),
+        };
+        if let Some(answer) = store.answer(&whole) {
+            return answered(answer);
         }
         let steps = Steps {
             start,
@@ -244,6 +262,14 @@ fn makes_order(expr: &Expr) -> bool {
         };
     });
     makes
+}
+
+/// What another server answered; what it notes of it is its own affair.
+fn answered(answer: Result<Value, StoreError>) -> Result<Outcome, Error> {
+    Ok(Outcome {
+        value: answer.map_err(Error::Store)?,
+        annotations: Vec::new(),
+    })
 }
 
 /// Takes away the names that were kept until the end.

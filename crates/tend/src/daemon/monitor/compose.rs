@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tend_base::{Exposed, Secret, read_owned, without_os_numbers};
-use tend_core::model::{Alerts, CollectFrom, Language, Metrics, Routing, SecretText, Stack, StackName};
+use tend_core::model::{Alerts, CollectFrom, Language, Metrics, RemoteWrite, Routing, SecretText, Stack, StackName};
 use tend_core::world::World;
 use tend_monitor::{
     FileText, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot, StackPart,
@@ -167,7 +167,7 @@ impl Reading<'_> {
     fn part(&mut self, wanted: &Wanted) -> StackPart {
         let metrics = wanted.metrics.as_ref();
         let alerts = wanted.alerts.as_ref();
-        self.missing.extend(not_done(metrics, alerts));
+        self.missing.extend(not_done(alerts));
         let mut secrets = BTreeMap::new();
         for name in &wanted.secrets {
             if let Some(value) = self.secret_named(name) {
@@ -194,6 +194,9 @@ impl Reading<'_> {
             prometheus: (metrics.and_then(|metrics| metrics.prometheus.as_ref()))
                 .and_then(|url| self.text(url))
                 .map(Exposed),
+            remote_write: (metrics.map_or(&[][..], |metrics| &metrics.remote_write).iter())
+                .filter_map(|to| self.remote_write(to))
+                .collect(),
             pace: pace(metrics),
             scrape: metrics
                 .and_then(|metrics| metrics.config.as_ref())
@@ -221,6 +224,18 @@ impl Reading<'_> {
                 .and_then(|metrics| serde_json::to_value(&metrics.score).ok())
                 .unwrap_or_default(),
         }
+    }
+
+    fn remote_write(&mut self, to: &RemoteWrite) -> Option<tend_monitor::RemoteWrite> {
+        let bearer = match &to.bearer {
+            None => None,
+            // Without its key it is not sent to: who takes it for somebody else must not be told more.
+            Some(bearer) => Some(Exposed(self.text(bearer)?)),
+        };
+        Some(tend_monitor::RemoteWrite {
+            url: Exposed(self.text(&to.url)?),
+            bearer,
+        })
     }
 
     fn server(&mut self, kind: ServerKind, server: &CollectFrom) -> Option<ServerTarget> {
@@ -305,16 +320,8 @@ impl Reading<'_> {
 }
 
 /// Returns what a stack asks for that is read and not carried out: whoever relies on it is told.
-fn not_done(metrics: Option<&Metrics>, alerts: Option<&Alerts>) -> Vec<String> {
+fn not_done(alerts: Option<&Alerts>) -> Vec<String> {
     let asked = [
-        (
-            "metrics.prometheus",
-            metrics.is_some_and(|metrics| metrics.prometheus.is_some()),
-        ),
-        (
-            "metrics.remote_write",
-            metrics.is_some_and(|metrics| !metrics.remote_write.is_empty()),
-        ),
         (
             "alerts.heartbeat",
             alerts.is_some_and(|alerts| alerts.heartbeat.is_some()),
