@@ -73,11 +73,16 @@ fn delivery(integration: usize) -> Delivery {
         alerts: vec![alert("x:1", AT + 1000, "p95 < 2 s & bad"), alert("y:1", AT - 500, "慢")],
         at: AT,
         why: Why::News,
+        changes: BTreeMap::new(),
         attempt: 0,
     }
 }
 
 fn written(integration: usize, language: Language) -> Result<Notification, tend_alert::NotifyError> {
+    written_of(&delivery(integration), language)
+}
+
+fn written_of(delivery: &Delivery, language: Language) -> Result<Notification, tend_alert::NotifyError> {
     let config = read_config(Path::new("am.yml"), CONFIG).unwrap_or_else(|report| panic!("{report}"));
     let mut world = Still {
         now: Time::from_millis(AT),
@@ -91,7 +96,7 @@ fn written(integration: usize, language: Language) -> Result<Notification, tend_
         secrets: [("auth_password".to_owned(), Secret::new("from-file".to_owned()))].into(),
         now: AT,
     };
-    notification(&delivery(integration), &mut context)
+    notification(delivery, &mut context)
 }
 
 fn request(integration: usize) -> (Request, Value) {
@@ -127,6 +132,47 @@ fn a_webhook_is_alertmanagers_to_the_byte() {
         ("Authorization", "Basic dTpw")
     );
     assert!(!format!("{request:?}").contains("KEY"), "an address may hold a key");
+}
+
+#[test]
+fn every_means_tells_what_changed_before() {
+    for (language, words) in [
+        (Language::English, "12:34:56 UTC deployment: release r7, by mei"),
+        (Language::Chinese, "12:34:56 UTC 部署：release r7，操作者 mei"),
+    ] {
+        for means in [WEBHOOK, EMAIL, SLACK, DINGTALK, FEISHU, WECOM, TELEGRAM, PAGERDUTY] {
+            let mut delivery = delivery(means);
+            let change = tend_alert::Change {
+                at: 45_296_000,
+                kind: "deploy.started".to_owned(),
+                of: "release r7".to_owned(),
+                by: "mei".to_owned(),
+            };
+            let firing = delivery.alerts[0].fingerprint();
+            delivery.changes.insert(firing, vec![change]);
+            let text = match written_of(&delivery, language) {
+                Ok(Notification::Http(request)) => {
+                    let json: Value = serde_json::from_str(&request.body).expect("JSON");
+                    if means == WEBHOOK {
+                        let annotations = &json["alerts"][0]["annotations"];
+                        assert_eq!(annotations[tend_alert::CHANGES_ANNOTATION], words);
+                        assert!(json["alerts"][1]["annotations"][tend_alert::CHANGES_ANNOTATION].is_null());
+                    }
+                    json.to_string()
+                }
+                Ok(Notification::Mail(mail)) => mail.message.replace("=\r\n", ""),
+                Err(error) => panic!("{error}"),
+            };
+            let quoted: String = (words.bytes())
+                .map(|byte| match byte.is_ascii() {
+                    true => char::from(byte).to_string(),
+                    false => format!("={byte:02X}"),
+                })
+                .collect();
+            let words = if means == EMAIL { &quoted } else { words };
+            assert!(text.contains(words), "means {means}: {text}");
+        }
+    }
 }
 
 #[test]

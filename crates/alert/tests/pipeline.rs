@@ -7,14 +7,14 @@ use tend_alert::{
     Answer, Config, Delivery, Kept, Pace, Pipeline, Posted, Silence, What, Why, fingerprint, read_config,
 };
 
-const SECOND: i64 = 1000;
-const MINUTE: i64 = 60 * SECOND;
+pub(crate) const SECOND: i64 = 1000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
 
-fn config(text: &str) -> Config {
+pub(crate) fn config(text: &str) -> Config {
     read_config(Path::new("am.yml"), text).unwrap_or_else(|report| panic!("{report}"))
 }
 
-const PLAIN: &str = "
+pub(crate) const PLAIN: &str = "
 route:
   receiver: team
   group_by: [alertname]
@@ -38,24 +38,24 @@ fn posted(labels: &[(&str, &str)], ends_at: Option<i64>) -> Posted {
     }
 }
 
-fn nowhere(_: &str, _: i64) -> Option<i32> {
+pub(crate) fn nowhere(_: &str, _: i64) -> Option<i32> {
     None
 }
 
-struct Bench {
-    pipeline: Pipeline,
-    now: i64,
+pub(crate) struct Bench {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) now: i64,
 }
 
 impl Bench {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self {
             pipeline: Pipeline::new(config(text), Kept::default(), Pace::default(), 0),
             now: 0,
         }
     }
 
-    fn fire(&mut self, labels: &[(&str, &str)]) {
+    pub(crate) fn fire(&mut self, labels: &[(&str, &str)]) {
         // Somebody who keeps it alive for a day.
         let mut alert = posted(labels, Some(self.now + 24 * 60 * MINUTE));
         alert.starts_at = Some(self.now);
@@ -63,13 +63,13 @@ impl Bench {
         assert!(refused.is_empty(), "{refused:?}");
     }
 
-    fn resolve(&mut self, labels: &[(&str, &str)]) {
+    pub(crate) fn resolve(&mut self, labels: &[(&str, &str)]) {
         let refused = self.pipeline.receive(vec![posted(labels, Some(self.now))], self.now);
         assert!(refused.is_empty(), "{refused:?}");
     }
 
     /// Goes on to a moment and returns what was handed out on the way, by jumping to what comes next.
-    fn until(&mut self, to: i64, answer: impl Fn(&Delivery) -> Option<Answer>) -> Vec<(i64, Delivery)> {
+    pub(crate) fn until(&mut self, to: i64, answer: impl Fn(&Delivery) -> Option<Answer>) -> Vec<(i64, Delivery)> {
         let mut out = Vec::new();
         loop {
             let due = self.pipeline.tick(self.now, &nowhere);
@@ -88,7 +88,7 @@ impl Bench {
         out
     }
 
-    fn told(&mut self, to: i64) -> Vec<String> {
+    pub(crate) fn told(&mut self, to: i64) -> Vec<String> {
         let all = self.until(to, |_| Some(Answer::Confirmed));
         all.iter()
             .map(|(at, delivery)| format!("{}s {}", at / SECOND, said(delivery, *at)))
@@ -97,7 +97,7 @@ impl Bench {
 }
 
 /// What a delivery says: the instance of each alert, in brackets when it resolved.
-fn said(delivery: &Delivery, now: i64) -> String {
+pub(crate) fn said(delivery: &Delivery, now: i64) -> String {
     let one = |alert: &tend_alert::Alert| {
         let name = alert.labels.get("i").map_or("-", String::as_str);
         if alert.resolved(now) {
@@ -402,10 +402,13 @@ fn who_has_it_in_hand_is_not_reminded_but_told_what_is_new() {
     );
     assert_eq!(past.time_to_resolve(), Some(186 * MINUTE));
     assert_eq!(past.owner.as_deref(), Some("bob"));
-    assert!(past.marks.iter().any(|mark| mark.what
-        == What::Told {
-            receiver: "team".to_owned()
-        }));
+    let told = |over: bool| {
+        let mut marks = past.marks.iter();
+        marks.any(
+            |mark| matches!(&mark.what, What::Told { receiver, ended, .. } if receiver == "team" && *ended == over),
+        )
+    };
+    assert!(told(false) && told(true), "{:?}", past.marks);
     bench
         .pipeline
         .acknowledge(key, "ann", "", bench.now)

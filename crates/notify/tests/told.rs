@@ -51,6 +51,7 @@ pub(crate) fn delivery() -> Delivery {
         }],
         at: AT,
         why: Why::News,
+        changes: BTreeMap::new(),
         attempt: 0,
     }
 }

@@ -40,6 +40,15 @@ pub struct Config {
     pub warnings: Report,
 }
 
+impl Config {
+    /// Returns who is told of an alert with these labels, in the order of routes.
+    #[must_use]
+    pub fn receivers_of(&self, labels: &BTreeMap<String, String>) -> Vec<&str> {
+        let routes = matching(&self.routes, labels).into_iter();
+        routes.map(|at| self.routes[at].receiver.as_str()).collect()
+    }
+}
+
 /// While an alert of the first kind fires, those of the second are not told.
 #[derive(Clone, Debug)]
 pub struct Inhibit {

@@ -51,7 +51,7 @@ impl Kind {
 }
 
 /// What a setting is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// A text, often a template.
     Text(String),
@@ -68,7 +68,7 @@ pub enum Setting {
 }
 
 /// One way to tell somebody.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {
     /// The means.
     pub kind: Kind,

@@ -148,6 +148,7 @@ pub fn notification(delivery: &Delivery, context: &mut Context<'_>) -> Result<No
     };
     let receiver = context.config.receivers.get(&delivery.receiver).ok_or_else(gone)?;
     let integration = receiver.integrations.get(delivery.integration).ok_or_else(gone)?;
+    let delivery = &with_changes(delivery, context.language);
     let mut means = Means {
         renderer: Renderer::new(delivery, context.templates, &mut *context.world, context.language)?,
         delivery,
@@ -169,6 +170,21 @@ pub fn notification(delivery: &Delivery, context: &mut Context<'_>) -> Result<No
         Kind::PagerDuty => pagerduty::request(&mut means).map(Notification::Http),
         Kind::Email => mail::mail(&mut means).map(Notification::Mail),
     }
+}
+
+/// The annotation under which what changed before an alert is told.
+pub const CHANGES_ANNOTATION: &str = "tend_changes";
+
+/// Puts what changed before an alert among its texts, a line each, unless a rule of the user's has a text of that name.
+fn with_changes(delivery: &Delivery, language: Language) -> Delivery {
+    let mut delivery = delivery.clone();
+    for alert in &mut delivery.alerts {
+        if let Some(changes) = delivery.changes.get(&alert.fingerprint()) {
+            let lines: Vec<String> = changes.iter().map(|change| change.told(language)).collect();
+            (alert.annotations.entry(CHANGES_ANNOTATION.to_owned())).or_insert_with(|| lines.join("\n"));
+        }
+    }
+    delivery
 }
 
 /// One means of a receiver with what it is to say.

@@ -19,6 +19,7 @@ const ENGLISH: &str = r##"
 {{ define "__tend_annotations" }}Annotations:{{ end }}
 {{ define "__tend_source" }}Source{{ end }}
 {{ define "__tend_resolved" }}resolved{{ end }}
+{{ define "__tend_changed" }}Changed in the half hour before:{{ end }}
 {{ define "__tend_heading" }}{{ if eq .Status "firing" }}{{ len .Alerts.Firing }} firing{{ else }}Resolved{{ end }}{{ end }}
 {{ define "__tend_times" }}since {{ .StartsAt.UTC.Format "2006-01-02 15:04:05" }} UTC{{ if eq .Status "resolved" }}, until {{ .EndsAt.UTC.Format "15:04:05" }}, for {{ (.EndsAt.Sub .StartsAt).Seconds | humanizeDuration }}{{ end }}{{ end }}
 "##;
@@ -30,6 +31,7 @@ const CHINESE: &str = r##"
 {{ define "__tend_annotations" }}说明：{{ end }}
 {{ define "__tend_source" }}来源{{ end }}
 {{ define "__tend_resolved" }}已恢复{{ end }}
+{{ define "__tend_changed" }}之前半小时内的变更：{{ end }}
 {{ define "__tend_heading" }}{{ if eq .Status "firing" }}{{ len .Alerts.Firing }} 条告警{{ else }}已恢复{{ end }}{{ end }}
 {{ define "__tend_times" }}开始于 {{ .StartsAt.UTC.Format "2006-01-02 15:04:05" }} UTC{{ if eq .Status "resolved" }}，恢复于 {{ .EndsAt.UTC.Format "15:04:05" }}，持续 {{ (.EndsAt.Sub .StartsAt).Seconds | humanizeDuration }}{{ end }}{{ end }}
 "##;
@@ -47,7 +49,9 @@ const SHARED: &str = r##"
 {{ define "__tend_one" }}{{ with .Annotations.summary }}{{ . }}{{ else }}{{ $.Labels.alertname }}{{ end }}{{ with .Annotations.description }}
 {{ . }}{{ end }}
 {{ .Labels.Remove (stringSlice "alertname") }}
-{{ template "__tend_times" . }}{{ end }}
+{{ template "__tend_times" . }}{{ with .Annotations.tend_changes }}
+{{ template "__tend_changed" }}
+{{ . }}{{ end }}{{ end }}
 {{ define "__tend_text" }}{{ range .Alerts.Firing }}🔴 {{ template "__tend_one" . }}
 
 {{ end }}{{ range .Alerts.Resolved }}🟢 {{ template "__tend_resolved" }}: {{ template "__tend_one" . }}
@@ -80,6 +84,8 @@ const SHARED: &str = r##"
 {{ range .Alerts }}<div>
 <p><b>{{ if eq .Status "resolved" }}✔ {{ template "__tend_resolved" }}: {{ end }}{{ with .Annotations.summary }}{{ . }}{{ else }}{{ .Labels.alertname }}{{ end }}</b></p>
 {{ with .Annotations.description }}<p>{{ . }}</p>
+{{ end }}{{ with .Annotations.tend_changes }}<p>{{ template "__tend_changed" }}</p>
+<pre>{{ . }}</pre>
 {{ end }}<table>{{ range .Labels.SortedPairs }}<tr><td>{{ .Name }}</td><td>{{ .Value }}</td></tr>{{ end }}</table>
 {{ if .GeneratorURL }}<p><a href="{{ .GeneratorURL }}">{{ template "__tend_source" }}</a></p>
 {{ end }}</div>

@@ -10,6 +10,7 @@ use tend_base::{Backoff, Fnv64};
 use tend_promql::Timestamp;
 
 use crate::alert::Alert;
+use crate::change::Change;
 
 /// How fast things are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Delivery {
     pub group_labels: BTreeMap<String, String>,
     /// What to tell, by fingerprint.
     pub alerts: Vec<Alert>,
+    /// What changed before those that fire began, by fingerprint.
+    pub changes: BTreeMap<u64, Vec<Change>>,
     /// The moment it tells of; milliseconds since 1970.
     pub at: Timestamp,
     /// Why it is told.
@@ -130,6 +133,8 @@ pub(super) struct Sent {
     pub(super) firing: BTreeSet<u64>,
     pub(super) resolved: BTreeSet<u64>,
     stage: Stage,
+    /// It was in somebody's hands when the configuration changed: its answer counts, and it is not tried again as it is.
+    pub(super) reloaded: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +154,8 @@ pub(super) struct Outgoing {
     sent: BTreeMap<String, Sent>,
     /// When each means was last sent something, the latest last.
     times: BTreeMap<(String, usize), VecDeque<Timestamp>>,
+    /// Groups, by their keys, that have to be looked at again, and when.
+    again: Vec<(String, Timestamp)>,
 }
 
 impl Outgoing {
@@ -157,11 +164,50 @@ impl Outgoing {
             pace,
             sent: BTreeMap::new(),
             times: BTreeMap::new(),
+            again: Vec::new(),
         }
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        self.pace
+    /// The configuration changed. What is in somebody's hands stays there, if the means is the same: its answer says what the receiver knows, and
+    /// until it is there nothing else is said by that means. The rest is written anew by its group, when it would have been tried.
+    pub(super) fn reload(&mut self, is_same: impl Fn(&str, usize) -> bool) {
+        for (key, mut sent) in std::mem::take(&mut self.sent) {
+            let again = match sent.stage {
+                Stage::Handed(_) if is_same(&sent.delivery.receiver, sent.delivery.integration) => {
+                    sent.reloaded = true;
+                    self.sent.insert(key, sent);
+                    continue;
+                }
+                // What was refused may be taken now.
+                Stage::Handed(_) | Stage::Refused => Timestamp::MIN,
+                Stage::Waiting(until) => until,
+            };
+            self.again.push((sent.delivery.group_key, again));
+        }
+    }
+
+    /// Which groups have to be looked at again, each with the moment from which on.
+    pub(super) fn take_again(&mut self) -> Vec<(String, Timestamp)> {
+        std::mem::take(&mut self.again)
+    }
+
+    /// The clock was set back by so many milliseconds: nothing waits for longer because of that.
+    pub(super) fn set_back(&mut self, by: i64) {
+        for sent in self.sent.values_mut() {
+            if let Stage::Waiting(until) | Stage::Handed(until) = &mut sent.stage {
+                *until -= by;
+            }
+        }
+        for at in self.times.values_mut().flatten() {
+            *at -= by;
+        }
+    }
+
+    /// Whether a means is in use by what was sent before the configuration changed.
+    fn is_busy(&self, delivery: &Delivery) -> bool {
+        let means = |delivery: &Delivery| (delivery.receiver.clone(), delivery.integration);
+        let mut reloaded = self.sent.values().filter(|sent| sent.reloaded);
+        reloaded.any(|sent| means(&sent.delivery) == means(delivery))
     }
 
     /// Puts a delivery on its way; it takes the place of one that was not confirmed. One that is in somebody's hands is let be: its answer comes, or
@@ -195,6 +241,7 @@ impl Outgoing {
                 firing,
                 resolved,
                 stage,
+                reloaded: false,
             },
         );
     }
@@ -213,6 +260,8 @@ impl Outgoing {
     /// When something can be handed out, or its time for an answer is over.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let moment = |sent: &Sent| match sent.stage {
+            // The end of what keeps it waiting comes first.
+            Stage::Waiting(_) if self.is_busy(&sent.delivery) => None,
             Stage::Waiting(until) => Some(until.max(self.free_at(&sent.delivery))),
             Stage::Handed(until) => Some(until),
             Stage::Refused => None,
@@ -244,7 +293,7 @@ impl Outgoing {
         let mut out = Vec::new();
         for (_, key) in due {
             let Some(sent) = self.sent.get(&key) else { continue };
-            if self.free_at(&sent.delivery) > now {
+            if self.free_at(&sent.delivery) > now || self.is_busy(&sent.delivery) {
                 continue;
             }
             let means = (sent.delivery.receiver.clone(), sent.delivery.integration);
@@ -261,6 +310,11 @@ impl Outgoing {
         out
     }
 
+    /// What is on its way under a name.
+    pub(super) fn of(&self, id: u64) -> Option<&Sent> {
+        self.sent.values().find(|sent| sent.delivery.id == id)
+    }
+
     /// Takes in an answer; what was confirmed, when it was.
     pub(super) fn answered(
         &mut self,
@@ -269,20 +323,25 @@ impl Outgoing {
         now: Timestamp,
         dead: &mut VecDeque<DeadLetter>,
     ) -> Option<Sent> {
-        let key = self
-            .sent
-            .values()
-            .find(|sent| sent.delivery.id == id)
-            .map(|sent| sent.key.clone())?;
+        let key = self.of(id)?.key.clone();
         match answer {
             // A late answer of an earlier try confirms as well: it is the same message.
-            Answer::Confirmed => return self.sent.remove(&key),
+            Answer::Confirmed => {
+                let sent = self.sent.remove(&key);
+                // Its group may have had something to say meanwhile.
+                let again = sent.iter().filter(|sent| sent.reloaded);
+                (self.again).extend(again.map(|sent| (sent.delivery.group_key.clone(), now)));
+                return sent;
+            }
             Answer::Failed { said, after } => self.failed(&key, said, *after, now, dead),
             Answer::Refused { said } => {
                 if let Some(sent) = self.sent.get_mut(&key) {
                     sent.delivery.attempt += 1;
                     sent.stage = Stage::Refused;
                     dead.push_back(letter(sent, said, now));
+                    if sent.reloaded {
+                        self.sent.remove(&key);
+                    }
                 }
             }
         }
@@ -318,9 +377,14 @@ impl Outgoing {
             .max(after.unwrap_or(0))
             .max(1);
         sent.stage = Stage::Waiting(now.saturating_add(pause));
+        let (is_reloaded, group_key) = (sent.reloaded, sent.delivery.group_key.clone());
         // It goes on being tried; people see that it is, once in so many tries.
         if sent.delivery.attempt.is_power_of_two() && sent.delivery.attempt >= 4 {
             dead.push_back(letter(sent, said, now));
+        }
+        if is_reloaded {
+            self.sent.remove(key);
+            self.again.push((group_key, now.saturating_add(pause)));
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct Told {
     /// Which alerts it may know to fire besides: it was told, and no confirmation came.
     #[serde(default)]
     pub maybe: BTreeSet<u64>,
+    /// Which alerts it was told to fire, and nothing since because they are kept quiet: their end is still to be told.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hushed: BTreeSet<u64>,
     /// Whether it was told something since, and no confirmation came: what it knows is not certain, so it is told again whatever is the case now.
     #[serde(default)]
     pub unsure: bool,
@@ -44,6 +47,14 @@ pub(crate) enum Need {
     Repeat,
 }
 
+impl Told {
+    fn may_know(&self, alert: u64) -> bool {
+        [&self.firing, &self.maybe, &self.hushed]
+            .iter()
+            .any(|known| known.contains(&alert))
+    }
+}
+
 impl Log {
     pub(crate) fn need(
         &self,
@@ -62,7 +73,7 @@ impl Log {
         }
         if firing.is_empty() {
             // It may never have heard of what fired and resolved meanwhile.
-            return if told.firing.is_empty() {
+            return if told.firing.is_empty() && resolved.is_disjoint(&told.hushed) {
                 Need::Nothing
             } else {
                 Need::News
@@ -81,10 +92,15 @@ impl Log {
 
     pub(crate) fn confirm(&mut self, key: &str, firing: BTreeSet<u64>, resolved: BTreeSet<u64>, at: Timestamp) {
         let told = self.0.entry(key.to_owned()).or_default();
+        let mut hushed: BTreeSet<u64> = std::mem::take(&mut told.hushed);
+        hushed.extend(&told.firing);
+        hushed.extend(&told.maybe);
+        hushed.retain(|alert| !firing.contains(alert) && !resolved.contains(alert));
         *told = Told {
             firing,
             resolved,
             maybe: BTreeSet::new(),
+            hushed,
             unsure: false,
             at,
             count: told.count + 1,
@@ -103,9 +119,34 @@ impl Log {
 
     /// Whether it knows, or may know, that an alert fires.
     pub(crate) fn may_know(&self, key: &str, alert: u64) -> bool {
-        self.0
-            .get(key)
-            .is_some_and(|told| told.firing.contains(&alert) || told.maybe.contains(&alert))
+        self.0.get(key).is_some_and(|told| told.may_know(alert))
+    }
+
+    /// Whether anything whose key ends so knows, or may know, that an alert fires.
+    pub(crate) fn any_may_know(&self, ending: &str, alert: u64) -> bool {
+        let mut like = self.0.iter().filter(|(key, _)| key.ends_with(ending));
+        like.any(|(_, told)| told.may_know(alert))
+    }
+
+    /// Notes that it may know that an alert fires, as was told to it under another key.
+    pub(crate) fn suspect(&mut self, key: &str, alert: u64, now: Timestamp) {
+        self.attempt(key, &BTreeSet::from([alert]), now);
+    }
+
+    /// Forgets what is known of alerts that are not told under this key any more. How often it was told stays: names of deliveries are made of it.
+    pub(crate) fn keep_known(&mut self, key: &str, stays: impl Fn(u64) -> bool) {
+        if let Some(told) = self.0.get_mut(key) {
+            for known in [&mut told.firing, &mut told.maybe, &mut told.hushed] {
+                known.retain(|alert| stays(*alert));
+            }
+        }
+    }
+
+    /// Whatever was told was told by now: a clock that was set back must not put repetitions off.
+    pub(crate) fn not_after(&mut self, now: Timestamp) {
+        for told in self.0.values_mut() {
+            told.at = told.at.min(now);
+        }
     }
 
     pub(crate) fn count(&self, key: &str) -> u64 {

@@ -15,7 +15,9 @@
 //! Invariant: a delivery is confirmed only by an answer; what was not confirmed is sent again (test `by_seeds`).
 
 mod delivery;
+mod hold;
 mod log;
+mod reload;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,16 +26,19 @@ use serde::{Deserialize, Serialize};
 use tend_promql::Timestamp;
 
 use crate::alert::{Alert, Posted, shown};
-use crate::care::{Care, What};
+use crate::care::{Care, Episode, What};
+use crate::change::Change;
 use crate::config::{Config, Route, matching};
 use crate::error::AlertError;
 use crate::interval::Zones;
 use crate::matching::all_match;
 use crate::pipeline::delivery::Outgoing;
+use crate::pipeline::hold::Holds;
 use crate::pipeline::log::Need;
 use crate::silence::{Silence, Silences};
 
 pub use delivery::{Answer, DeadLetter, Delivery, Pace, Why};
+pub use hold::{Deploying, Held, SETTLE};
 pub use log::{Log, Told};
 pub use view::{Hushed, Together};
 
@@ -83,6 +88,11 @@ pub struct Pipeline {
     care: Care,
     dead: VecDeque<DeadLetter>,
     outgoing: Outgoing,
+    /// What changed lately, for alerts that begin.
+    changes: Vec<Change>,
+    holds: Holds,
+    /// The latest moment that was heard of.
+    seen: Timestamp,
 }
 
 /// What a moment brought.
@@ -92,6 +102,8 @@ pub struct Due {
     pub deliveries: Vec<Delivery>,
     /// Silences that are about to lapse.
     pub lapsing: Vec<Silence>,
+    /// Alerts that are held back from now on because of a deployment.
+    pub held: Vec<Episode>,
 }
 
 /// Why an alert is not told.
@@ -101,6 +113,8 @@ pub enum Quiet {
     Inhibited(u64),
     /// A silence, by its name, does.
     Silenced(String),
+    /// A deployment holds it back.
+    Held(Held),
 }
 
 impl Pipeline {
@@ -116,19 +130,14 @@ impl Pipeline {
             care: kept.care,
             dead: kept.dead,
             outgoing: Outgoing::new(pace),
+            changes: Vec::new(),
+            holds: Holds::default(),
+            seen: now,
         };
         for alert in kept.alerts {
             pipeline.place(alert, now);
         }
         pipeline
-    }
-
-    /// Takes another configuration: groups are made anew from the alerts, and the log keeps them from being told again.
-    #[must_use]
-    pub fn reconfigured(self, config: Config, now: Timestamp) -> Self {
-        let pace = self.outgoing.pace();
-        let kept = self.kept();
-        Self::new(config, kept, pace, now)
     }
 
     /// Returns what has to outlive a restart.
@@ -153,6 +162,7 @@ impl Pipeline {
 
     /// Takes alerts in. Those that are none are refused, the others taken.
     pub fn receive(&mut self, posted: Vec<Posted>, now: Timestamp) -> Vec<AlertError> {
+        self.clock(now);
         let mut refused = Vec::new();
         for posted in posted {
             match Alert::new(posted, now, self.config.globals.resolve_timeout) {
@@ -177,7 +187,7 @@ impl Pipeline {
         if alert.resolved(now) {
             self.care.end(key, alert.ends_at);
         } else {
-            self.care.begin(key, &alert.labels, alert.starts_at);
+            self.care.begin(key, &alert.labels, alert.starts_at, &self.changes);
         }
         for at in matching(&self.config.routes, &alert.labels) {
             let route = &self.config.routes[at];
@@ -205,7 +215,7 @@ impl Pipeline {
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let groups = self.groups.values().map(|group| group.next).min();
-        [groups, self.outgoing.next(), self.silences.due(now)]
+        [groups, self.outgoing.next(), self.silences.due(now), self.holds.next()]
             .into_iter()
             .flatten()
             .min()
@@ -213,6 +223,7 @@ impl Pipeline {
 
     /// Does what is due at this moment.
     pub fn tick(&mut self, now: Timestamp, zones: Zones<'_>) -> Due {
+        self.clock(now);
         let ended: Vec<(u64, Timestamp)> = self
             .alerts
             .iter()
@@ -223,6 +234,8 @@ impl Pipeline {
             self.care.end(key, at);
         }
         self.outgoing.give_up_waiting(now, &mut self.dead);
+        self.look_again(now);
+        let held = self.hold(now);
         let due: Vec<_> = self
             .groups
             .iter()
@@ -242,6 +255,7 @@ impl Pipeline {
         Due {
             deliveries,
             lapsing: self.silences.remind(now),
+            held,
         }
     }
 
@@ -260,6 +274,7 @@ impl Pipeline {
             .map(|route| route.repeat_interval)
             .max()
             .unwrap_or(0);
+        self.log.not_after(now);
         self.log.forget(now, repeat);
         while self.dead.len() > DEAD_MAX {
             self.dead.pop_front();
@@ -276,7 +291,7 @@ impl Pipeline {
         let told: Vec<(u64, Alert)> = group
             .alerts
             .iter()
-            .filter(|(_, alert)| quiet(&self.config, &self.alerts, &self.silences, alert, now).is_none())
+            .filter(|(_, alert)| quiet(&self.config, &self.alerts, &self.silences, &self.holds, alert, now).is_none())
             .map(|(key, alert)| (*key, alert.clone()))
             .collect();
         let firing: BTreeSet<u64> = told
@@ -298,6 +313,7 @@ impl Pipeline {
         let mut settled = true;
         for (index, integration) in integrations.iter().enumerate() {
             let key = log_key(&group_key, &route.receiver, index);
+            self.log.keep_known(&key, |alert| group.alerts.contains_key(&alert));
             if muted || told.is_empty() {
                 self.outgoing.cancel(&key);
                 continue;
@@ -333,6 +349,10 @@ impl Pipeline {
                 .filter(|(_, alert)| integration.send_resolved || !alert.resolved(now))
                 .map(|(_, alert)| alert.clone())
                 .collect();
+            let changed = firing.iter().filter_map(|key| {
+                let changes = &self.care.open.get(key)?.changes;
+                (!changes.is_empty()).then(|| (*key, changes.clone()))
+            });
             let delivery = Delivery {
                 id: delivery::name(&key, self.log.count(&key), &firing, &resolved),
                 receiver: route.receiver.clone(),
@@ -340,12 +360,15 @@ impl Pipeline {
                 group_key: group_key.clone(),
                 group_labels: group.labels.clone(),
                 alerts,
+                changes: changed.collect(),
                 at: now,
                 why,
                 attempt: 0,
             };
             self.outgoing.put(key, delivery, firing.clone(), resolved.clone(), now);
         }
+        // Where nobody is told, because a configuration cannot be read for a while, it waits for who was told before.
+        let waits = |key: &u64| integrations.is_empty() && self.log.any_may_know("", *key);
         // Once everybody knows, what resolved is over. Who was told that it fires, and is not told anything now because it is kept quiet, is told
         // afterwards that it resolved: Alertmanager forgets him.
         let knows = |key: &u64| {
@@ -355,25 +378,31 @@ impl Pipeline {
             })
         };
         if settled {
-            group.alerts.retain(|key, alert| !alert.resolved(now) || knows(key));
+            group
+                .alerts
+                .retain(|key, alert| !alert.resolved(now) || knows(key) || waits(key));
         }
     }
 
     /// Takes in how a delivery ended. Answers to deliveries that are not known, for instance of before a restart, do nothing.
     pub fn answered(&mut self, id: u64, answer: Answer, now: Timestamp) {
-        let Some(sent) = self.outgoing.answered(id, &answer, now, &mut self.dead) else {
-            return;
-        };
-        for key in &sent.firing {
-            self.care.mark(
-                *key,
-                now,
-                What::Told {
-                    receiver: sent.delivery.receiver.clone(),
-                },
-            );
+        self.heard(id, answer, "", "", now);
+    }
+
+    /// As [`Self::answered`]; `means` and `said` are for people who look at what became of an alert.
+    pub fn heard(&mut self, id: u64, answer: Answer, means: &str, said: &str, now: Timestamp) {
+        self.clock(now);
+        if let Some(sent) = self.outgoing.of(id) {
+            let by = (sent.delivery.receiver.as_str(), means, said);
+            self.care.heard((&sent.firing, &sent.resolved), by, &answer, now);
         }
-        self.log.confirm(&sent.key, sent.firing, sent.resolved, now);
+        if let Some(sent) = self.outgoing.answered(id, &answer, now, &mut self.dead) {
+            self.log.confirm(&sent.key, sent.firing, sent.resolved, now);
+            if sent.reloaded {
+                self.forget_moved(&sent.key, &sent.delivery.group_key);
+            }
+        }
+        self.look_again(now);
     }
 
     /// Makes a silence, or changes the one of that name.
@@ -448,9 +477,12 @@ impl Pipeline {
 
     /// Returns the alerts that are known, with why one is not told.
     pub fn alerts(&self, now: Timestamp) -> impl Iterator<Item = (&Alert, Option<Quiet>)> {
-        self.alerts
-            .values()
-            .map(move |alert| (alert, quiet(&self.config, &self.alerts, &self.silences, alert, now)))
+        self.alerts.values().map(move |alert| {
+            (
+                alert,
+                quiet(&self.config, &self.alerts, &self.silences, &self.holds, alert, now),
+            )
+        })
     }
 
     /// Returns the configuration.
@@ -488,14 +520,18 @@ fn quiet(
     config: &Config,
     alerts: &BTreeMap<u64, Alert>,
     silences: &Silences,
+    holds: &Holds,
     alert: &Alert,
     now: Timestamp,
 ) -> Option<Quiet> {
-    inhibitor(config, alerts, alert, now).map(Quiet::Inhibited).or_else(|| {
-        silences
-            .of(&alert.labels, now)
-            .map(|silence| Quiet::Silenced(silence.id.clone()))
-    })
+    let silenced = || {
+        let silence = silences.of(&alert.labels, now)?;
+        Some(Quiet::Silenced(silence.id.clone()))
+    };
+    inhibitor(config, alerts, alert, now)
+        .map(Quiet::Inhibited)
+        .or_else(silenced)
+        .or_else(|| holds.of(alert, now).map(Quiet::Held))
 }
 
 /// The alert that keeps this one quiet, if one does.

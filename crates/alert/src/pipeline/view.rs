@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tend_promql::Timestamp;
 
-use super::{Pipeline, inhibitor};
+use super::{Held, Pipeline, inhibitor};
 use crate::alert::Alert;
-use crate::config::matching;
+use crate::change::Change;
 
 /// Alerts that are told together, as they stand.
 #[derive(Clone, Debug)]
@@ -26,6 +26,16 @@ pub struct Hushed {
     pub inhibited_by: Vec<u64>,
     /// The names of silences that do.
     pub silenced_by: Vec<String>,
+    /// The deployment that holds it back, and until when.
+    pub held: Option<Held>,
+}
+
+impl Hushed {
+    /// Whether nothing keeps it quiet.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.inhibited_by.is_empty() && self.silenced_by.is_empty() && self.held.is_none()
+    }
 }
 
 impl Pipeline {
@@ -46,8 +56,7 @@ impl Pipeline {
     /// Returns who is told of an alert with these labels, in the order of routes.
     #[must_use]
     pub fn receivers_of(&self, labels: &BTreeMap<String, String>) -> Vec<&str> {
-        let routes = matching(&self.config.routes, labels).into_iter();
-        routes.map(|at| self.config.routes[at].receiver.as_str()).collect()
+        self.config.receivers_of(labels)
     }
 
     /// Returns all that keeps an alert quiet at a time.
@@ -60,6 +69,13 @@ impl Pipeline {
                 .all_of(&alert.labels, now)
                 .map(|silence| silence.id.clone())
                 .collect(),
+            held: self.holds.of(alert, now),
         }
+    }
+
+    /// Takes in what changed lately; alerts that began before it was heard of have it too.
+    pub fn changed(&mut self, changes: Vec<Change>) {
+        self.care.changed(&changes);
+        self.changes = changes;
     }
 }

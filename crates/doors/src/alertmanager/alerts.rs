@@ -13,11 +13,15 @@ use crate::moment::{parse_rfc3339, rfc3339, with_millis};
 use crate::params::Params;
 use crate::request::{Request, Response};
 
+/// What stands where Alertmanager names the time intervals that mute an alert, when a deployment holds it back.
+const QUIET_DEPLOYS: &str = "quiet_deploys";
+
 /// Which alerts are wanted.
 struct Wanted {
     active: bool,
     silenced: bool,
     inhibited: bool,
+    muted: bool,
     matchers: Vec<Matcher>,
     receiver: Option<Matcher>,
 }
@@ -29,6 +33,7 @@ impl Wanted {
             active: params.switch("active", true),
             silenced: params.switch("silenced", true),
             inhibited: params.switch("inhibited", true),
+            muted: params.switch("muted", true),
             matchers: filter(params)?,
             receiver: receiver(params)?,
         })
@@ -44,10 +49,11 @@ impl Wanted {
             return None;
         }
         let hushed = pipeline.hushed(alert, now);
-        let is_active = hushed.inhibited_by.is_empty() && hushed.silenced_by.is_empty();
+        let is_active = hushed.is_active();
         if (is_active && !self.active)
             || (!hushed.silenced_by.is_empty() && !self.silenced)
             || (!hushed.inhibited_by.is_empty() && !self.inhibited)
+            || (hushed.held.is_some() && !self.muted)
         {
             return None;
         }
@@ -61,7 +67,7 @@ impl Wanted {
             "startsAt": with_millis(alert.starts_at),
             "status": {
                 "inhibitedBy": inhibited_by,
-                "mutedBy": [],
+                "mutedBy": hushed.held.iter().map(|_| QUIET_DEPLOYS).collect::<Vec<_>>(),
                 "silencedBy": hushed.silenced_by,
                 "state": if is_active { "active" } else { "suppressed" },
             },
@@ -72,6 +78,9 @@ impl Wanted {
             out["generatorURL"] = json!(alert.generator_url);
         }
         // What Alertmanager does not know; its clients pass over it.
+        if let Some(held) = &hushed.held {
+            out["held"] = json!({ "by": held.by, "until": rfc3339(held.until) });
+        }
         if let Some(episode) = pipeline.care().open.get(&fingerprint) {
             if let Some((by, at)) = &episode.acknowledged {
                 out["acknowledged"] = json!({ "by": by, "at": rfc3339(*at) });
