@@ -8,6 +8,7 @@
 //! Invariant: what could not be written is said, to whoever waits or by an event `journal.gap` (tests of `full_disk`).
 //! Invariant: one writer at a time (tests of `lease`).
 
+mod anchoring;
 mod anchors;
 mod batch;
 mod error;

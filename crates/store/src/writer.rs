@@ -1,9 +1,9 @@
-//! The thread that writes: takes what many callers handed in, commits it at once, tells them, and anchors the head.
+//! The thread that writes: takes what many callers handed in, commits it at once, tells them, and has the head anchored.
 //!
 //! ```text
-//!            ┌── nothing waits ──► sleep until something does, an anchor is due, or a failed try is to be repeated
+//!            ┌── nothing waits ──► sleep until something does, or a failed try is to be repeated
 //!  take ─────┤
-//!            └── commit all in one transaction ── done ──► tell everyone, anchor
+//!            └── commit all in one transaction ── done ──► tell everyone; who has to be anchored first, once it is
 //!                        │
 //!                      failed ──► tell who waits; keep what nobody waits for (bounded, the rest becomes a gap)
 //! ```
@@ -20,8 +20,9 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
 use tend_base::{Clock, Mono, Now, Wall, with_causes};
-use tend_core::journal::{Entry, Finding, Hash, Kind, Principal, Statement, StatementKind};
+use tend_core::journal::{Entry, Finding, Hash, Kind, Principal, StatementKind};
 
+use crate::anchoring::{Anchorer, Anchoring, Answer};
 use crate::lease::Lease;
 use crate::queue::{Done, Lost, Queue, Request, Waiting};
 use crate::store::Files;
@@ -34,9 +35,6 @@ const GROUP_MAX: usize = 2048;
 const RETAINED_MAX: usize = 8192;
 /// How often what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The head is anchored at most this often, and at the latest this long after a commit: the end of the journal that could be cut
-/// off without a trace is this much.
-const ANCHOR_EVERY: Duration = Duration::from_secs(1);
 /// One call of prune removes so many rows at most, in one transaction.
 const PRUNED_MAX: u64 = 5000;
 
@@ -59,10 +57,7 @@ pub(crate) struct Writer {
     queue: Arc<Queue>,
     shared: Arc<Mutex<Shared>>,
     head: Head,
-    anchors: Anchors,
-    anchored: Head,
-    /// When the anchor file was last replaced, or last could not be.
-    anchor_tried: Option<Mono>,
+    anchorer: Option<Anchorer>,
     retained: VecDeque<(Entry, Now)>,
     retry_at: Option<Mono>,
     lost: Option<Lost>,
@@ -108,7 +103,12 @@ impl Writer {
             None => None,
         };
         let head = transaction::read_head(&connection).map_err(failed)?;
-        let anchors = Anchors::read(&files.anchors)?;
+        let mut anchoring = Anchoring::new(
+            Anchors::read(&files.anchors)?,
+            Arc::clone(&key),
+            Arc::clone(&options.clock),
+            Arc::clone(&shared),
+        );
         let mut writer = Self {
             path: path.clone(),
             connection,
@@ -120,20 +120,18 @@ impl Writer {
             queue,
             shared,
             head,
-            anchors,
-            anchored: Head::NONE,
-            anchor_tried: None,
+            anchorer: None,
             retained: VecDeque::new(),
             retry_at: None,
             lost: None,
         };
         let now = writer.clock.now();
-        if let Some(damage) = writer.compare_with_anchors().map_err(failed)? {
+        if let Some(damage) = writer.compare_with(&anchoring.anchors).map_err(failed)? {
             let entry = damage.entry(writer.principal.clone());
             writer.retained.push_back((entry, now));
             writer.commit(&mut Vec::new())?;
             // Killed before this, the next start finds the same once more.
-            writer.anchors.set_aside(now.wall)?;
+            anchoring.anchors.set_aside(now.wall)?;
         }
         if let Some(sealed) = sealed {
             let entry = Entry::new(writer.principal.clone(), Kind::StateSealed).with(json!({
@@ -146,16 +144,16 @@ impl Writer {
             writer.retry_at = Some(now.mono);
         }
         // A new journal is anchored before its first event; of another, the last anchor may say that it is closed.
-        writer.anchor(StatementKind::Anchor)?;
+        anchoring.anchor(StatementKind::Anchor, writer.head)?;
+        writer.anchorer = Some(Anchorer::start(anchoring, writer.head)?);
         writer.publish(None);
         Ok(writer)
     }
 
     /// Compares the last row with the newest anchor of ours.
-    fn compare_with_anchors(&self) -> rusqlite::Result<Option<Damage>> {
+    fn compare_with(&self, anchors: &Anchors) -> rusqlite::Result<Option<Damage>> {
         let public = self.key.public();
-        let newest = self
-            .anchors
+        let newest = anchors
             .statements()
             .filter(|anchor| anchor.is_signed_by(&public.0))
             .last();
@@ -233,20 +231,12 @@ impl Writer {
             if !group.is_empty() || self.retry_at.is_some_and(|at| at <= now) {
                 self.commit_group(group);
             }
-            self.anchor_when_due();
         }
     }
 
-    /// Returns how long the writer may sleep: until an anchor is due or something is to be tried again.
+    /// Returns how long the writer may sleep: until something is to be tried again.
     fn patience(&self) -> Option<Duration> {
-        let now = self.clock.now().mono;
-        let anchor_at =
-            (self.head != self.anchored).then(|| self.anchor_tried.map_or(now, |tried| tried + ANCHOR_EVERY));
-        [anchor_at, self.retry_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.since(now))
+        self.retry_at.map(|at| at.since(self.clock.now().mono))
     }
 
     /// Commits batches together; where that fails for a reason that lies in one of them, each alone.
@@ -316,19 +306,19 @@ impl Writer {
             appender.append(&entry, now).map_err(failed)?;
         }
         let mut results = Vec::with_capacity(group.len());
-        let mut is_by_person = false;
         for waiting in group.iter() {
-            let mut first = None;
+            let (mut first, mut is_by_person) = (None, false);
             for entry in &waiting.batch.entries {
                 let id = appender.append(entry, waiting.at).map_err(failed)?;
                 first.get_or_insert(id);
                 is_by_person |= matches!(entry.principal, Principal::Person { .. });
             }
             transaction::change_documents(&transaction, &waiting.batch).map_err(failed)?;
-            results.push(Committed {
+            let committed = Committed {
                 first: first.unwrap_or(appender.head.seq),
                 entries: waiting.batch.entries.len(),
-            });
+            };
+            results.push((committed, is_by_person));
         }
         let head = appender.head;
         drop(appender);
@@ -338,15 +328,19 @@ impl Writer {
         self.retained.clear();
         self.lost = None;
         self.retry_at = None;
-        if is_by_person {
-            // A failure is in the status, and is tried again.
-            let _ = self.anchor(StatementKind::Anchor);
-        }
         self.publish(None);
-        for (waiting, committed) in group.drain(..).zip(results) {
-            if let Some(done) = waiting.done {
-                tell(done, Ok(committed));
+        let is_urgent = results.iter().any(|(_, is_by_person)| *is_by_person);
+        let mut answers: Vec<Answer> = Vec::new();
+        for (waiting, (committed, is_by_person)) in group.drain(..).zip(results) {
+            match waiting.done {
+                // What a person did is not to be cut off without a trace once he was told that it is done.
+                Some(done) if is_by_person => answers.push(Box::new(move || done(Ok(committed)))),
+                Some(done) => tell(done, Ok(committed)),
+                None => {}
             }
+        }
+        if let Some(anchorer) = &self.anchorer {
+            anchorer.want(head, is_urgent, answers);
         }
         if let Some(on_commit) = &self.on_commit {
             // One follower's mistake must not end the writer.
@@ -436,30 +430,6 @@ impl Writer {
         }
     }
 
-    fn anchor_when_due(&mut self) {
-        let now = self.clock.now().mono;
-        let is_due = self.anchor_tried.is_none_or(|tried| now.since(tried) >= ANCHOR_EVERY);
-        if self.head != self.anchored && is_due {
-            let _ = self.anchor(StatementKind::Anchor);
-            self.publish_status();
-        }
-    }
-
-    /// Signs the head and puts it into the anchor file, durably.
-    fn anchor(&mut self, kind: StatementKind) -> Result<(), Error> {
-        let now = self.clock.now();
-        let Head { seq, hash } = self.head;
-        let anchor = Statement::sign(kind, seq, hash, now.wall, |text| self.key.sign(text));
-        let result = self.anchors.add(&anchor);
-        self.anchor_tried = Some(now.mono);
-        if result.is_ok() {
-            self.anchored = self.head;
-        }
-        let error = result.as_ref().err().cloned();
-        self.with_shared(|shared| shared.status.anchor_error = error);
-        result
-    }
-
     /// Ends: a last try for what is kept, the closing anchor, the lease.
     fn finish(mut self) -> Result<(), Error> {
         let mut outcome = Ok(());
@@ -472,7 +442,8 @@ impl Writer {
                 source: Box::new(error),
             });
         }
-        let anchored = self.anchor(StatementKind::Closing);
+        let anchoring = self.anchorer.take().and_then(Anchorer::end);
+        let anchored = anchoring.map_or(Ok(()), |mut anchoring| anchoring.anchor(StatementKind::Closing, self.head));
         self.publish_status();
         self.lease.release(&self.connection);
         outcome.and(anchored)
@@ -487,7 +458,6 @@ impl Writer {
     fn publish_status(&self) {
         self.with_shared(|shared| {
             shared.status.head = self.head.seq;
-            shared.status.anchored = self.anchored.seq;
             shared.status.retained = self.retained.len();
             shared.head_hash = self.head.hash;
         });

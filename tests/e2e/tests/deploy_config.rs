@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::deploy_rig::{Shop, UNDONE, quietly};
@@ -41,6 +42,8 @@ impl Configured {
         let machine = Machine::new(name);
         let seen = machine.folder.join("seen");
         fs::create_dir_all(&seen).unwrap();
+        // Replicas run as a user of their own.
+        fs::set_permissions(&seen, fs::Permissions::from_mode(0o777)).unwrap();
         let folder = PathBuf::from(machine.stack("shop", ""));
         let configured = Self {
             shop: Shop {
@@ -133,7 +136,7 @@ impl Configured {
     /// The number of the revision in force.
     fn revision(&self) -> u64 {
         let history = self.shop.machine.json(&["config", "history", "-s", "shop"]);
-        history["items"][0]["revision"]["number"].as_u64().unwrap_or_default()
+        history["items"][0]["number"].as_u64().unwrap_or_default()
     }
 
     /// Waits until the newest revision that is live is the one in force.

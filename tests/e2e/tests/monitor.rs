@@ -305,3 +305,51 @@ fn what_people_say_of_alerts_counts() {
         shop.machine.roles("monitor").is_empty()
     });
 }
+
+#[test]
+fn daemon_metrics_are_at_the_door_of_prometheus() {
+    let machine = Machine::new("daemon-metrics");
+    let listen = free_port();
+    let text = format!(
+        "{}    config: {{ keys: [limits.*] }}\nconfig: {{}}\n\
+         metrics: {{ interval: 1s, timeout: 900ms, listen: '127.0.0.1:{listen}', collect: {{ node: false, edge: false }} }}\n",
+        web(&["readiness: { http: /ready, interval: 200ms }"])
+    );
+    let folder = machine.stack("shop", &text);
+    let config = std::path::Path::new(&folder).join("config");
+    std::fs::create_dir_all(config.join("environments")).unwrap();
+    let schema = "keys:\n  limits.orders: { type: integer, default: 10, reload: rolling, description: Orders. }\n";
+    std::fs::write(config.join("schema.yaml"), schema).unwrap();
+    machine.tend(&["up", &folder]).ok();
+    machine.tend(&["secret", "generate", "jwt_key", "-s", "shop"]).ok();
+
+    let ask = |name: &str| -> Vec<(Value, String)> {
+        let Ok(answer) = get(listen, &format!("/api/v1/query?query={name}")) else {
+            return Vec::new();
+        };
+        let answer: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let one = |series: &Value| (series["metric"].clone(), series["value"][1].as_str().unwrap_or_default().to_owned());
+        series.iter().map(one).collect()
+    };
+    let wait = |name: &str, value: &str| {
+        wait_until(&format!("{name} is {value}"), || {
+            ask(name).first().is_some_and(|(_, found)| found == value)
+        });
+    };
+    wait("tend_config_revision_live", "1");
+    let (labels, _) = ask("tend_config_revision").pop().unwrap();
+    assert_eq!((&labels["job"], &labels["stack"]), (&"tend".into(), &"shop".into()), "{labels}");
+    assert_eq!(labels["service"], "web");
+    wait("tend_config_replicas_behind", "0");
+    wait("tend_replica_ready", "1");
+    wait_until("the secret has an age", || !ask("tend_secret_age_seconds").is_empty());
+    let (labels, _) = ask("tend_secret_due_seconds").pop().unwrap();
+    assert_eq!(labels["secret"], "jwt_key");
+
+    // Another revision shows as soon as it is taken.
+    std::fs::write(config.join("environments/development.yml"), "limits.orders: 30\n").unwrap();
+    wait("tend_config_revision", "2");
+    wait("tend_config_revision_live", "2");
+    machine.tend(&["down", "shop"]).ok();
+}
