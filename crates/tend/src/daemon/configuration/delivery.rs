@@ -5,14 +5,17 @@
 //!                            └─► files of the others ── ready ── signal ──► held
 //!  start ─── give ──► variables, a socket or a file, before its process is there
 //! ```
-//! Owns sockets and files; what is in a part is decided by who makes it, and when a replica is started anew by the controller.
+//! Owns sockets and files; what is in a part is decided by who makes it, when a replica is started anew by the controller, and who is given
+//! what next, and holds what, by [`tend_config::Deliveries`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tend_base::Secret;
+use tend_config::{Holding, TakingReplica, Telling};
 use tend_core::model::{FileFormat, ReplicaId, ServiceName, StackName};
 use tend_core::observed::StartFailure;
 use tend_linux::Credentials;
@@ -31,6 +34,9 @@ const FILE_VARIABLE: &str = "TEND_CONFIG_FILE";
 /// In the folder of a life: the number of the revision that its process is known to have.
 const HELD_FILE: &str = "held";
 
+/// How long a replica that is about to start waits for what it is started for: giving that out takes some milliseconds.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the replicas of a service are given of the revision in force.
 pub(super) struct Part {
     /// Its number.
@@ -38,9 +44,28 @@ pub(super) struct Part {
     /// In which way.
     pub(super) way: Way,
     /// Variables with secrets that are not in the store.
-    pub(super) outside: Vec<(String, Secret)>,
+    pub(super) outside: Vec<Outside>,
+    /// The same of the part before: who was decided to be started for that one is given the values that go with its other variables.
+    pub(super) outside_before: Vec<Outside>,
     /// Secrets whose values are not at hand, and why; nothing is started without them.
     pub(super) missing: Vec<String>,
+}
+
+/// A variable with a secret that is not in the store.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) variable: String,
+    /// Tells this value from others.
+    pub(super) mark: String,
+    pub(super) value: Secret,
+}
+
+/// What the controller decided that a replica is started for.
+pub(crate) struct StartedFor {
+    /// The revision that was in force then.
+    pub(crate) revision: u64,
+    /// Variables with secrets that are not in the store, and the marks of their values.
+    pub(crate) outside: BTreeMap<String, String>,
 }
 
 /// In which way a part is given.
@@ -62,37 +87,57 @@ pub(super) enum Way {
     },
 }
 
-/// What is known of one life of a replica.
-struct Life {
+impl Part {
+    /// Returns the values that go with the other variables of a replica, by their marks: those of this revision or of the one before.
+    fn values_of(&self, marks: &BTreeMap<String, String>) -> Result<Vec<(OsString, Secret)>, StartFailure> {
+        let value = |(variable, mark): (&String, &String)| {
+            let known = self.outside.iter().chain(&self.outside_before);
+            let found = known
+                .filter(|one| one.variable == *variable)
+                .find(|one| one.mark == *mark);
+            let found = found.map(|found| (variable.into(), found.value.clone()));
+            found.ok_or_else(|| {
+                secrets::passing(
+                    format!("the value that `{variable}` was taken with is not at hand any more"),
+                    "`tend config check` says what is wrong with the files".to_owned(),
+                )
+            })
+        };
+        marks.iter().map(value).collect()
+    }
+}
+
+impl tend_config::Part for Part {
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn way(&self) -> tend_config::Way {
+        match &self.way {
+            Way::Environment => tend_config::Way::Environment,
+            Way::Watch(_) => tend_config::Way::Watch,
+            Way::File { signal, .. } => tend_config::Way::File {
+                is_signalled: signal.is_some(),
+            },
+        }
+    }
+}
+
+/// Where one life of a replica is given what it takes.
+struct Place {
     incarnation: u64,
     /// Where its socket or file is.
     place: PathBuf,
     /// The folder of its life, where it is written down what it was given.
     folder: PathBuf,
     owner: Option<Owner>,
-    /// The revision it holds, as far as that was observed.
-    held: Option<u64>,
-    /// The revision its file holds.
-    written: Option<u64>,
-    /// Its file was written anew, and it was not told yet.
-    is_to_be_told: bool,
-    /// Why it does not have the newest.
-    refused: Option<(u64, String)>,
-}
-
-/// Somebody whose file was written anew, and who is to be told.
-pub(super) struct Telling {
-    pub(super) replica: ReplicaId,
-    pub(super) incarnation: u64,
-    pub(super) revision: u64,
-    pub(super) signal: i32,
 }
 
 #[derive(Default)]
 struct Inner {
     publisher: Option<Publisher>,
-    parts: BTreeMap<StackName, BTreeMap<ServiceName, Arc<Part>>>,
-    lives: BTreeMap<ReplicaId, Life>,
+    deliveries: tend_config::Deliveries<Part>,
+    places: BTreeMap<ReplicaId, Place>,
     lines: BTreeMap<StackName, Vec<String>>,
     /// Stacks that have other secrets than when they were last looked at.
     stale: BTreeSet<StackName>,
@@ -100,8 +145,30 @@ struct Inner {
 
 impl Inner {
     fn part(&self, replica: &ReplicaId) -> Option<Arc<Part>> {
-        self.parts.get(&replica.stack)?.get(&replica.service).cloned()
+        self.deliveries.part(replica).cloned()
     }
+
+    /// Writes down what a life holds, for a daemon that comes after this one; without it the replica is told once more.
+    fn keep(&self, replica: &ReplicaId, held: Option<u64>) {
+        if let (Some(place), Some(held)) = (self.places.get(replica), held) {
+            let _ = std::fs::write(place.place.join(HELD_FILE), held.to_string());
+        }
+    }
+
+    /// Closes the sockets of lives that are over.
+    fn close(&mut self, over: Vec<(ReplicaId, u64)>) {
+        for (replica, incarnation) in over {
+            self.places.remove(&replica);
+            if let Some(publisher) = &self.publisher {
+                publisher.remove(&socket_name(&replica, incarnation));
+            }
+        }
+    }
+}
+
+/// Returns the name of a life's socket: what was said on that of a life that is over does not count for the next.
+fn socket_name(replica: &ReplicaId, incarnation: u64) -> String {
+    format!("{replica}#{incarnation}")
 }
 
 /// All that is given to replicas.
@@ -110,6 +177,8 @@ pub(crate) struct Deliveries {
     inner: Mutex<Inner>,
     /// Woken when something is stale.
     woken: Notify,
+    /// Woken when a stack's services are given something else.
+    delivered: Condvar,
     /// Held by who writes files: of two texts the newer is written last.
     writing: Mutex<()>,
 }
@@ -144,11 +213,7 @@ impl Deliveries {
 
     /// Returns whether a life is looked after.
     pub(super) fn is_known(&self, replica: &ReplicaId, incarnation: u64) -> bool {
-        let inner = self.lock();
-        inner
-            .lives
-            .get(replica)
-            .is_some_and(|life| life.incarnation == incarnation)
+        self.lock().deliveries.is_known(replica, incarnation)
     }
 
     /// Notes what the status of a stack is to say.
@@ -161,79 +226,75 @@ impl Deliveries {
         self.lock().lines.get(stack).cloned().unwrap_or_default()
     }
 
-    /// Returns the number of the revision that a replica is to hold.
-    fn newest(&self, replica: &ReplicaId) -> Option<u64> {
-        self.lock().part(replica).map(|part| part.revision)
-    }
-
     /// Takes what the services of a stack are given from now on, and publishes it where replicas watch; files are written by
     /// [`write_files`].
-    pub(super) fn deliver(&self, stack: &StackName, parts: BTreeMap<ServiceName, Part>) {
+    pub(super) fn deliver(&self, stack: &StackName, mut parts: BTreeMap<ServiceName, Part>) {
         let mut inner = self.lock();
-        let parts = parts.into_iter().map(|(name, part)| (name, Arc::new(part)));
-        inner.parts.insert(stack.clone(), parts.collect());
-        let watching: Vec<ReplicaId> = inner.lives.keys().filter(|id| id.stack == *stack).cloned().collect();
-        for replica in watching {
-            if let (Some(part), Some(publisher)) = (inner.part(&replica), inner.publisher.clone())
-                && let Way::Watch(revision) = &part.way
-                && let Err(error) = publisher.publish(&replica.to_string(), revision)
-                && let Some(life) = inner.lives.get_mut(&replica)
+        for (service, part) in &mut parts {
+            let before = inner.deliveries.part_of(stack, service);
+            part.outside_before = before.map(|before| before.outside.clone()).unwrap_or_default();
+        }
+        self.delivered.notify_all();
+        let watching = inner.deliveries.deliver(stack, parts);
+        let Some(publisher) = inner.publisher.clone() else {
+            return;
+        };
+        for (replica, incarnation, part) in watching {
+            if let Way::Watch(revision) = &part.way
+                && let Err(error) = publisher.publish(&socket_name(&replica, incarnation), revision)
             {
-                life.refused = Some((part.revision, error.to_string()));
+                let why = error.to_string();
+                inner.deliveries.refused(&replica, incarnation, part.revision, why);
             }
         }
     }
 
-    /// Returns whose file differs from what it is to hold, or was not looked at yet.
-    fn unwritten(&self, stack: &StackName) -> Vec<ReplicaId> {
-        let inner = self.lock();
-        let lives = inner.lives.iter().filter(|(id, _)| id.stack == *stack);
-        let behind = lives.filter(|(id, life)| {
-            let part = inner.part(id);
-            part.is_some_and(|part| matches!(part.way, Way::File { .. }) && life.written != Some(part.revision))
-        });
-        behind.map(|(id, _)| id.clone()).collect()
+    /// Returns what a replica is given that is started for a revision. The controller has that before it is given out here, by a moment.
+    fn awaited(&self, replica: &ReplicaId, revision: u64) -> Option<Arc<Part>> {
+        let is_behind = |inner: &mut Inner| inner.part(replica).map_or(0, |part| part.revision) < revision;
+        let waited = self
+            .delivered
+            .wait_timeout_while(self.lock(), DELIVERED_WITHIN, is_behind);
+        let (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.part(replica).filter(|part| part.revision >= revision)
     }
 
-    /// Returns who is to be told of a new file.
-    pub(super) fn untold(&self, stack: &StackName) -> Vec<Telling> {
+    /// Returns whose file differs from what it is to hold, or was not looked at yet.
+    fn unwritten(&self, stack: &StackName) -> Vec<ReplicaId> {
+        self.lock().deliveries.unwritten(stack)
+    }
+
+    /// Returns who is to be told of a new file, and by which signal.
+    pub(super) fn untold(&self, stack: &StackName) -> Vec<(Telling, i32)> {
         let inner = self.lock();
-        let lives = inner
-            .lives
-            .iter()
-            .filter(|(id, life)| id.stack == *stack && life.is_to_be_told);
-        let untold = lives.filter_map(|(id, life)| match inner.part(id)?.way {
-            Way::File {
-                signal: Some(signal), ..
-            } => Some(Telling {
-                replica: id.clone(),
-                incarnation: life.incarnation,
-                revision: life.written?,
-                signal,
-            }),
-            _ => None,
+        let untold = inner.deliveries.untold(stack).into_iter();
+        let untold = untold.filter_map(|telling| match inner.part(&telling.replica)?.way {
+            Way::File { signal, .. } => Some((telling, signal?)),
+            Way::Environment | Way::Watch(_) => None,
         });
         untold.collect()
     }
 
     /// Notes that a replica holds a revision.
-    pub(super) fn held(&self, replica: &ReplicaId, incarnation: u64, revision: u64) {
+    fn held(&self, replica: &ReplicaId, incarnation: u64, revision: u64) {
         let mut inner = self.lock();
-        let life = inner.lives.get_mut(replica);
-        if let Some(life) = life.filter(|life| life.incarnation == incarnation) {
-            life.hold(revision);
-        }
+        let held = inner.deliveries.held(replica, incarnation, revision);
+        inner.keep(replica, held);
     }
 
     /// Takes in what was heard on a socket; returns of which stack.
     pub(super) fn hear(&self, notice: &Notice) -> Option<StackName> {
         let Notice::Ack(ack) = notice else { return None };
-        let replica: ReplicaId = ack.replica.parse().ok()?;
-        let mut inner = self.lock();
-        let life = inner.lives.get_mut(&replica)?;
+        let (replica, incarnation) = ack.replica.rsplit_once('#')?;
+        let (replica, incarnation): (ReplicaId, u64) = (replica.parse().ok()?, incarnation.parse().ok()?);
         match &ack.outcome {
-            Outcome::Taken => life.hold(ack.revision),
-            Outcome::Refused(why) => life.refused = Some((ack.revision, why.clone())),
+            Outcome::Taken => self.held(&replica, incarnation, ack.revision),
+            Outcome::Refused(why) => {
+                let mut inner = self.lock();
+                inner
+                    .deliveries
+                    .refused(&replica, incarnation, ack.revision, why.clone());
+            }
         }
         Some(replica.stack)
     }
@@ -241,54 +302,29 @@ impl Deliveries {
     /// Forgets the lives of a stack that are over.
     pub(super) fn retain(&self, stack: &StackName, is_alive: impl Fn(&ReplicaId, u64) -> bool) {
         let mut inner = self.lock();
-        let over = inner
-            .lives
-            .iter()
-            .filter(|(id, life)| id.stack == *stack && !is_alive(id, life.incarnation));
-        let over: Vec<ReplicaId> = over.map(|(id, _)| id.clone()).collect();
-        for replica in over {
-            inner.lives.remove(&replica);
-            if let Some(publisher) = &inner.publisher {
-                publisher.remove(&replica.to_string());
-            }
-        }
+        let over = inner.deliveries.retain(stack, is_alive);
+        inner.close(over);
     }
 
     /// Forgets what a stack's services are given.
     pub(super) fn forget(&self, stack: &StackName) {
-        self.retain(stack, |_, _| false);
         let mut inner = self.lock();
-        inner.parts.remove(stack);
+        let over = inner.deliveries.forget(stack);
+        inner.close(over);
         inner.lines.remove(stack);
     }
 
-    /// Returns the revision a replica is known to hold, and why not a newer one.
-    pub(super) fn holding(&self, replica: &ReplicaId, incarnation: u64) -> (Option<u64>, Option<String>) {
-        let inner = self.lock();
-        let life = inner.lives.get(replica).filter(|life| life.incarnation == incarnation);
-        let newest = inner.part(replica).map(|part| part.revision);
-        let refused = life
-            .and_then(|life| life.refused.clone())
-            .filter(|(of, _)| Some(*of) == newest);
-        (life.and_then(|life| life.held), refused.map(|(_, why)| why))
+    /// Returns what each of these replicas that counts holds, while `revision` is in force.
+    pub(super) fn holders(&self, known: &[TakingReplica], revision: u64) -> BTreeMap<String, Holding> {
+        self.lock().deliveries.holders(known, revision)
     }
 
     /// Returns the variables of a service whose secrets stand outside of the store.
     pub(crate) fn outside(&self, stack: &StackName, service: &ServiceName) -> Vec<(String, Secret)> {
         let inner = self.lock();
-        let part = inner.parts.get(stack).and_then(|parts| parts.get(service));
-        part.map(|part| part.outside.clone()).unwrap_or_default()
-    }
-}
-
-impl Life {
-    fn hold(&mut self, revision: u64) {
-        self.held = Some(self.held.map_or(revision, |before| before.max(revision)));
-        if self.refused.as_ref().is_some_and(|(of, _)| *of <= revision) {
-            self.refused = None;
-        }
-        // For a daemon that comes after this one; without it the replica is told once more.
-        let _ = std::fs::write(self.place.join(HELD_FILE), revision.to_string());
+        let outside = inner.deliveries.part_of(stack, service).into_iter();
+        let outside = outside.flat_map(|part| &part.outside);
+        outside.map(|one| (one.variable.clone(), one.value.clone())).collect()
     }
 }
 
@@ -298,12 +334,13 @@ pub(crate) fn give(
     shared: &Shared,
     replica: &ReplicaId,
     incarnation: u64,
+    started_for: &StartedFor,
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<Vec<(OsString, Secret)>, StartFailure> {
     let place = secrets::configuration_of(shared, life);
     let deliveries = &shared.deliveries;
-    let part = deliveries.lock().part(replica).ok_or_else(|| {
+    let part = deliveries.awaited(replica, started_for.revision).ok_or_else(|| {
         secrets::passing(
             format!("nothing of the configuration of {} could be taken yet", replica.stack),
             format!(
@@ -322,11 +359,7 @@ pub(crate) fn give(
     // Left by a life of this number that never ran.
     let _ = std::fs::remove_dir_all(&place);
     secrets::make_passage(shared, &place, secret)?;
-    let mut variables: Vec<(OsString, Secret)> = part
-        .outside
-        .iter()
-        .map(|(name, value)| (name.into(), value.clone()))
-        .collect();
+    let mut variables = part.values_of(&started_for.outside)?;
     if let Some((variable, path)) = door(&part, &place) {
         variables.push((variable.into(), Secret::new(path.display().to_string())));
     }
@@ -339,16 +372,18 @@ pub(crate) fn give(
                 .to_owned(),
         )
     };
-    take_in(shared, replica, incarnation, life, who).map_err(|error| failed(&error))?;
+    take_in(shared, replica, incarnation, life, who, None).map_err(|error| failed(&error))?;
     match part.way {
-        Way::File { .. } => write(shared, replica).map_err(|error| failed(&error))?,
+        Way::File { .. } => {
+            let written = write(shared, replica).map_err(|error| failed(&error))?;
+            // What it reads when it starts is what it holds.
+            if let Some(written) = written {
+                told(shared, replica, incarnation, written);
+            }
+        }
         // It is started with what the controller had, and says itself what it made of what it watches.
         Way::Environment => deliveries.held(replica, incarnation, part.revision),
         Way::Watch(_) => {}
-    }
-    // What it reads when it starts is what it holds.
-    if let (Way::File { .. }, Some(written)) = (&part.way, deliveries.written(replica)) {
-        told(shared, replica, incarnation, written);
     }
     Ok(variables)
 }
@@ -361,26 +396,20 @@ pub(super) fn adopt(
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<(), tend_watch::Error> {
-    take_in(shared, replica, incarnation, life, who)?;
     let place = secrets::configuration_of(shared, life);
     let held = std::fs::read_to_string(place.join(HELD_FILE)).ok();
     let held = held.and_then(|text| text.trim().parse().ok());
-    let newest = shared.deliveries.newest(replica);
-    if let Some(life) = shared.deliveries.lock().lives.get_mut(replica) {
-        life.held = held;
-        // Whether it was told of what its file holds is not known.
-        life.is_to_be_told = held != newest;
-    }
-    Ok(())
+    take_in(shared, replica, incarnation, life, who, Some(held))
 }
 
-/// Begins to look after a life: from now on it is given what is newest.
+/// Begins to look after a life: from now on it is given what is newest. Of one that is `adopted` it is said what it is known to hold.
 fn take_in(
     shared: &Shared,
     replica: &ReplicaId,
     incarnation: u64,
     folder: &Path,
     who: Option<&Credentials>,
+    adopted: Option<Option<u64>>,
 ) -> Result<(), tend_watch::Error> {
     let place = secrets::configuration_of(shared, folder);
     let owner = who.map(|who| Owner {
@@ -392,21 +421,30 @@ fn take_in(
     if let (Some(part), Some(publisher)) = (inner.part(replica), inner.publisher.clone())
         && let Way::Watch(revision) = &part.way
     {
-        let name = replica.to_string();
+        let name = socket_name(replica, incarnation);
         publisher.open(&name, &place.join(SOCKET), owner)?;
         publisher.publish(&name, revision)?;
     }
-    let life = Life {
+    // Of an earlier life that nobody has missed yet.
+    let before = inner.deliveries.incarnation(replica);
+    inner.close(
+        before
+            .filter(|before| *before != incarnation)
+            .map(|before| (replica.clone(), before))
+            .into_iter()
+            .collect(),
+    );
+    match adopted {
+        Some(held) => inner.deliveries.adopt(replica, incarnation, held),
+        None => inner.deliveries.begin(replica, incarnation),
+    }
+    let place = Place {
         incarnation,
         place,
         folder: folder.to_owned(),
         owner,
-        held: None,
-        written: None,
-        is_to_be_told: false,
-        refused: None,
     };
-    inner.lives.insert(replica.clone(), life);
+    inner.places.insert(replica.clone(), place);
     Ok(())
 }
 
@@ -431,25 +469,16 @@ fn file_name(format: FileFormat) -> &'static str {
     }
 }
 
-impl Deliveries {
-    fn written(&self, replica: &ReplicaId) -> Option<u64> {
-        self.lock().lives.get(replica)?.written
-    }
-}
-
 /// Notes that a replica knows of what its file holds: that is what it holds from now on.
 pub(super) fn told(shared: &Shared, replica: &ReplicaId, incarnation: u64, revision: u64) {
     let mut inner = shared.deliveries.lock();
-    let part = inner.part(replica);
-    let life = inner.lives.get_mut(replica);
-    let Some(life) = life.filter(|life| life.incarnation == incarnation && life.written == Some(revision)) else {
-        return;
-    };
-    life.is_to_be_told = false;
-    life.hold(revision);
+    let held = inner.deliveries.told(replica, incarnation, revision);
+    inner.keep(replica, held);
     // Who rotates a secret asks who holds which version.
-    if let Some(Way::File { secrets: versions, .. }) = part.as_ref().map(|part| &part.way) {
-        secrets::also_given(&life.folder, versions);
+    if let (Some(_), Some(part), Some(place)) = (held, inner.part(replica), inner.places.get(replica))
+        && let Way::File { secrets: versions, .. } = &part.way
+    {
+        secrets::also_given(&place.folder, versions);
     }
 }
 
@@ -463,33 +492,31 @@ pub(super) async fn write_files(shared: &Arc<Shared>, stack: &StackName) {
 fn write_behind(shared: &Shared, stack: &StackName) {
     for replica in shared.deliveries.unwritten(stack) {
         if let Err(error) = write(shared, &replica) {
-            let newest = shared.deliveries.newest(&replica);
             let mut inner = shared.deliveries.lock();
-            if let (Some(life), Some(newest)) = (inner.lives.get_mut(&replica), newest) {
-                life.refused = Some((newest, error.to_string()));
+            let incarnation = inner.deliveries.incarnation(&replica);
+            if let (Some(incarnation), Some(part)) = (incarnation, inner.part(&replica)) {
+                let why = error.to_string();
+                inner.deliveries.refused(&replica, incarnation, part.revision, why);
             }
         }
     }
 }
 
-/// Writes the file of a replica as it is to be now.
-fn write(shared: &Shared, replica: &ReplicaId) -> Result<(), tend_watch::Error> {
+/// Writes the file of a replica as it is to be now; returns the revision that is in it.
+fn write(shared: &Shared, replica: &ReplicaId) -> Result<Option<u64>, tend_watch::Error> {
     let deliveries = &shared.deliveries;
     let _writing = deliveries.writing.lock().unwrap_or_else(PoisonError::into_inner);
     let newest = {
         let inner = deliveries.lock();
-        let life = inner.lives.get(replica);
-        let life = life.map(|life| (life.place.clone(), life.owner, life.incarnation));
-        inner.part(replica).zip(life)
+        let place = inner.places.get(replica);
+        let place = place.map(|place| (place.place.clone(), place.owner, place.incarnation));
+        inner.part(replica).zip(place)
     };
     let Some((part, (place, owner, incarnation))) = newest else {
-        return Ok(());
+        return Ok(None);
     };
-    let Way::File {
-        format, text, signal, ..
-    } = &part.way
-    else {
-        return Ok(());
+    let Way::File { format, text, .. } = &part.way else {
+        return Ok(None);
     };
     let file = Rendered {
         path: place.join(file_name(*format)),
@@ -499,15 +526,74 @@ fn write(shared: &Shared, replica: &ReplicaId) -> Result<(), tend_watch::Error> 
     let written = write_rendered(&file, text.expose().as_bytes())?;
     let is_to_be_told = {
         let mut inner = deliveries.lock();
-        let Some(life) = inner.lives.get_mut(replica) else {
-            return Ok(());
-        };
-        life.written = Some(part.revision);
-        life.is_to_be_told |= written == Written::Changed;
-        life.is_to_be_told && signal.is_some()
+        let changed = written == Written::Changed;
+        inner.deliveries.written(replica, incarnation, part.revision, changed)
     };
     if !is_to_be_told {
         told(shared, replica, incarnation, part.revision);
     }
-    Ok(())
+    Ok(Some(part.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica() -> ReplicaId {
+        "shop/api/1".parse().unwrap()
+    }
+
+    fn outside(mark: &str) -> Outside {
+        Outside {
+            variable: "TOKEN".to_owned(),
+            mark: mark.to_owned(),
+            value: Secret::new(format!("the value of {mark}")),
+        }
+    }
+
+    fn deliver(deliveries: &Deliveries, revision: u64) {
+        let part = Part {
+            revision,
+            way: Way::Environment,
+            outside: vec![outside(&format!("mark {revision}"))],
+            outside_before: Vec::new(),
+            missing: Vec::new(),
+        };
+        let replica = replica();
+        deliveries.deliver(&replica.stack, BTreeMap::from([(replica.service, part)]));
+    }
+
+    #[test]
+    fn who_is_started_for_a_revision_waits_until_that_is_given_out() {
+        let deliveries = Arc::new(Deliveries::default());
+        let waiter = |revision| {
+            let deliveries = Arc::clone(&deliveries);
+            std::thread::spawn(move || deliveries.awaited(&replica(), revision).map(|part| part.revision))
+        };
+        let first = waiter(1);
+        deliver(&deliveries, 1);
+        assert_eq!(first.join().unwrap(), Some(1));
+        let second = waiter(2);
+        deliver(&deliveries, 2);
+        assert_eq!(second.join().unwrap(), Some(2));
+        // Who was decided to be started for the one before finds something newer.
+        assert_eq!(deliveries.awaited(&replica(), 1).map(|part| part.revision), Some(2));
+    }
+
+    #[test]
+    fn a_value_goes_with_the_variables_that_it_was_taken_with() {
+        let deliveries = Deliveries::default();
+        for revision in 1..=3 {
+            deliver(&deliveries, revision);
+        }
+        let part = deliveries.awaited(&replica(), 3).unwrap();
+        let value = |mark: &str| {
+            let marks = BTreeMap::from([("TOKEN".to_owned(), mark.to_owned())]);
+            let values = part.values_of(&marks).ok()?;
+            Some(values[0].1.expose().to_owned())
+        };
+        assert_eq!(value("mark 3").as_deref(), Some("the value of mark 3"));
+        assert_eq!(value("mark 2").as_deref(), Some("the value of mark 2"));
+        assert_eq!(value("mark 1"), None, "it is said, and nobody is started with another");
+    }
 }

@@ -14,7 +14,7 @@ use tend_api::{ApiError, Class};
 use tend_base::{Clock, Mono, Now, Secret, SystemClock, Wall};
 use tend_config::{
     Offer, Record, Report, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret, Taken, Taker,
-    started_with,
+    Told, started_with,
 };
 use tend_core::configuration::{Configuration, ConfigureWish};
 use tend_core::controller::Input;
@@ -32,13 +32,6 @@ use crate::daemon::shared::Shared;
 
 /// A stack that is about to come up is waited for so long; after that its configuration is read for nobody.
 const EXPECTED: Duration = Duration::from_secs(60);
-
-/// What was told of who holds what.
-#[derive(Default)]
-pub(super) struct Told {
-    pub(super) live: u64,
-    pub(super) late: u64,
-}
 
 /// One stack's configuration.
 pub(super) struct Kept {

@@ -73,6 +73,8 @@ fn launch(scene: &Scene, command: Vec<String>) -> Launch {
         quiesce: None,
         secrets: Vec::new(),
         is_configured: false,
+        configuration: 0,
+        outside: BTreeMap::new(),
     }
 }
 
