@@ -20,7 +20,7 @@ import socket
 import threading
 
 SILENCE_MAX = 30.0  # seconds; tend says something every ten
-PAUSES = (0.05, 1.0)  # seconds between tries to connect: the first and the longest
+PAUSES = (0.05, 0.5)  # seconds between tries to connect: the first and the longest
 GONE = None  # what a callback gets as `new` for a key that is gone, and as `old` for one that was not there
 
 

@@ -28,7 +28,7 @@ export type Callback = (key: string, now: Json | undefined, before: Json | undef
 /** Milliseconds; tend says something every ten seconds. */
 const SILENCE_MAX = 30_000;
 /** Milliseconds between tries to connect: the first and the longest. */
-const PAUSES: [number, number] = [50, 1_000];
+const PAUSES: [number, number] = [50, 500];
 
 /** Holds the configuration that was last known good. */
 export class ConfigClient {

@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::set::{Change, Set, fits, is_pattern};
 use crate::wire::{Events, Said, say};
 
-/// Pauses between tries to connect: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Pauses between tries to connect: the first, and the longest, so that a daemon which was started anew has everybody again within a second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// What a check or a callback says: fine, or why not. The reason is told to tend and shown to people, so it must not hold a secret.
 pub type Verdict = Result<(), Box<dyn std::error::Error + Send + Sync>>;

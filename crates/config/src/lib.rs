@@ -3,7 +3,7 @@
 //! Map: [`Schema`] declares the keys; [`Layers`] are the texts, rows and variables that say something about them; [`Set::build`] makes
 //! one set of all of them or a [`Report`] of everything that is wrong; [`take()`] decides whether it becomes the next [`Revision`];
 //! [`plan`] says what the change asks of each service, [`render`] writes what a service is given, and [`liveness`] says when a revision
-//! is live. Below them: `yaml` and `json` read texts into a tree that knows its places, `interpolate` knows references to secrets,
+//! is live, by what [`Deliveries`] has observed of who was given what. Below them: `yaml` and `json` read texts into a tree that knows its places, `interpolate` knows references to secrets,
 //! `flatten` finds the keys, `decimal` and `quantity` keep numbers exact. Places, variables and how all of it is told are `tend_text`'s.
 //!
 //! Invariant: nothing here reads a disk, a clock or the environment of the process.
@@ -14,6 +14,7 @@ mod ask;
 mod assumed;
 mod build;
 mod decimal;
+mod delivery;
 mod error;
 mod flatten;
 mod interpolate;
@@ -35,6 +36,7 @@ mod yaml;
 pub use ask::{Ask, Asked, Selection, Taker, plan};
 pub use assumed::{assumed_secret, named_secrets};
 pub use decimal::Decimal;
+pub use delivery::{Deliveries, News, Part, Publication, TakingReplica, Telling, Told, Way};
 pub use error::Error;
 pub use layers::{Layer, Layers, Origin, Row, SetEntry, SetLayer, StoredSecret};
 pub use live::{Holding, LATE_AFTER, Liveness, liveness};

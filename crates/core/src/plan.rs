@@ -46,9 +46,12 @@ pub struct Launch {
     /// It takes the configuration of its stack, and is not started before that is known.
     #[serde(default)]
     pub is_configured: bool,
-    /// The revision of the configuration that it is to hold at least; 0 where none was taken yet.
+    /// The revision of its configuration that it is started for, 0 before the first: what it finds when it starts is at least that.
     #[serde(default)]
     pub configuration: u64,
+    /// Variables whose secret values stand outside of the store, with the mark of the value that each was taken with.
+    #[serde(default)]
+    pub outside: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Launch {

@@ -19,7 +19,6 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
     let fill = |text: &str| fill_in(text, world, stack, service, slot);
     // What the file says of one service stands above what configuration says for all; values of the latter are taken as they are.
     let configuration = world.configuration_of(replica);
-    let revision = configuration.map_or(0, |configuration| configuration.revision);
     let configured = configuration.and_then(|configuration| configuration.of(&service.name));
     let mut environment = configured.map(|with| with.variables.clone()).unwrap_or_default();
     environment.extend(
@@ -69,7 +68,8 @@ pub fn launch(world: &World, replica: &ReplicaId, port: Option<u16>) -> Option<L
             .cloned()
             .collect(),
         is_configured: service.config.is_some(),
-        configuration: revision,
+        configuration: configuration.map_or(0, |configuration| configuration.revision),
+        outside: configured.map(|with| with.outside.clone()).unwrap_or_default(),
     })
 }
 

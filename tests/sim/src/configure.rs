@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use tend_config::STARTED_FOR;
 use tend_core::configuration::{Beside, Configuration, ConfigureWish, StartedWith};
 use tend_core::controller::Input;
 use tend_core::journal::Principal;
 use tend_core::model::{ReplicaId, ServiceName, StackName};
 
+use crate::host::Process;
 use crate::invariants::{Context, Violation};
+use crate::keeper::is_told;
 use crate::random::Random;
 use crate::run::Simulation;
 
@@ -35,8 +38,27 @@ impl Simulation {
         let before = world.configurations.get(stack).cloned().unwrap_or_default();
         let revision = before.next();
         let mut configured = before.services;
-        for service in services {
-            if self.random.chance(500) {
+        let definition = self.scenario.stacks.iter().find(|known| known.name == *stack);
+        let told: Vec<bool> = services
+            .iter()
+            .map(|service| {
+                definition
+                    .and_then(|stack| stack.services.get(service))
+                    .is_some_and(is_told)
+            })
+            .collect();
+        for (service, is_told) in services.iter().zip(told) {
+            if is_told {
+                // It is told while it runs, but for some keys, for which it is started anew.
+                if self.random.chance(200) {
+                    let variables = BTreeMap::from([(STARTED_FOR.to_owned(), revision.to_string())]);
+                    let with = StartedWith {
+                        variables,
+                        ..StartedWith::default()
+                    };
+                    configured.insert(service.clone(), with);
+                }
+            } else if self.random.chance(500) {
                 let with = StartedWith {
                     variables: variables(&mut self.random, revision),
                     ..StartedWith::default()
@@ -82,6 +104,14 @@ pub(crate) fn a_replica_holds_one_revision(replica: &ReplicaId, environment: &BT
     Ok(())
 }
 
+/// Returns whether a process has the variables that it would be started with now.
+pub(crate) fn is_started_with(id: &ReplicaId, process: &Process, in_force: Option<&Configuration>) -> bool {
+    let own = process.environment.iter();
+    let own = own.filter(|(name, _)| VARIABLES.contains(&name.as_str()) || *name == STARTED_FOR);
+    let with = in_force.and_then(|configuration| configuration.of(&id.service));
+    own.eq(with.into_iter().flat_map(|with| &with.variables))
+}
+
 /// When nothing goes wrong any more, what runs was started with the revision that is in force. A service that is not at full strength is
 /// not renewed: that would take away what is left.
 pub(crate) fn what_runs_holds_the_revision_in_force(context: &Context<'_>) -> Rule {
@@ -94,19 +124,12 @@ pub(crate) fn what_runs_holds_the_revision_in_force(context: &Context<'_>) -> Ru
     let wanted = world.replicas.iter().filter(|(id, _)| world.is_wanted(id));
     for (id, replica) in wanted.filter(|(id, _)| is_whole(id)) {
         let process = context.host.processes.get(&replica.incarnation);
-        let Some((service, process)) = world.definition(id).zip(process) else {
+        let Some((_, process)) = world.definition(id).zip(process) else {
             continue;
         };
         let facts = world.services.get(&id.service_id());
         let prepare_failed = facts.is_some_and(|facts| facts.prepare_failure.is_some());
-        let own = process.environment.iter();
-        let own = own.filter(|(name, _)| VARIABLES.contains(&name.as_str()));
-        let in_force = world.configuration_of(id).into_iter();
-        if !prepare_failed
-            && !own.eq(in_force
-                .filter_map(|configuration| configuration.of(&service.name))
-                .flat_map(|with| &with.variables))
-        {
+        if !prepare_failed && !is_started_with(id, process, world.configuration_of(id)) {
             let incarnation = replica.incarnation;
             let what = format!("{id} ({incarnation}) runs with another revision than the one in force");
             return Err(Violation::new("what_runs_holds_the_revision_in_force", what));

@@ -7,6 +7,7 @@ use tend_base::Mono;
 use tend_core::model::{Quiesce, ReplicaId};
 use tend_core::observed::{Endpoints, Exit, StopReason};
 
+use crate::keeper::Holds;
 use crate::scenario::MEMORY;
 
 /// A process of a replica.
@@ -37,6 +38,8 @@ pub(crate) struct Process {
     pub(crate) work_takes: Option<Duration>,
     /// When it was first told to take no new work.
     pub(crate) quiesced_at: Option<Mono>,
+    /// What it has of its stack's configuration.
+    pub(crate) holds: Holds,
 }
 
 /// How a process ended, as its shim keeps it until the daemon has it in the journal.

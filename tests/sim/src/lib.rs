@@ -4,12 +4,13 @@
 //! steps; it claims nothing about the real shells, which the end-to-end tests prove with real processes.
 //!
 //! Map: `deploys` what deploys add, `run` one run, `scenario` what it starts from, `trouble` what goes wrong and what people want, `perform` what a step does to
-//! the `host`, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `trace` and `words` how it reads.
+//! the `host`, `configure` and `keeper` what configuration adds, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `trace` and `words` how it reads.
 
 mod configure;
 mod deploys;
 mod host;
 mod invariants;
+mod keeper;
 mod monitor;
 mod perform;
 mod random;
@@ -21,7 +22,8 @@ mod trouble;
 mod words;
 
 pub use invariants::Violation;
+pub use keeper::Planted;
 pub use random::Random;
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, run_planted};
 pub use scenario::{Chapter, Fault, Profile, Scenario};
 pub use trace::Trace;

@@ -163,6 +163,16 @@ impl Simulation {
     fn start(&mut self, replica: ReplicaId, incarnation: u64, launch: &Launch) {
         let held = configure::a_replica_holds_one_revision(&replica, &launch.environment);
         self.check(held);
+        let Some(holds) = self.give(&replica, incarnation, launch) else {
+            // It waits until it is given what it is started for.
+            let step = Step::Start {
+                replica,
+                incarnation,
+                launch: Box::new(launch.clone()),
+            };
+            self.after(Duration::from_millis(1), Event::Perform(self.epoch, step));
+            return;
+        };
         let delay = self.random.millis(1..60);
         if let Some(failure) = self.start_failure(launch) {
             self.tell(
@@ -196,6 +206,7 @@ impl Simulation {
             work: self.random.number(0..4),
             work_takes: profile.work_ms.clone().map(|takes| self.random.millis(takes)),
             quiesced_at: None,
+            holds,
         };
         let pid = match self.host.start(incarnation, process) {
             Ok(pid) => pid,
@@ -208,6 +219,7 @@ impl Simulation {
             }
         };
         self.show_flaw(incarnation, launch.fingerprint);
+        self.begins(&replica, incarnation);
         if let Some(job) = profile.job_ms {
             let fails = self.trouble && self.random.chance(profile.crashes_early / 2);
             let after = self.random.millis(job);

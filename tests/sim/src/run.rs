@@ -22,6 +22,7 @@ use crate::configure;
 use crate::deploys::{self, Deploys};
 use crate::host::{FakeEdge, Host, Process};
 use crate::invariants::{self, Violation};
+use crate::keeper::{Keeper, Keeping, Planted};
 use crate::monitor::Monitor;
 use crate::random::Random;
 use crate::scenario::{self, CORES, PORTS, Scenario};
@@ -76,6 +77,8 @@ pub(crate) enum Event {
     Peaceful,
     /// Everything must be as wanted.
     Settled,
+    /// The keeper of this epoch does something about configuration.
+    Keep(u64, Keeping),
 }
 
 /// A living daemon.
@@ -131,6 +134,8 @@ pub(crate) struct Simulation {
     pub(crate) people: People,
     pub(crate) deploys: Deploys,
     pub(crate) spells: Spells,
+    pub(crate) keeper: Keeper,
+    pub(crate) planted: Option<Planted>,
     pub(crate) trouble: bool,
     /// When everything must be as wanted.
     settle_by: Mono,
@@ -144,8 +149,18 @@ pub(crate) struct Simulation {
 /// Runs a seed of a chapter; `whole_trace` keeps every line of the trace.
 #[must_use]
 pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome {
+    run_planted(chapter, seed, whole_trace, None)
+}
+
+/// The same with a mistake made on purpose, which a rule has to find.
+#[must_use]
+pub fn run_planted(chapter: scenario::Chapter, seed: u64, whole_trace: bool, planted: Option<Planted>) -> Outcome {
     let mut random = Random::new(seed);
-    let scenario = Scenario::new(chapter, &mut random);
+    let mut scenario = Scenario::new(chapter, &mut random);
+    if planted.is_some() {
+        // Much is wanted in a short time, so that few seeds find it.
+        (scenario.wish_ms, scenario.configure_chance) = (20..400, 900);
+    }
     let mut simulation = Simulation {
         people: People::new(&scenario),
         deploys: Deploys::default(),
@@ -163,6 +178,8 @@ pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome 
         edge_channel: Mono(0),
         connects_at: BTreeMap::new(),
         spells: Spells::default(),
+        keeper: Keeper::default(),
+        planted,
         trouble: true,
         settle_by: Mono(u64::MAX),
         calm: 0,
@@ -279,8 +296,11 @@ impl Simulation {
                     self.handle(Input::Tick, None);
                 }
             }
+            Event::Keep(epoch, keeping) if epoch == self.epoch && self.daemon.is_some() => {
+                self.happens_to_keeper(keeping)
+            }
             // Of a daemon that is no more.
-            Event::Deliver(..) | Event::Perform(..) | Event::Wake(_) => {}
+            Event::Deliver(..) | Event::Perform(..) | Event::Wake(_) | Event::Keep(..) => {}
             Event::Durable => self.written(),
             Event::StartDaemon => self.start_daemon(),
             Event::Ends(incarnation, exit) => self.process_ends(incarnation, exit),
@@ -336,6 +356,15 @@ impl Simulation {
             _ => wish.map(Waiting::Wish),
         };
         self.monitor.hear(&input, daemon.controller.world(), self.now);
+        let is_surveyed = matches!(input, Input::Surveyed);
+        let configured = match &input {
+            Input::Configure(wish) => Some(wish.stack.clone()),
+            _ => None,
+        };
+        let settles = !matches!(
+            input,
+            Input::Tick | Input::Measured { .. } | Input::Probed { .. } | Input::Quiesced { .. }
+        );
         let reaction = catch_unwind(AssertUnwindSafe(|| daemon.controller.handle(input, now)));
         let reaction = match reaction {
             Ok(reaction) => reaction,
@@ -382,6 +411,15 @@ impl Simulation {
             self.at(at, Event::Wake(self.epoch));
         }
         self.daemon = Some(daemon);
+        if is_surveyed && self.scenario.chapter == scenario::Chapter::Config {
+            self.take_up();
+        }
+        if let Some(stack) = configured {
+            self.is_configured(&stack);
+        }
+        if settles {
+            self.settle_soon();
+        }
     }
 
     fn commit(
@@ -543,6 +581,7 @@ impl Simulation {
         let result = invariants::settled(&context, self.time())
             .and_then(|()| deploys::a_deployment_ends(&context))
             .and_then(|()| configure::what_runs_holds_the_revision_in_force(&context))
+            .and_then(|()| self.all_agree_after_quiet(&context))
             .and_then(|()| invariants::no_acknowledged_wish_is_lost(&self.people.acknowledged, Some(context.world)));
         self.daemon = Some(daemon);
         match result {

@@ -118,6 +118,8 @@ pub struct Scenario {
     pub fault_ms: Range<u64>,
     /// From one wish to the next, milliseconds.
     pub wish_ms: Range<u64>,
+    /// So many of a thousand wishes change the configuration, in the chapter about it.
+    pub configure_chance: u64,
     /// How long faults and wishes go on.
     pub trouble: Duration,
     /// How long after a transaction was handed in it is durable, milliseconds.
@@ -152,6 +154,9 @@ impl Scenario {
                 };
             }
         }
+        if chapter == Chapter::Config {
+            crate::keeper::forms(random, &mut stacks);
+        }
         // One run in eight knows only wishes: what must hold without faults is not to be excused by them.
         let faults = if random.chance(125) {
             BTreeSet::new()
@@ -166,6 +171,7 @@ impl Scenario {
             faults,
             fault_ms: random.pick(&[50..800, 200..4000, 1000..15_000]).clone(),
             wish_ms: random.pick(&[100..3000, 1000..15_000, 5000..30_000]).clone(),
+            configure_chance: 500,
             trouble: random.millis(20_000..90_000),
             durable_ms: random.pick(&[0..1, 0..6, 1..40]).clone(),
         }

@@ -120,7 +120,7 @@ impl Simulation {
             service: self.random.pick(&services).clone(),
         };
         if self.scenario.chapter == Chapter::Config
-            && self.random.chance(500)
+            && self.random.chance(self.scenario.configure_chance)
             && let Some(input) = self.configure_wish(&name, &services, by.clone())
         {
             return input;
@@ -183,6 +183,9 @@ impl Simulation {
         let input = self.people.wishes[&number].clone();
         self.line(&format!("  ✓ wish {number} is acknowledged"));
         self.people.acknowledged.answered(&input);
+        if let Input::Configure(wish) = &input {
+            self.was_configured(&wish.stack);
+        }
     }
 
     /// Something goes wrong.

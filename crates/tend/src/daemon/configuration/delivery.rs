@@ -5,11 +5,8 @@
 //!                            └─► files of the others ── ready ── signal ──► held
 //!  start ─── give ──► variables, a socket or a file, before its process is there
 //! ```
-//! Owns sockets and files; what is in a part is decided by who makes it, and when a replica is started anew by the controller.
-//!
-//! What is about to be in force is told before it is written down ([`Deliveries::expect`]): a replica that is started for it right after finds
-//! it. Replicas of the release that a deployment brings hold that from their start, all others what was in force before, until it is decided
-//! which of the two stays.
+//! Owns sockets and files; what is in a part is decided by who makes it, when a replica is started anew by the controller, and who is given
+//! what next, and holds what, by [`tend_config::Deliveries`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -17,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tend_base::Secret;
+use tend_config::{Holding, Publication, TakingReplica, Telling};
 use tend_core::model::{FileFormat, ReplicaId, ServiceName, StackName};
 use tend_core::observed::StartFailure;
 use tend_linux::Credentials;
@@ -42,9 +40,28 @@ pub(super) struct Part {
     /// In which way.
     pub(super) way: Way,
     /// Variables with secrets that are not in the store.
-    pub(super) outside: Vec<(String, Secret)>,
+    pub(super) outside: Vec<Outside>,
+    /// The same of the part before: who was decided to be started for that one is given the values that go with its other variables.
+    pub(super) outside_before: Vec<Outside>,
     /// Secrets whose values are not at hand, and why; nothing is started without them.
     pub(super) missing: Vec<String>,
+}
+
+/// A variable with a secret that is not in the store.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) variable: String,
+    /// Tells this value from others.
+    pub(super) mark: String,
+    pub(super) value: Secret,
+}
+
+/// What the controller decided that a replica is started for.
+pub(crate) struct StartedFor {
+    /// The revision that was in force then.
+    pub(crate) revision: u64,
+    /// Variables with secrets that are not in the store, and the marks of their values.
+    pub(crate) outside: BTreeMap<String, String>,
 }
 
 /// In which way a part is given.
@@ -66,81 +83,111 @@ pub(super) enum Way {
     },
 }
 
-/// What is known of one life of a replica.
-struct Life {
+impl Part {
+    /// Returns the values that go with the other variables of a replica, by their marks: those of this revision or of the one before.
+    fn values_of(&self, marks: &BTreeMap<String, String>) -> Result<Vec<(OsString, Secret)>, StartFailure> {
+        let value = |(variable, mark): (&String, &String)| {
+            let known = self.outside.iter().chain(&self.outside_before);
+            let found = known
+                .filter(|one| one.variable == *variable)
+                .find(|one| one.mark == *mark);
+            let found = found.map(|found| (variable.into(), found.value.clone()));
+            found.ok_or_else(|| {
+                secrets::passing(
+                    format!("the value that `{variable}` was taken with is not at hand any more"),
+                    "`tend config check` says what is wrong with the files".to_owned(),
+                )
+            })
+        };
+        marks.iter().map(value).collect()
+    }
+}
+
+impl tend_config::Part for Part {
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn way(&self) -> tend_config::Way {
+        match &self.way {
+            Way::Environment => tend_config::Way::Environment,
+            Way::Watch(_) => tend_config::Way::Watch,
+            Way::File { signal, .. } => tend_config::Way::File {
+                is_signalled: signal.is_some(),
+            },
+        }
+    }
+}
+
+/// Where one life of a replica is given what it takes.
+struct Place {
     incarnation: u64,
     /// Where its socket or file is.
     place: PathBuf,
     /// The folder of its life, where it is written down what it was given.
     folder: PathBuf,
     owner: Option<Owner>,
-    /// The revision it holds, as far as that was observed.
-    held: Option<u64>,
-    /// The revision its file holds.
-    written: Option<u64>,
-    /// Its file was written anew, and it was not told yet.
-    is_to_be_told: bool,
-    /// Why it does not have the newest.
-    refused: Option<(u64, String)>,
-    /// The revision that it was started for.
-    since: u64,
-    /// It was started for a revision that is gone: it is given nothing any more.
-    is_left: bool,
 }
-
-/// Somebody whose file was written anew, and who is to be told.
-pub(super) struct Telling {
-    pub(super) replica: ReplicaId,
-    pub(super) incarnation: u64,
-    pub(super) revision: u64,
-    pub(super) signal: i32,
-}
-
-/// What each service is given.
-type Parts = BTreeMap<ServiceName, Arc<Part>>;
 
 #[derive(Default)]
 struct Inner {
     publisher: Option<Publisher>,
-    parts: BTreeMap<StackName, Parts>,
-    /// What is about to be in force.
-    coming: BTreeMap<StackName, (u64, Parts)>,
-    lives: BTreeMap<ReplicaId, Life>,
+    deliveries: tend_config::Deliveries<Part>,
+    places: BTreeMap<ReplicaId, Place>,
     lines: BTreeMap<StackName, Vec<String>>,
     /// Stacks that have other secrets than when they were last looked at.
     stale: BTreeSet<StackName>,
 }
 
 impl Inner {
-    /// Returns what a replica is to be given that is started for a revision.
-    fn part_since(&self, replica: &ReplicaId, revision: u64) -> Option<Arc<Part>> {
-        let coming = self.coming.get(&replica.stack).filter(|(of, _)| *of <= revision);
-        let parts = coming.map(|(_, parts)| parts).or_else(|| self.parts.get(&replica.stack))?;
-        parts.get(&replica.service).filter(|part| part.revision >= revision).cloned()
+    fn part(&self, replica: &ReplicaId) -> Option<Arc<Part>> {
+        self.deliveries.part(replica).cloned()
     }
 
-    /// Returns what a replica that runs is to be given now.
-    fn part(&self, replica: &ReplicaId) -> Option<Arc<Part>> {
-        let life = self.lives.get(replica)?;
-        match life.is_left {
-            true => None,
-            false => self.part_since(replica, life.since),
+    /// Writes down what a life holds, for a daemon that comes after this one; without it the replica is told once more.
+    fn keep(&self, replica: &ReplicaId, held: Option<u64>) {
+        if let (Some(place), Some(held)) = (self.places.get(replica), held) {
+            let _ = std::fs::write(place.place.join(HELD_FILE), held.to_string());
         }
     }
 
-    /// Publishes what is newest where replicas of a stack watch.
-    fn publish(&mut self, stack: &StackName) {
-        let watching: Vec<ReplicaId> = self.lives.keys().filter(|id| id.stack == *stack).cloned().collect();
-        for replica in watching {
-            if let (Some(part), Some(publisher)) = (self.part(&replica), self.publisher.clone())
-                && let Way::Watch(revision) = &part.way
-                && let Err(error) = publisher.publish(&replica.to_string(), revision)
-                && let Some(life) = self.lives.get_mut(&replica)
+    /// Notes which values go with the variables of the part before.
+    fn with_those_before(&self, stack: &StackName, parts: &mut BTreeMap<ServiceName, Part>) {
+        for (service, part) in parts {
+            let before = self.deliveries.part_of(stack, service);
+            part.outside_before = before.map(|before| before.outside.clone()).unwrap_or_default();
+        }
+    }
+
+    /// Publishes to those that watch.
+    fn publish(&mut self, publications: Vec<Publication<Part>>) {
+        let Some(publisher) = self.publisher.clone() else {
+            return;
+        };
+        for (replica, incarnation, part) in publications {
+            if let Way::Watch(revision) = &part.way
+                && let Err(error) = publisher.publish(&socket_name(&replica, incarnation), revision)
             {
-                life.refused = Some((part.revision, error.to_string()));
+                let why = error.to_string();
+                self.deliveries.refused(&replica, incarnation, part.revision, why);
             }
         }
     }
+
+    /// Closes the sockets of lives that are over.
+    fn close(&mut self, over: Vec<(ReplicaId, u64)>) {
+        for (replica, incarnation) in over {
+            self.places.remove(&replica);
+            if let Some(publisher) = &self.publisher {
+                publisher.remove(&socket_name(&replica, incarnation));
+            }
+        }
+    }
+}
+
+/// Returns the name of a life's socket: what was said on that of a life that is over does not count for the next.
+fn socket_name(replica: &ReplicaId, incarnation: u64) -> String {
+    format!("{replica}#{incarnation}")
 }
 
 /// All that is given to replicas.
@@ -183,11 +230,7 @@ impl Deliveries {
 
     /// Returns whether a life is looked after.
     pub(super) fn is_known(&self, replica: &ReplicaId, incarnation: u64) -> bool {
-        let inner = self.lock();
-        inner
-            .lives
-            .get(replica)
-            .is_some_and(|life| life.incarnation == incarnation)
+        self.lock().deliveries.is_known(replica, incarnation)
     }
 
     /// Notes what the status of a stack is to say.
@@ -200,100 +243,77 @@ impl Deliveries {
         self.lock().lines.get(stack).cloned().unwrap_or_default()
     }
 
-    /// Returns the number of the revision that a replica is to hold.
-    fn newest(&self, replica: &ReplicaId) -> Option<u64> {
-        self.lock().part(replica).map(|part| part.revision)
+    /// Takes what the services of a stack are given from now on, and publishes it where replicas watch; files are written by
+    /// [`write_files`].
+    pub(super) fn deliver(&self, stack: &StackName, mut parts: BTreeMap<ServiceName, Part>) {
+        let mut inner = self.lock();
+        inner.with_those_before(stack, &mut parts);
+        let publications = inner.deliveries.deliver(stack, parts);
+        inner.publish(publications);
     }
 
     /// Takes what the services of a stack are given of a revision that is about to be in force: who is started for it is given that, and
     /// nobody else.
-    pub(super) fn expect(&self, stack: &StackName, revision: u64, parts: BTreeMap<ServiceName, Part>) {
+    pub(super) fn expect(&self, stack: &StackName, revision: u64, mut parts: BTreeMap<ServiceName, Part>) {
         let mut inner = self.lock();
-        inner.coming.insert(stack.clone(), (revision, shared(parts)));
-        inner.publish(stack);
+        inner.with_those_before(stack, &mut parts);
+        let publications = inner.deliveries.expect(stack, revision, parts);
+        inner.publish(publications);
     }
 
     /// Puts what was about to be in force there, and publishes it where replicas watch; files are written by [`write_files`].
     pub(super) fn fulfil(&self, stack: &StackName) {
         let mut inner = self.lock();
-        if let Some((_, parts)) = inner.coming.remove(stack) {
-            inner.parts.insert(stack.clone(), parts);
-            inner.publish(stack);
-        }
+        let publications = inner.deliveries.fulfil(stack);
+        inner.publish(publications);
     }
 
     /// Forgets what was about to be in force: it will not be, and who was started for it is given nothing any more.
     pub(super) fn unexpect(&self, stack: &StackName) {
-        let mut inner = self.lock();
-        if let Some((revision, _)) = inner.coming.remove(stack) {
-            let lives = inner.lives.iter_mut().filter(|(id, _)| id.stack == *stack);
-            for (_, life) in lives.filter(|(_, life)| life.since >= revision) {
-                life.is_left = true;
-            }
-        }
+        self.lock().deliveries.unexpect(stack);
     }
 
-    /// Takes what the services of a stack are given from now on, and publishes it where replicas watch; files are written by
-    /// [`write_files`].
-    pub(super) fn deliver(&self, stack: &StackName, revision: u64, parts: BTreeMap<ServiceName, Part>) {
-        let mut inner = self.lock();
-        inner.parts.insert(stack.clone(), shared(parts));
-        if inner.coming.get(stack).is_some_and(|(coming, _)| *coming <= revision) {
-            inner.coming.remove(stack);
-        }
-        inner.publish(stack);
+    /// Returns what a replica is given that is started for a revision.
+    fn part_since(&self, replica: &ReplicaId, revision: u64) -> Option<Arc<Part>> {
+        self.lock().deliveries.part_since(replica, revision).cloned()
     }
 
     /// Returns whose file differs from what it is to hold, or was not looked at yet.
     fn unwritten(&self, stack: &StackName) -> Vec<ReplicaId> {
-        let inner = self.lock();
-        let lives = inner.lives.iter().filter(|(id, _)| id.stack == *stack);
-        let behind = lives.filter(|(id, life)| {
-            let part = inner.part(id);
-            part.is_some_and(|part| matches!(part.way, Way::File { .. }) && life.written != Some(part.revision))
-        });
-        behind.map(|(id, _)| id.clone()).collect()
+        self.lock().deliveries.unwritten(stack)
     }
 
-    /// Returns who is to be told of a new file.
-    pub(super) fn untold(&self, stack: &StackName) -> Vec<Telling> {
+    /// Returns who is to be told of a new file, and by which signal.
+    pub(super) fn untold(&self, stack: &StackName) -> Vec<(Telling, i32)> {
         let inner = self.lock();
-        let lives = inner
-            .lives
-            .iter()
-            .filter(|(id, life)| id.stack == *stack && life.is_to_be_told);
-        let untold = lives.filter_map(|(id, life)| match inner.part(id)?.way {
-            Way::File {
-                signal: Some(signal), ..
-            } => Some(Telling {
-                replica: id.clone(),
-                incarnation: life.incarnation,
-                revision: life.written?,
-                signal,
-            }),
-            _ => None,
+        let untold = inner.deliveries.untold(stack).into_iter();
+        let untold = untold.filter_map(|telling| match inner.part(&telling.replica)?.way {
+            Way::File { signal, .. } => Some((telling, signal?)),
+            Way::Environment | Way::Watch(_) => None,
         });
         untold.collect()
     }
 
     /// Notes that a replica holds a revision.
-    pub(super) fn held(&self, replica: &ReplicaId, incarnation: u64, revision: u64) {
+    fn held(&self, replica: &ReplicaId, incarnation: u64, revision: u64) {
         let mut inner = self.lock();
-        let life = inner.lives.get_mut(replica);
-        if let Some(life) = life.filter(|life| life.incarnation == incarnation) {
-            life.hold(revision);
-        }
+        let held = inner.deliveries.held(replica, incarnation, revision);
+        inner.keep(replica, held);
     }
 
     /// Takes in what was heard on a socket; returns of which stack.
     pub(super) fn hear(&self, notice: &Notice) -> Option<StackName> {
         let Notice::Ack(ack) = notice else { return None };
-        let replica: ReplicaId = ack.replica.parse().ok()?;
-        let mut inner = self.lock();
-        let life = inner.lives.get_mut(&replica)?;
+        let (replica, incarnation) = ack.replica.rsplit_once('#')?;
+        let (replica, incarnation): (ReplicaId, u64) = (replica.parse().ok()?, incarnation.parse().ok()?);
         match &ack.outcome {
-            Outcome::Taken => life.hold(ack.revision),
-            Outcome::Refused(why) => life.refused = Some((ack.revision, why.clone())),
+            Outcome::Taken => self.held(&replica, incarnation, ack.revision),
+            Outcome::Refused(why) => {
+                let mut inner = self.lock();
+                inner
+                    .deliveries
+                    .refused(&replica, incarnation, ack.revision, why.clone());
+            }
         }
         Some(replica.stack)
     }
@@ -301,75 +321,45 @@ impl Deliveries {
     /// Forgets the lives of a stack that are over.
     pub(super) fn retain(&self, stack: &StackName, is_alive: impl Fn(&ReplicaId, u64) -> bool) {
         let mut inner = self.lock();
-        let over = inner
-            .lives
-            .iter()
-            .filter(|(id, life)| id.stack == *stack && !is_alive(id, life.incarnation));
-        let over: Vec<ReplicaId> = over.map(|(id, _)| id.clone()).collect();
-        for replica in over {
-            inner.lives.remove(&replica);
-            if let Some(publisher) = &inner.publisher {
-                publisher.remove(&replica.to_string());
-            }
-        }
+        let over = inner.deliveries.retain(stack, is_alive);
+        inner.close(over);
     }
 
     /// Forgets what a stack's services are given.
     pub(super) fn forget(&self, stack: &StackName) {
-        self.retain(stack, |_, _| false);
         let mut inner = self.lock();
-        inner.parts.remove(stack);
-        inner.coming.remove(stack);
+        let over = inner.deliveries.forget(stack);
+        inner.close(over);
         inner.lines.remove(stack);
     }
 
-    /// Returns the revision a replica is known to hold, and why not a newer one.
-    pub(super) fn holding(&self, replica: &ReplicaId, incarnation: u64) -> (Option<u64>, Option<String>) {
-        let inner = self.lock();
-        let life = inner.lives.get(replica).filter(|life| life.incarnation == incarnation);
-        let newest = inner.part(replica).map(|part| part.revision);
-        let refused = life
-            .and_then(|life| life.refused.clone())
-            .filter(|(of, _)| Some(*of) == newest);
-        (life.and_then(|life| life.held), refused.map(|(_, why)| why))
+    /// Returns what each of these replicas that counts holds, while `revision` is in force.
+    pub(super) fn holders(&self, known: &[TakingReplica], revision: u64) -> BTreeMap<String, Holding> {
+        self.lock().deliveries.holders(known, revision)
     }
 
     /// Returns the variables of a service whose secrets stand outside of the store.
     pub(crate) fn outside(&self, stack: &StackName, service: &ServiceName) -> Vec<(String, Secret)> {
         let inner = self.lock();
-        let part = inner.parts.get(stack).and_then(|parts| parts.get(service));
-        part.map(|part| part.outside.clone()).unwrap_or_default()
+        let outside = inner.deliveries.part_of(stack, service).into_iter();
+        let outside = outside.flat_map(|part| &part.outside);
+        outside.map(|one| (one.variable.clone(), one.value.clone())).collect()
     }
 }
 
-fn shared(parts: BTreeMap<ServiceName, Part>) -> Parts {
-    parts.into_iter().map(|(name, part)| (name, Arc::new(part))).collect()
-}
-
-impl Life {
-    fn hold(&mut self, revision: u64) {
-        self.held = Some(self.held.map_or(revision, |before| before.max(revision)));
-        if self.refused.as_ref().is_some_and(|(of, _)| *of <= revision) {
-            self.refused = None;
-        }
-        // For a daemon that comes after this one; without it the replica is told once more.
-        let _ = std::fs::write(self.place.join(HELD_FILE), revision.to_string());
-    }
-}
-
-/// Gives a life of a replica that is about to start what it takes of its stack's configuration, which is `revision` or a later one: returns the
-/// variables. Writes files, so it is not for a thread that others wait for.
+/// Gives a life of a replica that is about to start what it takes of its stack's configuration: returns the variables. Writes files, so it
+/// is not for a thread that others wait for.
 pub(crate) fn give(
     shared: &Shared,
     replica: &ReplicaId,
     incarnation: u64,
-    revision: u64,
+    started_for: &StartedFor,
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<Vec<(OsString, Secret)>, StartFailure> {
     let place = secrets::configuration_of(shared, life);
     let deliveries = &shared.deliveries;
-    let part = deliveries.lock().part_since(replica, revision).ok_or_else(|| {
+    let part = deliveries.part_since(replica, started_for.revision).ok_or_else(|| {
         secrets::passing(
             format!("nothing of the configuration of {} could be taken yet", replica.stack),
             format!(
@@ -388,11 +378,7 @@ pub(crate) fn give(
     // Left by a life of this number that never ran.
     let _ = std::fs::remove_dir_all(&place);
     secrets::make_passage(shared, &place, secret)?;
-    let mut variables: Vec<(OsString, Secret)> = part
-        .outside
-        .iter()
-        .map(|(name, value)| (name.into(), value.clone()))
-        .collect();
+    let mut variables = part.values_of(&started_for.outside)?;
     if let Some((variable, path)) = door(&part, &place) {
         variables.push((variable.into(), Secret::new(path.display().to_string())));
     }
@@ -405,17 +391,19 @@ pub(crate) fn give(
                 .to_owned(),
         )
     };
-    let begun = (incarnation, revision);
-    take_in(shared, replica, begun, life, who).map_err(|error| failed(&error))?;
+    let begun = (incarnation, started_for.revision);
+    take_in(shared, replica, begun, life, who, None).map_err(|error| failed(&error))?;
     match part.way {
-        Way::File { .. } => write(shared, replica).map_err(|error| failed(&error))?,
+        Way::File { .. } => {
+            let written = write(shared, replica).map_err(|error| failed(&error))?;
+            // What it reads when it starts is what it holds.
+            if let Some(written) = written {
+                told(shared, replica, incarnation, written);
+            }
+        }
         // It is started with what the controller had, and says itself what it made of what it watches.
         Way::Environment => deliveries.held(replica, incarnation, part.revision),
         Way::Watch(_) => {}
-    }
-    // What it reads when it starts is what it holds.
-    if let (Way::File { .. }, Some(written)) = (&part.way, deliveries.written(replica)) {
-        told(shared, replica, incarnation, written);
     }
     Ok(variables)
 }
@@ -424,30 +412,25 @@ pub(crate) fn give(
 pub(super) fn adopt(
     shared: &Shared,
     replica: &ReplicaId,
-    (incarnation, revision): (u64, u64),
+    begun: (u64, u64),
     life: &Path,
     who: Option<&Credentials>,
 ) -> Result<(), tend_watch::Error> {
-    take_in(shared, replica, (incarnation, revision), life, who)?;
     let place = secrets::configuration_of(shared, life);
     let held = std::fs::read_to_string(place.join(HELD_FILE)).ok();
     let held = held.and_then(|text| text.trim().parse().ok());
-    let newest = shared.deliveries.newest(replica);
-    if let Some(life) = shared.deliveries.lock().lives.get_mut(replica) {
-        life.held = held;
-        // Whether it was told of what its file holds is not known.
-        life.is_to_be_told = held != newest;
-    }
-    Ok(())
+    take_in(shared, replica, begun, life, who, Some(held))
 }
 
-/// Begins to look after a life: from now on it is given what is newest.
+/// Begins to look after a life, which was started for the revision `since`: from now on it is given what is newest. Of one that is `adopted`
+/// it is said what it is known to hold.
 fn take_in(
     shared: &Shared,
     replica: &ReplicaId,
     (incarnation, since): (u64, u64),
     folder: &Path,
     who: Option<&Credentials>,
+    adopted: Option<Option<u64>>,
 ) -> Result<(), tend_watch::Error> {
     let place = secrets::configuration_of(shared, folder);
     let owner = who.map(|who| Owner {
@@ -456,26 +439,34 @@ fn take_in(
     });
     let mut inner = shared.deliveries.lock();
     // One step: nothing can be published between the opening and the noting.
-    if let (Some(part), Some(publisher)) = (inner.part_since(replica, since), inner.publisher.clone())
+    let part = inner.deliveries.part_since(replica, since).cloned();
+    if let (Some(part), Some(publisher)) = (part, inner.publisher.clone())
         && let Way::Watch(revision) = &part.way
     {
-        let name = replica.to_string();
+        let name = socket_name(replica, incarnation);
         publisher.open(&name, &place.join(SOCKET), owner)?;
         publisher.publish(&name, revision)?;
     }
-    let life = Life {
+    // Of an earlier life that nobody has missed yet.
+    let before = inner.deliveries.incarnation(replica);
+    inner.close(
+        before
+            .filter(|before| *before != incarnation)
+            .map(|before| (replica.clone(), before))
+            .into_iter()
+            .collect(),
+    );
+    match adopted {
+        Some(held) => inner.deliveries.adopt(replica, (incarnation, since), held),
+        None => inner.deliveries.begin(replica, (incarnation, since)),
+    }
+    let place = Place {
         incarnation,
         place,
         folder: folder.to_owned(),
         owner,
-        held: None,
-        written: None,
-        is_to_be_told: false,
-        refused: None,
-        since,
-        is_left: false,
     };
-    inner.lives.insert(replica.clone(), life);
+    inner.places.insert(replica.clone(), place);
     Ok(())
 }
 
@@ -500,25 +491,16 @@ fn file_name(format: FileFormat) -> &'static str {
     }
 }
 
-impl Deliveries {
-    fn written(&self, replica: &ReplicaId) -> Option<u64> {
-        self.lock().lives.get(replica)?.written
-    }
-}
-
 /// Notes that a replica knows of what its file holds: that is what it holds from now on.
 pub(super) fn told(shared: &Shared, replica: &ReplicaId, incarnation: u64, revision: u64) {
     let mut inner = shared.deliveries.lock();
-    let part = inner.part(replica);
-    let life = inner.lives.get_mut(replica);
-    let Some(life) = life.filter(|life| life.incarnation == incarnation && life.written == Some(revision)) else {
-        return;
-    };
-    life.is_to_be_told = false;
-    life.hold(revision);
+    let held = inner.deliveries.told(replica, incarnation, revision);
+    inner.keep(replica, held);
     // Who rotates a secret asks who holds which version.
-    if let Some(Way::File { secrets: versions, .. }) = part.as_ref().map(|part| &part.way) {
-        secrets::also_given(&life.folder, versions);
+    if let (Some(_), Some(part), Some(place)) = (held, inner.part(replica), inner.places.get(replica))
+        && let Way::File { secrets: versions, .. } = &part.way
+    {
+        secrets::also_given(&place.folder, versions);
     }
 }
 
@@ -532,33 +514,31 @@ pub(super) async fn write_files(shared: &Arc<Shared>, stack: &StackName) {
 fn write_behind(shared: &Shared, stack: &StackName) {
     for replica in shared.deliveries.unwritten(stack) {
         if let Err(error) = write(shared, &replica) {
-            let newest = shared.deliveries.newest(&replica);
             let mut inner = shared.deliveries.lock();
-            if let (Some(life), Some(newest)) = (inner.lives.get_mut(&replica), newest) {
-                life.refused = Some((newest, error.to_string()));
+            let incarnation = inner.deliveries.incarnation(&replica);
+            if let (Some(incarnation), Some(part)) = (incarnation, inner.part(&replica)) {
+                let why = error.to_string();
+                inner.deliveries.refused(&replica, incarnation, part.revision, why);
             }
         }
     }
 }
 
-/// Writes the file of a replica as it is to be now.
-fn write(shared: &Shared, replica: &ReplicaId) -> Result<(), tend_watch::Error> {
+/// Writes the file of a replica as it is to be now; returns the revision that is in it.
+fn write(shared: &Shared, replica: &ReplicaId) -> Result<Option<u64>, tend_watch::Error> {
     let deliveries = &shared.deliveries;
     let _writing = deliveries.writing.lock().unwrap_or_else(PoisonError::into_inner);
     let newest = {
         let inner = deliveries.lock();
-        let life = inner.lives.get(replica);
-        let life = life.map(|life| (life.place.clone(), life.owner, life.incarnation));
-        inner.part(replica).zip(life)
+        let place = inner.places.get(replica);
+        let place = place.map(|place| (place.place.clone(), place.owner, place.incarnation));
+        inner.part(replica).zip(place)
     };
     let Some((part, (place, owner, incarnation))) = newest else {
-        return Ok(());
+        return Ok(None);
     };
-    let Way::File {
-        format, text, signal, ..
-    } = &part.way
-    else {
-        return Ok(());
+    let Way::File { format, text, .. } = &part.way else {
+        return Ok(None);
     };
     let file = Rendered {
         path: place.join(file_name(*format)),
@@ -568,15 +548,57 @@ fn write(shared: &Shared, replica: &ReplicaId) -> Result<(), tend_watch::Error> 
     let written = write_rendered(&file, text.expose().as_bytes())?;
     let is_to_be_told = {
         let mut inner = deliveries.lock();
-        let Some(life) = inner.lives.get_mut(replica) else {
-            return Ok(());
-        };
-        life.written = Some(part.revision);
-        life.is_to_be_told |= written == Written::Changed;
-        life.is_to_be_told && signal.is_some()
+        let changed = written == Written::Changed;
+        inner.deliveries.written(replica, incarnation, part.revision, changed)
     };
     if !is_to_be_told {
         told(shared, replica, incarnation, part.revision);
     }
-    Ok(())
+    Ok(Some(part.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica() -> ReplicaId {
+        "shop/api/1".parse().unwrap()
+    }
+
+    fn outside(mark: &str) -> Outside {
+        Outside {
+            variable: "TOKEN".to_owned(),
+            mark: mark.to_owned(),
+            value: Secret::new(format!("the value of {mark}")),
+        }
+    }
+
+    fn deliver(deliveries: &Deliveries, revision: u64) {
+        let part = Part {
+            revision,
+            way: Way::Environment,
+            outside: vec![outside(&format!("mark {revision}"))],
+            outside_before: Vec::new(),
+            missing: Vec::new(),
+        };
+        let replica = replica();
+        deliveries.deliver(&replica.stack, BTreeMap::from([(replica.service, part)]));
+    }
+
+    #[test]
+    fn a_value_goes_with_the_variables_that_it_was_taken_with() {
+        let deliveries = Deliveries::default();
+        for revision in 1..=3 {
+            deliver(&deliveries, revision);
+        }
+        let part = deliveries.part_since(&replica(), 3).unwrap();
+        let value = |mark: &str| {
+            let marks = BTreeMap::from([("TOKEN".to_owned(), mark.to_owned())]);
+            let values = part.values_of(&marks).ok()?;
+            Some(values[0].1.expose().to_owned())
+        };
+        assert_eq!(value("mark 3").as_deref(), Some("the value of mark 3"));
+        assert_eq!(value("mark 2").as_deref(), Some("the value of mark 2"));
+        assert_eq!(value("mark 1"), None, "it is said, and nobody is started with another");
+    }
 }

@@ -33,13 +33,6 @@ use crate::daemon::shared::Shared;
 /// A stack that is about to come up is waited for so long; after that its configuration is read for nobody.
 const EXPECTED: Duration = Duration::from_secs(60);
 
-/// The revisions of which it was told who holds them.
-#[derive(Default)]
-pub(super) struct Heard {
-    pub(super) live: u64,
-    pub(super) late: u64,
-}
-
 /// What a revision is read by: its schema, and the values of secrets that stand in files of variables.
 type ByWhat<'a> = (&'a Schema, &'a BTreeMap<String, Secret>);
 
@@ -74,7 +67,7 @@ pub(super) struct Kept {
     /// When what is in force was taken, or the daemon started.
     pub(super) since: Mono,
     /// The newest revision that was told to be live, and to be late.
-    pub(super) told: Heard,
+    pub(super) told: tend_config::Told,
     /// It is read as its stack will be until then, whatever that is now.
     expected_until: Option<Mono>,
     key: hmac::Key,
@@ -117,7 +110,7 @@ impl Kept {
             schema: None,
             outside: BTreeMap::new(),
             since: SystemClock.now().mono,
-            told: Heard::default(),
+            told: tend_config::Told::default(),
             expected_until: None,
             key,
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
@@ -387,7 +380,7 @@ impl Kept {
         let parts = self.parts(shared, (&schema, &self.outside), current);
         match self.is_coming {
             true => shared.deliveries.expect(&self.name, current.number, parts),
-            false => shared.deliveries.deliver(&self.name, current.number, parts),
+            false => shared.deliveries.deliver(&self.name, parts),
         }
         delivery::write_files(shared, &self.name).await;
     }

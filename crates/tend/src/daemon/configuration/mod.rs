@@ -21,16 +21,15 @@ use ring::hmac;
 use serde_json::json;
 use tend_api::{ApiError, Class};
 use tend_base::{Clock, SystemClock};
-use tend_config::{Holding, Liveness, Record, Stand, Taker, liveness};
+use tend_config::{Holding, Liveness, News, Record, Stand, Taker, TakingReplica, Telling, liveness};
 use tend_core::journal::{Entry, Kind, Principal, Subject};
-use tend_core::model::{DeliveryForm, ReplicaId, ServiceName, Stack, StackName};
-use tend_core::observed::Phase;
+use tend_core::model::{DeliveryForm, Stack, StackName};
 use tend_linux::{Command, Scope};
 use tend_watch::{Endpoint, EndpointSettings, Notice};
 use tokio::sync::mpsc;
 
 pub(crate) use ask::{Ask, Change, View, before, change, check, deploy, look};
-pub(crate) use delivery::{Deliveries, give};
+pub(crate) use delivery::{Deliveries, StartedFor, give};
 pub(crate) use reading::read_for;
 
 use super::hub::Hub;
@@ -74,22 +73,6 @@ struct Keeper {
     /// Where replicas watch, once one does.
     endpoint: Option<Endpoint>,
     notices: mpsc::Receiver<Notice>,
-}
-
-/// A replica that takes configuration, as the controller knows it.
-struct Known {
-    id: ReplicaId,
-    incarnation: u64,
-    is_ready: bool,
-    /// It is wanted: who is not, need hold nothing.
-    is_counted: bool,
-    /// There is a process, or is about to be.
-    is_up: bool,
-    /// It is about to end, or was started with another definition, or for another revision, than it would be now.
-    is_replaced: bool,
-    by_environment: bool,
-    /// The revision that came with the release it runs, where a deployment brings that; 0 otherwise.
-    since: u64,
 }
 
 /// Starts to look after configurations, with what earlier daemons took of them; returns where questions go. What is known of replicas must
@@ -409,69 +392,22 @@ impl Keeper {
     }
 
     /// Returns the replicas of a stack that take configuration and are there.
-    async fn known(&self, stack: &StackName) -> Vec<Known> {
+    async fn known(&self, stack: &StackName) -> Vec<TakingReplica> {
         let Some(kept) = self.stacks.get(stack) else {
             return Vec::new();
         };
-        // Whether each that takes it is given it as variables.
-        let takers = kept.takers().iter().filter_map(|taker| {
-            let service: ServiceName = taker.service.parse().ok()?;
-            Some((service, taker.delivery == DeliveryForm::Environment))
-        });
-        let mut takers: BTreeMap<ServiceName, bool> = takers.collect();
-        let coming = self.coming.get(stack);
-        for taker in coming.iter().flat_map(|coming| coming.kept.takers()) {
-            if let Ok(service) = taker.service.parse() {
-                let by_environment = taker.delivery == DeliveryForm::Environment;
-                takers.entry(service).or_insert(by_environment);
+        let mut takers = kept.takers().to_vec();
+        // What a deployment brings may be taken by others.
+        for taker in self.coming.get(stack).iter().flat_map(|coming| coming.kept.takers()) {
+            if !takers.iter().any(|known| known.service == taker.service) {
+                takers.push(taker.clone());
             }
         }
-        let coming = coming.map_or(0, |coming| coming.revision);
         let stack = stack.clone();
-        let known = self.hub.ask(move |controller, _| {
-            let world = controller.world();
-            let replicas = world
-                .replicas
-                .iter()
-                .filter(|(id, replica)| id.stack == stack && !replica.completed);
-            let known = replicas.filter_map(|(id, replica)| {
-                let by_environment = *takers.get(&id.service)?;
-                let service = world.definition(id);
-                let fingerprint = service.map(|service| world.fingerprint_for(id, service));
-                Some(Known {
-                    id: id.clone(),
-                    incarnation: replica.incarnation,
-                    is_ready: replica.is_ready(),
-                    is_counted: world.is_wanted(id),
-                    is_up: replica.is_up(),
-                    is_replaced: fingerprint != Some(replica.fingerprint)
-                        || matches!(replica.phase, Phase::Stopping { .. }),
-                    by_environment,
-                    since: if world.runs_target(id, replica) { coming } else { 0 },
-                })
-            });
-            known.collect::<Vec<_>>()
-        });
+        let known = self
+            .hub
+            .ask(move |controller, _| TakingReplica::all(controller.world(), &stack, &takers));
         known.await
-    }
-
-    /// Returns what each replica holds.
-    fn holders(&self, known: &[Known], revision: u64) -> BTreeMap<String, Holding> {
-        let counted = known.iter().filter(|known| known.is_counted && known.is_up);
-        let holders = counted.map(|known| {
-            let (held, refused) = self.shared.deliveries.holding(&known.id, known.incarnation);
-            let holding = Holding {
-                // Its variables are those it would be started with now, whichever revision they were taken from.
-                revision: match known.by_environment && !known.is_replaced {
-                    true => held.map(|held| held.max(revision)),
-                    false => held,
-                },
-                is_replaced: known.is_replaced,
-                refused,
-            };
-            (known.id.to_string(), holding)
-        });
-        holders.collect()
     }
 
     /// Tells those of their new file who are ready to hear it, and tells the journal who holds what.
@@ -482,51 +418,41 @@ impl Keeper {
                 .iter()
                 .any(|known| known.id == *id && known.incarnation == incarnation && known.is_up)
         });
-        for telling in self.shared.deliveries.untold(stack) {
-            // Who is not ready may not listen yet, and would be ended by the signal.
-            let hears = |known: &Known| known.id == telling.replica && known.is_ready;
-            if known.iter().any(hears) {
-                self.tell(&telling);
+        for (telling, signal) in self.shared.deliveries.untold(stack) {
+            if telling.hears(&known) {
+                self.tell(&telling, signal);
             }
         }
         let Some(kept) = self.stacks.get(stack) else { return };
         let Some(revision) = kept.stand().history().current().map(|current| current.number) else {
             return;
         };
-        let holders = self.holders(&known, revision);
-        // Who was ended to be started anew has nothing, and is told of elsewhere when it does not come back.
-        let is_whole = known.iter().all(|known| known.is_up || !known.is_counted);
+        let holders = self.shared.deliveries.holders(&known, revision);
         let now = SystemClock.now().mono;
         let liveness = liveness(revision, kept.since, &holders, now);
         let after_ms = u64::try_from(now.since(kept.since).as_millis()).unwrap_or(u64::MAX);
-        let said = match &liveness {
-            Liveness::Live if kept.told.live < revision && !holders.is_empty() && is_whole => Some((
-                Kind::ConfigLive,
-                json!({ "revision": revision, "replicas": holders.keys().collect::<Vec<_>>(), "after_ms": after_ms }),
-            )),
-            Liveness::Late(late) if kept.told.late < revision => Some((
-                Kind::ConfigLate,
-                json!({ "revision": revision, "replicas": late.iter().map(|name| (name, &holders[name])).collect::<BTreeMap<_, _>>() }),
-            )),
-            _ => None,
-        };
         let lines = lines(kept, revision, &liveness, &holders);
         self.shared.deliveries.note(stack, lines);
-        let Some((kind, data)) = said else { return };
-        if let Some(kept) = self.stacks.get_mut(stack) {
-            match kind {
-                Kind::ConfigLive => kept.told.live = revision,
-                _ => kept.told.late = revision,
-            }
-        }
+        let Some(kept) = self.stacks.get_mut(stack) else { return };
+        let (kind, data) = match (kept.told.news(revision, &liveness, &known), &liveness) {
+            (Some(News::Live), _) => (
+                Kind::ConfigLive,
+                json!({ "revision": revision, "replicas": holders.keys().collect::<Vec<_>>(), "after_ms": after_ms }),
+            ),
+            (Some(News::Late), Liveness::Late(late)) => (
+                Kind::ConfigLate,
+                json!({ "revision": revision, "replicas": late.iter().map(|name| (name, &holders[name])).collect::<BTreeMap<_, _>>() }),
+            ),
+            _ => return,
+        };
         let entry = Entry::new(self.daemon.clone(), kind).on(stack.clone());
         self.shared.store.record(vec![entry.with(data)]);
     }
 
-    fn tell(&self, telling: &delivery::Telling) {
+    fn tell(&self, telling: &Telling, signal: i32) {
         let connection = self.shared.replicas.connection(&telling.replica, telling.incarnation);
         let command = Command::Signal {
-            number: telling.signal,
+            number: signal,
             scope: Scope::Replica,
         };
         // One without a shim is told when it has one again.
@@ -539,7 +465,7 @@ impl Keeper {
     async fn view(&self, stack: &StackName) -> Option<View> {
         let kept = self.stacks.get(stack)?;
         let revision = kept.stand().history().current().map_or(0, |current| current.number);
-        let holders = self.holders(&self.known(stack).await, revision);
+        let holders = self.shared.deliveries.holders(&self.known(stack).await, revision);
         Some(View {
             stand: kept.stand().clone(),
             refused: kept.refused().cloned(),

@@ -12,7 +12,7 @@ use tend_config::{Held, Revision, Schema, SecretVersion, Taker, given, render, v
 use tend_core::model::{DeliveryForm, ServiceName};
 use tend_secrets::Book;
 
-use super::delivery::{Part, Way};
+use super::delivery::{Outside, Part, Way};
 
 /// Where the values of secrets are.
 pub(super) struct SecretValues<'a> {
@@ -76,14 +76,19 @@ fn part(schema: &Schema, revision: &Revision, taker: &Taker, secrets: &SecretVal
     let mut outside = Vec::new();
     let in_file = matches!(taker.delivery, DeliveryForm::File { .. });
     for (key, secret) in revision.secrets().filter(|_| !in_file) {
-        if let (Some(value), SecretVersion::Outside(_)) = (values.get(key), &secret.version) {
-            outside.push((variable(schema, key), value.clone()));
+        if let (Some(value), SecretVersion::Outside(mark)) = (values.get(key), &secret.version) {
+            outside.push(Outside {
+                variable: variable(schema, key),
+                mark: mark.clone(),
+                value: value.clone(),
+            });
         }
     }
     let mut part = Part {
         revision: revision.number,
         way: Way::Environment,
         outside,
+        outside_before: Vec::new(),
         missing,
     };
     match &taker.delivery {

@@ -130,14 +130,17 @@ async fn given(
         return Ok(Given::default());
     }
     let (performer, grants, life) = (Arc::clone(performer), launch.secrets.clone(), life.clone());
-    let (who, folder) = (who.clone(), folder.to_owned());
-    let configured = launch.is_configured.then_some(launch.configuration);
+    let (who, folder, is_configured) = (who.clone(), folder.to_owned(), launch.is_configured);
+    let started_for = configuration::StartedFor {
+        revision: launch.configuration,
+        outside: launch.outside.clone(),
+    };
     let work = move || {
         let shared = &performer.shared;
         let (replica, who) = (&life.replica, who.as_ref());
         let mut given = secrets::give(shared, replica.stack.as_str(), &grants, who, &folder)?;
-        if let Some(revision) = configured {
-            let variables = configuration::give(shared, replica, life.incarnation, revision, &folder, who)?;
+        if is_configured {
+            let variables = configuration::give(shared, replica, life.incarnation, &started_for, &folder, who)?;
             given.secrets.env.extend(variables);
         }
         Ok(given)

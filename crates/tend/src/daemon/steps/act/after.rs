@@ -74,6 +74,7 @@ fn launch(scene: &Scene, command: Vec<String>) -> Launch {
         secrets: Vec::new(),
         is_configured: false,
         configuration: 0,
+        outside: BTreeMap::new(),
     }
 }
 
