@@ -26,12 +26,17 @@ mod silence;
 pub use alert::{Alert, Posted, fingerprint};
 pub use care::{Care, Episode, Mark, What};
 pub use config::{Config, Globals, Inhibit, Integration, Kind, Receiver, Route, Setting, read_config};
-pub use dead_man::{CHAIN_UNPROVEN, ChainProof, Heartbeat, Proof};
+pub use dead_man::{
+    CHAIN_UNPROVEN, ChainProof, Heartbeat, KeptProof, Link, Missing, Proof, WATCHDOG, watchdog_interval,
+};
 pub use error::{AlertError, RuleError};
 pub use interval::{TimeInterval, Zones};
 pub use matching::{parse_matcher, parse_matchers, written};
 pub use notify::{Accepted, Context, Language, Mail, Notification, NotifyError, Request, Verdict, Wire, notification};
-pub use pipeline::{Answer, DeadLetter, Delivery, Due, Hushed, Kept, Log, Pace, Pipeline, Quiet, Together, Told, Why};
+pub use pipeline::{
+    Answer, DeadLetter, Delivery, Due, Hushed, Kept, Log, Pace, Pipeline, Quiet, TEST_LABEL, Together, Told, Trial,
+    TrialRoute, Why,
+};
 pub use read::{Keys, document};
 pub use rules::alerting::{Active, Alerting, Element, GRACE, OUTAGE_MAX, RuleState};
 pub use rules::expand::Surroundings;

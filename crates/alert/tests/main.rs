@@ -6,3 +6,4 @@ mod dead_man;
 mod notify;
 mod pipeline;
 mod rules;
+mod trial;
