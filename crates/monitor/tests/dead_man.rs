@@ -38,15 +38,15 @@ fn ask(socket: &Path, method: &str, target: &str, body: &Value) -> std::io::Resu
 fn snapshot(target: &Receiver, hook: &Receiver, outside: &Receiver) -> Value {
     let pace = json!({ "interval_ms": 1000, "timeout_ms": 800 });
     let routing = format!(
-        "{{route: {{receiver: nobody}}, receivers: [{{name: nobody}}, {{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{}/'}}]}}]}}",
+        "{{route: {{receiver: nobody, routes: [{{receiver: hook, matchers: ['alertname=Heard']}}]}}, receivers: [{{name: nobody}}, {{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{}/'}}]}}]}}",
         hook.port
     );
     json!({
         "version": SNAPSHOT_VERSION, "generation": 1, "retention_ms": 3_600_000,
         "stacks": { "shop": {
-            "pace": pace, "absent": false,
+            "pace": pace, "absent": false, "chinese": true,
             "routing": { "path": "alerts", "text": routing },
-            "rules": [ { "path": "rules.yml", "text": "groups: [{name: g, rules: [{alert: Gone, expr: present > 9}]}]" } ],
+            "rules": [ { "path": "rules.yml", "text": "groups: [{name: g, rules: [{alert: Gone, expr: present > 9}, {alert: Heard, expr: present > 9}]}]" } ],
             "replicas": [ { "service": "web", "replica": 1, "job": "web", "address": format!("127.0.0.1:{}", target.port),
                             "path": "/metrics", "pace": pace } ],
             "heartbeat": { "url": format!("http://127.0.0.1:{}/ping", outside.port), "every_ms": 500, "proven_within_ms": 8000,
@@ -102,7 +102,18 @@ fn signs_of_life_stop_with_each_link_and_it_is_said_which() {
         broken.set_deaf(false);
         wait_until(DEADLINE, "they come again", || outside.beats() > before + 1);
     }
-    // Told to whom it went, a test is not what the watchdog is.
+    let (status, told) = ask(
+        &socket,
+        "POST",
+        "/stacks/shop/tend/v1/fire-test",
+        &json!({ "rule": "Heard" }),
+    )
+    .unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((status, &told["ok"]), (200, &json!(true)), "{told}");
+    let summary = &hook.alerts("Heard", "firing")[0]["annotations"]["summary"];
+    assert!(summary.as_str().unwrap().starts_with("【测试】Heard"), "{summary}");
+    assert_eq!(hook.alerts("Heard", "resolved").len(), 1);
     let (status, told) = ask(
         &socket,
         "POST",
@@ -125,6 +136,6 @@ fn signs_of_life_stop_with_each_link_and_it_is_said_which() {
     .unwrap();
     assert_eq!(
         (status, said.as_str()),
-        (404, "there is no alerting rule `Gon`; there are: Gone")
+        (404, "there is no alerting rule `Gon`; there are: Gone, Heard")
     );
 }

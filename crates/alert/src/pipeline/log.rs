@@ -102,7 +102,8 @@ impl Log {
             ..Told::default()
         });
         told.maybe.extend(firing);
-        if !told.unsure {
+        // What an earlier tend kept does not say since when.
+        if !told.unsure || told.unsure_since == 0 {
             told.unsure_since = now;
         }
         told.unsure = true;
