@@ -28,7 +28,9 @@ pub use alert::{Alert, Posted, fingerprint};
 pub use care::{Care, Episode, Mark, What};
 pub use change::{CHANGES_MAX, CHANGES_WITHIN, Change};
 pub use config::{Config, Globals, Inhibit, Integration, Kind, Receiver, Route, Setting, read_config};
-pub use dead_man::{CHAIN_UNPROVEN, ChainProof, Heartbeat, Proof};
+pub use dead_man::{
+    CHAIN_UNPROVEN, ChainProof, Heartbeat, KeptProof, Link, Missing, Proof, WATCHDOG, watchdog_interval,
+};
 pub use error::{AlertError, RuleError};
 pub use interval::{TimeInterval, Zones};
 pub use matching::{parse_matcher, parse_matchers, written};
@@ -37,8 +39,8 @@ pub use notify::{
     notification,
 };
 pub use pipeline::{
-    Answer, DeadLetter, Delivery, Deploying, Due, Held, Hushed, Kept, Log, Pace, Pipeline, Quiet, SETTLE, Together,
-    Told, Why,
+    Answer, DeadLetter, Delivery, Deploying, Due, Held, Hushed, Kept, Log, Pace, Pipeline, Quiet, SETTLE, TEST_LABEL,
+    Together, Told, Trial, TrialRoute, Why,
 };
 pub use read::{Keys, document};
 pub use rules::alerting::{Active, Alerting, Element, GRACE, OUTAGE_MAX, RuleState};

@@ -8,3 +8,4 @@ mod notify;
 mod pipeline;
 mod reload;
 mod rules;
+mod trial;

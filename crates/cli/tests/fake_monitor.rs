@@ -19,6 +19,7 @@ pub(crate) fn answer(ask: &MonitorAsk) -> Reply {
         (_, "/api/v2/alerts") => (200, alerts()),
         (MonitorMethod::Get, "/api/v2/silences") => (200, silences()),
         (_, "/api/v2/silences") => (200, json!({ "silenceID": "660b7a39-3101-40a2-82cf-1445f9f8d207" })),
+        (_, "/tend/v1/fire-test") => fire_test(ask.body.as_ref().unwrap_or(&Value::Null)),
         (_, "/tend/v1/score") => (
             200,
             json!({ "score": { "figures": [] }, "worst": "critical",
@@ -60,6 +61,38 @@ fn alerts() -> Value {
     json!([ { "fingerprint": "267ef0715f010fb9", "labels": { "alertname": "Broken", "severity": "critical" },
               "annotations": { "summary": "replica 2 is broken" }, "startsAt": "2026-11-21T12:44:05.123Z",
               "status": { "state": "active" } } ])
+}
+
+/// A receiver that takes everything and one that is gone; a rule that nobody is told of, and one that is none.
+fn fire_test(asked: &Value) -> (u16, Value) {
+    let told = |receiver: &str, means: &str, answer: &str, said: &str| {
+        json!({ "receiver": receiver, "means": means, "where": "127.0.0.1:9", "told_at": "2026-11-21T12:44:35.500Z",
+                "answer": answer, "said": said, "took_ms": 12 })
+    };
+    let [hook, mail] = [
+        told("hook", "webhook", "confirmed", "status 200"),
+        told("post", "mail", "failed", "nobody listens at 127.0.0.1:9"),
+    ];
+    let test = |firing: Vec<&Value>, would_be: Value| {
+        json!({ "labels": { "alertname": asked["rule"], "severity": "critical", "tend_test": "true" },
+                "would_be": would_be, "firing": firing, "resolved": firing })
+    };
+    let quiet = json!({ "silenced_by": [], "inhibited_by": [], "muted_for": [] });
+    let hushed = json!({
+        "silenced_by": [ { "id": "660b7a39-3101-40a2-82cf-1445f9f8d207", "by": "ana", "reason": "disks are being changed",
+                           "ends_at": "2026-11-21T14:44:35.123Z" } ],
+        "inhibited_by": [ "MachineDown" ], "muted_for": [ "post" ] });
+    let only_hook = asked["receivers"] == json!(["hook"]);
+    let (ok, tests) = match asked["rule"].as_str().unwrap_or_default() {
+        "Broken" if only_hook => (true, vec![test(vec![&hook], quiet)]),
+        "Broken" => (false, vec![test(vec![&hook, &mail], hushed)]),
+        "Nobodys" => (false, vec![test(vec![], quiet)]),
+        rule => {
+            let said = format!("there is no alerting rule `{rule}`; there are: Broken, Nobodys");
+            return (404, Value::String(said));
+        }
+    };
+    (200, json!({ "rule": asked["rule"], "ok": ok, "tests": tests }))
 }
 
 fn silences() -> Value {

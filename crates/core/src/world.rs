@@ -232,11 +232,35 @@ impl World {
             .map_or(0, |(wanted, service)| self.count(wanted, service))
     }
 
+    /// Returns how many replicas of a service there would be if it had not been stopped by a person; 0 where it was not.
+    #[must_use]
+    pub fn replicas_stopped(&self, id: &ServiceId) -> u32 {
+        let adjustments = self.stacks.get(&id.stack).map(|wanted| &wanted.adjustments);
+        let is_stopped = adjustments
+            .and_then(|all| all.get(&id.service))
+            .is_some_and(|own| own.stopped);
+        self.service(id)
+            .filter(|_| is_stopped)
+            .map_or(0, |(wanted, service)| self.count_started(wanted, service))
+    }
+
     fn count(&self, wanted: &Wanted, service: &Service) -> u32 {
+        match wanted
+            .adjustments
+            .get(&service.name)
+            .is_some_and(|adjustment| adjustment.stopped)
+        {
+            true => 0,
+            false => self.count_started(wanted, service),
+        }
+    }
+
+    /// How many there are of a service that is not stopped.
+    fn count_started(&self, wanted: &Wanted, service: &Service) -> u32 {
         let adjustment = wanted.adjustments.get(&service.name).cloned().unwrap_or_default();
-        match (&service.workload, adjustment.stopped) {
-            (Workload::Container { .. }, _) | (_, true) => 0,
-            (Workload::Process(_), false) => {
+        match &service.workload {
+            Workload::Container { .. } => 0,
+            Workload::Process(_) => {
                 let count = adjustment.replicas.unwrap_or(match service.replicas {
                     Replicas::Count(count) => count,
                     Replicas::Max => self.cores.max(1),

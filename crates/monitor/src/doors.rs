@@ -13,6 +13,8 @@ use crate::machine::Machine;
 use crate::own;
 use crate::server::{Answer, Asked, Handler, serve};
 use crate::snapshot::Snapshot;
+use crate::stack::Watched;
+use crate::trial;
 
 /// How long a question for notes is held where there are none.
 const HOLD: std::time::Duration = std::time::Duration::from_secs(30);
@@ -77,11 +79,32 @@ async fn of_daemon(machine: Arc<Machine>, asked: Asked) -> Answer {
                 // The daemon says for whom it asks; on a listener of a stack anybody could.
                 let caller = asked.headers.iter().find(|(name, _)| name.as_str() == "tend-caller");
                 let caller = caller.map_or_else(String::new, |(_, caller)| caller.clone());
+                // People are disturbed by it: only who may command the daemon does that.
+                if (asked.method.as_str(), rest) == ("POST", "tend/v1/fire-test") {
+                    return fire_test(machine.stack(&stack), &stack, &asked, caller).await;
+                }
                 of_stack(machine, stack, path, caller, asked).await
             }
             None => Answer::text(404, "there is no such thing here"),
         },
     }
+}
+
+async fn fire_test(stack: Option<Arc<Watched>>, name: &str, asked: &Asked, caller: String) -> Answer {
+    let Some(stack) = stack else {
+        return not_watched(name);
+    };
+    match serde_json::from_slice(&asked.body) {
+        Ok(what) => trial::fire(stack, what, caller).await,
+        Err(error) => Answer::text(400, format!("this is no test: {error}")),
+    }
+}
+
+fn not_watched(stack: &str) -> Answer {
+    Answer::text(
+        404,
+        format!("the stack {stack} wants nothing measured and nothing told"),
+    )
 }
 
 /// Opens a listener. Whose it is is asked with each request: it may become another stack's while it is open.
@@ -99,10 +122,7 @@ pub(crate) fn open(machine: Arc<Machine>, address: SocketAddr) -> std::io::Resul
 
 async fn of_stack(machine: Arc<Machine>, stack: String, path: String, caller: String, asked: Asked) -> Answer {
     let Some(stack) = machine.stack(&stack) else {
-        return Answer::text(
-            404,
-            format!("the stack {stack} wants nothing measured and nothing told"),
-        );
+        return not_watched(&stack);
     };
     // A query over much takes a while, and scrapes go on meanwhile.
     let answered = tokio::task::spawn_blocking(move || {

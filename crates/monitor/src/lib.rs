@@ -1,7 +1,9 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
+//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples; `backend` is what
+//! it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers, `trial` tests that they can be told, `dead_man` gives signs
+//! of life while they are; [`Snapshot`] is what the
 //! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
@@ -11,6 +13,7 @@
 //! `what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line`).
 
 mod backend;
+mod dead_man;
 mod doors;
 mod error;
 mod local;
@@ -25,6 +28,7 @@ mod send;
 mod server;
 mod snapshot;
 mod stack;
+mod trial;
 mod view;
 mod world;
 mod write_out;

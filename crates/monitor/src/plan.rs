@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::Pin;
 
 use tend_alert::{Config, read_config, read_rules};
 use tend_core::model::{Figure, FigureLimits};
@@ -11,7 +12,7 @@ use tend_promql::Labels;
 use tend_relabel::{Rule, RuleText};
 use tend_rules::Source;
 use tend_scorecard::Scorer;
-use tend_scrape::{Global, Group, Job, Settings};
+use tend_scrape::{BuiltIn, Gather, Gathered, Global, Group, Job, Settings};
 
 use crate::snapshot::{FileText, ReplicaTarget, StackPart};
 use crate::view::STACK;
@@ -110,12 +111,28 @@ fn replicas(scraping: &mut Scraping, targets: &[ReplicaTarget]) {
         labels.insert("job".to_owned(), target.job.clone());
         labels.insert(SERVICE.to_owned(), target.service.clone());
         labels.insert(REPLICA.to_owned(), target.replica.to_string());
-        job.groups.push(Group {
-            targets: vec![target.address.to_string()],
-            labels,
-        });
+        match target.address {
+            Some(address) => job.groups.push(Group {
+                targets: vec![address.to_string()],
+                labels,
+            }),
+            None => job.built_in.push(BuiltIn {
+                identity: format!("{}/{}", target.service, target.replica),
+                labels,
+                gather: Box::new(Stopped),
+            }),
+        }
     }
     scraping.jobs.extend(jobs.into_values());
+}
+
+/// A replica that a person stopped: there is nobody to ask.
+struct Stopped;
+
+impl Gather for Stopped {
+    fn gather(&mut self) -> Pin<Box<dyn Future<Output = Gathered> + Send + '_>> {
+        Box::pin(async { Err("its service was stopped: `tend start` starts it".to_owned()) })
+    }
 }
 
 /// Has every series of a job carry its stack, whatever the job's own rules or its exporters say: who sees a series depends on it.

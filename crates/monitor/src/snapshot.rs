@@ -3,7 +3,7 @@
 //! Holds texts of files and not their names alone: what was read when a stack was taken is what is carried out. Its JSON holds secrets, so
 //! it goes over a socket of one owner and into a file of mode 0600.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -139,6 +139,9 @@ pub struct Heartbeat {
     pub every_ms: i64,
     /// Only while the way from a scrape to a receipt was proven so recently; milliseconds.
     pub proven_within_ms: i64,
+    /// The receivers that are told of a watchdog, so that their receipts prove the way.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub watchdog: BTreeSet<String>,
 }
 
 /// A replica that is asked for its metrics.
@@ -150,8 +153,9 @@ pub struct ReplicaTarget {
     pub replica: u32,
     /// The label `job`.
     pub job: String,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens; nothing of one that a person stopped, which counts as down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
     /// The path, with its query.
     pub path: String,
     /// How often, and for how long.

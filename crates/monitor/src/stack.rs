@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted, RuleKind};
+use tend_alert::{
+    Alert, Answer, Delivery, Kept as KeptAlerts, Language, Pace, Pipeline, Posted, RuleKind, WATCHDOG,
+};
 use tend_metrics::{Feed, MetricStore};
-use tend_notify::{Limits, Notifier};
+use tend_notify::{Beat, Limits, Notifier};
 use tend_promql::{EvalOptions, Labels, STALE};
 use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
 use tend_scorecard::Scorer;
@@ -22,6 +24,7 @@ use tend_scrape::{Health as Scraped, Scraper};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::dead_man::{self, DeadMan};
 use crate::local::DaemonGather;
 use crate::outbox::Outbox;
 use crate::plan;
@@ -56,7 +59,7 @@ pub(crate) struct Watched {
     rules: Mutex<Rules>,
     pub(crate) outbox: Arc<Outbox>,
     folder: PathBuf,
-    notifier: Notifier,
+    pub(crate) notifier: Notifier,
     daemon: Option<DaemonGather>,
     /// The rules changed, or were never looked at.
     rules_changed: Notify,
@@ -84,14 +87,17 @@ pub(crate) struct State {
     pub(crate) pipeline: Pipeline,
     pub(crate) external_labels: Labels,
     pub(crate) scorer: Scorer,
+    /// Proves that alerts get there, where the stack wants it.
+    dead_man: Option<DeadMan>,
     /// Files of templates: what they are called, and what they say.
-    templates: Vec<(String, String)>,
+    pub(crate) templates: Vec<(String, String)>,
     /// What of the last snapshot could not be taken.
     pub(crate) refused: Vec<String>,
     /// Alerts that the journal knows to fire.
     firing: BTreeMap<u64, i64>,
     /// What was last written, so that nothing is written that did not change.
     kept_alerts: Vec<u8>,
+    kept_dead_man: Vec<u8>,
 }
 
 impl Rules {
@@ -103,6 +109,16 @@ impl Rules {
         recorded
             .chain(["ALERTS", "ALERTS_FOR_STATE"].map(str::to_owned))
             .collect()
+    }
+}
+
+impl State {
+    /// In which language texts of our own are.
+    pub(crate) fn language(&self) -> Language {
+        match self.part.chinese {
+            true => Language::Chinese,
+            false => Language::English,
+        }
     }
 }
 
@@ -122,12 +138,13 @@ impl Watched {
         let pipeline = Pipeline::new(config, kept, Pace::default(), now);
         let firing = pipeline
             .alerts(now)
-            .filter(|(alert, _)| !alert.resolved(now))
+            .filter(|(alert, _)| is_news(alert, now))
             .map(|(alert, _)| (alert.fingerprint(), alert.starts_at))
             .collect();
         let kept: Option<KeptRules> = read(&folder.join(RULES));
         // Groups are given with the part: what was kept of them is kept until then.
-        let (sources, _) = plan::rules(&part.rules, &[]);
+        let (mut sources, _) = plan::rules(&part.rules, &[]);
+        sources.extend(part.heartbeat.as_ref().map(DeadMan::rules));
         let engine =
             Engine::new(Options::default(), sources.clone(), kept, now).map_err(|error| vec![error.to_string()])?;
         let watched = Arc::new(Self {
@@ -140,10 +157,12 @@ impl Watched {
                 external_labels: Labels::EMPTY,
                 scorer: plan::scorer(&serde_json::Value::Null)
                     .map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
+                dead_man: None,
                 templates: Vec::new(),
                 refused: Vec::new(),
                 firing,
                 kept_alerts: Vec::new(),
+                kept_dead_man: Vec::new(),
             }),
             rules: Mutex::new(Rules {
                 engine,
@@ -196,8 +215,9 @@ impl Watched {
                     twins: part.absent,
                     ..Options::default()
                 };
-                let (sources, wrong) = plan::rules(&part.rules, &rules.sources);
+                let (mut sources, wrong) = plan::rules(&part.rules, &rules.sources);
                 refused.extend(wrong);
+                sources.extend(part.heartbeat.as_ref().map(DeadMan::rules));
                 match rules.engine.set(options, sources.clone(), now) {
                     Ok(()) => rules.sources = sources,
                     Err(error) => refused.push(error.to_string()),
@@ -213,16 +233,22 @@ impl Watched {
         }
         drop(rules);
         match plan::routing(part.routing.as_ref()) {
-            Ok((config, warnings)) => {
+            Ok((mut config, warnings)) => {
                 refused.extend(warnings);
                 let (templates, wrong) = plan::templates(&config, &part);
                 refused.extend(wrong);
+                if let Some(heartbeat) = &part.heartbeat {
+                    let unknown = config.route_dead_man(&heartbeat.watchdog, heartbeat.proven_within_ms);
+                    let known = config.receivers.keys().map(String::as_str).collect();
+                    refused.extend(dead_man::unknown(&unknown, &known));
+                }
                 state.templates = templates;
                 let kept = state.pipeline.kept();
                 state.pipeline = Pipeline::new(config, kept, Pace::default(), now);
             }
             Err(wrong) => refused.extend(wrong),
         }
+        refused.extend(self.set_dead_man(&mut state, &part, now));
         match plan::scorer(&part.score) {
             Ok(scorer) => state.scorer = scorer,
             Err(wrong) => refused.extend(wrong),
@@ -244,6 +270,23 @@ impl Watched {
     /// For how long after a moment a scrape may bring a sample of it, in milliseconds.
     pub(crate) fn latest_ms(&self) -> i64 {
         self.latest_ms.load(Ordering::Relaxed)
+    }
+
+    /// Has the dead man as the stack wants it; returns what of it cannot be done.
+    fn set_dead_man(&self, state: &mut State, part: &StackPart, now: i64) -> Option<String> {
+        let Some(settings) = &part.heartbeat else {
+            state.dead_man = None;
+            return None;
+        };
+        let standing = state.dead_man.as_ref();
+        if standing.is_some_and(|standing| standing.settings() == settings) {
+            return None;
+        }
+        let kept = standing.map_or_else(|| read(&self.folder.join(DEAD_MAN)), |standing| Some(standing.kept()));
+        let (dead_man, wrong) = DeadMan::new(settings, kept, now);
+        state.dead_man = Some(dead_man);
+        self.keep_dead_man(state);
+        wrong
     }
 
     /// Watches until it is dropped.
@@ -355,6 +398,9 @@ impl Watched {
             };
             let group = &rules.engine.groups()[due.group];
             let name = (group.file().to_owned(), group.name().to_owned());
+            if let Some(dead_man) = &mut self.state().dead_man {
+                posted.extend(dead_man.evaluated(&self.name, &name.0, at, &evaluated));
+            }
             let feed = rules.feeds.entry(name).or_insert_with(|| self.feed());
             for element in &evaluated.series {
                 self.write(feed, &element.labels, element.value);
@@ -380,6 +426,7 @@ impl Watched {
             .collect();
         rules.feeds.retain(|(file, name), _| known.contains(&(file, name)));
         keep(&self.folder.join(RULES), &rules.engine.kept(), &mut rules.kept);
+        self.keep_dead_man(&mut self.state());
         if !posted.is_empty() {
             self.receive(&mut self.state(), posted, now);
         }
@@ -413,7 +460,7 @@ impl Watched {
     pub(crate) fn note_changes(&self, state: &mut State, now: i64) {
         let mut firing = BTreeMap::new();
         for (alert, _) in state.pipeline.alerts(now) {
-            if alert.resolved(now) {
+            if !is_news(alert, now) {
                 continue;
             }
             let print = alert.fingerprint();
@@ -455,6 +502,12 @@ impl Watched {
         );
     }
 
+    fn keep_dead_man(&self, state: &mut State) {
+        if let Some(dead_man) = &state.dead_man {
+            keep(&self.folder.join(DEAD_MAN), &dead_man.kept(), &mut state.kept_dead_man);
+        }
+    }
+
     /// Has it looked at what is to be told.
     pub(crate) fn look(&self) {
         self.alerts_changed.notify_one();
@@ -464,14 +517,18 @@ impl Watched {
         let mut sending = JoinSet::new();
         loop {
             let now = crate::now_ms();
-            let due = {
+            let (due, beat) = {
                 let mut state = self.state();
+                let beat = self.look_at_dead_man(&mut state, now);
                 let due = state.pipeline.tick(now, &seconds_from_utc);
                 self.note_changes(&mut state, now);
                 // Before anything is sent: who is killed in between tells it again, and never forgets it.
                 self.keep_alerts(&mut state);
-                due
+                (due, beat)
             };
+            if let Some(beat) = beat {
+                sending.spawn(Arc::clone(&self).send_beat(beat));
+            }
             for silence in due.lapsing {
                 let data = json!({ "silence": silence.id, "by": silence.created_by, "reason": silence.reason, "ends_at": tend_base::Wall(silence.ends_at.unsigned_abs()).to_rfc3339() });
                 self.outbox.put(now, &self.name, "alert.silence_lapsing", data);
@@ -479,7 +536,13 @@ impl Watched {
             for delivery in due.deliveries {
                 sending.spawn(Arc::clone(&self).send(delivery));
             }
-            let next = self.state().pipeline.next(crate::now_ms());
+            let next = {
+                let (state, now) = (self.state(), crate::now_ms());
+                let of_dead_man = state.dead_man.as_ref().map(|dead_man| dead_man.next(now));
+                // One that is held back is looked at with the next sleep.
+                let of_dead_man = of_dead_man.filter(|next| *next > now);
+                [state.pipeline.next(now), of_dead_man].into_iter().flatten().min()
+            };
             let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
                 () = tokio::time::sleep(until.max(Duration::from_millis(5))) => {}
@@ -490,6 +553,32 @@ impl Watched {
                     }
                 }
             }
+        }
+    }
+
+    /// Does what is due of the dead man; returns the sign of life that is to be sent.
+    fn look_at_dead_man(&self, state: &mut State, now: i64) -> Option<Beat> {
+        let language = state.language();
+        let owed = state.pipeline.owed();
+        let due = state.dead_man.as_mut()?.tick(&self.name, &owed, language, now);
+        if let Some(posted) = due.posted {
+            let _ = state.pipeline.receive(vec![posted], now);
+        }
+        self.keep_dead_man(state);
+        if let Some((kind, data)) = due.note {
+            self.outbox.put(now, &self.name, kind, data);
+        }
+        due.beat
+    }
+
+    async fn send_beat(self: Arc<Self>, beat: Beat) {
+        let heard = self.notifier.beat(&beat).await;
+        let mut state = self.state();
+        let note = state.dead_man.as_mut().and_then(|dead_man| dead_man.heard(&heard));
+        self.keep_dead_man(&mut state);
+        drop(state);
+        if let Some((kind, data)) = note {
+            self.outbox.put(crate::now_ms(), &self.name, kind, data);
         }
     }
 
@@ -522,16 +611,30 @@ impl Watched {
         if kind == "notification.failed" {
             data["again"] = again.into();
         }
+        if let Some(dead_man) = &mut state.dead_man {
+            dead_man.answered(&delivery, &heard.answer, now);
+        }
         state.pipeline.answered(delivery.id, heard.answer, now);
         self.keep_alerts(&mut state);
+        self.keep_dead_man(&mut state);
         drop(state);
+        // That the watchdog gets there is the rule, some hundred times a day; that it does not is news.
+        if kind == "notification.delivered" && delivery.alerts.iter().all(|alert| alert.name() == WATCHDOG) {
+            return;
+        }
         self.outbox.put(now, &self.name, kind, data);
     }
 }
 
-/// What is kept of a stack's alerts, and of its rules.
+/// What is kept of a stack's alerts, of its rules, and of its dead man.
 const ALERTS: &str = "alerts.json";
 const RULES: &str = "rules.json";
+const DEAD_MAN: &str = "dead_man.json";
+
+/// Whether the journal is to know that an alert fires.
+fn is_news(alert: &Alert, now: i64) -> bool {
+    !alert.resolved(now) && alert.name() != WATCHDOG
+}
 
 fn read<T: DeserializeOwned>(path: &std::path::Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()

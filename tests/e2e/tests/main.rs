@@ -1,5 +1,7 @@
 //! End-to-end tests: real processes, real kills. Each test has a tend of its own.
 
+mod alerting;
+mod alerting_mps;
 mod audit;
 mod bad_input;
 mod bans;

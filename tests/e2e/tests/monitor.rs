@@ -1,84 +1,9 @@
 //! What is measured and told, end to end: from a replica's own metrics to a receiver, over kills of all that is in between.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-
 use serde_json::Value;
+use tend_testkit::Receiver;
 
 use crate::rig::{Machine, free_port, get, is_alive, kill, wait_until, web};
-
-/// Somebody who is told: keeps every notice, and can be deaf for a while.
-struct Receiver {
-    port: u16,
-    notices: Arc<Mutex<Vec<Value>>>,
-    deaf: Arc<AtomicBool>,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let receiver = Self {
-            port: listener.local_addr().unwrap().port(),
-            notices: Arc::default(),
-            deaf: Arc::default(),
-        };
-        let (notices, deaf) = (Arc::clone(&receiver.notices), Arc::clone(&receiver.deaf));
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A sender that goes away costs its own notice.
-                let _ = take(stream, &notices, &deaf);
-            }
-        });
-        receiver
-    }
-
-    /// How often it was told of an alert with this status.
-    fn told(&self, alert: &str, status: &str) -> usize {
-        let notices = self.notices.lock().unwrap();
-        let alerts = notices
-            .iter()
-            .flat_map(|notice| notice["alerts"].as_array().unwrap().clone());
-        alerts
-            .filter(|one| one["labels"]["alertname"] == alert && one["status"] == status)
-            .count()
-    }
-}
-
-fn take(mut stream: TcpStream, notices: &Mutex<Vec<Value>>, deaf: &AtomicBool) -> std::io::Result<()> {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    let body = loop {
-        let count = stream.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(());
-        }
-        text.extend_from_slice(&buffer[..count]);
-        let seen = String::from_utf8_lossy(&text).into_owned();
-        let Some((head, body)) = seen.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .and_then(|(_, value)| value.trim().parse().ok())
-            .unwrap_or(0);
-        if body.len() >= length {
-            break body.to_owned();
-        }
-    };
-    let status = if deaf.load(Ordering::SeqCst) {
-        "503 Service Unavailable"
-    } else {
-        notices.lock().unwrap().push(serde_json::from_str(&body).unwrap());
-        "200 OK"
-    };
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    stream.write_all(answer.as_bytes())
-}
 
 const RULES: &str = "
 groups:
@@ -201,12 +126,12 @@ fn what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor() {
     });
 
     // A receiver that is away is told when it is back, whoever was killed in between.
-    shop.receiver.deaf.store(true, Ordering::SeqCst);
+    shop.receiver.set_deaf(true);
     assert_eq!(get(port, "/begin").unwrap().status, 200);
     wait_until("it was tried", || shop.count("notification.failed") >= 1);
     kill(monitor);
     wait_until("the monitor is gone", || !is_alive(monitor));
-    shop.receiver.deaf.store(false, Ordering::SeqCst);
+    shop.receiver.set_deaf(false);
     shop.wait_told("firing", 2);
     assert_ne!(shop.monitor(), monitor, "another one was started");
 

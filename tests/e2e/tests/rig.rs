@@ -147,6 +147,11 @@ impl Machine {
 
     /// Puts the reference system beside the programs, listening at `port`, and returns its folder.
     pub(crate) fn mps(&self, port: u16) -> String {
+        self.mps_as("mps", port, |text| text)
+    }
+
+    /// Does the same under another name, with its stack file changed.
+    pub(crate) fn mps_as(&self, name: &str, port: u16, change: impl FnOnce(String) -> String) -> String {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps/stack.yml");
         let text = std::fs::read_to_string(source).unwrap();
         let text = text
@@ -155,11 +160,7 @@ impl Machine {
                 &self.folder.join("mps-api").display().to_string(),
             )
             .replace("${MPS_LISTEN:-127.0.0.1:8080}", &format!("127.0.0.1:{port}"));
-        let folder = self.stack(
-            "mps",
-            text.strip_prefix("name: mps")
-                .map_or(text.replace("name: mps\n", "").as_str(), |rest| rest),
-        );
+        let folder = self.stack(name, &change(text.replace("name: mps\n", "")));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/mps");
         let beside = [source.join("config"), source.join("rules")];
         let copied = Command::new("cp").arg("-r").args(beside).arg(&folder).status();

@@ -257,6 +257,11 @@ impl Outgoing {
         }
     }
 
+    /// What was not confirmed.
+    pub(super) fn on_their_way(&self) -> impl Iterator<Item = &Sent> {
+        self.sent.values()
+    }
+
     /// When something can be handed out, or its time for an answer is over.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let moment = |sent: &Sent| match sent.stage {

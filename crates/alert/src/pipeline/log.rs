@@ -26,6 +26,9 @@ pub struct Told {
     /// Whether it was told something since, and no confirmation came: what it knows is not certain, so it is told again whatever is the case now.
     #[serde(default)]
     pub unsure: bool,
+    /// Since when that is so; milliseconds since 1970.
+    #[serde(default)]
+    pub unsure_since: Timestamp,
     /// When it confirmed; milliseconds since 1970.
     pub at: Timestamp,
     /// How often it was told.
@@ -102,6 +105,7 @@ impl Log {
             maybe: BTreeSet::new(),
             hushed,
             unsure: false,
+            unsure_since: 0,
             at,
             count: told.count + 1,
         };
@@ -114,6 +118,10 @@ impl Log {
             ..Told::default()
         });
         told.maybe.extend(firing);
+        // What an earlier tend kept does not say since when.
+        if !told.unsure || told.unsure_since == 0 {
+            told.unsure_since = now;
+        }
         told.unsure = true;
     }
 

@@ -9,12 +9,13 @@ pub(super) use list::moment;
 
 mod acknowledge;
 mod assign;
+mod fire_test;
 mod list;
 mod silence;
 mod silences;
 mod unsilence;
 
-/// See what fires, say who takes care of it, keep it quiet
+/// See what fires, say who takes care of it, keep it quiet, test the way
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Alerts {
@@ -28,6 +29,7 @@ enum AlertsCommand {
     #[command(visible_alias = "ack")]
     Acknowledge(acknowledge::Acknowledge),
     Assign(assign::Assign),
+    FireTest(fire_test::FireTest),
     Silence(silence::Silence),
     Silences(silences::Silences),
     Unsilence(unsilence::Unsilence),
@@ -39,6 +41,7 @@ impl Alerts {
             AlertsCommand::List(list) => list.run(context).await,
             AlertsCommand::Acknowledge(acknowledge) => acknowledge.run(context).await,
             AlertsCommand::Assign(assign) => assign.run(context).await,
+            AlertsCommand::FireTest(test) => test.run(context).await,
             AlertsCommand::Silence(silence) => silence.run(context).await,
             AlertsCommand::Silences(silences) => silences.run(context).await,
             AlertsCommand::Unsilence(unsilence) => unsilence.run(context).await,

@@ -235,6 +235,8 @@ kinds! {
     AlertCare = "alert.care",
     /// A silence ends soon. Data: silence, matchers, ends_at.
     AlertSilenceLapsing = "alert.silence_lapsing",
+    /// Receivers were sent a test of an alert. Data: rule, by, told (receivers that took it), failed (those that did not).
+    AlertTested = "alert.tested",
     /// A receiver confirmed that it was told of alerts. Data: receiver, means, where, group, alerts, said, attempt.
     NotificationDelivered = "notification.delivered",
     /// A receiver could not be told, for now or for good. Data: receiver, means, where, group, alerts, said, attempt, again.
@@ -247,6 +249,12 @@ kinds! {
     MetricsWriteRefused = "metrics.write_refused",
     /// He was away for more than two hours: what is older is not sent any more. Data: where, skipped_ms.
     MetricsWriteSkipped = "metrics.write_skipped",
+    /// Signs of life go out: the way from a scrape to a receipt is proven, and the other side takes them. Data: where, said.
+    HeartbeatSent = "heartbeat.sent",
+    /// Signs of life are held back: the way is not proven. Data: link (`rules`, `scrape`, `delivery`), receivers, last.
+    HeartbeatStopped = "heartbeat.stopped",
+    /// A sign of life was not taken. Data: where, said.
+    HeartbeatFailed = "heartbeat.failed",
 
     /// A one-off command was started in a service's environment. Data: command, purpose, pid of the caller.
     RunStarted = "run.started",

@@ -85,6 +85,9 @@ pub struct Heartbeat {
     pub every: Duration,
     /// Only while the way from a scrape to a receipt was proven so recently.
     pub proven_within: Duration,
+    /// The receivers whose receipts prove it: they are told of a watchdog, several times in that time.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub watchdog: BTreeSet<String>,
 }
 
 /// The word before a name that stands for a secret of tend's store, in the place of a file.

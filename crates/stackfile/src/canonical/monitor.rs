@@ -41,7 +41,10 @@ pub(super) fn alerts(chapter: &mut Node, findings: &Findings) {
     path_at(chapter, "alertmanager", findings);
     with(chapter, "smtp", |smtp| references(smtp, &["password"], findings));
     with(chapter, "heartbeat", |heartbeat| {
-        references(heartbeat, &["url"], findings)
+        references(heartbeat, &["url"], findings);
+        if let Value::Map(heartbeat) = &mut heartbeat.value {
+            with(heartbeat, "watchdog", long_list);
+        }
     });
     with(chapter, "receivers", |receivers| {
         for_items(receivers, |receiver| {

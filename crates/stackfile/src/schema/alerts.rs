@@ -217,6 +217,11 @@ static HEARTBEAT: Record = Record {
             Shape::One(Form::Duration),
             "only while the way from a scrape to a receipt was proven so recently; default 10m",
         ),
+        key(
+            "watchdog",
+            TEXTS,
+            "names of receivers that are told of the alert TendWatchdog, some four times in that time: their receipts are needed for a proof",
+        ),
     ],
 };
 

@@ -47,6 +47,7 @@ pub(super) fn lower(session: &mut Session<'_>, tree: &Node, setting: &Setting) -
             url: secret_text::at(session, tree, node, "url", setting)?,
             every: duration(node, "every").unwrap_or(EVERY_DEFAULT),
             proven_within: duration(node, "proven_within").unwrap_or(PROVEN_DEFAULT),
+            watchdog: texts(node.get("watchdog")).into_iter().collect(),
         })
     });
     let quiet = chapter.get("quiet_deploys").filter(|node| node.as_map().is_some());

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tend_base::{Exposed, Secret, read_owned, without_os_numbers};
-use tend_core::model::{Alerts, CollectFrom, Language, Metrics, RemoteWrite, Routing, SecretText, Stack, StackName};
+use tend_core::model::{
+    Alerts, CollectFrom, Language, Metrics, RemoteWrite, Routing, SecretText, ServiceId, ServiceMetrics, ServiceName,
+    Stack, StackName,
+};
 use tend_core::world::World;
 use tend_monitor::{
     FileText, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot, StackPart,
@@ -62,39 +65,49 @@ fn targets(world: &World, stack: &Stack) -> (Vec<ReplicaTarget>, Vec<ProcessTarg
     let chapter = pace(stack.metrics.as_ref());
     let of_processes = stack.metrics.as_ref().is_none_or(|metrics| metrics.collect.processes);
     let (mut replicas, mut processes) = (Vec::new(), Vec::new());
+    let target = |service: &ServiceName, asked: &ServiceMetrics, slot: u32, port: Option<u16>| ReplicaTarget {
+        service: service.to_string(),
+        replica: slot,
+        job: asked.job.clone(),
+        address: port.map(|port| ([127, 0, 0, 1], port).into()),
+        path: asked.path.clone(),
+        pace: Pace {
+            interval_ms: asked.interval.map_or(chapter.interval_ms, milliseconds),
+            timeout_ms: asked.timeout.map_or(chapter.timeout_ms, milliseconds),
+        },
+        labels: asked.labels.clone(),
+    };
     for (id, replica) in &world.replicas {
         let Some(service) = stack.services.get(&id.service).filter(|_| id.stack == stack.name) else {
             continue;
         };
-        let Some(pid) = replica.pid() else {
-            continue;
-        };
-        if of_processes {
+        let pid = replica.pid();
+        if let Some(pid) = pid.filter(|_| of_processes) {
             processes.push(ProcessTarget {
                 service: id.service.to_string(),
                 replica: id.slot,
                 pid,
             });
         }
-        let Some((asked, port)) = service
-            .metrics
-            .as_ref()
-            .and_then(|asked| Some((asked, asked.port.or(replica.port)?)))
-        else {
-            continue;
+        // One that fell and is waited for is asked all the same: that it is down is what rules have to see.
+        let is_due = pid.is_some() || (world.is_wanted(id) && !replica.completed);
+        if let Some(asked) = service.metrics.as_ref().filter(|_| is_due)
+            && let Some(port) = asked.port.or(replica.port)
+        {
+            replicas.push(target(&id.service, asked, id.slot, Some(port)));
+        }
+    }
+    // What a person stopped is down, too. Its port is others' by now.
+    for service in stack.services.values() {
+        let Some(asked) = &service.metrics else { continue };
+        let id = ServiceId {
+            stack: stack.name.clone(),
+            service: service.name.clone(),
         };
-        replicas.push(ReplicaTarget {
-            service: id.service.to_string(),
-            replica: id.slot,
-            job: asked.job.clone(),
-            address: ([127, 0, 0, 1], port).into(),
-            path: asked.path.clone(),
-            pace: Pace {
-                interval_ms: asked.interval.map_or(chapter.interval_ms, milliseconds),
-                timeout_ms: asked.timeout.map_or(chapter.timeout_ms, milliseconds),
-            },
-            labels: asked.labels.clone(),
-        });
+        let is_gone =
+            |slot: &u32| (world.replicas.get(&id.replica(*slot))).is_none_or(|replica| replica.pid().is_none());
+        let stopped = (1..=world.replicas_stopped(&id)).filter(is_gone);
+        replicas.extend(stopped.map(|slot| target(&service.name, asked, slot, None)));
     }
     (replicas, processes)
 }
@@ -167,7 +180,6 @@ impl Reading<'_> {
     fn part(&mut self, wanted: &Wanted) -> StackPart {
         let metrics = wanted.metrics.as_ref();
         let alerts = wanted.alerts.as_ref();
-        self.missing.extend(not_done(alerts));
         let mut secrets = BTreeMap::new();
         for name in &wanted.secrets {
             if let Some(value) = self.secret_named(name) {
@@ -214,6 +226,7 @@ impl Reading<'_> {
                     url: Exposed(self.text(&heartbeat.url)?),
                     every_ms: milliseconds(heartbeat.every),
                     proven_within_ms: milliseconds(heartbeat.proven_within),
+                    watchdog: heartbeat.watchdog.clone(),
                 })
             }),
             daemon: metrics.is_some(),
@@ -317,24 +330,6 @@ impl Reading<'_> {
             }
         }
     }
-}
-
-/// Returns what a stack asks for that is read and not carried out: whoever relies on it is told.
-fn not_done(alerts: Option<&Alerts>) -> Vec<String> {
-    let asked = [
-        (
-            "alerts.heartbeat",
-            alerts.is_some_and(|alerts| alerts.heartbeat.is_some()),
-        ),
-        (
-            "alerts.quiet_deploys",
-            alerts.is_some_and(|alerts| alerts.quiet_deploys.is_some()),
-        ),
-    ];
-    let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
-    asked
-        .map(|(key, _)| format!("`{key}` is read, and this version does not carry it out yet"))
-        .collect()
 }
 
 /// Returns the paths that a pattern gives: `*` and `?` stand for what they stand for in a shell, in the last part only.
