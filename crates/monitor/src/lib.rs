@@ -1,7 +1,7 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
+//! here; `view` is what a stack sees of the store, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `alerts` what became of alerts; `send` tells receivers; [`Snapshot`] is what the
 //! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
@@ -10,6 +10,7 @@
 //! stack sees another's series (`a_stack_sees_its_own_series_and_those_of_the_machine`); a file that is wrong leaves standing what stood before (e2e
 //! `what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line`).
 
+mod alerts;
 mod backend;
 mod doors;
 mod error;
@@ -35,9 +36,10 @@ pub use local::EdgeGather;
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{
-    FileText, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot,
-    StackPart,
+    FileText, GoingsOn, Heartbeat, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget,
+    Snapshot, StackPart,
 };
+pub use tend_alert::{Change, Deploying};
 pub use tend_scrape::{Gather, Gathered};
 
 use tend_base::{Clock, SystemClock};

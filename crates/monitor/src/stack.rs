@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::outbox::Outbox;
 use crate::plan;
 use crate::send::send;
-use crate::snapshot::StackPart;
+use crate::snapshot::{GoingsOn, StackPart};
 use crate::view::{STACK, View};
 use crate::world::{Around, seconds_from_utc};
 
@@ -58,6 +58,7 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     pub(crate) sources: Vec<Source>,
     pub(crate) pipeline: Pipeline,
+    goings_on: GoingsOn,
     pub(crate) external_labels: Labels,
     pub(crate) scorer: Scorer,
     /// Files of templates: what they are called, and what they say.
@@ -71,6 +72,14 @@ pub(crate) struct State {
     /// What was last written, so that nothing is written that did not change.
     kept_alerts: Vec<u8>,
     kept_rules: Vec<u8>,
+}
+
+impl State {
+    /// Says which deployments hold alerts back, and for how long.
+    fn hold(&mut self) {
+        self.pipeline
+            .deploys(&self.goings_on.deploys, self.part.quiet_deploys_ms);
+    }
 }
 
 impl Watched {
@@ -105,6 +114,7 @@ impl Watched {
                 engine,
                 sources,
                 pipeline,
+                goings_on: GoingsOn::default(),
                 external_labels: Labels::EMPTY,
                 scorer: plan::scorer(&serde_json::Value::Null)
                     .map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
@@ -165,8 +175,7 @@ impl Watched {
                 let (templates, wrong) = plan::templates(&config, &part);
                 refused.extend(wrong);
                 state.templates = templates;
-                let kept = state.pipeline.kept();
-                state.pipeline = Pipeline::new(config, kept, Pace::default(), now);
+                state.pipeline.reconfigure(config, now);
             }
             Err(wrong) => refused.extend(wrong),
         }
@@ -175,11 +184,26 @@ impl Watched {
             Err(wrong) => refused.extend(wrong),
         }
         state.part = part;
+        state.hold();
         state.refused.clone_from(&refused);
         drop(state);
         self.rules_changed.notify_one();
         self.alerts_changed.notify_one();
         refused
+    }
+
+    /// Takes in what goes on around the stack.
+    pub(crate) fn hear(&self, goings_on: GoingsOn, now: i64) {
+        let mut state = self.state();
+        if state.goings_on == goings_on {
+            return;
+        }
+        state.pipeline.changed(goings_on.changes.clone());
+        state.goings_on = goings_on;
+        state.hold();
+        self.note_changes(&mut state, now);
+        drop(state);
+        self.alerts_changed.notify_one();
     }
 
     /// Watches until it is dropped.
@@ -331,11 +355,14 @@ impl Watched {
             let print = alert.fingerprint();
             firing.insert(print, alert.starts_at);
             if !state.firing.contains_key(&print) {
+                let changes = state.pipeline.care().open.get(&print).map(|episode| &episode.changes);
+                let changes: Vec<_> = (changes.into_iter().flatten()).map(crate::alerts::change).collect();
                 let data = json!({
                     "alert": alert.labels.get("alertname"),
                     "labels": alert.labels,
                     "annotations": alert.annotations,
-                    "since": tend_base::Wall(alert.starts_at.unsigned_abs()).to_rfc3339(),
+                    "since": crate::alerts::time(alert.starts_at),
+                    "changes": changes,
                 });
                 self.outbox.put(now, &self.name, "alert.fired", data);
             }
@@ -388,6 +415,10 @@ impl Watched {
                 let data = json!({ "silence": silence.id, "by": silence.created_by, "reason": silence.reason, "ends_at": tend_base::Wall(silence.ends_at.unsigned_abs()).to_rfc3339() });
                 self.outbox.put(now, &self.name, "alert.silence_lapsing", data);
             }
+            for episode in due.held {
+                let data = json!({ "alert": episode.labels.get("alertname"), "labels": episode.labels, "held": episode.held.as_ref().map(crate::alerts::held) });
+                self.outbox.put(now, &self.name, "alert.held", data);
+            }
             for delivery in due.deliveries {
                 sending.spawn(Arc::clone(&self).send(delivery));
             }
@@ -434,7 +465,7 @@ impl Watched {
         if kind == "notification.failed" {
             data["again"] = again.into();
         }
-        state.pipeline.answered(delivery.id, heard.answer, now);
+        (state.pipeline).heard(delivery.id, heard.answer, means, &heard.said, now);
         self.keep_alerts(&mut state);
         drop(state);
         self.outbox.put(now, &self.name, kind, data);

@@ -9,7 +9,9 @@ pub(super) use list::moment;
 
 mod acknowledge;
 mod assign;
+mod history;
 mod list;
+mod show;
 mod silence;
 mod silences;
 mod unsilence;
@@ -25,6 +27,8 @@ pub(crate) struct Alerts {
 #[derive(Debug, Subcommand)]
 enum AlertsCommand {
     List(list::List),
+    Show(show::Show),
+    History(history::History),
     #[command(visible_alias = "ack")]
     Acknowledge(acknowledge::Acknowledge),
     Assign(assign::Assign),
@@ -37,6 +41,8 @@ impl Alerts {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self.command {
             AlertsCommand::List(list) => list.run(context).await,
+            AlertsCommand::Show(show) => show.run(context).await,
+            AlertsCommand::History(history) => history.run(context).await,
             AlertsCommand::Acknowledge(acknowledge) => acknowledge.run(context).await,
             AlertsCommand::Assign(assign) => assign.run(context).await,
             AlertsCommand::Silence(silence) => silence.run(context).await,
