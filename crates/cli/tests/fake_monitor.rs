@@ -25,6 +25,12 @@ pub(crate) fn answer(ask: &MonitorAsk) -> Reply {
             json!({ "score": { "figures": [] }, "worst": "critical",
                     "table": "FIGURE   VALUE   LEVEL\nerrors   9.0 %   critical\n" }),
         ),
+        (_, "/tend/v1/alerts/history") if query.contains("rule=Never") => (200, json!([])),
+        (_, "/tend/v1/alerts/history") => (200, json!([episode("resolved"), episode("active")])),
+        (_, "/tend/v1/alerts/show") if query.contains("Never") => {
+            (404, json!("no alert `Never` fires, and none is remembered"))
+        }
+        (_, "/tend/v1/alerts/show") => (200, json!([whole()])),
         (_, "/tend/v1/replay") => (200, replayed()),
         _ => (200, Value::Null),
     };
@@ -93,6 +99,31 @@ fn fire_test(asked: &Value) -> (u16, Value) {
         }
     };
     (200, json!({ "rule": asked["rule"], "ok": ok, "tests": tests }))
+}
+
+fn episode(state: &str) -> Value {
+    json!({ "id": "267ef0715f010fb9", "alert": "Broken", "labels": { "alertname": "Broken", "replica": "2" }, "state": state,
+            "since": "2026-11-21T12:30:05.123Z", "until": (state == "resolved").then_some("2026-11-21T12:40:05.123Z"),
+            "lasted_ms": if state == "resolved" { 600_000 } else { 870_000 },
+            "acknowledged": { "by": "ana", "at": "2026-11-21T12:32:05.123Z" }, "owner": "mei", "held": null,
+            "changes": [ { "at": "2026-11-21T12:20:05.123Z", "kind": "deploy.started", "of": "release 7", "by": "mei" } ],
+            "marks": [
+                { "at": "2026-11-21T12:30:35.123Z", "word": "not told", "receiver": "duty", "means": "pagerduty", "said": "status 503", "tries": 2 },
+                { "at": "2026-11-21T12:30:45.123Z", "word": "told", "receiver": "duty", "means": "pagerduty", "said": "status 202" },
+                { "at": "2026-11-21T12:32:05.123Z", "word": "acknowledged", "by": "ana", "note": "looking" },
+                { "at": "2026-11-21T12:33:05.123Z", "word": "assigned", "by": "ana", "to": "mei" } ] })
+}
+
+fn whole() -> Value {
+    let mut all = episode("active");
+    all["state"] = "suppressed".into();
+    all["annotations"] = json!({ "summary": "replica 2 is broken" });
+    all["rule"] = json!({ "name": "Broken", "expression": "up == 0", "for_ms": 60_000, "file": "/etc/mps/rules/web.yml", "group": "web", "value": "0" });
+    all["receivers"] = json!(["duty"]);
+    all["silences"] = json!([{ "id": "660b7a39", "by": "ana", "reason": "disks are being changed", "until": "2026-11-21T14:44:35.123Z" }]);
+    all["inhibited_by"] = json!([{ "id": "367ef0715f010fb9", "alert": "AllBroken" }]);
+    all["held"] = json!({ "by": "deployment 3", "until": "2026-11-21T12:50:05.123Z" });
+    all
 }
 
 fn silences() -> Value {

@@ -2,8 +2,8 @@
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
 //! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples; `backend` is what
-//! it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers, `trial` tests that they can be told, `dead_man` gives signs
-//! of life while they are; [`Snapshot`] is what the
+//! it shows at the `doors` (`own` are ours), `server` HTTP; `alerts` what became of alerts; `send` tells receivers, `trial` tests that they can be
+//! told, `dead_man` gives signs of life while they are; [`Snapshot`] is what the
 //! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
@@ -12,6 +12,7 @@
 //! stack sees another's series (`a_stack_sees_its_own_series_and_those_of_the_machine`); a file that is wrong leaves standing what stood before (e2e
 //! `what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line`).
 
+mod alerts;
 mod backend;
 mod dead_man;
 mod doors;
@@ -41,9 +42,10 @@ pub use local::{DaemonGather, EdgeGather};
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{
-    FileText, Heartbeat, Pace, ProcessTarget, RemoteWrite, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget,
+    FileText, GoingsOn, Heartbeat, Pace, ProcessTarget, RemoteWrite, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget,
     Snapshot, StackPart,
 };
+pub use tend_alert::{Change, Deploying};
 pub use tend_scrape::{Gather, Gathered};
 
 use tend_base::{Clock, SystemClock};

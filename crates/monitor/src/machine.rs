@@ -134,14 +134,31 @@ impl Machine {
         }
         for (name, part) in &snapshot.stacks {
             let known = running.stacks.get(name).map(|(stack, _)| Arc::clone(stack));
-            if known.is_some() && running.snapshot.stacks.get(name) == Some(part) {
+            let around = snapshot.goings_on.get(name).cloned().unwrap_or_default();
+            if let Some(stack) = known
+                .as_ref()
+                .filter(|_| running.snapshot.stacks.get(name) == Some(part))
+            {
+                stack.hear(around, now);
                 continue;
             }
-            let stack = match known {
-                Some(stack) => Ok(stack),
-                None => self.begin(&mut running, name, part.clone(), now),
+            let stack = match &known {
+                Some(stack) => Ok(Arc::clone(stack)),
+                None => self.begin(name, part.clone(), now),
             };
-            let wrong = stack.map_or_else(|wrong| wrong, |stack| stack.set(part.clone(), now));
+            let wrong = stack.map_or_else(
+                |wrong| wrong,
+                |stack| {
+                    stack.hear(around, now);
+                    let wrong = stack.set(part.clone(), now);
+                    if known.is_none() {
+                        // Only now: before it knows whom to tell and what is held back, it would take all for told.
+                        let task = tokio::spawn(Arc::clone(&stack).run()).abort_handle();
+                        running.stacks.insert(name.clone(), (stack, task));
+                    }
+                    wrong
+                },
+            );
             if !wrong.is_empty() {
                 refused.insert(name.clone(), wrong);
             }
@@ -163,17 +180,11 @@ impl Machine {
         Ok(refused)
     }
 
-    fn begin(
-        &self,
-        running: &mut Running,
-        name: &str,
-        part: crate::StackPart,
-        now: i64,
-    ) -> Result<Arc<Watched>, Vec<String>> {
+    fn begin(&self, name: &str, part: crate::StackPart, now: i64) -> Result<Arc<Watched>, Vec<String>> {
         let folder = self.folder.join("stacks").join(name);
         std::fs::create_dir_all(&folder)
             .map_err(|error| vec![format!("`{}` cannot be made: {error}", folder.display())])?;
-        let stack = Watched::new(
+        Watched::new(
             name,
             folder,
             Arc::clone(&self.store),
@@ -181,10 +192,7 @@ impl Machine {
             part,
             self.daemon,
             now,
-        )?;
-        let task = tokio::spawn(Arc::clone(&stack).run()).abort_handle();
-        running.stacks.insert(name.to_owned(), (Arc::clone(&stack), task));
-        Ok(stack)
+        )
     }
 
     /// Opens and closes the listeners that stacks want.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tend_base::{Wall, with_causes};
+use tend_base::with_causes;
 use tend_core::model::Language;
 use tend_promql::EvalOptions;
 use tend_rules::{Past, replay};
 
+use crate::alerts::{self, time};
 use crate::plan;
 use crate::server::{Answer, Asked};
 use crate::stack::Watched;
@@ -24,6 +25,8 @@ pub(crate) fn answer(stack: &Watched, path: &str, asked: &Asked) -> Option<Answe
     match path {
         "score" => Some(score(stack)),
         "replay" => Some(looked_back(stack, &asked.query)),
+        "alerts/history" => Some(alerts::history(stack, &parameters(&asked.query))),
+        "alerts/show" => Some(alerts::show(stack, &parameters(&asked.query))),
         _ => None,
     }
 }
@@ -121,8 +124,4 @@ fn looked_back(stack: &Watched, query: &str) -> Answer {
         });
     }
     Answer::json(&told)
-}
-
-fn time(ms: i64) -> String {
-    Wall(ms.unsigned_abs()).to_rfc3339()
 }

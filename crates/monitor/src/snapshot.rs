@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tend_alert::{Change, Deploying};
 use tend_base::Exposed;
 
 /// The version of this shape. A monitor that is told another keeps what it has, and says so.
@@ -33,6 +34,20 @@ pub struct Snapshot {
     pub retention_bytes: Option<u64>,
     /// By name.
     pub stacks: BTreeMap<String, StackPart>,
+    /// What goes on around stacks, by name. Apart from what they want, because it changes more often and nothing is read anew for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub goings_on: BTreeMap<String, GoingsOn>,
+}
+
+/// What goes on around a stack: its journal's changes, and deployments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoingsOn {
+    /// What changed lately, the oldest first. No value of a secret is in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// Deployments that run or ended lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deploys: Vec<Deploying>,
 }
 
 impl Default for Pace {
@@ -100,6 +115,9 @@ pub struct StackPart {
     pub external_url: String,
     /// Whether a rule whose series are gone says so.
     pub absent: bool,
+    /// For so many milliseconds from its begin a deployment holds alerts back at most; none is held back without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_deploys_ms: Option<i64>,
     /// The sign of life to somebody outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,

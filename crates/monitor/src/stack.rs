@@ -30,7 +30,7 @@ use crate::outbox::Outbox;
 use crate::plan;
 use crate::remote::Remote;
 use crate::send::send;
-use crate::snapshot::StackPart;
+use crate::snapshot::{GoingsOn, StackPart};
 use crate::view::{STACK, View};
 use crate::world::{Around, seconds_from_utc};
 use crate::write_out::write_out;
@@ -85,6 +85,7 @@ pub(crate) struct Rules {
 pub(crate) struct State {
     pub(crate) part: StackPart,
     pub(crate) pipeline: Pipeline,
+    goings_on: GoingsOn,
     pub(crate) external_labels: Labels,
     pub(crate) scorer: Scorer,
     /// Proves that alerts get there, where the stack wants it.
@@ -122,6 +123,14 @@ impl State {
     }
 }
 
+impl State {
+    /// Says which deployments hold alerts back, and for how long.
+    fn hold(&mut self) {
+        self.pipeline
+            .deploys(&self.goings_on.deploys, self.part.quiet_deploys_ms);
+    }
+}
+
 impl Watched {
     /// Takes up a stack from what was kept of it.
     pub(crate) fn new(
@@ -154,6 +163,7 @@ impl Watched {
             state: Mutex::new(State {
                 part: part.clone(),
                 pipeline,
+                goings_on: GoingsOn::default(),
                 external_labels: Labels::EMPTY,
                 scorer: plan::scorer(&serde_json::Value::Null)
                     .map_err(|_| vec!["invariant: the guide's figures can be read".to_owned()])?,
@@ -243,8 +253,7 @@ impl Watched {
                     refused.extend(dead_man::unknown(&unknown, &known));
                 }
                 state.templates = templates;
-                let kept = state.pipeline.kept();
-                state.pipeline = Pipeline::new(config, kept, Pace::default(), now);
+                state.pipeline.reconfigure(config, now);
             }
             Err(wrong) => refused.extend(wrong),
         }
@@ -254,6 +263,7 @@ impl Watched {
             Err(wrong) => refused.extend(wrong),
         }
         state.part = part;
+        state.hold();
         state.refused.clone_from(&refused);
         drop(state);
         self.rules_changed.notify_one();
@@ -287,6 +297,20 @@ impl Watched {
         state.dead_man = Some(dead_man);
         self.keep_dead_man(state);
         wrong
+    }
+
+    /// Takes in what goes on around the stack.
+    pub(crate) fn hear(&self, goings_on: GoingsOn, now: i64) {
+        let mut state = self.state();
+        if state.goings_on == goings_on {
+            return;
+        }
+        state.pipeline.changed(goings_on.changes.clone());
+        state.goings_on = goings_on;
+        state.hold();
+        self.note_changes(&mut state, now);
+        drop(state);
+        self.alerts_changed.notify_one();
     }
 
     /// Watches until it is dropped.
@@ -466,11 +490,14 @@ impl Watched {
             let print = alert.fingerprint();
             firing.insert(print, alert.starts_at);
             if !state.firing.contains_key(&print) {
+                let changes = state.pipeline.care().open.get(&print).map(|episode| &episode.changes);
+                let changes: Vec<_> = (changes.into_iter().flatten()).map(crate::alerts::change).collect();
                 let data = json!({
                     "alert": alert.labels.get("alertname"),
                     "labels": alert.labels,
                     "annotations": alert.annotations,
-                    "since": tend_base::Wall(alert.starts_at.unsigned_abs()).to_rfc3339(),
+                    "since": crate::alerts::time(alert.starts_at),
+                    "changes": changes,
                 });
                 self.outbox.put(now, &self.name, "alert.fired", data);
             }
@@ -532,6 +559,10 @@ impl Watched {
             for silence in due.lapsing {
                 let data = json!({ "silence": silence.id, "by": silence.created_by, "reason": silence.reason, "ends_at": tend_base::Wall(silence.ends_at.unsigned_abs()).to_rfc3339() });
                 self.outbox.put(now, &self.name, "alert.silence_lapsing", data);
+            }
+            for episode in due.held {
+                let data = json!({ "alert": episode.labels.get("alertname"), "labels": episode.labels, "held": episode.held.as_ref().map(crate::alerts::held) });
+                self.outbox.put(now, &self.name, "alert.held", data);
             }
             for delivery in due.deliveries {
                 sending.spawn(Arc::clone(&self).send(delivery));
@@ -614,7 +645,7 @@ impl Watched {
         if let Some(dead_man) = &mut state.dead_man {
             dead_man.answered(&delivery, &heard.answer, now);
         }
-        state.pipeline.answered(delivery.id, heard.answer, now);
+        (state.pipeline).heard(delivery.id, heard.answer, means, &heard.said, now);
         self.keep_alerts(&mut state);
         self.keep_dead_man(&mut state);
         drop(state);

@@ -278,3 +278,50 @@ fn daemon_metrics_are_at_the_door_of_prometheus() {
     wait("tend_config_revision_live", "2");
     machine.tend(&["down", "shop"]).ok();
 }
+
+#[test]
+fn an_alert_tells_what_changed_before_it_and_who_was_told() {
+    let shop = Shop::up("monitor-changed");
+    let tend = |arguments: &[&str]| shop.machine.tend(&[arguments, &["-s", "shop"]].concat());
+    let port = shop.port();
+    assert_eq!(get(port, "/begin").unwrap().status, 200);
+    shop.wait_told("firing", 1);
+    assert_eq!(get(port, "/finish").unwrap().status, 200);
+    shop.wait_told("resolved", 1);
+    // That the stack was brought up is known to the monitor by now, or soon.
+    wait_until("the change is with the alert that was", || {
+        let shown = tend(&["alerts", "show", "JobsInFlight"]);
+        shown.code == 0 && shown.out.contains("told it is over") && shown.out.contains("hook by webhook")
+    });
+    wait_until("an alert has what changed", || {
+        assert_eq!(get(port, "/begin").unwrap().status, 200);
+        wait_until("it fires", || tend(&["alerts", "list"]).code == 13);
+        let shown = tend(&["alerts", "show", "JobsInFlight", "--json"]);
+        let shown: Value = serde_json::from_str(&shown.out).unwrap();
+        assert_eq!(shown[0]["rule"]["expression"], "jobs_in_flight > 0");
+        assert_eq!(shown[0]["rule"]["value"], "1");
+        let changed = shown[0]["changes"][0]["kind"] == "stack.applied";
+        assert_eq!(get(port, "/finish").unwrap().status, 200);
+        wait_until("it is over", || tend(&["alerts", "list"]).code == 0);
+        changed
+    });
+    let told = shop.receiver.notices.lock().unwrap().clone();
+    let told: Vec<&Value> = told
+        .iter()
+        .flat_map(|notice| notice["alerts"].as_array().unwrap())
+        .collect();
+    assert!(
+        told.iter().any(|alert| {
+            let changes = alert["annotations"]["tend_changes"].as_str();
+            changes.is_some_and(|changes| changes.contains("stack file applied: revision 1, by "))
+        }),
+        "{told:?}"
+    );
+    let history = tend(&["alerts", "history", "--since", "1h", "--rule", "JobsInFlight"]).ok();
+    assert!(history.contains("hook") && history.lines().count() >= 3, "{history}");
+    assert_eq!(
+        tend(&["alerts", "show", "Nothing"]).code,
+        4,
+        "there is none of that name"
+    );
+}

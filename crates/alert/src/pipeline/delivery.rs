@@ -135,6 +135,8 @@ pub(super) struct Sent {
     stage: Stage,
     /// It was in somebody's hands when the configuration changed: its answer counts, and it is not tried again as it is.
     pub(super) reloaded: bool,
+    /// Whether its answer says something of the means that the receiver has now.
+    pub(super) counts: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -168,19 +170,20 @@ impl Outgoing {
         }
     }
 
-    /// The configuration changed. What is in somebody's hands stays there, if the means is the same: its answer says what the receiver knows, and
-    /// until it is there nothing else is said by that means. The rest is written anew by its group, when it would have been tried.
-    pub(super) fn reload(&mut self, is_same: impl Fn(&str, usize) -> bool) {
+    /// The configuration changed. What is in somebody's hands stays there: its answer says what the receiver knows, unless that has other means now,
+    /// and until it is there nothing else is said by that means. The rest is written anew by its group, when it would have been tried.
+    pub(super) fn reload(&mut self, is_another: impl Fn(&str, usize) -> bool) {
         for (key, mut sent) in std::mem::take(&mut self.sent) {
             let again = match sent.stage {
-                Stage::Handed(_) if is_same(&sent.delivery.receiver, sent.delivery.integration) => {
+                Stage::Handed(_) => {
                     sent.reloaded = true;
+                    sent.counts &= !is_another(&sent.delivery.receiver, sent.delivery.integration);
                     self.sent.insert(key, sent);
                     continue;
                 }
-                // What was refused may be taken now.
-                Stage::Handed(_) | Stage::Refused => Timestamp::MIN,
                 Stage::Waiting(until) => until,
+                // What was refused may be taken now.
+                Stage::Refused => Timestamp::MIN,
             };
             self.again.push((sent.delivery.group_key, again));
         }
@@ -242,6 +245,7 @@ impl Outgoing {
                 resolved,
                 stage,
                 reloaded: false,
+                counts: true,
             },
         );
     }

@@ -135,11 +135,13 @@ impl Pipeline {
             outgoing: Outgoing::new(pace),
             changes: Vec::new(),
             holds: Holds::default(),
-            seen: now,
+            // The clock may have been set back meanwhile.
+            seen: kept.alerts.iter().map(|alert| alert.updated_at).fold(now, i64::max),
         };
         for alert in kept.alerts {
             pipeline.place(alert, now);
         }
+        pipeline.clock(now);
         pipeline
     }
 
@@ -400,7 +402,9 @@ impl Pipeline {
             self.care.heard((&sent.firing, &sent.resolved), by, &answer, now);
         }
         if let Some(sent) = self.outgoing.answered(id, &answer, now, &mut self.dead) {
-            self.log.confirm(&sent.key, sent.firing, sent.resolved, now);
+            if sent.counts {
+                self.log.confirm(&sent.key, sent.firing, sent.resolved, now);
+            }
             if sent.reloaded {
                 self.forget_moved(&sent.key, &sent.delivery.group_key);
             }

@@ -38,8 +38,9 @@ impl Pipeline {
         };
         let after = &self.config;
         self.outgoing.reload(|receiver, index| {
-            let means = (means(&before, receiver, index), means(after, receiver, index));
-            means.0.is_some() && means.0 == means.1
+            // One that is gone may come back.
+            let now = means(after, receiver, index);
+            now.is_some() && now != means(&before, receiver, index)
         });
         self.move_log(now);
         self.look_again(now);
@@ -84,6 +85,10 @@ impl Pipeline {
 
     /// Forgets of what was confirmed under a key what its group does not have any more.
     pub(super) fn forget_moved(&mut self, key: &str, group_key: &str) {
+        let receiver = key.split('\u{0}').nth(1).unwrap_or_default();
+        if !self.config.receivers.contains_key(receiver) {
+            return;
+        }
         let routes = &self.config.routes;
         let groups = self.groups.iter();
         let groups: Vec<&Group> = groups
@@ -109,9 +114,19 @@ impl Pipeline {
     /// Looks at the clock: where it was set back, nothing waits for longer because of that.
     pub(super) fn clock(&mut self, now: Timestamp) {
         if now < self.seen {
-            let by = self.seen - now;
-            for group in self.groups.values_mut() {
+            let (by, seen) = (self.seen - now, self.seen);
+            let groups = self.groups.values_mut();
+            let of_groups = groups.flat_map(|group| {
                 group.next -= by;
+                group.alerts.values_mut()
+            });
+            // What was over is over, whatever the clock says.
+            for alert in of_groups
+                .chain(self.alerts.values_mut())
+                .filter(|alert| alert.resolved(seen))
+            {
+                alert.ends_at = alert.ends_at.min(now);
+                alert.starts_at = alert.starts_at.min(alert.ends_at);
             }
             self.outgoing.set_back(by);
         }

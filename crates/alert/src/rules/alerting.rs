@@ -266,6 +266,8 @@ impl Alerting {
             let due = match (alert.state, alert.sent_at) {
                 (RuleState::Pending, _) => false,
                 (_, None) => true,
+                // The clock was set back: what was sent by the other one says nothing.
+                (_, Some(sent)) if sent > now => true,
                 (_, Some(sent)) => alert.resolved_at.is_some_and(|resolved| resolved > sent) || sent + resend < now,
             };
             if !due {
@@ -274,11 +276,14 @@ impl Alerting {
             alert.sent_at = Some(now);
             // Long enough that four rounds may be lost before it counts as resolved by silence.
             let valid_until = now + 4 * interval.max(resend);
+            // What resolved by a clock that was ahead is over, too, and what began by it began no later than it ends.
+            let ends_at = alert.resolved_at.map_or(valid_until, |resolved| resolved.min(now));
+            let starts_at = alert.fired_at.unwrap_or(alert.active_at);
             out.push(Posted {
                 labels: alert.labels.clone(),
                 annotations: alert.annotations.clone(),
-                starts_at: Some(alert.fired_at.unwrap_or(alert.active_at)),
-                ends_at: Some(alert.resolved_at.unwrap_or(valid_until)),
+                starts_at: Some(starts_at.min(ends_at)),
+                ends_at: Some(ends_at),
                 generator_url: generator_url.to_owned(),
             });
         }

@@ -10,7 +10,9 @@ pub(super) use list::moment;
 mod acknowledge;
 mod assign;
 mod fire_test;
+mod history;
 mod list;
+mod show;
 mod silence;
 mod silences;
 mod unsilence;
@@ -26,6 +28,8 @@ pub(crate) struct Alerts {
 #[derive(Debug, Subcommand)]
 enum AlertsCommand {
     List(list::List),
+    Show(show::Show),
+    History(history::History),
     #[command(visible_alias = "ack")]
     Acknowledge(acknowledge::Acknowledge),
     Assign(assign::Assign),
@@ -39,6 +43,8 @@ impl Alerts {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self.command {
             AlertsCommand::List(list) => list.run(context).await,
+            AlertsCommand::Show(show) => show.run(context).await,
+            AlertsCommand::History(history) => history.run(context).await,
             AlertsCommand::Acknowledge(acknowledge) => acknowledge.run(context).await,
             AlertsCommand::Assign(assign) => assign.run(context).await,
             AlertsCommand::FireTest(test) => test.run(context).await,

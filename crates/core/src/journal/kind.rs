@@ -231,6 +231,8 @@ kinds! {
     AlertFired = "alert.fired",
     /// An alert does not fire any more. Data: alert, labels, after_ms.
     AlertResolved = "alert.resolved",
+    /// An alert that began during a deployment is held back: nobody is told before its end settled, or its time is over. Data: alert, labels, held (by, until).
+    AlertHeld = "alert.held",
     /// Somebody said something about alerts. Data: word (`acknowledged`, `assigned`, `silenced`, `silence ended`), by, what.
     AlertCare = "alert.care",
     /// A silence ends soon. Data: silence, matchers, ends_at.

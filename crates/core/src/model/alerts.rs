@@ -27,7 +27,8 @@ pub struct Alerts {
     /// The sign of life to somebody outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
-    /// From the begin of a deployment, alerts of the services it changes are held back for so long at most; never critical ones.
+    /// From the begin of a deployment, alerts that begin in it are held back for so long at most; never critical ones, and none that names a service
+    /// that it does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_deploys: Option<Duration>,
     /// A rule whose series are gone raises an alert that says so.

@@ -55,7 +55,7 @@ pub(super) static ALERTS: Record = Record {
         key(
             "quiet_deploys",
             Shape::Keys(&QUIET_DEPLOYS),
-            "alerts of services that are being deployed are held back for a while, but never critical ones; left out, none is",
+            "alerts that begin during a deployment are held back until it settled, but never critical ones, nor those of services it leaves alone; left out, none is",
         ),
         key(
             "absent",

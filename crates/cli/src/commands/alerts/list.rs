@@ -16,7 +16,7 @@ use crate::when::{age, local_time};
 /// List what fires
 ///
 /// Lists what fires: since when, whether it is kept quiet, and what it says. Exits with 13 when something fires that nobody keeps quiet.
-/// What fired before is in the journal: `tend events --kind 'alert.*'`.
+/// What keeps one quiet, who was told and what changed before says `tend alerts show`; what fired before, `tend alerts history`.
 ///
 /// Example: tend alerts list
 #[derive(Debug, Args)]
@@ -63,7 +63,10 @@ impl List {
                 .map_or_else(String::new, |at| {
                     format!("{} ({})", local_time(at, &zone), age(now.0.saturating_sub(at.0) / 1000))
                 });
-            let state = alert["status"]["state"].as_str().unwrap_or_default();
+            let state = match alert["held"].is_object() {
+                true => "held",
+                false => alert["status"]["state"].as_str().unwrap_or_default(),
+            };
             let tone = if state == "active" { Tone::Bad } else { Tone::Faint };
             table.row(vec![
                 Cell::new(alert["fingerprint"].as_str().unwrap_or_default()).tone(Tone::Faint),

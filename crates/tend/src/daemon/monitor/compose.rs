@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tend_base::{Exposed, Secret, read_owned, without_os_numbers};
+use tend_base::{Exposed, Secret, Wall, read_owned, without_os_numbers};
 use tend_core::model::{
     Alerts, CollectFrom, Language, Metrics, RemoteWrite, Routing, SecretText, ServiceId, ServiceMetrics, ServiceName,
     Stack, StackName,
 };
 use tend_core::world::World;
 use tend_monitor::{
-    FileText, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot, StackPart,
+    Deploying, FileText, Pace, ProcessTarget, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget, Snapshot,
+    StackPart,
 };
 
 /// The largest file of rules or configuration. The largest collection of rules in common use has about a tenth.
@@ -32,6 +33,8 @@ pub(crate) struct Wanted {
     replicas: Vec<ReplicaTarget>,
     processes: Vec<ProcessTarget>,
     secrets: BTreeSet<String>,
+    /// The deployment that runs, and the last one that ended, of which the services are not known here.
+    pub(super) deploys: Vec<Deploying>,
 }
 
 /// Returns what each stack wants; nothing of those that want nothing measured and nothing told.
@@ -50,6 +53,7 @@ pub(crate) fn wanted(world: &World) -> Vec<Wanted> {
                 replicas,
                 processes,
                 secrets: stack.monitor_secrets().into_iter().map(str::to_owned).collect(),
+                deploys: deploys(world, &stack.name),
             }
         })
         .collect()
@@ -58,6 +62,30 @@ pub(crate) fn wanted(world: &World) -> Vec<Wanted> {
 fn is_wanted(stack: &Stack) -> bool {
     let asked = stack.services.values().any(|service| service.metrics.is_some());
     stack.metrics.is_some() || stack.alerts.is_some() || asked
+}
+
+/// Returns the deployments of a stack that concern its alerts.
+fn deploys(world: &World, stack: &StackName) -> Vec<Deploying> {
+    let moment = |at: Wall| i64::try_from(at.0).unwrap_or(i64::MAX);
+    let name = |number: u64| format!("deployment {number}");
+    let mut deploys = Vec::new();
+    if let Some(ended) = world.releases.get(stack).and_then(|releases| releases.history.last()) {
+        deploys.push(Deploying {
+            name: name(ended.number),
+            since: moment(ended.begun),
+            ended: Some(moment(ended.ended)),
+            services: BTreeSet::new(),
+        });
+    }
+    if let Some(running) = world.deployment(stack) {
+        deploys.push(Deploying {
+            name: name(running.number),
+            since: moment(running.begun),
+            ended: None,
+            services: running.lanes.keys().map(ToString::to_string).collect(),
+        });
+    }
+    deploys
 }
 
 /// Returns whom a stack has asked, and which processes it has measured.
@@ -221,6 +249,7 @@ impl Reading<'_> {
                 .and_then(|alerts| alerts.external_url.clone())
                 .unwrap_or_default(),
             absent: alerts.is_some_and(|alerts| alerts.absent),
+            quiet_deploys_ms: alerts.and_then(|alerts| alerts.quiet_deploys).map(milliseconds),
             heartbeat: (alerts.and_then(|alerts| alerts.heartbeat.as_ref())).and_then(|heartbeat| {
                 Some(tend_monitor::Heartbeat {
                     url: Exposed(self.text(&heartbeat.url)?),

@@ -6,6 +6,7 @@
 //! A daemon that ends, or is killed, leaves the monitor be: it goes on measuring and paging.
 
 mod compose;
+mod goings_on;
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command as Program, Stdio};
@@ -64,6 +65,7 @@ pub(crate) fn start(shared: Arc<Shared>, hub: Hub, principal: Principal, taken: 
         told: None,
         missing: BTreeMap::new(),
         failed: None,
+        goings_on: None,
     };
     tokio::spawn(keeper.keep());
     tokio::spawn(hear(shared, principal, taken));
@@ -94,6 +96,7 @@ struct Keeper {
     missing: BTreeMap<String, Vec<String>>,
     /// Why it could not be had, so that the journal says it once.
     failed: Option<String>,
+    goings_on: Option<goings_on::Reading>,
 }
 
 impl Keeper {
@@ -130,11 +133,15 @@ impl Keeper {
             self.generation = self.generation.max(hello.generation);
         }
         let shared = Arc::clone(&self.shared);
+        let mut reading = self.goings_on.take().unwrap_or_default();
         let composed = tokio::task::spawn_blocking(move || {
             let secret = |stack: &str, name: &str| value_of(&shared, stack, name);
-            compose::compose(&wanted, &secret)
+            let (mut snapshot, missing) = compose::compose(&wanted, &secret);
+            snapshot.goings_on = reading.read(&shared.files.database, &wanted);
+            (snapshot, missing, reading)
         });
-        let (mut snapshot, missing) = composed.await.map_err(|error| error.to_string())?;
+        let (mut snapshot, missing, reading) = composed.await.map_err(|error| error.to_string())?;
+        self.goings_on = Some(reading);
         if missing != self.missing {
             for (stack, missing) in &missing {
                 if self.missing.get(stack) != Some(missing) {
