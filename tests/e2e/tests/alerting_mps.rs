@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tend_testkit::{Authority, Postfix, Receiver};
@@ -153,7 +153,6 @@ receivers:
 struct Seen<'a> {
     hook: &'a Receiver,
     postfix: &'a Postfix,
-    begun: Instant,
 }
 
 impl Seen<'_> {
@@ -170,7 +169,6 @@ impl Seen<'_> {
             let mails = self.postfix.mails("ann", 0);
             mails.iter().any(|mail| mail.contains(alert) && mail.contains(&subject))
         });
-        eprintln!("{what} after {} s", self.begun.elapsed().as_secs());
     }
 }
 
@@ -206,7 +204,6 @@ fn alerting_mps_broken_on_purpose_raises_the_guides_alerts_which_resolve_when_it
     let seen = Seen {
         hook: &hook,
         postfix: &postfix,
-        begun: Instant::now(),
     };
     seen.wait("MPSAppDown", "firing");
     machine.tend(&["start", "closed/api"]).ok();
