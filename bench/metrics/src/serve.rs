@@ -45,6 +45,7 @@ pub(crate) fn serve(serve: Serve) -> Result<()> {
         folder: serve.data.clone(),
         build: "bench".to_owned(),
         edge: None,
+        daemon: None,
     };
     let socket = config.socket.clone();
     // Bound by the monitor once it has its store; one that was killed left its own behind.
@@ -102,6 +103,8 @@ fn read(serve: &Serve, generation: u64) -> Result<Snapshot> {
         // As a stack has it that says nothing of it.
         absent: true,
         heartbeat: None,
+        quiet_deploys_ms: None,
+        daemon: false,
         replicas: Vec::new(),
         processes: Vec::new(),
         servers: Vec::new(),

@@ -535,16 +535,18 @@ mod tests {
             assert!(deliveries.part_since(&other, 2).is_none(), "it is not at hand");
             assert_eq!(to(deliveries.expect(&stack, 2, parts(2))), []);
             deliveries.begin(&other, (8, 2));
-            let has = |deliveries: &Deliveries<Given>, id| deliveries.part(id).map(|part| part.0);
-            assert_eq!((has(&deliveries, &replica()), has(&deliveries, &other)), (Some(1), Some(2)));
+            let have = |deliveries: &Deliveries<Given>| {
+                [&replica(), &other].map(|id| deliveries.part(id).map(|part| part.0))
+            };
+            assert_eq!(have(&deliveries), [Some(1), Some(2)]);
             assert_eq!(deliveries.part_since(&replica(), 1).map(|part| part.0), Some(1));
             if stays {
                 assert_eq!(to(deliveries.fulfil(&stack)), [(7, 2)]);
-                assert_eq!((has(&deliveries, &replica()), has(&deliveries, &other)), (Some(2), Some(2)));
+                assert_eq!(have(&deliveries), [Some(2), Some(2)]);
                 assert_eq!(to(deliveries.deliver(&stack, parts(3))), [(7, 3), (8, 3)]);
             } else {
                 deliveries.unexpect(&stack);
-                assert_eq!((has(&deliveries, &replica()), has(&deliveries, &other)), (Some(1), None));
+                assert_eq!(have(&deliveries), [Some(1), None]);
                 assert_eq!(to(deliveries.deliver(&stack, parts(3))), [(7, 3)], "it is left");
             }
             assert_eq!(to(deliveries.fulfil(&stack)), [], "nothing comes any more");

@@ -9,7 +9,7 @@ use tend_alert::{Alert, Change, Episode, Held, RuleKind, What};
 use tend_base::Wall;
 
 use crate::server::Answer;
-use crate::stack::{State, Watched};
+use crate::stack::{Rules, State, Watched};
 
 /// Answers which alerts there were: those that lasted at or after `from`, in milliseconds since 1970, and of `rule` alone where one is named. The
 /// oldest comes first, and what fires still is among them.
@@ -46,6 +46,7 @@ pub(crate) fn show(stack: &Watched, asked: &BTreeMap<String, String>) -> Answer 
         None => episode.labels.get("alertname") == Some(which),
     };
     let now = crate::now_ms();
+    let rules = stack.rules();
     let state = stack.state();
     let care = state.pipeline.care();
     let mut meant: Vec<&Episode> = care.open.values().filter(is_meant).collect();
@@ -60,15 +61,18 @@ pub(crate) fn show(stack: &Watched, asked: &BTreeMap<String, String>) -> Answer 
             ),
         );
     }
-    let all: Vec<Value> = meant.into_iter().map(|episode| whole(&state, episode, now)).collect();
+    let all: Vec<Value> = meant
+        .into_iter()
+        .map(|episode| whole(&rules, &state, episode, now))
+        .collect();
     Answer::json(&all)
 }
 
 /// An alert with all that is known of it.
-fn whole(state: &State, episode: &Episode, now: i64) -> Value {
+fn whole(rules: &Rules, state: &State, episode: &Episode, now: i64) -> Value {
     let mut out = shown(episode, now);
     let known = (state.pipeline.known()).find(|alert| alert.fingerprint() == episode.fingerprint);
-    out["rule"] = rule(state, episode);
+    out["rule"] = rule(rules, episode);
     out["receivers"] = json!(state.pipeline.receivers_of(&episode.labels));
     if let Some(alert) = known.filter(|alert| !alert.resolved(now)) {
         quiet(state, alert, now, &mut out);
@@ -101,9 +105,9 @@ fn quiet(state: &State, alert: &Alert, now: i64, out: &mut Value) {
 }
 
 /// The rule an alert is of, with the value it had when it was last evaluated; nothing for an alert that somebody posted.
-fn rule(state: &State, episode: &Episode) -> Value {
+fn rule(rules: &Rules, episode: &Episode) -> Value {
     let name = episode.labels.get("alertname").map_or("", String::as_str);
-    for group in state.engine.groups() {
+    for group in rules.engine.groups() {
         for evaluated in group.rules() {
             let rule = evaluated.rule();
             let RuleKind::Alert { name: own, hold, .. } = &rule.kind else {

@@ -79,9 +79,10 @@ pub(crate) async fn fire(stack: Arc<Watched>, asked: Asked, by: String) -> Answe
 /// Writes a test for each rule of the name: rules for several severities often have one name.
 fn trials(stack: &Watched, asked: &Asked, by: &str) -> Result<Vec<Trial>, Answer> {
     let now = crate::now_ms();
+    let standing = stack.rules();
     let state = stack.state();
     let alerting = || {
-        let rules = state.engine.groups().iter().flat_map(tend_rules::StandingGroup::rules);
+        let rules = standing.engine.groups().iter().flat_map(tend_rules::StandingGroup::rules);
         rules
             .map(tend_rules::Standing::rule)
             .filter(|rule| matches!(rule.kind, RuleKind::Alert { .. }))

@@ -64,6 +64,7 @@ fn signs_of_life_stop_with_each_link_and_it_is_said_which() {
         folder: folder.path().join("monitor"),
         build: "test".to_owned(),
         edge: None,
+        daemon: None,
     };
     // Ends with the test's process.
     std::thread::spawn(move || monitor_main(config).expect("a monitor"));

@@ -305,11 +305,7 @@ fn an_alert_tells_what_changed_before_it_and_who_was_told() {
         wait_until("it is over", || tend(&["alerts", "list"]).code == 0);
         changed
     });
-    let told = shop.receiver.notices.lock().unwrap().clone();
-    let told: Vec<&Value> = told
-        .iter()
-        .flat_map(|notice| notice["alerts"].as_array().unwrap())
-        .collect();
+    let told = shop.receiver.alerts("JobsInFlight", "firing");
     assert!(
         told.iter().any(|alert| {
             let changes = alert["annotations"]["tend_changes"].as_str();

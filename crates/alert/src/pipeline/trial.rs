@@ -82,6 +82,8 @@ impl Pipeline {
                 group_key: group_key.clone(),
                 group_labels: labels.clone(),
                 alerts: vec![alert.clone()],
+                // Nothing has happened.
+                changes: BTreeMap::new(),
                 at,
                 why: Why::News,
                 attempt: 0,
