@@ -115,8 +115,13 @@ impl Inner {
     /// Returns what a replica is to be given that is started for a revision.
     fn part_since(&self, replica: &ReplicaId, revision: u64) -> Option<Arc<Part>> {
         let coming = self.coming.get(&replica.stack).filter(|(of, _)| *of <= revision);
-        let parts = coming.map(|(_, parts)| parts).or_else(|| self.parts.get(&replica.stack))?;
-        parts.get(&replica.service).filter(|part| part.revision >= revision).cloned()
+        let parts = coming
+            .map(|(_, parts)| parts)
+            .or_else(|| self.parts.get(&replica.stack))?;
+        parts
+            .get(&replica.service)
+            .filter(|part| part.revision >= revision)
+            .cloned()
     }
 
     /// Returns what a replica that runs is to be given now.
