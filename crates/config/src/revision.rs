@@ -162,8 +162,19 @@ impl History {
 
     /// Adds the next one, and returns the number of the oldest when that is kept no longer.
     pub fn push(&mut self, revision: Revision) -> Option<u64> {
+        let forgotten = self.forgets();
+        if forgotten.is_some() {
+            self.0.remove(0);
+        }
         self.0.push(revision);
-        (self.0.len() > KEPT).then(|| self.0.remove(0).number)
+        forgotten
+    }
+
+    /// Returns the number of the oldest when that is kept no longer once there is another.
+    #[must_use]
+    pub fn forgets(&self) -> Option<u64> {
+        let oldest = self.0.first().filter(|_| self.0.len() >= KEPT)?;
+        Some(oldest.number)
     }
 
     /// Returns the revision that holds again what `number` held, to be pushed when it is in force.

@@ -209,13 +209,26 @@ impl Stand {
     #[must_use]
     pub fn offer(&self, schema: &Schema, set: &SetLayer, offer: &Offer<'_>, now: Now) -> Taken {
         let built = self.build(schema, set, offer.mark);
+        self.decide(schema, set, built.as_ref(), offer, now)
+    }
+
+    /// Decides as [`Stand::offer`] about what was built of the layers already.
+    #[must_use]
+    pub fn decide(
+        &self,
+        schema: &Schema,
+        set: &SetLayer,
+        built: Result<&Set, &Report>,
+        offer: &Offer<'_>,
+        now: Now,
+    ) -> Taken {
         let candidate = Candidate {
-            outcome: built.as_ref(),
+            outcome: built,
             who: offer.who,
             confirm: offer.confirm,
         };
         let taken = take(&self.standing(schema, offer), &candidate, now);
-        match (taken, built.as_ref(), self.history.current()) {
+        match (taken, built, self.history.current()) {
             (Taken::Same, Ok(built), Some(current)) if *set != self.set => {
                 let revision = Revision::of(built, current.number + 1, now.wall, offer.who);
                 Taken::Taken(Box::new(Step {
@@ -310,6 +323,12 @@ impl Stand {
             waiting: step.waiting.clone(),
             rows: self.rows.clone(),
         }
+    }
+
+    /// Returns the number of a revision that is kept no longer once another is.
+    #[must_use]
+    pub fn forgets(&self) -> Option<u64> {
+        self.history.forgets()
     }
 
     /// Takes a stored record for what is in force; returns the number of a revision that is kept no longer.

@@ -131,7 +131,11 @@ impl Step {
     /// Gives the revision another number: one that was given before to a revision that is gone is not given again.
     #[must_use]
     pub fn numbered(mut self, number: u64) -> Self {
-        if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.revision == self.revision.number) {
+        if let Some(waiting) = self
+            .waiting
+            .as_mut()
+            .filter(|waiting| waiting.revision == self.revision.number)
+        {
             waiting.revision = number;
         }
         self.revision.number = number;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tend_base::{Mono, Now, Wall};
 use tend_core::configuration::{Beside, Configuration, ConfigureWish, StartedWith};
-use tend_core::controller::{Chapter, Controller, Decision, DocumentKind, Input, Reaction, restore};
+use tend_core::controller::{Chapter, Controller, Decision, DeployWish, DocumentKind, Input, Reaction, restore};
+use tend_core::deployment::Purpose;
 use tend_core::journal::{Kind, Principal};
-use tend_core::model::{Quiesce, ReplicaId, StackName};
+use tend_core::model::{Quiesce, Release, ReplicaId, StackName};
 use tend_core::observed::{Exit, Phase, StopReason};
 use tend_core::plan::Step;
 use tend_core::world::World;
@@ -367,4 +368,99 @@ fn a_definition_that_comes_with_a_revision_is_in_force_with_it_and_stays_when_th
     assert_eq!(controller.world().stacks[&name].stack, after);
     let kept = taken.documents.iter().map(|document| document.kind);
     assert!(kept.filter(|kind| *kind == DocumentKind::Stack).count() == 1);
+}
+
+#[test]
+fn a_deployment_and_its_revision_are_taken_together_and_undone_together() {
+    let configured = |limit: &str| {
+        let with = StartedWith {
+            variables: BTreeMap::from([("LIMIT".to_owned(), limit.to_owned())]),
+            ..StartedWith::default()
+        };
+        BTreeMap::from([("a".parse().unwrap(), with)])
+    };
+    let before = json!(Configuration {
+        revision: 1,
+        services: configured("1"),
+        last: 0,
+    });
+    let mut controller = controller(vec![("stack", "s", stack()), ("configuration", "s", before)]);
+    let name: StackName = "s".parse().unwrap();
+    let by = || Principal::Daemon {
+        pid: 2,
+        build: "test".to_owned(),
+    };
+    let wanted = controller.world().stacks[&name].stack.clone();
+    let release = |number: u64| Release {
+        number,
+        configuration: String::new(),
+        secrets: BTreeMap::new(),
+        file: wanted.clone(),
+        stack: wanted.clone(),
+        artifacts: BTreeMap::new(),
+        schema: Default::default(),
+        made_at: now().wall,
+        made_by: by(),
+        promoted_from: None,
+    };
+    let wish = |number: u64| {
+        Input::Configure(Box::new(ConfigureWish {
+            stack: "s".parse().unwrap(),
+            configuration: Configuration {
+                revision: 2,
+                services: configured("2"),
+                last: 0,
+            },
+            record: json!({ "whole": 2 }),
+            changes: json!([]),
+            forgotten: Vec::new(),
+            beside: Beside::Deployment(Box::new(DeployWish {
+                stack: "s".parse().unwrap(),
+                baseline: None,
+                release: Some(release(number)),
+                target: number,
+                purpose: Purpose::Deploy,
+                confirm: None,
+                by: by(),
+                reason: None,
+            })),
+            by: by(),
+        }))
+    };
+    let refused = controller.handle(wish(7), now());
+    assert_eq!(
+        (refused.entries, refused.documents),
+        (Vec::new(), Vec::new()),
+        "what is refused of the one refuses the other"
+    );
+    let taken = controller.handle(wish(1), now());
+    let kinds: Vec<_> = taken.entries.iter().map(|entry| entry.kind.clone()).collect();
+    assert_eq!(kinds[..3], [Kind::ConfigTaken, Kind::ReleaseMade, Kind::DeployStarted]);
+    let limit = |configuration: Option<&Configuration>| {
+        let with = configuration.and_then(|configuration| configuration.of(&"a".parse().unwrap()));
+        with.map(|with| with.variables["LIMIT"].clone())
+    };
+    let world = controller.world();
+    assert_eq!(limit(world.configurations.get(&name)).as_deref(), Some("1"));
+    assert_eq!(limit(world.configuration_of_target(&name)).as_deref(), Some("2"));
+
+    // Taken down, it is undone; that one is committed is seen end to end.
+    let ended = controller.handle(
+        Input::Remove {
+            stack: name.clone(),
+            by: by(),
+        },
+        now(),
+    );
+    let forgotten = ended
+        .documents
+        .iter()
+        .find(|document| document.kind == DocumentKind::Revision);
+    assert!(forgotten.is_some_and(|document| document.id == "s/2" && document.value.is_none()));
+    let in_force = &controller.world().configurations[&name];
+    assert_eq!(
+        (in_force.revision, in_force.next()),
+        (1, 3),
+        "its number is not given again"
+    );
 }

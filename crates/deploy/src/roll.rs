@@ -20,9 +20,9 @@ use crate::replica::{Proof, Seen, look};
 /// is already runs on untouched.
 pub(crate) fn begin(case: &mut Case<'_>) {
     for (name, new) in &case.target.stack.services {
-        let unchanged = case
-            .last(name)
-            .is_some_and(|old| case.world.fingerprint(case.stack, old) == case.world.fingerprint_of_target(case.stack, new));
+        let unchanged = case.last(name).is_some_and(|old| {
+            case.world.fingerprint(case.stack, old) == case.world.fingerprint_of_target(case.stack, new)
+        });
         if new.is_process() && !unchanged {
             case.lane(name);
         }

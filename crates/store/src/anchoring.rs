@@ -115,8 +115,10 @@ impl Anchoring {
         let mut wanted = link.lock();
         loop {
             let now = self.clock.now().mono;
-            let due = (self.anchored != Some(wanted.head))
-                .then(|| self.tried.map_or(Duration::ZERO, |tried| (tried + ANCHOR_EVERY).since(now)));
+            let due = (self.anchored != Some(wanted.head)).then(|| {
+                self.tried
+                    .map_or(Duration::ZERO, |tried| (tried + ANCHOR_EVERY).since(now))
+            });
             if wanted.is_urgent || wanted.is_over || due.is_some_and(|due| due.is_zero()) {
                 wanted.is_urgent = false;
                 return (wanted.head, std::mem::take(&mut wanted.answers), wanted.is_over);

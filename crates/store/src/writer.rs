@@ -443,7 +443,9 @@ impl Writer {
             });
         }
         let anchoring = self.anchorer.take().and_then(Anchorer::end);
-        let anchored = anchoring.map_or(Ok(()), |mut anchoring| anchoring.anchor(StatementKind::Closing, self.head));
+        let anchored = anchoring.map_or(Ok(()), |mut anchoring| {
+            anchoring.anchor(StatementKind::Closing, self.head)
+        });
         self.publish_status();
         self.lease.release(&self.connection);
         outcome.and(anchored)

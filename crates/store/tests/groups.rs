@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
 use serde_json::{Value, json};
-use tend_core::journal::{Filter, Kind};
-use tend_store::{Batch, DocumentKind, Error, Options, Reader, Store};
+use tend_core::journal::{Entry, Filter, Kind, Principal, Via};
+use tend_store::{Anchors, Batch, DocumentKind, Error, Options, Reader, Store};
 
 use crate::files::{Folder, daemon, entry, write};
 
@@ -129,6 +129,33 @@ fn a_closed_store_refuses_and_a_reopened_one_goes_on_where_it_was() {
     let report = folder.verify();
     assert!(report.is_intact(), "{report}");
     assert_eq!(report.anchored_upto, report.head);
+}
+
+#[test]
+fn who_does_something_is_answered_once_it_is_anchored() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let anchored = || {
+        let anchors = Anchors::read(&folder.files().anchors).unwrap();
+        anchors.statements().last().map(|anchor| anchor.seq)
+    };
+    let ana = Principal::Person {
+        uid: Some(1000),
+        name: "ana".to_owned(),
+        via: Via::Socket,
+    };
+    for number in 1..=20 {
+        write(&store, 1);
+        let done = store
+            .commit(Entry::new(ana.clone(), Kind::ServiceScaled))
+            .wait()
+            .unwrap();
+        assert!(anchored() >= Some(done.first), "{number}: {:?}", anchored());
+    }
+    let status = store.status();
+    assert_eq!((status.anchored, status.anchor_error.is_none()), (status.head, true));
+    store.close().unwrap();
+    assert!(folder.verify().is_intact());
 }
 
 #[test]

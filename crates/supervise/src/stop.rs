@@ -65,8 +65,7 @@ pub(crate) fn decide(
                 }
                 None => false,
             };
-            let changed =
-                replica.fingerprint != world.fingerprint_for(id, service) && is_prepared(world, id, service);
+            let changed = replica.fingerprint != world.fingerprint_for(id, service) && is_prepared(world, id, service);
             let follows = gate::follows(world, &id.service_id(), service, replica);
             let reason = if replica.restart_requested {
                 StopReason::Restart

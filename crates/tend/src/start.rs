@@ -106,7 +106,9 @@ impl Gather for OfDaemon {
         Box::pin(async {
             let paths = Paths::of_this_user().map_err(|error| with_causes(&error))?;
             let stack = self.0.parse().map_err(|error| with_causes(&error))?;
-            let client = Client::connect(&paths.socket()).await.map_err(|error| with_causes(&error))?;
+            let client = Client::connect(&paths.socket())
+                .await
+                .map_err(|error| with_causes(&error))?;
             let known = client.json_with_text::<StackMetrics>(&Call::StackMetrics(stack)).await;
             known.map(|(known, _)| known.text).map_err(|error| with_causes(&error))
         })

@@ -18,7 +18,8 @@ fn schema(release: usize) -> String {
 }
 
 /// Each says again and again which release it is of, and what it holds.
-const BY_VARIABLES: &str = "#!/bin/sh\nwhile :; do echo \"RELEASE $LIMITS_ORDERS\" >> SEEN/env.$TEND_SLOT; sleep 0.02; done\n";
+const BY_VARIABLES: &str =
+    "#!/bin/sh\nwhile :; do echo \"RELEASE $LIMITS_ORDERS\" >> SEEN/env.$TEND_SLOT; sleep 0.02; done\n";
 const BY_FILE: &str = "#!/bin/sh\nwhile :; do echo \"RELEASE $(grep -o '[0-9]*' \"$TEND_CONFIG_FILE\")\" >> SEEN/file.$TEND_SLOT; sleep 0.02; done\n";
 const BY_SOCKET: &str = "#!/usr/bin/env python3
 import os, time
@@ -70,7 +71,11 @@ impl Configured {
         // Each has files of its own: what lies in those of the one before is still read for that.
         fs::write(folder.join(format!("schema-{release}.yaml")), schema(release)).unwrap();
         let value = release * 1000 + 7;
-        fs::write(folder.join(format!("values-{release}.yml")), format!("limits.orders: {value}\n")).unwrap();
+        fs::write(
+            folder.join(format!("values-{release}.yml")),
+            format!("limits.orders: {value}\n"),
+        )
+        .unwrap();
         for (name, text) in [("env", BY_VARIABLES), ("file", BY_FILE), ("watch", BY_SOCKET)] {
             let text = text.replace("RELEASE", &release.to_string());
             let text = text.replace("SEEN", &self.seen.display().to_string());
@@ -169,7 +174,11 @@ fn a_release_and_its_configuration_go_into_force_together_or_not_at_all() {
     shop.commit("wrong");
     let releases = shop.releases()["items"].as_array().map(Vec::len);
     let done = shop.deploy(&[]);
-    assert!(done.code != 0 && done.said().contains("limits.orders"), "{}", done.said());
+    assert!(
+        done.code != 0 && done.said().contains("limits.orders"),
+        "{}",
+        done.said()
+    );
     assert_eq!(shop.releases()["items"].as_array().map(Vec::len), releases);
     assert_eq!(one.revision(), 2);
 
@@ -202,7 +211,10 @@ fn a_release_and_its_configuration_stay_together_when_the_daemon_is_killed() {
     let one = Configured::up("deploy-config-kills");
     let shop = &one.shop;
     one.wait_live();
-    for (number, kind) in ["deploy.started", "deploy.stage", "replica.started"].into_iter().enumerate() {
+    for (number, kind) in ["deploy.started", "deploy.stage", "replica.started"]
+        .into_iter()
+        .enumerate()
+    {
         let release = number + 2;
         one.write(release, None);
         let ended = shop.machine.events("deploy.finished").len();

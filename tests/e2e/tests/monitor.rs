@@ -254,7 +254,12 @@ fn daemon_metrics_are_at_the_door_of_prometheus() {
         };
         let answer: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-        let one = |series: &Value| (series["metric"].clone(), series["value"][1].as_str().unwrap_or_default().to_owned());
+        let one = |series: &Value| {
+            (
+                series["metric"].clone(),
+                series["value"][1].as_str().unwrap_or_default().to_owned(),
+            )
+        };
         series.iter().map(one).collect()
     };
     let wait = |name: &str, value: &str| {
@@ -264,7 +269,11 @@ fn daemon_metrics_are_at_the_door_of_prometheus() {
     };
     wait("tend_config_revision_live", "1");
     let (labels, _) = ask("tend_config_revision").pop().unwrap();
-    assert_eq!((&labels["job"], &labels["stack"]), (&"tend".into(), &"shop".into()), "{labels}");
+    assert_eq!(
+        (&labels["job"], &labels["stack"]),
+        (&"tend".into(), &"shop".into()),
+        "{labels}"
+    );
     assert_eq!(labels["service"], "web");
     wait("tend_config_replicas_behind", "0");
     wait("tend_replica_ready", "1");

@@ -310,7 +310,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             } else {
                 // It goes with the release that it came with.
                 in_force.last = configuration.revision;
-                self.dirty.revisions.insert((stack.clone(), configuration.revision), None);
+                self.dirty
+                    .revisions
+                    .insert((stack.clone(), configuration.revision), None);
             }
             self.dirty.configurations.insert(stack.clone());
         }

@@ -107,7 +107,7 @@ kinds! {
     ReleaseMade = "release.made",
     /// A release is no longer kept. Data: release, why.
     ReleasePruned = "release.pruned",
-    /// A deployment began. Data: deployment, release, from, purpose, reason, confirm_ms.
+    /// A deployment began. Data: deployment, release, from, purpose, reason, configuration (the revision that comes with it), confirm_ms.
     DeployStarted = "deploy.started",
     /// A deployment came to another phase. Data: deployment, phase, why.
     DeployPhase = "deploy.phase",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tend_api::messages::{
-    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, StackMetrics, VersionReport,
+    Accepted, DaemonReport, EdgeMetrics, PlanReport, PlannedStep, ServiceDescription, StackList, StackMetrics,
+    VersionReport,
 };
 use tend_api::{Access, ApiError, Apply, Call, Caller, Class, Door, Handler, PlanBody, Reply, Target, Upgrade};
 use tend_base::{Clock, SystemClock};
@@ -22,7 +23,9 @@ use super::answer::progress::{self, Until};
 use super::answer::{configuration as config, environment, events, logs, money, secrets, status};
 use super::hub::Hub;
 use super::identity;
-use super::{Ending, Shared, audit, certificates, configuration, edge_link, monitor, named_files, own_metrics, rotation};
+use super::{
+    Ending, Shared, audit, certificates, configuration, edge_link, monitor, named_files, own_metrics, rotation,
+};
 
 /// How long the edge may take to serve what was asked of its routes.
 const EDGE_WAIT: Duration = Duration::from_secs(10);

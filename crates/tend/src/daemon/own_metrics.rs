@@ -74,7 +74,10 @@ async fn gather(shared: &Arc<Shared>, hub: &Hub, asks: &mpsc::Sender<Ask>, stack
     let known = hub.ask(move |controller, _| {
         let world = controller.world();
         let definition = world.stack_wanted(&name).cloned();
-        let own = world.replicas.iter().filter(|(id, _)| id.stack == name && world.is_wanted(id));
+        let own = world
+            .replicas
+            .iter()
+            .filter(|(id, _)| id.stack == name && world.is_wanted(id));
         let replicas = own.map(|(id, replica)| ReplicaFigures {
             service: id.service.to_string(),
             replica: id.slot,
@@ -167,7 +170,10 @@ impl Figures {
             config.write(&mut page, now);
         }
         if let Some(away) = self.vault {
-            page.gauge("tend_vault_away", "1 while the stack's Vault cannot be asked, and what was read before is used.");
+            page.gauge(
+                "tend_vault_away",
+                "1 while the stack's Vault cannot be asked, and what was read before is used.",
+            );
             page.alone(flag(away.is_some()));
             page.gauge(
                 "tend_vault_age_seconds",
@@ -244,7 +250,10 @@ impl ReplicaFigures {
 
 impl ConfigFigures {
     fn write(&self, page: &mut Page<'_>, now: Wall) {
-        page.gauge("tend_config_revision", "The revision of the configuration that a service is to hold.");
+        page.gauge(
+            "tend_config_revision",
+            "The revision of the configuration that a service is to hold.",
+        );
         for service in self.services.keys() {
             page.one(&[("service", service)], self.revision as f64);
         }
@@ -254,7 +263,10 @@ impl ConfigFigures {
         );
         for (service, holders) in &self.services {
             let held = holders.iter().map(|holding| holding.revision.unwrap_or(0)).min();
-            page.one(&[("service", service)], held.unwrap_or(self.revision).min(self.revision) as f64);
+            page.one(
+                &[("service", service)],
+                held.unwrap_or(self.revision).min(self.revision) as f64,
+            );
         }
         page.gauge(
             "tend_config_replicas_behind",
@@ -339,7 +351,10 @@ mod tests {
 
     fn figures() -> Figures {
         let services = BTreeMap::from([
-            ("api".to_owned(), vec![holding(Some(7)), holding(Some(6)), holding(None)]),
+            (
+                "api".to_owned(),
+                vec![holding(Some(7)), holding(Some(6)), holding(None)],
+            ),
             ("web".to_owned(), vec![holding(Some(7))]),
         ]);
         Figures {

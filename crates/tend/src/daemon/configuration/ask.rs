@@ -91,11 +91,7 @@ pub(crate) enum Change {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) async fn before(
-    asks: &mpsc::Sender<Ask>,
-    stack: &Stack,
-    by: &Principal,
-) -> Result<bool, ApiError> {
+pub(crate) async fn before(asks: &mpsc::Sender<Ask>, stack: &Stack, by: &Principal) -> Result<bool, ApiError> {
     if stack.config.is_none() {
         return Ok(false);
     }
@@ -182,11 +178,7 @@ impl Keeper {
     pub(super) async fn answer(&mut self, ask: Ask) {
         // Who asked may have left.
         match ask {
-            Ask::Before {
-                stack,
-                by,
-                answer,
-            } => {
+            Ask::Before { stack, by, answer } => {
                 let taken = self.before(&stack, &by).await;
                 let _ = answer.send(taken);
             }

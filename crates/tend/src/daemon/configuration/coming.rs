@@ -76,7 +76,9 @@ impl Keeper {
             return Ok(());
         }
         let before = self.stacks.get(&stack.name).map(|before| before.stand().clone());
-        let stand = before.or_else(|| self.left.get(&stack.name).cloned()).unwrap_or_default();
+        let stand = before
+            .or_else(|| self.left.get(&stack.name).cloned())
+            .unwrap_or_default();
         let mut kept = Kept::start(stack, stand, &self.told, &self.shared, self.key.clone()).await?;
         kept.check(&self.shared, &self.hub).await
     }

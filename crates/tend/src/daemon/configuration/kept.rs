@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tend_api::{ApiError, Class};
 use tend_base::{Clock, Mono, Now, Secret, SystemClock, Wall};
 use tend_config::{
-    Offer, Record, Report, Revision, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret, Taken, Taker,
-    started_with,
+    Offer, Record, Report, Revision, Row, Schema, Selection, SetLayer, Source, Sources, Stand, Step, StoredSecret,
+    Taken, Taker, started_with,
 };
 use tend_core::configuration::{Beside, Configuration, ConfigureWish};
 use tend_core::controller::Input;
@@ -62,6 +62,8 @@ pub(super) struct Kept {
     unreadable: BTreeMap<String, String>,
     /// The schema of what is in force.
     schema: Option<Schema>,
+    /// The schema that was read last, and its text.
+    parsed: Option<(String, Schema)>,
     /// The values of secrets that stand in files of variables, by key, of what is in force.
     outside: BTreeMap<String, Secret>,
     /// When what is in force was taken, or the daemon started.
@@ -108,6 +110,7 @@ impl Kept {
             refused: None,
             unreadable: unreadable(&contents, &stack.source.directory),
             schema: None,
+            parsed: None,
             outside: BTreeMap::new(),
             since: SystemClock.now().mono,
             told: tend_config::Told::default(),
@@ -269,6 +272,19 @@ impl Kept {
         }
     }
 
+    /// Returns the schema as it lies there. Reading it takes longer than all else that is done for a change, and it is another one rarely.
+    fn read_schema(&mut self) -> Result<Schema, Report> {
+        let source = self.stand.sources.schema.as_ref();
+        let text = source.and_then(|source| source.text.clone());
+        let known = self.parsed.take().filter(|(of, _)| text.as_ref() == Some(of));
+        let schema = match known {
+            Some((_, schema)) => schema,
+            None => self.stand.schema()?,
+        };
+        self.parsed = text.map(|text| (text, schema.clone()));
+        Ok(schema)
+    }
+
     /// Decides about what the layers give now; returns the schema, the values of secrets in files of variables, and the step where there is one.
     ///
     /// # Errors
@@ -289,17 +305,17 @@ impl Kept {
                 .collect();
             return Err(lines.join("\n"));
         }
+        let schema = self.read_schema().map_err(|report| report.to_string())?;
         let now = SystemClock.now();
         let running = self.running(hub).await;
         let mark = self.mark();
         let offer = self.offered(who, confirm, &running, &mark);
-        let schema = self.stand.schema().map_err(|report| report.to_string())?;
-        let step = match self.stand.offer(&schema, set, &offer, now) {
+        let built = self.stand.build(&schema, set, &mark);
+        let step = match self.stand.decide(&schema, set, built.as_ref(), &offer, now) {
             Taken::Refused(report) => return Err(report.to_string()),
             Taken::Same => None,
             Taken::Taken(step) => Some(step),
         };
-        let built = self.stand.build(&schema, set, &mark).ok();
         let outside = built.iter().flat_map(|built| built.outside_secrets());
         let outside = outside.map(|(key, value)| (key.to_owned(), value.clone())).collect();
         Ok((schema, outside, step))
@@ -510,14 +526,12 @@ impl Kept {
         let number = step.revision.number;
         let configuration = self.configuration(by_what.0, &step, &before)?;
         let record = self.stand.record(&step, set);
-        let mut stand = self.stand.clone();
-        let forgotten = stand.keep(record.clone());
         let wish = ConfigureWish {
             stack: self.name.clone(),
             configuration,
             record: as_json(&record),
             changes: changes_of(&step),
-            forgotten: forgotten.into_iter().collect(),
+            forgotten: self.stand.forgets().into_iter().collect(),
             beside: std::mem::take(&mut self.beside),
             by: by.clone(),
         };
@@ -532,7 +546,7 @@ impl Kept {
         if !self.is_coming {
             shared.deliveries.fulfil(&self.name);
         }
-        self.stand = stand;
+        self.stand.keep(record);
         self.since = SystemClock.now().mono;
         Ok(number)
     }

@@ -45,6 +45,9 @@ const ASKS_MAX: usize = 64;
 /// What was read and waits to be looked at; who reads waits then, and tells the newest.
 const READS_MAX: usize = 64;
 
+/// What replicas said and waits to be looked at; the rest comes after.
+const NOTICES_MAX: usize = 256;
+
 /// How often it is looked whether a change that nobody confirmed is due, and whether replicas are late.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -182,7 +185,12 @@ impl Keeper {
                     let all: Vec<_> = std::iter::once(read).chain(more).take(READS_MAX).collect();
                     self.read(all).await;
                 }
-                Some(notice) = self.notices.recv(), if is_heard => self.hear(&notice).await,
+                Some(notice) = self.notices.recv(), if is_heard => {
+                    // Replicas answer all at once; what follows from it is looked at once.
+                    let more = std::iter::from_fn(|| self.notices.try_recv().ok());
+                    let all: Vec<Notice> = std::iter::once(notice).chain(more).take(NOTICES_MAX).collect();
+                    self.hear(&all).await;
+                }
                 stale = shared.deliveries.stale() => {
                     for stack in stale {
                         self.offer(&stack).await;
@@ -201,7 +209,9 @@ impl Keeper {
             let world = controller.world();
             let stacks = world.stacks.values().filter(|wanted| !wanted.removing);
             // What a deployment brings is looked after apart from what is in force.
-            let configured = stacks.map(|wanted| &wanted.stack).filter(|stack| stack.config.is_some());
+            let configured = stacks
+                .map(|wanted| &wanted.stack)
+                .filter(|stack| stack.config.is_some());
             configured
                 .map(|stack| (stack.clone(), world.deployment(&stack.name).is_some()))
                 .collect::<Vec<_>>()
@@ -353,8 +363,10 @@ impl Keeper {
         }
     }
 
-    async fn hear(&mut self, notice: &Notice) {
-        if let Some(stack) = self.shared.deliveries.hear(notice) {
+    async fn hear(&mut self, notices: &[Notice]) {
+        let heard = notices.iter().filter_map(|notice| self.shared.deliveries.hear(notice));
+        let stacks: BTreeSet<StackName> = heard.collect();
+        for stack in stacks {
             self.settle(&stack).await;
         }
     }
