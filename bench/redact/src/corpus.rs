@@ -54,3 +54,46 @@ pub(crate) fn text(values: &[Value], bytes: usize) -> Vec<u8> {
     }
     text
 }
+
+/// Puts a form of a secret across every border of so many bytes, as pipes and buffers cut a stream; each of them in turn.
+pub(crate) fn plant_across(values: &[Value], every: usize, text: &mut [u8]) {
+    let planted: Vec<Vec<u8>> = values.iter().flat_map(|value| forms(value.expose())).collect();
+    let borders = (every..text.len()).step_by(every);
+    for (border, form) in borders.zip(planted.iter().cycle()) {
+        let begin = border - form.len() / 2;
+        if let Some(place) = text.get_mut(begin..begin + form.len()) {
+            place.copy_from_slice(form);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tend_redact::{Patterns, Redactor, Rules};
+
+    use super::*;
+
+    const BORDER: usize = 4096;
+
+    #[test]
+    fn what_lies_across_every_border_is_found_however_the_stream_is_cut_there() {
+        let values = values(3);
+        let all: Vec<Vec<u8>> = values.iter().flat_map(|value| forms(value.expose())).collect();
+        let mut planted = text(&values, 64 * BORDER);
+        plant_across(&values, BORDER, &mut planted);
+        for border in (BORDER..60 * BORDER).step_by(BORDER) {
+            let lies_across = |form: &Vec<u8>| planted[border - form.len() / 2..].starts_with(form);
+            assert!(all.iter().any(lies_across), "{border}");
+        }
+        let mut redactor = Redactor::new(Arc::new(Patterns::new(&values, Rules::None)));
+        let mut out = Vec::new();
+        for piece in planted.chunks(BORDER) {
+            redactor.push(piece, &mut out);
+        }
+        redactor.flush(&mut out);
+        let left = |form: &Vec<u8>| out.windows(form.len()).any(|window| window == form);
+        assert!(!all.iter().any(left));
+    }
+}

@@ -18,6 +18,8 @@ const RATE: usize = 50_000_000;
 const SECONDS: u64 = 6;
 /// What is written at once, twenty times a second.
 const PART: usize = RATE / 20;
+/// Every so many bytes a secret lies across: pages, and what pipes and buffers are made of.
+const BORDER: usize = 4096;
 /// For the shim to end its work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,7 +42,8 @@ pub(crate) fn flood(secrets: Option<usize>) -> io::Result<Flood> {
 
 fn in_folder(home: &Path, secrets: Option<usize>) -> io::Result<Flood> {
     let values = corpus::values(secrets.unwrap_or(0));
-    let part = corpus::text(&values, PART);
+    let mut part = corpus::text(&values, PART);
+    corpus::plant_across(&values, BORDER, &mut part);
     fs::write(home.join("part"), &part)?;
     let rounds = SECONDS * 20;
     let line = format!("i=0; while [ $i -lt {rounds} ]; do cat part; sleep 0.045; i=$((i+1)); done");

@@ -1,6 +1,6 @@
 //! Replays the fuzzers' corpora on the stable compiler.
 
-use tend_config::{Origin, Schema, Set, docs, json_schema};
+use tend_config::{Origin, Row, Schema, Set, docs, json_schema};
 
 use crate::case::{common, layers, repository};
 use crate::cases::has_places;
@@ -55,5 +55,24 @@ fn fuzz_corpus_config_dotenv() {
     replay("config_dotenv", |text| Origin::Dotenv {
         path: ".env".to_owned(),
         text,
+    });
+}
+
+/// The same as in `fuzz/fuzz_targets/config_row.rs`.
+#[test]
+fn fuzz_corpus_config_row() {
+    let row = |line: &str| {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        Row {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            is_active: true,
+            updated_at: None,
+            updated_by: None,
+        }
+    };
+    replay("config_row", |text| Origin::Table {
+        name: "system_config".to_owned(),
+        rows: text.lines().map(row).collect(),
     });
 }

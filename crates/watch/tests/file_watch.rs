@@ -389,3 +389,34 @@ fn what_belongs_to_somebody_else_is_not_read() {
         assert_eq!(says_whose, !is_read, "{content:?}");
     }
 }
+
+#[test]
+fn what_is_being_written_when_it_is_first_read_is_waited_for() {
+    let folder = Folder::new();
+    let path = folder.write("production.yml", "a: 1\n");
+    // Cut to nothing before anybody watches, and filled by a writer that takes its time.
+    fs::write(&path, "").unwrap();
+    let filled = path.clone();
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        fs::write(&filled, "a: 2\n").unwrap();
+    });
+    let watch = FileWatch::new([path.clone()], TOLD).unwrap();
+    assert_eq!(watch.contents()[&path].text(), Some("a: 2\n"));
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_file_that_is_empty_for_long_is_read_as_it_is() {
+    let folder = Folder::new();
+    let path = folder.write("production.yml", "");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    let watch = FileWatch::new([path.clone()], TOLD).unwrap();
+    assert_eq!(watch.contents()[&path].text(), Some(""));
+}

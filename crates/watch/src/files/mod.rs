@@ -26,7 +26,10 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use notify::Notify;
 pub use read::Content;
-use read::read;
+use read::{changed_ms_ago, read};
+
+/// From one look to the next at files that were changed just before they were watched.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
 
 /// Rounds of finding folders to watch while they change; another follows with the next event anyhow.
 const ROUNDS: usize = 10;
@@ -110,7 +113,8 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Reads the files and watches them from then on: no change after this is missed.
+    /// Reads the files and watches them from then on: no change after this is missed. What was changed a moment ago may be half
+    /// written, and is waited for within the bounds of the settings; so this is not for a thread that others wait for.
     ///
     /// # Errors
     /// [`Error::RelativePath`], [`Error::Wait`]. Not where the kernel does not tell of changes: see [`FileWatch::unwatched`].
@@ -134,11 +138,28 @@ impl FileWatch {
             happened: false,
         };
         watch.place();
+        watch.let_settle();
         watch
             .files
             .iter_mut()
             .for_each(|(path, content)| *content = read(path, settings.owner));
         Ok(watch)
+    }
+
+    /// Waits until nobody seems to be writing. Of what was begun before it was watched the kernel tells nothing, so the times of the files
+    /// have to: one that was emptied a moment ago is about to be filled.
+    fn let_settle(&self) {
+        let begun = Instant::now();
+        let is_new = |path: &PathBuf| {
+            let bound = |empty| match empty {
+                true => self.settings.writer_bound,
+                false => self.settings.bound,
+            };
+            changed_ms_ago(path).is_some_and(|(age, empty)| u128::from(age) < bound(empty).as_millis())
+        };
+        while begun.elapsed() < self.settings.writer_bound && self.files.keys().any(is_new) {
+            std::thread::sleep(LOOK_FIRST);
+        }
     }
 
     /// Returns what is in the files, as of the last change or the beginning.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use tend_base::{Clock, SystemClock};
+
 /// Largest file taken for configuration.
 const BYTES_MAX: u64 = 4 << 20;
 /// Reads of one file that changes under the reader, before the last is taken as it is; one more change follows it anyhow.
@@ -67,6 +69,18 @@ pub(super) fn read(path: &Path, owner: Option<u32>) -> Content {
         }
     }
     last
+}
+
+/// Returns how many milliseconds ago a file was changed, and whether it is empty; of one that is away, when its folder was: it may have been
+/// moved aside for a new one.
+pub(super) fn changed_ms_ago(path: &Path) -> Option<(u64, bool)> {
+    let found = fs::metadata(path)
+        .or_else(|_| fs::metadata(path.parent().unwrap_or(path)))
+        .ok()?;
+    let changed =
+        u64::try_from(found.mtime()).unwrap_or(0) * 1000 + u64::try_from(found.mtime_nsec()).unwrap_or(0) / 1_000_000;
+    let now = SystemClock.now().wall.0;
+    Some((now.saturating_sub(changed), found.is_file() && found.len() == 0))
 }
 
 /// Returns what a file holds, and whether it was left alone meanwhile.

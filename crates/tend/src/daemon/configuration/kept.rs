@@ -92,7 +92,7 @@ impl Kept {
                 format!("{} has no chapter `config`", stack.name),
             ));
         };
-        let started = Reading::start(stack, sources, told);
+        let started = Reading::start(stack, sources, told).await;
         let (reading, contents) = started.map_err(|why| ApiError::new(Class::Config, why))?;
         let mut kept = Self {
             name: stack.name.clone(),

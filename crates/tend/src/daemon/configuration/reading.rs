@@ -57,11 +57,11 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    /// Reads the files once and watches them from then on; the table is read as soon as it answers. To be called within a runtime.
+    /// Reads the files once and watches them from then on; the table is read as soon as it answers.
     ///
     /// # Errors
     /// Why files cannot be watched, or what is wrong with the table's address; a text for people.
-    pub(super) fn start(
+    pub(super) async fn start(
         stack: &Stack,
         sources: &ConfigSources,
         told: &Told,
@@ -75,7 +75,11 @@ impl Reading {
             ..FileWatchSettings::default()
         };
         let paths: Vec<PathBuf> = paths.cloned().collect();
-        let mut watch = FileWatch::new(paths.clone(), settings).map_err(|error| error.to_string())?;
+        // It waits for who is writing.
+        let (first, all) = (paths.clone(), settings);
+        let opened = tokio::task::spawn_blocking(move || FileWatch::new(first, all)).await;
+        let opened = opened.map_err(|error| format!("a bug ended the reading of files: {error}"))?;
+        let mut watch = opened.map_err(|error| error.to_string())?;
         let contents = watch.contents();
         let number = READINGS.fetch_add(1, Ordering::Relaxed);
         let (over, waker) = (Arc::new(AtomicBool::new(false)), watch.waker());
