@@ -465,7 +465,7 @@ impl Watched {
         if kind == "notification.failed" {
             data["again"] = again.into();
         }
-        (state.pipeline).heard(delivery.id, heard.answer, means, &heard.said, now);
+        (state.pipeline).heard(&delivery, heard.answer, means, &heard.said, now);
         self.keep_alerts(&mut state);
         drop(state);
         self.outbox.put(now, &self.name, kind, data);
