@@ -103,6 +103,12 @@ impl Alert {
         self.ends_at <= now
     }
 
+    /// Has it be over by a moment.
+    pub(crate) fn end_by(&mut self, at: Timestamp) {
+        self.ends_at = self.ends_at.min(at);
+        self.starts_at = self.starts_at.min(self.ends_at);
+    }
+
     /// The value of a label; empty when there is none.
     #[must_use]
     pub fn label(&self, name: &str) -> &str {

@@ -143,3 +143,39 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
     let told = bench.told(100 * MINUTE);
     assert!(told.iter().any(|one| one.ends_with(" 2 again")), "{told:?}");
 }
+
+#[test]
+fn what_was_over_stays_over_when_the_clock_is_set_back() {
+    let mut bench = Bench::new(PLAIN);
+    bench.now = 60 * MINUTE;
+    bench.pipeline = Pipeline::new(config(PLAIN), Kept::default(), Pace::default(), bench.now);
+    bench.fire(&[("alertname", "A"), ("i", "1")]);
+    assert_eq!(bench.told(61 * MINUTE), ["3630s 1"]);
+    bench.resolve(&[("alertname", "A"), ("i", "1")]);
+    bench.pipeline.tick(bench.now, &nowhere);
+    bench.now = 10 * MINUTE;
+    // A restart knows it as well: when it was last heard of is ahead of the clock.
+    let kept = bench.pipeline.kept();
+    let again = Pipeline::new(config(PLAIN), kept, Pace::default(), bench.now);
+    assert!(again.alerts(bench.now).all(|(alert, _)| alert.resolved(bench.now)));
+    let told = bench.told(20 * MINUTE);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with(" (1)"), "{told:?}");
+}
+
+#[test]
+fn a_failure_of_an_earlier_try_says_nothing_of_the_one_under_way() {
+    let mut bench = Bench::new(PLAIN);
+    bench.fire(&[("alertname", "A"), ("i", "1")]);
+    let first = bench.until(30 * SECOND, |_| None);
+    // Nothing is heard of it in time, so it is tried again, and nothing is heard of that yet.
+    let second = bench.until(MINUTE + 2 * SECOND, |_| None);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_eq!((first[0].1.id, second[0].1.attempt), (second[0].1.id, 1));
+    let failed = Answer::Failed {
+        said: "503".to_owned(),
+        after: None,
+    };
+    bench.pipeline.heard(&first[0].1, failed, "webhook", "", bench.now);
+    assert!(bench.until(MINUTE + 20 * SECOND, |_| None).is_empty(), "one is in hand");
+}

@@ -331,3 +331,15 @@ fn a_recording_rule_names_its_result() {
     let error = record(rule, &[element("a", 1.0), element("b", 1.0)], 2).expect_err("the same series");
     assert!(matches!(error, RuleError::Twice { .. }));
 }
+
+#[test]
+fn an_end_is_told_at_once_and_within_bounds_when_the_clock_was_set_back() {
+    let mut bench = Bench::new("");
+    bench.step(3600, &[("a", 0.0)]).expect("it evaluates");
+    assert_eq!(bench.kept.take_due(3_600_000, 15_000, 60_000, "").len(), 1);
+    // An hour back: it began, and was sent, later than now.
+    bench.step(60, &[]).expect("it evaluates");
+    let sent = bench.kept.take_due(60_000, 15_000, 60_000, "");
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].starts_at, sent[0].ends_at), (Some(60_000), Some(60_000)));
+}

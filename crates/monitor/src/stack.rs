@@ -645,7 +645,7 @@ impl Watched {
         if let Some(dead_man) = &mut state.dead_man {
             dead_man.answered(&delivery, &heard.answer, now);
         }
-        (state.pipeline).heard(delivery.id, heard.answer, means, &heard.said, now);
+        (state.pipeline).heard(&delivery, heard.answer, means, &heard.said, now);
         self.keep_alerts(&mut state);
         self.keep_dead_man(&mut state);
         drop(state);

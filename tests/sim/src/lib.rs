@@ -4,8 +4,10 @@
 //! steps; it claims nothing about the real shells, which the end-to-end tests prove with real processes.
 //!
 //! Map: `deploys` what deploys add, `run` one run, `scenario` what it starts from, `trouble` what goes wrong and what people want, `perform` what a step does to
-//! the `host`, `configure` and `keeper` what configuration adds, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `trace` and `words` how it reads.
+//! the `host`, `configure` and `keeper` what configuration adds, `store` what is durable, `monitor` what was told and decided, `invariants` what must hold, `alerts`
+//! the chapter about alerts with all of its own, `trace` and `words` how it reads.
 
+mod alerts;
 mod configure;
 mod deploys;
 mod host;

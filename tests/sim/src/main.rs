@@ -1,4 +1,4 @@
-//! `tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy|config] [--keep-going] [--trace]`: runs seeds and shows what broke.
+//! `tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy|config|alert] [--keep-going] [--trace]`: runs seeds and shows what broke.
 //!
 //! Owns the command line and what is printed. How many seeds are run side by side is in `sweep`. `cargo xtask sim` calls it.
 
@@ -14,7 +14,7 @@ use tend_sim::{Chapter, Outcome};
 use crate::sweep::{Broken, Sweep, Totals};
 
 const USAGE: &str =
-    "usage: tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy|config] [--keep-going] [--trace]
+    "usage: tend-sim [--seed N | [--from N] --seeds N] [--chapter supervise|deploy|config|alert] [--keep-going] [--trace]
 
   --seed N      one run, replayed exactly
   --seeds N     so many runs (default 300)

@@ -149,6 +149,9 @@ pub(crate) struct Simulation {
 /// Runs a seed of a chapter; `whole_trace` keeps every line of the trace.
 #[must_use]
 pub fn run(chapter: scenario::Chapter, seed: u64, whole_trace: bool) -> Outcome {
+    if chapter == scenario::Chapter::Alert {
+        return crate::alerts::run(seed, whole_trace, crate::alerts::Planted::Nothing);
+    }
     run_planted(chapter, seed, whole_trace, None)
 }
 
@@ -331,7 +334,7 @@ impl Simulation {
                 self.make_peace();
                 self.settle_by = self.now
                     + match self.scenario.chapter {
-                        scenario::Chapter::Supervise => SETTLED_WITHIN,
+                        scenario::Chapter::Supervise | scenario::Chapter::Alert => SETTLED_WITHIN,
                         scenario::Chapter::Deploy | scenario::Chapter::Config => deploys::SETTLED_WITHIN,
                     };
                 self.after(LOOK_EVERY, Event::Settled);

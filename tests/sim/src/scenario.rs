@@ -87,14 +87,17 @@ pub enum Chapter {
     Deploy,
     /// The same, and configuration changes.
     Config,
+    /// Something else: alerts come and go, and receivers are told.
+    Alert,
 }
 
 impl Chapter {
     /// All of them, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 3] = [
+    pub const ALL: [(&'static str, Self); 4] = [
         ("supervise", Self::Supervise),
         ("deploy", Self::Deploy),
         ("config", Self::Config),
+        ("alert", Self::Alert),
     ];
 
     /// Returns whether releases are deployed in it.

@@ -11,6 +11,7 @@ use tend_promql::Timestamp;
 
 use crate::alert::Alert;
 use crate::change::Change;
+use crate::config::Integration;
 
 /// How fast things are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub(super) struct Sent {
     stage: Stage,
     /// It was in somebody's hands when the configuration changed: its answer counts, and it is not tried again as it is.
     pub(super) reloaded: bool,
+    /// By which means it was sent, where the configuration changed since.
+    means: Option<Integration>,
     /// Whether its answer says something of the means that the receiver has now.
     pub(super) counts: bool,
 }
@@ -172,12 +175,18 @@ impl Outgoing {
 
     /// The configuration changed. What is in somebody's hands stays there: its answer says what the receiver knows, unless that has other means now,
     /// and until it is there nothing else is said by that means. The rest is written anew by its group, when it would have been tried.
-    pub(super) fn reload(&mut self, is_another: impl Fn(&str, usize) -> bool) {
+    pub(super) fn reload<'a>(
+        &mut self,
+        before: impl Fn(&Delivery) -> Option<&'a Integration>,
+        now: impl Fn(&Delivery) -> Option<&'a Integration>,
+    ) {
         for (key, mut sent) in std::mem::take(&mut self.sent) {
             let again = match sent.stage {
                 Stage::Handed(_) => {
                     sent.reloaded = true;
-                    sent.counts &= !is_another(&sent.delivery.receiver, sent.delivery.integration);
+                    sent.means = sent.means.or_else(|| before(&sent.delivery).cloned());
+                    // A receiver that is gone may come back with the same means.
+                    sent.counts = now(&sent.delivery).is_none_or(|now| Some(now) == sent.means.as_ref());
                     self.sent.insert(key, sent);
                     continue;
                 }
@@ -245,6 +254,7 @@ impl Outgoing {
                 resolved,
                 stage,
                 reloaded: false,
+                means: None,
                 counts: true,
             },
         );
@@ -327,12 +337,17 @@ impl Outgoing {
     /// Takes in an answer; what was confirmed, when it was.
     pub(super) fn answered(
         &mut self,
-        id: u64,
+        (id, attempt): (u64, Option<u32>),
         answer: &Answer,
         now: Timestamp,
         dead: &mut VecDeque<DeadLetter>,
     ) -> Option<Sent> {
-        let key = self.of(id)?.key.clone();
+        let sent = self.of(id)?;
+        let is_of_now = attempt.is_none_or(|attempt| attempt == sent.delivery.attempt);
+        if !is_of_now && *answer != Answer::Confirmed {
+            return None;
+        }
+        let key = sent.key.clone();
         match answer {
             // A late answer of an earlier try confirms as well: it is the same message.
             Answer::Confirmed => {

@@ -135,13 +135,15 @@ impl Pipeline {
             outgoing: Outgoing::new(pace),
             changes: Vec::new(),
             holds: Holds::default(),
-            // The clock may have been set back meanwhile.
-            seen: kept.alerts.iter().map(|alert| alert.updated_at).fold(now, i64::max),
+            seen: now,
         };
-        for alert in kept.alerts {
+        for mut alert in kept.alerts {
+            // What was over is over, though the clock was set back meanwhile.
+            if alert.updated_at > now && alert.resolved(alert.updated_at) {
+                alert.end_by(now);
+            }
             pipeline.place(alert, now);
         }
-        pipeline.clock(now);
         pipeline
     }
 
@@ -391,17 +393,22 @@ impl Pipeline {
 
     /// Takes in how a delivery ended. Answers to deliveries that are not known, for instance of before a restart, do nothing.
     pub fn answered(&mut self, id: u64, answer: Answer, now: Timestamp) {
-        self.heard(id, answer, "", "", now);
+        self.ended(id, None, answer, ("", ""), now);
     }
 
-    /// As [`Self::answered`]; `means` and `said` are for people who look at what became of an alert.
-    pub fn heard(&mut self, id: u64, answer: Answer, means: &str, said: &str, now: Timestamp) {
+    /// As [`Self::answered`], of one try: where a clock that jumped had it given up too early, it may have been tried again since, and a failure of
+    /// an earlier try says nothing of the one under way. `means` and `said` are for people who look at what became of an alert.
+    pub fn heard(&mut self, delivery: &Delivery, answer: Answer, means: &str, said: &str, now: Timestamp) {
+        self.ended(delivery.id, Some(delivery.attempt), answer, (means, said), now);
+    }
+
+    fn ended(&mut self, id: u64, attempt: Option<u32>, answer: Answer, (means, said): (&str, &str), now: Timestamp) {
         self.clock(now);
         if let Some(sent) = self.outgoing.of(id) {
             let by = (sent.delivery.receiver.as_str(), means, said);
             self.care.heard((&sent.firing, &sent.resolved), by, &answer, now);
         }
-        if let Some(sent) = self.outgoing.answered(id, &answer, now, &mut self.dead) {
+        if let Some(sent) = self.outgoing.answered((id, attempt), &answer, now, &mut self.dead) {
             if sent.counts {
                 self.log.confirm(&sent.key, sent.firing, sent.resolved, now);
             }

@@ -4,8 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tend_promql::Timestamp;
 
-use super::{Group, Pipeline, log_key};
-use crate::config::Config;
+use super::{Delivery, Group, Pipeline, log_key};
+use crate::config::{Config, Integration};
+
+/// By which means a delivery would be sent now.
+fn means<'a>(config: &'a Config, delivery: &Delivery) -> Option<&'a Integration> {
+    config
+        .receivers
+        .get(&delivery.receiver)?
+        .integrations
+        .get(delivery.integration)
+}
 
 impl Pipeline {
     /// Takes another configuration. Groups are made anew from the alerts, and those that stay keep their time; the log keeps them from being told
@@ -33,24 +42,19 @@ impl Pipeline {
                 group.flushed = *flushed;
             }
         }
-        let means = |config: &Config, receiver: &str, index: usize| {
-            config.receivers.get(receiver)?.integrations.get(index).cloned()
-        };
-        let after = &self.config;
-        self.outgoing.reload(|receiver, index| {
-            // One that is gone may come back.
-            let now = means(after, receiver, index);
-            now.is_some() && now != means(&before, receiver, index)
-        });
+        self.outgoing.reload(
+            |delivery| means(&before, delivery),
+            |delivery| means(&self.config, delivery),
+        );
         self.move_log(now);
         self.look_again(now);
     }
 
-    /// Makes the log fit the groups there are: what a receiver may know of an alert that ended is known to the group that has it now, and under
-    /// other keys it is forgotten, since an alert that comes back there would be taken for told.
+    /// Makes the log fit the groups there are: what a receiver may know of an alert is known to the group that has it now, so that its end is
+    /// told, and under other keys it is forgotten, since an alert that comes back there would be taken for told.
     fn move_log(&mut self, now: Timestamp) {
         let mut told: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-        let mut ended = Vec::new();
+        let mut moved = Vec::new();
         for ((at, labels), group) in &self.groups {
             let route = &self.config.routes[*at];
             let Some(receiver) = self.config.receivers.get(&route.receiver) else {
@@ -59,10 +63,9 @@ impl Pipeline {
             for (index, integration) in receiver.integrations.iter().enumerate() {
                 let key = log_key(&format!("{}:{labels}", route.key), &route.receiver, index);
                 let ending = log_key("", &route.receiver, index);
-                let resolved = group.alerts.iter().filter(|(_, alert)| alert.resolved(now));
-                for (alert, _) in resolved.filter(|_| integration.send_resolved) {
+                for alert in group.alerts.keys().filter(|_| integration.send_resolved) {
                     if !self.log.may_know(&key, *alert) && self.log.any_may_know(&ending, *alert) {
-                        ended.push((key.clone(), *alert));
+                        moved.push((key.clone(), *alert));
                     }
                 }
                 told.insert(key, group.alerts.keys().copied().collect());
@@ -78,7 +81,7 @@ impl Pipeline {
                     .keep_known(&key, |alert| group.is_some_and(|group| group.contains(&alert)));
             }
         }
-        for (key, alert) in ended {
+        for (key, alert) in moved {
             self.log.suspect(&key, alert, now);
         }
     }
@@ -125,8 +128,7 @@ impl Pipeline {
                 .chain(self.alerts.values_mut())
                 .filter(|alert| alert.resolved(seen))
             {
-                alert.ends_at = alert.ends_at.min(now);
-                alert.starts_at = alert.starts_at.min(alert.ends_at);
+                alert.end_by(now);
             }
             self.outgoing.set_back(by);
         }
