@@ -1,8 +1,9 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `backend` what it shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is what the
-//! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
+//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `judge` whether what
+//! rules read is there; `backend` is what a stack shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is
+//! what the daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
 //!
@@ -13,6 +14,7 @@
 mod backend;
 mod doors;
 mod error;
+mod judge;
 mod local;
 mod machine;
 mod outbox;

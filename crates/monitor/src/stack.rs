@@ -22,6 +22,7 @@ use tend_scrape::{Health as Scraped, Scraper};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::judge;
 use crate::outbox::Outbox;
 use crate::plan;
 use crate::remote::Remote;
@@ -41,6 +42,12 @@ const FIRST_SCRAPES_LOOK: Duration = Duration::from_millis(50);
 
 /// How often the figures of the scorecard are judged; their queries look over five minutes.
 const SCORE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long after a change rules are judged over what is measured, in milliseconds, or after three intervals: a scrape may bring what they read.
+const JUDGED_AFTER: i64 = 30_000;
+
+/// Findings that one note has at most.
+const FINDINGS_TOLD_MAX: usize = 50;
 
 /// The longest sleep where nothing is due: a clock that was set is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -64,6 +71,17 @@ pub(crate) struct Watched {
     pub(crate) writes_changed: Notify,
     /// The longest that an answer to a scrape may take, in milliseconds: until then a sample may come for a moment.
     latest_ms: AtomicI64,
+}
+
+/// How rules fared when they were last looked at over what is measured.
+#[derive(Default)]
+struct Judged {
+    /// The texts they are of, as a hash.
+    texts: Option<u64>,
+    /// When they are to be looked at.
+    due: Option<i64>,
+    /// What was told.
+    told: Vec<serde_json::Value>,
 }
 
 /// The rules as they stand.
@@ -261,7 +279,9 @@ impl Watched {
 
     async fn evaluate(self: Arc<Self>) {
         let measured_from = self.first_scrapes().await;
+        let mut judged = Judged::default();
         loop {
+            self.judge_rules(&mut judged).await;
             let next = self.rules().engine.next_due();
             let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
@@ -299,6 +319,51 @@ impl Watched {
             }
         }
         crate::now_ms()
+    }
+
+    /// Once rules changed, and after some scrapes, has them judged over what is measured. What is wrong with them is told, where it is not the same as
+    /// before.
+    async fn judge_rules(self: &Arc<Self>, judged: &mut Judged) {
+        let (texts, interval) = {
+            let state = self.state();
+            let mut hash = tend_base::Fnv64::default();
+            state
+                .part
+                .rules
+                .iter()
+                .for_each(|file| hash.bytes(file.text.expose().as_bytes()));
+            (hash.value(), state.part.pace.interval_ms)
+        };
+        let now = crate::now_ms();
+        if judged.texts != Some(texts) {
+            judged.texts = Some(texts);
+            judged.due = Some(now + JUDGED_AFTER.max(3 * interval));
+        }
+        if judged.due.is_none_or(|due| now < due) {
+            return;
+        }
+        judged.due = None;
+        let this = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || judge::findings(&this, now)).await;
+        let found = match found {
+            Ok(Ok(found)) => found,
+            // Nobody answers: the rules themselves say so.
+            Ok(Err(_)) => return,
+            Err(error) if error.is_panic() => std::process::abort(),
+            Err(_) => return,
+        };
+        let doubtful: Vec<serde_json::Value> = found
+            .iter()
+            .filter(|finding| finding.severity != tend_rules::Severity::Note)
+            .map(judge::as_json)
+            .collect();
+        if doubtful != judged.told {
+            if !doubtful.is_empty() {
+                let data = json!({ "rules": doubtful.len(), "findings": doubtful.iter().take(FINDINGS_TOLD_MAX).collect::<Vec<_>>() });
+                self.outbox.put(now, &self.name, "rules.doubtful", data);
+            }
+            judged.told = doubtful;
+        }
     }
 
     /// Judges the figures of the scorecard, so that rules and dashboards see them too.
