@@ -3,7 +3,7 @@
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
 //! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `judge` whether what
 //! rules read is there; `backend` is what a stack shows at the `doors` (`own` are ours), `server` HTTP; `send` tells receivers; [`Snapshot`] is
-//! what the daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
+//! what the daemon says, [`Note`] what the journal is to hear, in `outbox` until it did; `kept_file` keeps values also on a full disk.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
 //!
@@ -15,6 +15,7 @@ mod backend;
 mod doors;
 mod error;
 mod judge;
+mod kept_file;
 mod local;
 mod machine;
 mod outbox;

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tend_alert::{Answer, Delivery, Kept as KeptAlerts, Pace, Pipeline, Posted, RuleKind};
 use tend_metrics::{Feed, MetricStore};
@@ -23,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::judge;
+use crate::kept_file::KeptFile;
 use crate::outbox::Outbox;
 use crate::plan;
 use crate::remote::Remote;
@@ -90,8 +89,8 @@ pub(crate) struct Rules {
     pub(crate) sources: Vec<Source>,
     /// Feeds of the groups' results, by file and name.
     feeds: BTreeMap<(String, String), Feed>,
-    /// What was last written of them.
-    kept: Vec<u8>,
+    /// Where they are kept.
+    kept: KeptFile,
 }
 
 /// What changes.
@@ -106,8 +105,8 @@ pub(crate) struct State {
     pub(crate) refused: Vec<String>,
     /// Alerts that the journal knows to fire.
     firing: BTreeMap<u64, i64>,
-    /// What was last written, so that nothing is written that did not change.
-    kept_alerts: Vec<u8>,
+    /// Where alerts, and what receivers were told, are kept.
+    kept_alerts: KeptFile,
 }
 
 impl Rules {
@@ -133,14 +132,16 @@ impl Watched {
         now: i64,
     ) -> Result<Arc<Self>, Vec<String>> {
         let (config, _) = plan::routing(None)?;
-        let kept: KeptAlerts = read(&folder.join(ALERTS)).unwrap_or_default();
+        let mut kept_alerts = KeptFile::new(folder.join(ALERTS));
+        let kept: KeptAlerts = kept_alerts.read().unwrap_or_default();
         let pipeline = Pipeline::new(config, kept, Pace::default(), now);
         let firing = pipeline
             .alerts(now)
             .filter(|(alert, _)| !alert.resolved(now))
             .map(|(alert, _)| (alert.fingerprint(), alert.starts_at))
             .collect();
-        let kept: Option<KeptRules> = read(&folder.join(RULES));
+        let mut kept_rules = KeptFile::new(folder.join(RULES));
+        let kept: Option<KeptRules> = kept_rules.read();
         // Groups are given with the part: what was kept of them is kept until then.
         let (sources, _) = plan::rules(&part.rules, &[]);
         let engine =
@@ -158,13 +159,13 @@ impl Watched {
                 templates: Vec::new(),
                 refused: Vec::new(),
                 firing,
-                kept_alerts: Vec::new(),
+                kept_alerts,
             }),
             rules: Mutex::new(Rules {
                 engine,
                 sources,
                 feeds: BTreeMap::new(),
-                kept: Vec::new(),
+                kept: kept_rules,
             }),
             outbox,
             folder,
@@ -440,7 +441,7 @@ impl Watched {
             .map(|group| (group.file(), group.name()))
             .collect();
         rules.feeds.retain(|(file, name), _| known.contains(&(file, name)));
-        keep(&self.folder.join(RULES), &rules.engine.kept(), &mut rules.kept);
+        rules.kept.keep(&rules.engine.kept());
         if !posted.is_empty() {
             self.receive(&mut self.state(), posted, now);
         }
@@ -509,11 +510,7 @@ impl Watched {
 
     /// Writes what receivers were told to disk.
     pub(crate) fn keep_alerts(&self, state: &mut State) {
-        keep(
-            &self.folder.join(ALERTS),
-            &state.pipeline.kept(),
-            &mut state.kept_alerts,
-        );
+        state.kept_alerts.keep(&state.pipeline.kept());
     }
 
     /// Has it looked at what is to be told.
@@ -593,17 +590,3 @@ impl Watched {
 /// What is kept of a stack's alerts, and of its rules.
 const ALERTS: &str = "alerts.json";
 const RULES: &str = "rules.json";
-
-fn read<T: DeserializeOwned>(path: &std::path::Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// Writes a value where it changed. What a full disk does not take is tried again with the next change.
-fn keep(path: &std::path::Path, value: &impl Serialize, last: &mut Vec<u8>) {
-    let Ok(bytes) = serde_json::to_vec(value) else {
-        return;
-    };
-    if bytes != *last && tend_base::write_atomically(path, &bytes, 0o600).is_ok() {
-        *last = bytes;
-    }
-}
