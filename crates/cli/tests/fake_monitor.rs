@@ -31,6 +31,13 @@ pub(crate) fn answer(ask: &MonitorAsk) -> Reply {
             (404, json!("no alert `Never` fires, and none is remembered"))
         }
         (_, "/tend/v1/alerts/show") => (200, json!([whole()])),
+        (_, "/tend/v1/check") => (
+            200,
+            json!({ "rules": 2, "findings": [
+                { "severity": "error", "about": "metric", "file": "/srv/mps/rules.yml", "line": 4, "group": "web", "rule": "Broken",
+                  "what": "no series is called `http_request_total`, so the rule reads nothing", "meant": "did you mean `http_requests_total`?" },
+            ] }),
+        ),
         (_, "/tend/v1/replay") => (200, replayed()),
         _ => (200, Value::Null),
     };

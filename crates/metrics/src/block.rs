@@ -316,6 +316,13 @@ impl Dictionary {
         self.index.labels(&target.labels, target.shapes[slot as usize])
     }
 
+    /// Shows a target with the shapes of some of its slots.
+    pub(crate) fn shapes(&self, target: usize, slots: &[u32], see: &mut dyn FnMut(&Labels, &Index, &[u32])) {
+        let target = &self.targets[target];
+        let shapes: Vec<u32> = slots.iter().map(|slot| target.shapes[*slot as usize]).collect();
+        see(&target.labels, &self.index, &shapes);
+    }
+
     /// Finds the targets with series that all matchers select and with groups in `from..=to`, and the slots of those.
     pub(crate) fn select(&self, matchers: &[Matcher], (from, to): (i64, i64)) -> Vec<(usize, Vec<u32>)> {
         let has = |name: &str| self.targets.iter().any(|target| target.labels.has(name));

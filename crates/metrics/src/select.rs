@@ -1,6 +1,6 @@
 //! What the store answers: series by matchers, from memory and from blocks, as the evaluator asks for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use crate::block::{Block, Dictionary};
 use crate::catalog::Target;
 use crate::error::Error;
 use crate::head::order;
-use crate::index::Candidates;
+use crate::index::{Candidates, Index};
 use crate::lock::{read, write};
 use crate::store::MetricStore;
 
@@ -53,6 +53,84 @@ impl MetricStore {
                 for slot in slots {
                     tell(found.dictionary.labels(*target, *slot));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the values of a label of the series that all matchers select and that may have samples in `from..=to`. Reads the index and puts no
+    /// label set together.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: (i64, i64)) -> Result<BTreeSet<String>, Error> {
+        let mut values = BTreeSet::new();
+        let mut put = |value: &str| {
+            if !value.is_empty() && !values.contains(value) {
+                values.insert(value.to_owned());
+            }
+        };
+        self.shapes(matchers, range, &mut |target, index, shapes| {
+            let mut theirs = false;
+            for shape in shapes {
+                match index.pairs(*shape).find(|pair| pair.0 == name) {
+                    Some((_, value)) => put(value),
+                    None => theirs = true,
+                }
+            }
+            if theirs {
+                put(target.get(name));
+            }
+        })?;
+        Ok(values)
+    }
+
+    /// Returns the names of the labels of such series, in the same way.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub fn label_names(&self, matchers: &[Matcher], range: (i64, i64)) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        let mut put = |name: &str| {
+            if !names.contains(name) {
+                names.insert(name.to_owned());
+            }
+        };
+        self.shapes(matchers, range, &mut |target, index, shapes| {
+            // A label of the target's is there as long as one shape says nothing of it.
+            let mut taken: BTreeMap<&str, usize> = target.iter().map(|pair| (pair.0, 0)).collect();
+            for shape in shapes {
+                for (name, value) in index.pairs(*shape) {
+                    match taken.get_mut(name) {
+                        Some(count) => *count += usize::from(value.is_empty()),
+                        None => put(name),
+                    }
+                }
+            }
+            let left = taken.into_iter().filter(|(_, count)| *count < shapes.len());
+            left.for_each(|(name, _)| put(name));
+        })?;
+        Ok(names)
+    }
+
+    /// Shows the shapes of such series by targets.
+    fn shapes(
+        &self,
+        matchers: &[Matcher],
+        range: (i64, i64),
+        see: &mut dyn FnMut(&Labels, &Index, &[u32]),
+    ) -> Result<(), Error> {
+        let _inside = read(&self.gate);
+        for found in self.in_head(matchers).0 {
+            let shapes: Vec<u32> = {
+                let state = read(&found.target.state);
+                found.slots.iter().map(|slot| state.shape_of(*slot)).collect()
+            };
+            see(&found.target.labels, &read(&self.catalog).index, &shapes);
+        }
+        for found in self.in_blocks(matchers, range)? {
+            for (target, slots) in &found.targets {
+                found.dictionary.shapes(*target, slots, see);
             }
         }
         Ok(())

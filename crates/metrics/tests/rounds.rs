@@ -1,5 +1,7 @@
 //! Single promises of the store, each in a few rounds.
 
+use std::collections::BTreeSet;
+
 use tend_exposition::{BadLine, Format, Reason};
 use tend_metrics::{Error, MetricStore, Options};
 use tend_promql::{Labels, MatchOp, STALE_BITS};
@@ -363,4 +365,53 @@ fn a_feed_that_forgets_asks_for_labels_again_and_has_the_same_series() {
     feed.honor_timestamps(false);
     round(&store, &mut feed, 3000, "b 4 2500\n");
     assert_eq!(all(&store)["b{job=\"j\"}"].last(), Some(&(3000, one(4.0))));
+}
+
+#[test]
+fn names_and_values_of_labels_are_those_of_the_series_in_memory_and_in_blocks() {
+    let folder = Folder::new();
+    let options = Options {
+        memory_ms: 0,
+        ..Options::default()
+    };
+    let store = open(folder.path(), options);
+    let mut one = store.feed(&labels(&[("job", "one"), ("zone", "east")]), true);
+    let mut other = store.feed(&labels(&[("job", "other")]), true);
+    // What an exporter says with an empty value takes its target's label away.
+    round(
+        &store,
+        &mut one,
+        1000,
+        "a{code=\"200\"} 1\na{code=\"500\",zone=\"\"} 1\nonly{zone=\"\",job=\"\"} 1\n",
+    );
+    round(&store, &mut other, 1000, "a{code=\"404\",zone=\"west\"} 1\n");
+    let check = |store: &MetricStore| {
+        for matchers in [
+            vec![],
+            vec![matcher("__name__", MatchOp::Equal, "a")],
+            vec![matcher("job", MatchOp::Equal, "")],
+            vec![matcher("zone", MatchOp::NotEqual, "east")],
+            vec![matcher("code", MatchOp::Regex, "4..")],
+        ] {
+            let (mut names, mut values) = (BTreeSet::new(), BTreeSet::new());
+            store
+                .series(&matchers, (0, 2000), &mut |labels| {
+                    names.extend(labels.iter().map(|pair| pair.0.to_owned()));
+                    values.extend(Some(labels.get("zone").to_owned()).filter(|zone| !zone.is_empty()));
+                })
+                .expect("it answers");
+            assert_eq!(
+                store.label_names(&matchers, (0, 2000)).expect("it answers"),
+                names,
+                "{matchers:?}"
+            );
+            let found = store.label_values("zone", &matchers, (0, 2000)).expect("it answers");
+            assert_eq!(found, values, "{matchers:?}");
+        }
+    };
+    check(&store);
+    store.cut().expect("there is room");
+    drop((one, other));
+    check(&store);
+    assert_eq!(store.label_values("job", &[], (0, 2000)).expect("it answers").len(), 2);
 }

@@ -1,6 +1,6 @@
 //! What one stack shows at the doors: its series and those of the machine, its targets, rules and alerts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -46,6 +46,19 @@ impl Backend for Shown {
         each: &mut dyn FnMut(&Labels),
     ) -> Result<(), StoreError> {
         self.stack.view.series(matchers, range, each)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], range: (Timestamp, Timestamp)) -> Result<BTreeSet<String>, StoreError> {
+        self.stack.view.label_names(matchers, range)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: (Timestamp, Timestamp),
+    ) -> Result<BTreeSet<String>, StoreError> {
+        self.stack.view.label_values(name, matchers, range)
     }
 
     fn metadata(&self) -> Vec<MetricMetadata> {

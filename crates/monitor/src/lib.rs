@@ -1,10 +1,10 @@
 //! The monitor: one process that scrapes, evaluates rules, pages, and answers the APIs of Prometheus and Alertmanager.
 //!
 //! Map: `role` is the process; `machine` all that is watched, `stack` one stack of it, `plan` what its texts come to, `local` what is measured
-//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples; `backend` is what
-//! it shows at the `doors` (`own` are ours), `server` HTTP; `alerts` what became of alerts; `send` tells receivers, `trial` tests that they can be
-//! told, `dead_man` gives signs of life while they are; [`Snapshot`] is what the
-//! daemon says, [`Note`] what the journal is to hear, in `outbox` until it did.
+//! here; `view` is what a stack sees of the store, `remote` another server in its place, `write_out` who else gets the samples, `judge` whether what
+//! rules read is there; `backend` is what a stack shows at the `doors` (`own` are ours), `server` HTTP; `alerts` what became of alerts; `send`
+//! tells receivers, `trial` tests that they can be told, `dead_man` gives signs of life while they are; [`Snapshot`] is what the daemon says, [`Note`]
+//! what the journal is to hear, in `outbox` until it did; `kept_file` keeps values also on a full disk.
 //!
 //! It knows no stack file and no replica: the daemon says whom to ask. What it decides is decided in the pure crates that it joins.
 //!
@@ -17,6 +17,8 @@ mod backend;
 mod dead_man;
 mod doors;
 mod error;
+mod judge;
+mod kept_file;
 mod local;
 mod machine;
 mod outbox;

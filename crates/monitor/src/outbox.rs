@@ -4,11 +4,12 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
+
+use crate::kept_file::KeptFile;
 
 /// Notes that are kept; of more the oldest go, and the next one says how many.
 const NOTES_MAX: usize = 500;
@@ -45,35 +46,32 @@ struct Kept {
 /// The notes that wait.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    path: PathBuf,
-    kept: std::sync::Mutex<Kept>,
-    /// Whether the disk does not have what is in memory.
-    unkept: AtomicBool,
+    /// The notes, and where they are kept.
+    kept: std::sync::Mutex<(Kept, KeptFile)>,
     more: Notify,
 }
 
 impl Outbox {
     /// Opens what is kept; what cannot be read is begun anew, with a number that no earlier one can have had.
     pub(crate) fn open(path: PathBuf, now_ms: i64) -> Self {
-        let kept = std::fs::read(&path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        let mut file = KeptFile::new(path);
+        let kept = file
+            .read()
             // Milliseconds are more than notes there ever were.
             .unwrap_or(Kept {
                 next: u64::try_from(now_ms).unwrap_or(1),
                 notes: VecDeque::new(),
             });
         Self {
-            path,
-            kept: std::sync::Mutex::new(kept),
-            unkept: AtomicBool::new(false),
+            kept: std::sync::Mutex::new((kept, file)),
             more: Notify::new(),
         }
     }
 
     /// Takes a note in. It is on disk when this returns, unless the disk refused it: then it waits in memory.
     pub(crate) fn put(&self, at: i64, stack: &str, kind: &str, data: Value) {
-        let mut kept = lock(&self.kept);
+        let mut locked = lock(&self.kept);
+        let (kept, file) = &mut *locked;
         let mut lost = 0;
         while kept.notes.len() >= NOTES_MAX {
             lost += kept.notes.pop_front().map_or(0, |note| note.lost + 1);
@@ -89,20 +87,20 @@ impl Outbox {
             lost,
         };
         kept.notes.push_back(note);
-        self.keep(&kept);
-        drop(kept);
+        file.keep(kept);
+        drop(locked);
         self.more.notify_waiters();
     }
 
     /// Returns the notes after a number, and forgets those up to it: who asks so has taken them.
     pub(crate) fn take_after(&self, number: u64) -> Vec<Note> {
-        let mut kept = lock(&self.kept);
+        let (kept, file) = &mut *lock(&self.kept);
         let before = kept.notes.len();
         while kept.notes.front().is_some_and(|note| note.number <= number) {
             kept.notes.pop_front();
         }
         if kept.notes.len() != before {
-            self.keep(&kept);
+            file.keep(kept);
         }
         kept.notes.iter().cloned().collect()
     }
@@ -122,18 +120,11 @@ impl Outbox {
         }
     }
 
-    fn keep(&self, kept: &Kept) {
-        // What the disk does not take goes on in memory; a daemon that is there takes it from there.
-        if let Ok(bytes) = serde_json::to_vec(kept) {
-            let written = tend_base::write_atomically(&self.path, &bytes, 0o600);
-            self.unkept.store(written.is_err(), Ordering::Relaxed);
-        }
-    }
-
-    /// Writes what a full disk did not take.
+    /// Writes what a full disk did not take, or took into the spare alone.
     pub(crate) fn keep_again(&self) {
-        if self.unkept.load(Ordering::Relaxed) {
-            self.keep(&lock(&self.kept));
+        let (kept, file) = &mut *lock(&self.kept);
+        if file.is_unsettled() {
+            file.keep(kept);
         }
     }
 }

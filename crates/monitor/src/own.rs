@@ -1,4 +1,5 @@
-//! What is asked of a stack beside the doors of Prometheus and Alertmanager: its scorecard, and what a rule would have done. Answers in JSON.
+//! What is asked of a stack beside the doors of Prometheus and Alertmanager: its scorecard, whether its rules can work, and what a rule would have
+//! done. Answers in JSON.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use tend_promql::EvalOptions;
 use tend_rules::{Past, replay};
 
 use crate::alerts::{self, time};
+use crate::judge;
 use crate::plan;
 use crate::server::{Answer, Asked};
 use crate::stack::Watched;
@@ -24,10 +26,28 @@ pub(crate) fn answer(stack: &Watched, path: &str, asked: &Asked) -> Option<Answe
     }
     match path {
         "score" => Some(score(stack)),
+        "check" => Some(checked(stack)),
         "replay" => Some(looked_back(stack, &asked.query)),
         "alerts/history" => Some(alerts::history(stack, &parameters(&asked.query))),
         "alerts/show" => Some(alerts::show(stack, &parameters(&asked.query))),
         _ => None,
+    }
+}
+
+fn checked(stack: &Watched) -> Answer {
+    match judge::findings(stack, crate::now_ms()) {
+        Err(error) => Answer::text(503, with_causes(&error)),
+        Ok(findings) => {
+            let findings: Vec<Value> = findings.iter().map(judge::as_json).collect();
+            let rules = stack
+                .rules()
+                .sources
+                .iter()
+                .flat_map(|source| &source.groups)
+                .map(|group| group.rules.len())
+                .sum::<usize>();
+            Answer::json(&json!({ "rules": rules, "findings": findings }))
+        }
     }
 }
 

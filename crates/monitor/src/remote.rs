@@ -143,20 +143,40 @@ impl Remote {
         (from, to): (Timestamp, Timestamp),
         each: &mut dyn FnMut(&Labels),
     ) -> Result<(), StoreError> {
-        let match_ = selector(matchers);
+        let data = self.list("series", matchers, (from, to))?;
+        for one in data.as_array().into_iter().flatten() {
+            each(&labels(one));
+        }
+        Ok(())
+    }
+
+    /// Asks an endpoint that lists texts of series.
+    pub(crate) fn listed(
+        &self,
+        endpoint: &str,
+        matchers: &[Matcher],
+        range: (Timestamp, Timestamp),
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let data = self.list(endpoint, matchers, range)?;
+        let texts = data.as_array().into_iter().flatten().filter_map(Json::as_str);
+        Ok(texts.map(str::to_owned).collect())
+    }
+
+    fn list(
+        &self,
+        endpoint: &str,
+        matchers: &[Matcher],
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Json, StoreError> {
+        let mut asked = vec![("match[]", selector(matchers))];
         // A server takes no time that is further away than its own numbers reach.
-        let mut asked = vec![("match[]", match_)];
         for (key, time) in [("start", from), ("end", to)] {
             if time.unsigned_abs() < 1 << 53 {
                 asked.push((key, seconds(time)));
             }
         }
         let asked: Vec<(&str, &str)> = asked.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let data = self.ask("series", &asked)?;
-        for one in data.as_array().into_iter().flatten() {
-            each(&labels(one));
-        }
-        Ok(())
+        self.ask(endpoint, &asked)
     }
 
     /// Asks an endpoint; returns `data` of its answer.
@@ -164,11 +184,19 @@ impl Remote {
         if self.silent().is_some_and(|until| Instant::now() < until) {
             return Err(self.error("it did not answer in time and is left alone for a moment"));
         }
-        let url = format!("{}/api/v1/{endpoint}", self.base.expose());
-        let address = Address::parse(&url).map_err(|error| self.error(&with_causes(&error)))?;
         let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(asked);
-        let mut request = Request::post(address, "application/x-www-form-urlencoded", form.finish());
+        let form = form.extend_pairs(asked).finish();
+        // Values of a label are the one thing that is asked by GET alone; a query may be longer than a path.
+        let gets = endpoint.starts_with("label/");
+        let url = match gets {
+            true => format!("{}/api/v1/{endpoint}?{form}", self.base.expose()),
+            false => format!("{}/api/v1/{endpoint}", self.base.expose()),
+        };
+        let address = Address::parse(&url).map_err(|error| self.error(&with_causes(&error)))?;
+        let mut request = match gets {
+            true => Request::get(address),
+            false => Request::post(address, "application/x-www-form-urlencoded", form),
+        };
         request.within = self.within;
         request.answer_bytes_max = ANSWER_BYTES_MAX;
         let runtime = self

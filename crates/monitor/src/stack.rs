@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tend_alert::{
     Alert, Answer, Delivery, Kept as KeptAlerts, Language, Pace, Pipeline, Posted, RuleKind, WATCHDOG,
@@ -25,6 +23,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::dead_man::{self, DeadMan};
+use crate::judge;
+use crate::kept_file::KeptFile;
 use crate::local::DaemonGather;
 use crate::outbox::Outbox;
 use crate::plan;
@@ -45,6 +45,12 @@ const FIRST_SCRAPES_LOOK: Duration = Duration::from_millis(50);
 
 /// How often the figures of the scorecard are judged; their queries look over five minutes.
 const SCORE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long after a change rules are judged over what is measured, in milliseconds, or after three intervals: a scrape may bring what they read.
+const JUDGED_AFTER: i64 = 30_000;
+
+/// Findings that one note has at most.
+const FINDINGS_TOLD_MAX: usize = 50;
 
 /// The longest sleep where nothing is due: a clock that was set is noticed within it.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -71,14 +77,25 @@ pub(crate) struct Watched {
     latest_ms: AtomicI64,
 }
 
+/// How rules fared when they were last looked at over what is measured.
+#[derive(Default)]
+struct Judged {
+    /// The texts they are of, as a hash.
+    texts: Option<u64>,
+    /// When they are to be looked at.
+    due: Option<i64>,
+    /// What was told.
+    told: Vec<serde_json::Value>,
+}
+
 /// The rules as they stand.
 pub(crate) struct Rules {
     pub(crate) engine: Engine,
     pub(crate) sources: Vec<Source>,
     /// Feeds of the groups' results, by file and name.
     feeds: BTreeMap<(String, String), Feed>,
-    /// What was last written of them.
-    kept: Vec<u8>,
+    /// Where they are kept.
+    kept: KeptFile,
 }
 
 /// What changes.
@@ -96,9 +113,10 @@ pub(crate) struct State {
     pub(crate) refused: Vec<String>,
     /// Alerts that the journal knows to fire.
     firing: BTreeMap<u64, i64>,
-    /// What was last written, so that nothing is written that did not change.
-    kept_alerts: Vec<u8>,
-    kept_dead_man: Vec<u8>,
+    /// Where alerts, and what receivers were told, are kept.
+    kept_alerts: KeptFile,
+    /// Where it is kept when the way to receivers was last proven.
+    kept_dead_man: KeptFile,
 }
 
 impl Rules {
@@ -143,14 +161,16 @@ impl Watched {
         now: i64,
     ) -> Result<Arc<Self>, Vec<String>> {
         let (config, _) = plan::routing(None)?;
-        let kept: KeptAlerts = read(&folder.join(ALERTS)).unwrap_or_default();
+        let mut kept_alerts = KeptFile::new(folder.join(ALERTS));
+        let kept: KeptAlerts = kept_alerts.read().unwrap_or_default();
         let pipeline = Pipeline::new(config, kept, Pace::default(), now);
         let firing = pipeline
             .alerts(now)
             .filter(|(alert, _)| is_news(alert, now))
             .map(|(alert, _)| (alert.fingerprint(), alert.starts_at))
             .collect();
-        let kept: Option<KeptRules> = read(&folder.join(RULES));
+        let mut kept_rules = KeptFile::new(folder.join(RULES));
+        let kept: Option<KeptRules> = kept_rules.read();
         // Groups are given with the part: what was kept of them is kept until then.
         let (mut sources, _) = plan::rules(&part.rules, &[]);
         sources.extend(part.heartbeat.as_ref().map(DeadMan::rules));
@@ -171,14 +191,14 @@ impl Watched {
                 templates: Vec::new(),
                 refused: Vec::new(),
                 firing,
-                kept_alerts: Vec::new(),
-                kept_dead_man: Vec::new(),
+                kept_alerts,
+                kept_dead_man: KeptFile::new(folder.join(DEAD_MAN)),
             }),
             rules: Mutex::new(Rules {
                 engine,
                 sources,
                 feeds: BTreeMap::new(),
-                kept: Vec::new(),
+                kept: kept_rules,
             }),
             outbox,
             folder,
@@ -292,7 +312,10 @@ impl Watched {
         if standing.is_some_and(|standing| standing.settings() == settings) {
             return None;
         }
-        let kept = standing.map_or_else(|| read(&self.folder.join(DEAD_MAN)), |standing| Some(standing.kept()));
+        let kept = match standing.map(DeadMan::kept) {
+            Some(kept) => Some(kept),
+            None => state.kept_dead_man.read(),
+        };
         let (dead_man, wrong) = DeadMan::new(settings, kept, now);
         state.dead_man = Some(dead_man);
         self.keep_dead_man(state);
@@ -332,7 +355,9 @@ impl Watched {
 
     async fn evaluate(self: Arc<Self>) {
         let measured_from = self.first_scrapes().await;
+        let mut judged = Judged::default();
         loop {
+            self.judge_rules(&mut judged).await;
             let next = self.rules().engine.next_due();
             let until = next.map_or(SLEEP_MAX, crate::until).min(SLEEP_MAX);
             tokio::select! {
@@ -370,6 +395,51 @@ impl Watched {
             }
         }
         crate::now_ms()
+    }
+
+    /// Once rules changed, and after some scrapes, has them judged over what is measured. What is wrong with them is told, where it is not the same as
+    /// before.
+    async fn judge_rules(self: &Arc<Self>, judged: &mut Judged) {
+        let (texts, interval) = {
+            let state = self.state();
+            let mut hash = tend_base::Fnv64::default();
+            state
+                .part
+                .rules
+                .iter()
+                .for_each(|file| hash.bytes(file.text.expose().as_bytes()));
+            (hash.value(), state.part.pace.interval_ms)
+        };
+        let now = crate::now_ms();
+        if judged.texts != Some(texts) {
+            judged.texts = Some(texts);
+            judged.due = Some(now + JUDGED_AFTER.max(3 * interval));
+        }
+        if judged.due.is_none_or(|due| now < due) {
+            return;
+        }
+        judged.due = None;
+        let this = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || judge::findings(&this, now)).await;
+        let found = match found {
+            Ok(Ok(found)) => found,
+            // Nobody answers: the rules themselves say so.
+            Ok(Err(_)) => return,
+            Err(error) if error.is_panic() => std::process::abort(),
+            Err(_) => return,
+        };
+        let doubtful: Vec<serde_json::Value> = found
+            .iter()
+            .filter(|finding| finding.severity != tend_rules::Severity::Note)
+            .map(judge::as_json)
+            .collect();
+        if doubtful != judged.told {
+            if !doubtful.is_empty() {
+                let data = json!({ "rules": doubtful.len(), "findings": doubtful.iter().take(FINDINGS_TOLD_MAX).collect::<Vec<_>>() });
+                self.outbox.put(now, &self.name, "rules.doubtful", data);
+            }
+            judged.told = doubtful;
+        }
     }
 
     /// Judges the figures of the scorecard, so that rules and dashboards see them too.
@@ -449,7 +519,7 @@ impl Watched {
             .map(|group| (group.file(), group.name()))
             .collect();
         rules.feeds.retain(|(file, name), _| known.contains(&(file, name)));
-        keep(&self.folder.join(RULES), &rules.engine.kept(), &mut rules.kept);
+        rules.kept.keep(&rules.engine.kept());
         self.keep_dead_man(&mut self.state());
         if !posted.is_empty() {
             self.receive(&mut self.state(), posted, now);
@@ -522,16 +592,13 @@ impl Watched {
 
     /// Writes what receivers were told to disk.
     pub(crate) fn keep_alerts(&self, state: &mut State) {
-        keep(
-            &self.folder.join(ALERTS),
-            &state.pipeline.kept(),
-            &mut state.kept_alerts,
-        );
+        state.kept_alerts.keep(&state.pipeline.kept());
     }
 
     fn keep_dead_man(&self, state: &mut State) {
         if let Some(dead_man) = &state.dead_man {
-            keep(&self.folder.join(DEAD_MAN), &dead_man.kept(), &mut state.kept_dead_man);
+            let kept = dead_man.kept();
+            state.kept_dead_man.keep(&kept);
         }
     }
 
@@ -665,18 +732,4 @@ const DEAD_MAN: &str = "dead_man.json";
 /// Whether the journal is to know that an alert fires.
 fn is_news(alert: &Alert, now: i64) -> bool {
     !alert.resolved(now) && alert.name() != WATCHDOG
-}
-
-fn read<T: DeserializeOwned>(path: &std::path::Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// Writes a value where it changed. What a full disk does not take is tried again with the next change.
-fn keep(path: &std::path::Path, value: &impl Serialize, last: &mut Vec<u8>) {
-    let Ok(bytes) = serde_json::to_vec(value) else {
-        return;
-    };
-    if bytes != *last && tend_base::write_atomically(path, &bytes, 0o600).is_ok() {
-        *last = bytes;
-    }
 }

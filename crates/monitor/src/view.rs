@@ -3,6 +3,7 @@
 //!
 //! Invariant: no text of a rule or of a query shows another stack's series (test `a_stack_sees_its_own_series_and_those_of_the_machine`).
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,6 +61,32 @@ impl View {
         let remote = self.remote.read().unwrap_or_else(PoisonError::into_inner).clone()?;
         let name = (matchers.iter()).find(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal);
         (!name.is_some_and(|name| remote.is_made(name.value()))).then_some(remote)
+    }
+
+    /// The values of a label of such series as [`View::series`] hands out; without making their label sets.
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: (Timestamp, Timestamp),
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let Some(remote) = self.elsewhere(matchers) else {
+            let matchers = self.narrowed(matchers);
+            return (self.store.label_values(name, &matchers, range)).map_err(StoreError::new);
+        };
+        remote.listed(&format!("label/{name}/values"), matchers, range)
+    }
+
+    /// The names of their labels.
+    pub(crate) fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: (Timestamp, Timestamp),
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let Some(remote) = self.elsewhere(matchers) else {
+            return (self.store.label_names(&self.narrowed(matchers), range)).map_err(StoreError::new);
+        };
+        remote.listed("labels", matchers, range)
     }
 
     /// Hands out the labels of series that may have samples in a time.

@@ -64,10 +64,10 @@ pub(crate) async fn write_out(stack: Arc<Watched>) {
             stays
         });
         for (file, to) in wanted {
-            if !running.contains_key(&file) {
-                let task = tasks.spawn(one(Arc::clone(&stack), to.clone(), stack.folder().join(&file)));
-                running.insert(file, (to, task));
-            }
+            running.entry(file).or_insert_with_key(|file| {
+                let task = tasks.spawn(one(Arc::clone(&stack), to.clone(), stack.folder().join(file)));
+                (to, task)
+            });
         }
         tokio::select! {
             () = stack.writes_changed.notified() => {}

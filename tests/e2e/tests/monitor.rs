@@ -79,6 +79,15 @@ impl Shop {
         });
     }
 
+    /// The times of a series' samples of the last minute, in seconds.
+    fn times(&self, name: &str) -> Vec<f64> {
+        let answer = get(self.listen, &format!("/api/v1/query?query={name}%5B1m%5D")).unwrap();
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        let samples = answer["data"]["result"][0]["values"].as_array().cloned();
+        let samples = samples.unwrap_or_default();
+        samples.iter().map(|sample| sample[0].as_f64().unwrap()).collect()
+    }
+
     /// The port that the replica was given.
     fn port(&self) -> u16 {
         let started = self.machine.events("replica.started");
@@ -178,6 +187,39 @@ fn what_is_wrong_leaves_standing_what_stood_and_is_told_with_its_line() {
         1,
         "the rule went on where it was"
     );
+    // Rounds are as even as the interval, whenever a task came to them.
+    wait_until("some rounds are over", || shop.times("jobs:all").len() >= 4);
+    let times = shop.times("jobs:all");
+    assert!(times.iter().all(|time| time.fract() == 0.0), "{times:?}");
+}
+
+#[test]
+fn rules_are_judged_over_what_is_measured() {
+    let shop = Shop::up("monitor-judged");
+    shop.write(
+        "rules.yml",
+        &RULES
+            .replace("jobs_in_flight > 0", "jobs_in_fligth > 0")
+            .replace("sum(jobs_in_flight)", "sum(node_load1)"),
+    );
+    wait_until("the journal says that they read nothing", || {
+        let doubtful = shop.machine.events("rules.doubtful");
+        doubtful.last().is_some_and(|event| {
+            let text = event["data"].to_string();
+            text.contains("jobs_in_fligth") && text.contains("jobs_in_flight`?") && text.contains("collect: node")
+        })
+    });
+    let checked = shop.machine.tend(&["rules", "check", "--measured", "-s", "shop"]);
+    assert!(
+        checked.code != 0 && checked.out.contains("no series is called `jobs_in_fligth`"),
+        "{}",
+        checked.said()
+    );
+    shop.write("rules.yml", RULES);
+    wait_until("they are well again", || {
+        let checked = shop.machine.tend(&["rules", "check", "--measured", "-s", "shop"]);
+        checked.code == 0 && checked.out.contains("no error in 2 rules")
+    });
 }
 
 #[test]

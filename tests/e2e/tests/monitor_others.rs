@@ -54,7 +54,7 @@ impl Peer {
             format!("-httpListenAddr=127.0.0.1:{port}"),
             "-search.latencyOffset=0s".to_owned(),
         ];
-        Self::start("victoria-metrics", &arguments, port)
+        Self::start("/usr/bin/victoria-metrics", &arguments, port)
     }
 
     /// The values of an expression at it, with their times where it is a range; nothing while it does not answer.

@@ -38,7 +38,7 @@ impl Rules {
         match self.command {
             RulesCommand::List(command) => command.run(context).await,
             RulesCommand::Replay(command) => command.run(context).await,
-            RulesCommand::Check(command) => command.run(context),
+            RulesCommand::Check(command) => command.run(context).await,
             RulesCommand::Test(command) => command.run(context),
         }
     }

@@ -243,6 +243,8 @@ kinds! {
     NotificationDelivered = "notification.delivered",
     /// A receiver could not be told, for now or for good. Data: receiver, means, where, group, alerts, said, attempt, again.
     NotificationFailed = "notification.failed",
+    /// Rules do not fit what is measured, or cannot work: said once after they changed or the monitor was started. Data: rules, findings (severity, file, line, group, rule, what, meant).
+    RulesDoubtful = "rules.doubtful",
     /// Somebody who is sent what is measured does not take it. Data: where, said.
     MetricsWriteFailed = "metrics.write_failed",
     /// He takes it again, and is sent what he missed. Data: where, after_ms.

@@ -85,6 +85,11 @@ impl Catalogue {
         }
     }
 
+    /// Takes in a name of which nothing more is known.
+    pub fn know(&mut self, name: &str) {
+        self.metrics.entry(name.to_owned()).or_default();
+    }
+
     /// Takes in what an exporter says of a name: the one in its line `# TYPE`.
     pub fn set_kind(&mut self, name: &str, kind: MetricKind) {
         self.kinds.insert(name.to_owned(), kind);
