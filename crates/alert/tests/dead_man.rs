@@ -169,15 +169,15 @@ fn nothing_keeps_the_watchdog_quiet() {
 
 #[test]
 fn whatever_breaks_is_told_to_everybody_in_time_with_the_link_and_its_end_once() {
-    let broken: [(fn(&mut Way), Link, &[&str]); 3] = [
-        (|way| way.evaluated = false, Link::Rules, &[]),
-        (|way| way.scraped = false, Link::Scrape, &[]),
-        (|way| way.dead = names(&["a"]), Link::Delivery, &["a"]),
-    ];
-    for (breaks, link, receivers) in broken {
+    let broken = [(Link::Rules, &[][..]), (Link::Scrape, &[]), (Link::Delivery, &["a"])];
+    for (link, receivers) in broken {
         let mut way = Way::new(&["a"]);
         way.pass(60);
-        breaks(&mut way);
+        match link {
+            Link::Rules => way.evaluated = false,
+            Link::Scrape => way.scraped = false,
+            Link::Delivery => way.dead = names(&["a"]),
+        }
         let from = way.now;
         let posted = way.pass(30);
         let first = &posted[0];

@@ -131,7 +131,9 @@ impl<P: Part> Deliveries<P> {
     #[must_use]
     pub fn part_since(&self, replica: &ReplicaId, revision: u64) -> Option<&Arc<P>> {
         let coming = self.coming.get(&replica.stack).filter(|(of, _)| *of <= revision);
-        let parts = coming.map(|(_, parts)| parts).or_else(|| self.parts.get(&replica.stack))?;
+        let parts = coming
+            .map(|(_, parts)| parts)
+            .or_else(|| self.parts.get(&replica.stack))?;
         let part = parts.get(&replica.service);
         part.filter(|part| part.revision() >= revision)
     }
@@ -148,7 +150,11 @@ impl<P: Part> Deliveries<P> {
     pub fn deliver(&mut self, stack: &StackName, parts: BTreeMap<ServiceName, P>) -> Vec<Publication<P>> {
         let parts = shared(parts);
         let newest = parts.values().map(|part| part.revision()).max();
-        if self.coming.get(stack).is_some_and(|(coming, _)| Some(*coming) <= newest) {
+        if self
+            .coming
+            .get(stack)
+            .is_some_and(|(coming, _)| Some(*coming) <= newest)
+        {
             self.coming.remove(stack);
         }
         self.parts.insert(stack.clone(), parts);
@@ -157,12 +163,7 @@ impl<P: Part> Deliveries<P> {
 
     /// Takes what the services of a stack are given of a revision that is about to be in force: who is started for it is given that, and
     /// nobody else. Returns as [`Self::deliver`] does.
-    pub fn expect(
-        &mut self,
-        stack: &StackName,
-        revision: u64,
-        parts: BTreeMap<ServiceName, P>,
-    ) -> Vec<Publication<P>> {
+    pub fn expect(&mut self, stack: &StackName, revision: u64, parts: BTreeMap<ServiceName, P>) -> Vec<Publication<P>> {
         self.coming.insert(stack.clone(), (revision, shared(parts)));
         self.publications(stack, |life| life.since >= revision)
     }
@@ -395,7 +396,9 @@ impl TakingReplica {
             Some((service, taker.delivery == DeliveryForm::Environment))
         });
         let takers: BTreeMap<ServiceName, bool> = takers.collect();
-        let coming = world.deployment(stack).and_then(|deployment| deployment.configuration.as_ref());
+        let coming = world
+            .deployment(stack)
+            .and_then(|deployment| deployment.configuration.as_ref());
         let coming = coming.map_or(0, |coming| coming.revision);
         let replicas = world.replicas.iter();
         let replicas = replicas.filter(|(id, replica)| id.stack == *stack && !replica.completed);
@@ -535,9 +538,8 @@ mod tests {
             assert!(deliveries.part_since(&other, 2).is_none(), "it is not at hand");
             assert_eq!(to(deliveries.expect(&stack, 2, parts(2))), []);
             deliveries.begin(&other, (8, 2));
-            let have = |deliveries: &Deliveries<Given>| {
-                [&replica(), &other].map(|id| deliveries.part(id).map(|part| part.0))
-            };
+            let have =
+                |deliveries: &Deliveries<Given>| [&replica(), &other].map(|id| deliveries.part(id).map(|part| part.0));
             assert_eq!(have(&deliveries), [Some(1), Some(2)]);
             assert_eq!(deliveries.part_since(&replica(), 1).map(|part| part.0), Some(1));
             if stays {

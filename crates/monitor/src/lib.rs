@@ -44,8 +44,8 @@ pub use local::{DaemonGather, EdgeGather};
 pub use outbox::Note;
 pub use role::{MonitorConfig, monitor_main};
 pub use snapshot::{
-    FileText, GoingsOn, Heartbeat, Pace, ProcessTarget, RemoteWrite, ReplicaTarget, SNAPSHOT_VERSION, ServerKind, ServerTarget,
-    Snapshot, StackPart,
+    FileText, GoingsOn, Heartbeat, Pace, ProcessTarget, RemoteWrite, ReplicaTarget, SNAPSHOT_VERSION, ServerKind,
+    ServerTarget, Snapshot, StackPart,
 };
 pub use tend_alert::{Change, Deploying};
 pub use tend_scrape::{Gather, Gathered};

@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tend_alert::{
-    Alert, Answer, Delivery, Kept as KeptAlerts, Language, Pace, Pipeline, Posted, RuleKind, WATCHDOG,
-};
+use tend_alert::{Alert, Answer, Delivery, Kept as KeptAlerts, Language, Pace, Pipeline, Posted, RuleKind, WATCHDOG};
 use tend_metrics::{Feed, MetricStore};
 use tend_notify::{Beat, Limits, Notifier};
 use tend_promql::{EvalOptions, Labels, STALE};

@@ -82,7 +82,11 @@ fn trials(stack: &Watched, asked: &Asked, by: &str) -> Result<Vec<Trial>, Answer
     let standing = stack.rules();
     let state = stack.state();
     let alerting = || {
-        let rules = standing.engine.groups().iter().flat_map(tend_rules::StandingGroup::rules);
+        let rules = standing
+            .engine
+            .groups()
+            .iter()
+            .flat_map(tend_rules::StandingGroup::rules);
         rules
             .map(tend_rules::Standing::rule)
             .filter(|rule| matches!(rule.kind, RuleKind::Alert { .. }))

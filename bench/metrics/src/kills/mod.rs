@@ -291,7 +291,7 @@ impl Random {
 }
 
 fn now_ms() -> u64 {
-    as_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    SystemClock.now().wall.0
 }
 
 fn as_ms(duration: Duration) -> u64 {
