@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use tend_base::{Clock, SystemClock};
 
 use exporter::Exporters;
 use machine::Machine;
@@ -291,7 +293,7 @@ impl Random {
 }
 
 fn now_ms() -> u64 {
-    as_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    SystemClock.now().wall.0
 }
 
 fn as_ms(duration: Duration) -> u64 {
