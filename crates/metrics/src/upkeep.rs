@@ -26,7 +26,9 @@ const MERGED_MS: i64 = 24 * 60 * 60 * 1000;
 const HELD_BACK_MAX: usize = 8;
 
 /// After a failure so many milliseconds pass before the next try: each try seals what is open, and short chunks are large.
-const AGAIN_MS: i64 = 15_000;
+///
+/// Less than from one maintenance to the next (15 s): a call that came a millisecond early would wait for another round.
+const AGAIN_MS: i64 = 10_000;
 
 /// Dictionaries of blocks that stay in memory.
 const DICTIONARIES_MAX: usize = 8;
