@@ -160,22 +160,33 @@ impl Machine {
             pids.iter().all(|pid| !left.contains(pid))
         })?;
         if victim == Victim::Daemon {
-            let log = File::options()
-                .create(true)
-                .append(true)
-                .open(self.folder.join("daemon.log"))?;
-            let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(log).spawn()?;
-            // Collected beside, so that one that is killed is gone.
-            std::thread::spawn(move || child.wait());
+            self.start_daemon()?;
         }
         Ok(at)
+    }
+
+    fn start_daemon(&self) -> Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("daemon.log"))?;
+        let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(log).spawn()?;
+        // Collected beside, so that one that is killed is gone.
+        std::thread::spawn(move || child.wait());
+        Ok(())
     }
 
     /// Waits until what was killed is there again.
     pub(super) fn wait_back(&self, victim: Victim) -> Result<()> {
         match victim {
             Victim::Monitor => self.wait("a monitor opened the store after a kill and answers", || self.answers()),
-            Victim::Daemon => self.wait("a daemon answers after a kill", || self.tend(&["status"]).is_ok()),
+            Victim::Daemon => self.wait("a daemon answers after a kill", || {
+                // One that dies has no command line any more and its lock still: the next one may have found it there.
+                if self.roles("daemon").is_empty() {
+                    let _ = self.start_daemon();
+                }
+                self.tend(&["status"]).is_ok()
+            }),
         }
     }
 
