@@ -226,6 +226,12 @@ fn a_release_and_its_configuration_stay_together_when_the_daemon_is_killed() {
         deploying.wait().unwrap();
         shop.machine.start_daemon();
         wait_until("it ended", || shop.machine.events("deploy.finished").len() > ended);
+        if shop.last_end()["result"] == "undone" {
+            // The kill met the one start that was under way: a candidate of which nothing is found has failed.
+            one.wait_live();
+            one.assert_apart();
+            shop.deploy(&[]).ok();
+        }
         assert_eq!(shop.last_end()["result"], "committed", "{kind}");
         one.wait_seen(release);
         one.wait_live();
