@@ -340,6 +340,10 @@ impl Simulation {
             Some(Planted::StartedWithWhatIsThere) => 0,
             _ => launch.configuration,
         };
+        // The daemon's controller goes on when a wish is durable. Here it goes on at once, so who is started because of it waits.
+        if since > self.durable_revision(&replica.stack) && self.planted != Some(Planted::GivenBeforeDurable) {
+            return None;
+        }
         let revision = self.keeper.deliveries.part_since(replica, since)?.revision;
         self.keeper.deliveries.begin(replica, (incarnation, since));
         match way {
