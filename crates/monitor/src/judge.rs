@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
 use tend_exposition::MetricType;
 use tend_promql::{METRIC_NAME, Matcher, StoreError};
 use tend_rules::{Catalogue, Finding, Ground, MetricKind, Severity, Source, check};
@@ -88,18 +87,4 @@ fn kind(metric_type: MetricType) -> MetricKind {
         MetricType::Summary => MetricKind::Summary,
         _ => MetricKind::Unknown,
     }
-}
-
-/// A finding in JSON, as `tend rules check --json` has it.
-pub(crate) fn as_json(finding: &Finding) -> Value {
-    json!({
-        "severity": finding.severity.as_str(),
-        "about": finding.about.as_str(),
-        "file": finding.file,
-        "line": finding.line,
-        "group": finding.group,
-        "rule": finding.rule,
-        "what": finding.what,
-        "meant": finding.meant,
-    })
 }

@@ -38,7 +38,6 @@ fn checked(stack: &Watched) -> Answer {
     match judge::findings(stack, crate::now_ms()) {
         Err(error) => Answer::text(503, with_causes(&error)),
         Ok(findings) => {
-            let findings: Vec<Value> = findings.iter().map(judge::as_json).collect();
             let rules = stack
                 .rules()
                 .sources

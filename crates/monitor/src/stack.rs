@@ -14,7 +14,7 @@ use tend_alert::{Alert, Answer, Delivery, Kept as KeptAlerts, Language, Pace, Pi
 use tend_metrics::{Feed, MetricStore};
 use tend_notify::{Beat, Limits, Notifier};
 use tend_promql::{EvalOptions, Labels, STALE};
-use tend_rules::{Around as Within, Engine, Kept as KeptRules, Options, Source};
+use tend_rules::{Around as Within, Engine, Finding, Kept as KeptRules, Options, Source};
 use tend_scorecard::Scorer;
 use tend_scrape::{Health as Scraped, Scraper};
 use tokio::sync::Notify;
@@ -83,7 +83,7 @@ struct Judged {
     /// When they are to be looked at.
     due: Option<i64>,
     /// What was told.
-    told: Vec<serde_json::Value>,
+    told: Vec<Finding>,
 }
 
 /// The rules as they stand.
@@ -113,8 +113,8 @@ pub(crate) struct State {
     firing: BTreeMap<u64, i64>,
     /// Where alerts, and what receivers were told, are kept.
     kept_alerts: KeptFile,
-    /// Where it is kept when the way to receivers was last proven.
-    kept_dead_man: KeptFile,
+    /// Where it is kept when the way to receivers was last proven; its room on the disk is taken by stacks that want that alone.
+    kept_dead_man: Option<KeptFile>,
 }
 
 impl Rules {
@@ -137,9 +137,7 @@ impl State {
             false => Language::English,
         }
     }
-}
 
-impl State {
     /// Says which deployments hold alerts back, and for how long.
     fn hold(&mut self) {
         self.pipeline
@@ -190,7 +188,7 @@ impl Watched {
                 refused: Vec::new(),
                 firing,
                 kept_alerts,
-                kept_dead_man: KeptFile::new(folder.join(DEAD_MAN)),
+                kept_dead_man: None,
             }),
             rules: Mutex::new(Rules {
                 engine,
@@ -312,7 +310,7 @@ impl Watched {
         }
         let kept = match standing.map(DeadMan::kept) {
             Some(kept) => Some(kept),
-            None => state.kept_dead_man.read(),
+            None => self.kept_dead_man(state).read(),
         };
         let (dead_man, wrong) = DeadMan::new(settings, kept, now);
         state.dead_man = Some(dead_man);
@@ -426,10 +424,9 @@ impl Watched {
             Err(error) if error.is_panic() => std::process::abort(),
             Err(_) => return,
         };
-        let doubtful: Vec<serde_json::Value> = found
-            .iter()
+        let doubtful: Vec<Finding> = found
+            .into_iter()
             .filter(|finding| finding.severity != tend_rules::Severity::Note)
-            .map(judge::as_json)
             .collect();
         if doubtful != judged.told {
             if !doubtful.is_empty() {
@@ -596,8 +593,14 @@ impl Watched {
     fn keep_dead_man(&self, state: &mut State) {
         if let Some(dead_man) = &state.dead_man {
             let kept = dead_man.kept();
-            state.kept_dead_man.keep(&kept);
+            self.kept_dead_man(state).keep(&kept);
         }
+    }
+
+    fn kept_dead_man<'s>(&self, state: &'s mut State) -> &'s mut KeptFile {
+        state
+            .kept_dead_man
+            .get_or_insert_with(|| KeptFile::new(self.folder.join(DEAD_MAN)))
     }
 
     /// Has it looked at what is to be told.

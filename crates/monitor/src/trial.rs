@@ -22,7 +22,7 @@ use crate::world::seconds_from_utc;
 const WITHIN: Duration = Duration::from_secs(12);
 
 /// What is asked.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Asked {
     /// The name of an alerting rule.
     rule: String,
@@ -50,9 +50,13 @@ struct Told {
 
 /// Does what is asked in somebody's name; ends when every receiver answered or did not in time, and the test was taken back.
 pub(crate) async fn fire(stack: Arc<Watched>, asked: Asked, by: String) -> Answer {
-    let trials = match trials(&stack, &asked, &by) {
-        Ok(trials) => trials,
-        Err(answer) => return answer,
+    // The rules may be under evaluation, which waits for another server where the stack has one: nobody else is to wait for that.
+    let (of, what, whose) = (Arc::clone(&stack), asked.clone(), by.clone());
+    let trials = match tokio::task::spawn_blocking(move || trials(&of, &what, &whose)).await {
+        Ok(Ok(trials)) => trials,
+        Ok(Err(answer)) => return answer,
+        // It is not cancelled, so it panicked; so does who asked.
+        Err(gone) => std::panic::resume_unwind(gone.into_panic()),
     };
     let routes = || trials.iter().map(|trial| trial.routes.iter());
     let firing = tell(&stack, routes().map(|routes| routes.flat_map(|route| &route.firing))).await;

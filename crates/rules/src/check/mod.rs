@@ -18,6 +18,8 @@ mod wording;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use tend_alert::{Group, Rule, RuleKind};
 use tend_promql::{Span, format_duration, parse_duration};
 
@@ -35,6 +37,12 @@ pub enum Severity {
     Warning,
     /// It may be as meant, and is worth a look.
     Note,
+}
+
+impl Serialize for Severity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl Severity {
@@ -68,6 +76,12 @@ pub enum About {
     Time,
 }
 
+impl Serialize for About {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl About {
     /// The word for people and programs.
     #[must_use]
@@ -84,8 +98,8 @@ impl About {
     }
 }
 
-/// Something that is wrong with a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that is wrong with a rule; in JSON as `tend rules check --json` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How sure it is.
     pub severity: Severity,

@@ -170,16 +170,9 @@ impl Figures {
             config.write(&mut page, now);
         }
         if let Some(away) = self.vault {
-            page.gauge(
-                "tend_vault_away",
-                "1 while the stack's Vault cannot be asked, and what was read before is used.",
-            );
-            page.alone(flag(away.is_some()));
-            page.gauge(
-                "tend_vault_age_seconds",
-                "Seconds since the stack's Vault could last be asked; 0 while it can.",
-            );
-            page.alone(away.map_or(0.0, |since| seconds(since, now)));
+            let is_away = "1 while the stack's Vault cannot be asked, and what was read before is used.";
+            let age = "Seconds since the stack's Vault could last be asked; 0 while it can.";
+            page.away(("tend_vault_away", is_away), ("tend_vault_age_seconds", age), away, now);
         }
         page.gauge(
             "tend_secret_age_seconds",
@@ -282,16 +275,15 @@ impl ConfigFigures {
         );
         page.alone(flag(self.refused));
         if let Some(away) = self.table {
-            page.gauge(
-                "tend_config_table_away",
-                "1 while the table of the configuration cannot be read, and what was last known of it is in force.",
+            let is_away =
+                "1 while the table of the configuration cannot be read, and what was last known of it is in force.";
+            let age = "Seconds since the table of the configuration could last be read; 0 while it can.";
+            page.away(
+                ("tend_config_table_away", is_away),
+                ("tend_config_table_age_seconds", age),
+                away,
+                now,
             );
-            page.alone(flag(away.is_some()));
-            page.gauge(
-                "tend_config_table_age_seconds",
-                "Seconds since the table of the configuration could last be read; 0 while it can.",
-            );
-            page.alone(away.map_or(0.0, |since| seconds(since, now)));
         }
     }
 }
@@ -324,6 +316,20 @@ impl<'a> Page<'a> {
     /// Writes the one sample of it.
     fn alone(&mut self, value: f64) {
         self.writer.sample(self.name, [], value, None);
+    }
+
+    /// Writes whether something is away, and since when: two metrics, each with what it tells.
+    fn away(
+        &mut self,
+        (is_away, of_it): (&'static str, &str),
+        (age, of_age): (&'static str, &str),
+        since: Option<Wall>,
+        now: Wall,
+    ) {
+        self.gauge(is_away, of_it);
+        self.alone(flag(since.is_some()));
+        self.gauge(age, of_age);
+        self.alone(since.map_or(0.0, |since| seconds(since, now)));
     }
 
     /// Writes a sample of it.

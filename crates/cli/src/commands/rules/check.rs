@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tend_api::EXIT_OK;
 use tend_config::Severity as Weight;
-use tend_rules::{Finding, Ground, Severity, check};
+use tend_rules::{Ground, Severity, check};
 
 use super::{Read, files_of};
 use crate::arguments::JsonOption;
@@ -81,7 +81,7 @@ impl Check {
         let rules: usize = rules.map(|group| group.rules.len()).sum();
         if self.json.json {
             let unread: Value = read.found.iter().map(unread_as_json).collect();
-            let findings: Value = findings.iter().map(as_json).collect();
+            let findings = json!(findings);
             let text = json!({ "rules": rules, "unread": unread, "findings": findings });
             context.line(&text.to_string())?;
         } else {
@@ -154,19 +154,6 @@ fn line(context: &mut Context<'_>, word: &str, text: &str) -> Result<()> {
 /// Returns a path as seen from a folder, where it is below it.
 fn shorter(path: &Path, folder: &Path) -> PathBuf {
     path.strip_prefix(folder).unwrap_or(path).to_owned()
-}
-
-fn as_json(finding: &Finding) -> Value {
-    json!({
-        "severity": finding.severity.as_str(),
-        "about": finding.about.as_str(),
-        "file": finding.file,
-        "line": finding.line,
-        "group": finding.group,
-        "rule": finding.rule,
-        "what": finding.what,
-        "meant": finding.meant,
-    })
 }
 
 fn unread_as_json(found: &tend_config::Diagnostic) -> Value {
