@@ -292,6 +292,8 @@ pub struct Replica {
     pub served_before: bool,
     /// As kept by the daemon before this one, until the host was looked at: it was sent its stop signal.
     pub signalled_before: bool,
+    /// As kept by the daemon before this one, until the host was looked at: its start was under way.
+    pub starting_before: bool,
     /// Memory it used when last measured, bytes (PSS, or the cgroup's figure).
     pub memory: Option<u64>,
     /// Processor share when last measured, in thousandths of one processor.

@@ -9,7 +9,7 @@ use tend_base::{Mono, Now};
 
 use super::{Chapter, Controller, Input, Reaction, subject_of};
 use crate::journal::{Change, CrashCard, Entry, Kind, Subject};
-use crate::model::{Port, Quiesce, ReplicaId, StackName};
+use crate::model::{Condition, Port, Quiesce, ReplicaId, StackName};
 use crate::observed::{Exit, LastExit, Lived, Phase, ProbeFacts, QuiesceFacts, Replica, StartFailure, StopReason};
 use crate::plan::{ProbeKind, StepKey};
 
@@ -55,7 +55,7 @@ impl Replica {
         self.stop_reason = None;
         (self.restart_requested, self.restart_follows) = (false, false);
         self.completed = false;
-        (self.served_before, self.signalled_before) = (false, false);
+        (self.served_before, self.signalled_before, self.starting_before) = (false, false, false);
         self.quiescing = QuiesceFacts::default();
     }
 
@@ -300,8 +300,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .map(|facts| facts.incarnation)
         {
             // It was up by what was kept, and its end, unlike that of others, was not reported before: nobody knows of it but us.
-            let end = End::unknown("nothing of it was found when the daemon came back");
-            self.exited(id, lost, end, now, reaction);
+            self.not_found(id, lost, now, reaction);
         }
         let facts = self.world.replicas.entry(id.clone()).or_default();
         if facts.incarnation < incarnation {
@@ -315,6 +314,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return;
         }
         let pid = found.pid;
+        facts.starting_before = false;
         facts.phase = match facts.stop_reason {
             None => Phase::Running {
                 pid,
@@ -357,9 +357,32 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             .map(|(id, replica)| (id.clone(), replica.incarnation))
             .collect();
         for (id, incarnation) in lost {
-            let end = End::unknown("nothing of it was found when the daemon came back");
-            self.exited(&id, incarnation, end, now, reaction);
+            self.not_found(&id, incarnation, now, reaction);
         }
+    }
+
+    /// Nothing is there of a life that was up by what was kept. If its start was under way when the daemon ended, that was the daemon's
+    /// end and not the replica's: it counts as no failure, and the start is begun again. What is never run twice is left alone: it may
+    /// have run, which nobody kept.
+    fn not_found(&mut self, id: &ReplicaId, incarnation: u64, now: Now, reaction: &mut Reaction) {
+        let never_twice = self
+            .world
+            .definition(id)
+            .is_some_and(|service| service.restart.condition == Condition::Never);
+        let interrupted = self
+            .current(id, incarnation)
+            .filter(|replica| replica.starting_before && !never_twice);
+        let Some(replica) = interrupted else {
+            let end = End::unknown("nothing of it was found when the daemon came back");
+            self.exited(id, incarnation, end, now, reaction);
+            return;
+        };
+        replica.phase = Phase::Absent;
+        replica.starting_before = false;
+        self.dirty.replicas.insert(id.clone());
+        reaction
+            .entries
+            .push(self.entry(Kind::ReplicaStartInterrupted, id, incarnation, json!({})));
     }
 
     /// Changes the facts that follow from time alone.
@@ -505,6 +528,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
         replica.started_at = Some(now.mono);
         replica.start_failure = None;
         let port = replica.port;
+        self.dirty.replicas.insert(id.clone());
         reaction.entries.push(self.entry(
             Kind::ReplicaStarted,
             id,
@@ -691,7 +715,7 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             replica.was_ready = false;
             replica.port = None;
         }
-        (replica.served_before, replica.signalled_before) = (false, false);
+        (replica.served_before, replica.signalled_before, replica.starting_before) = (false, false, false);
         replica.phase = Phase::Ended { at: now.mono };
         replica.ready_since = None;
         replica.shim_lost = false;
@@ -721,9 +745,9 @@ impl<C: AsRef<[Box<dyn Chapter>]>> Controller<C> {
             return;
         }
         let once = policy.is_some_and(|policy| match policy.condition {
-            crate::model::Condition::Never => true,
-            crate::model::Condition::OnFailure => exit.is_success(),
-            crate::model::Condition::Always => false,
+            Condition::Never => true,
+            Condition::OnFailure => exit.is_success(),
+            Condition::Always => false,
         });
         if once {
             replica.completed = true;

@@ -50,6 +50,8 @@ struct Kept {
     was_ready: bool,
     /// There is, or is about to be, a process.
     up: bool,
+    /// There is not yet, as far as was reported.
+    starting: bool,
     /// It was being made to end, and why.
     stopping: Option<StopReason>,
     /// The stop signal was sent.
@@ -79,6 +81,7 @@ impl From<&Replica> for Kept {
             ready: replica.is_ready(),
             was_ready: replica.was_ready,
             up: replica.is_up(),
+            starting: replica.phase == Phase::Starting,
             stopping: signalled.and(replica.stop_reason),
             signalled: signalled.unwrap_or(false),
             restart_requested: replica.restart_requested,
@@ -105,6 +108,7 @@ impl From<Kept> for Replica {
             was_ready: kept.was_ready,
             stop_reason: kept.stopping,
             signalled_before: kept.signalled,
+            starting_before: kept.starting,
             restart_requested: kept.restart_requested,
             restart_follows: kept.restart_follows,
             completed: kept.completed,

@@ -72,6 +72,8 @@ kinds! {
     ReplicaStarted = "replica.started",
     /// A replica could not be started. Data: error, hint.
     ReplicaStartFailed = "replica.start_failed",
+    /// The daemon ended while it started a replica, and the one that came back found nothing of it: it is started again. Data: none.
+    ReplicaStartInterrupted = "replica.start_interrupted",
     /// A replica passed its readiness and may be given traffic. Data: after_ms since its start.
     ReplicaReady = "replica.ready",
     /// A replica that was ready is not any more. Data: reason.
