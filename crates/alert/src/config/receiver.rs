@@ -48,6 +48,23 @@ impl Kind {
             Self::PagerDuty => "pagerduty",
         }
     }
+
+    /// Returns how many messages a minute one of its kind is sent at most; what is beyond waits, the oldest first. What the services themselves
+    /// take, by what they document (PagerDuty's is what its support says of a key); a mailbox is a person's. A webhook is the user's own
+    /// program, which takes what there is: Alertmanager limits it neither.
+    #[must_use]
+    pub fn per_minute(self) -> Option<usize> {
+        match self {
+            Self::Webhook => None,
+            // A robot of a group.
+            Self::DingTalk | Self::WeCom | Self::Telegram | Self::Email => Some(20),
+            Self::WeChat => Some(30),
+            // One a second.
+            Self::Slack => Some(60),
+            Self::Feishu => Some(100),
+            Self::PagerDuty => Some(120),
+        }
+    }
 }
 
 /// What a setting is.

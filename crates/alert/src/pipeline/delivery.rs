@@ -11,7 +11,7 @@ use tend_promql::Timestamp;
 
 use crate::alert::Alert;
 use crate::change::Change;
-use crate::config::Integration;
+use crate::config::{Integration, Kind};
 
 /// How fast things are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +20,10 @@ pub struct Pace {
     pub backoff: Backoff,
     /// Milliseconds after which a delivery that nothing is heard of counts as failed.
     pub timeout: i64,
-    /// Deliveries to one means of one receiver in a minute.
-    pub per_minute: usize,
 }
 
 impl Default for Pace {
-    /// Pauses of 1 s to 1 min, half a minute for an answer, 20 a minute: robots of DingTalk and WeCom take no more.
+    /// Pauses of 1 s to 1 min, half a minute for an answer.
     fn default() -> Self {
         let backoff = Backoff {
             first: Duration::from_secs(1),
@@ -34,7 +32,6 @@ impl Default for Pace {
         Self {
             backoff,
             timeout: 30_000,
-            per_minute: 20,
         }
     }
 }
@@ -126,11 +123,18 @@ pub(super) fn name(key: &str, count: u64, firing: &BTreeSet<u64>, resolved: &BTr
     hash.value()
 }
 
+/// By which of whose means.
+fn means(delivery: &Delivery) -> (String, usize) {
+    (delivery.receiver.clone(), delivery.integration)
+}
+
 /// A delivery and what it will have told.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) key: String,
     pub(super) delivery: Delivery,
+    /// By which means, which says how many a minute it takes.
+    kind: Kind,
     pub(super) firing: BTreeSet<u64>,
     pub(super) resolved: BTreeSet<u64>,
     stage: Stage,
@@ -217,7 +221,6 @@ impl Outgoing {
 
     /// Whether a means is in use by what was sent before the configuration changed.
     fn is_busy(&self, delivery: &Delivery) -> bool {
-        let means = |delivery: &Delivery| (delivery.receiver.clone(), delivery.integration);
         let mut reloaded = self.sent.values().filter(|sent| sent.reloaded);
         reloaded.any(|sent| means(&sent.delivery) == means(delivery))
     }
@@ -226,14 +229,13 @@ impl Outgoing {
     /// its time runs out, before the next flush.
     pub(super) fn put(
         &mut self,
-        key: String,
-        delivery: Delivery,
+        (key, kind): (String, Kind),
+        mut delivery: Delivery,
         firing: BTreeSet<u64>,
         resolved: BTreeSet<u64>,
         now: Timestamp,
     ) {
         let mut stage = Stage::Waiting(now);
-        let mut delivery = delivery;
         if let Some(before) = self.sent.get(&key) {
             match before.stage {
                 Stage::Handed(_) => return,
@@ -250,6 +252,7 @@ impl Outgoing {
             Sent {
                 key,
                 delivery,
+                kind,
                 firing,
                 resolved,
                 stage,
@@ -281,7 +284,7 @@ impl Outgoing {
         let moment = |sent: &Sent| match sent.stage {
             // The end of what keeps it waiting comes first.
             Stage::Waiting(_) if self.is_busy(&sent.delivery) => None,
-            Stage::Waiting(until) => Some(until.max(self.free_at(&sent.delivery))),
+            Stage::Waiting(until) => Some(until.max(self.free_at(sent))),
             Stage::Handed(until) => Some(until),
             Stage::Refused => None,
         };
@@ -289,10 +292,13 @@ impl Outgoing {
     }
 
     /// From when on a means may be sent something.
-    fn free_at(&self, delivery: &Delivery) -> Timestamp {
-        let times = self.times.get(&(delivery.receiver.clone(), delivery.integration));
+    fn free_at(&self, sent: &Sent) -> Timestamp {
+        let Some(per_minute) = sent.kind.per_minute() else {
+            return Timestamp::MIN;
+        };
+        let times = self.times.get(&means(&sent.delivery));
         let oldest = times
-            .filter(|times| times.len() >= self.pace.per_minute.max(1))
+            .filter(|times| times.len() >= per_minute)
             .and_then(|times| times.front());
         oldest.map_or(Timestamp::MIN, |oldest| oldest + 60_000)
     }
@@ -312,14 +318,15 @@ impl Outgoing {
         let mut out = Vec::new();
         for (_, key) in due {
             let Some(sent) = self.sent.get(&key) else { continue };
-            if self.free_at(&sent.delivery) > now || self.is_busy(&sent.delivery) {
+            if self.free_at(sent) > now || self.is_busy(&sent.delivery) {
                 continue;
             }
-            let means = (sent.delivery.receiver.clone(), sent.delivery.integration);
-            let times = self.times.entry(means).or_default();
-            times.push_back(now);
-            while times.len() > self.pace.per_minute.max(1) {
-                times.pop_front();
+            if let Some(per_minute) = sent.kind.per_minute() {
+                let times = self.times.entry(means(&sent.delivery)).or_default();
+                times.push_back(now);
+                while times.len() > per_minute {
+                    times.pop_front();
+                }
             }
             if let Some(sent) = self.sent.get_mut(&key) {
                 sent.stage = Stage::Handed(now.saturating_add(self.pace.timeout));

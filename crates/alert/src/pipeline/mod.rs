@@ -372,7 +372,7 @@ impl Pipeline {
                 why,
                 attempt: 0,
             };
-            self.outgoing.put(key, delivery, firing.clone(), resolved.clone(), now);
+            (self.outgoing).put((key, integration.kind), delivery, firing.clone(), resolved.clone(), now);
         }
         // Where nobody is told, because a configuration cannot be read for a while, it waits for who was told before.
         let waits = |key: &u64| integrations.is_empty() && self.log.any_may_know("", *key);
