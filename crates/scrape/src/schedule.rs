@@ -1,13 +1,20 @@
 //! When a target is asked. Pure: times come in.
 //!
-//! A target is due at the moments that leave the same rest when divided by its interval. The rest follows from what the target is, so the
-//! targets of a job are spread over the interval, and each is asked at the same moments after a restart, by any process.
+//! A target is due at the moments that leave the same rest when divided by its interval. The rest follows from what the target is, so each
+//! is asked at the same moments after a restart, by any process.
+//!
+//! Targets are spread over the last tenth of the interval. Rules are evaluated when it ends, so what a scrape saw waits for a twentieth of it on
+//! the average, where Prometheus, which spreads scrapes and groups over all of it, has half: an alert is told that much sooner. The work
+//! comes in bursts for it; 200 targets of 1000 series are a third of a second of one core.
 
 use tend_base::Fnv64;
 
 /// A wake-up this much after the moment that was due still counts as that moment, in milliseconds, so that times come out even and the store
 /// need not keep the difference. From Prometheus (`scrapeTimestampTolerance`), as is the hundredth of an interval below.
 const LATE_MS_MAX: i64 = 2;
+
+/// Which part of the interval targets are spread over.
+const SPREAD: i64 = 10;
 
 /// The moments at which one target is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +27,10 @@ impl Schedule {
     /// The schedule of a target with this hash.
     pub(crate) fn new(interval_ms: i64, hash: u64) -> Self {
         let interval_ms = interval_ms.max(1);
+        let spread_ms = (interval_ms / SPREAD).max(1);
         Self {
             interval_ms,
-            offset_ms: (hash % interval_ms.unsigned_abs()).cast_signed(),
+            offset_ms: interval_ms - spread_ms + (hash % spread_ms.unsigned_abs()).cast_signed(),
         }
     }
 
@@ -89,12 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_spread_over_the_interval() {
+    fn targets_are_spread_over_the_last_tenth_of_the_interval() {
         let mut tenths = [0; 10];
         for number in 0..1000 {
             let instance = format!("10.0.0.1:{number}");
             let schedule = Schedule::new(15_000, hash(["job", &instance].into_iter()));
-            tenths[usize::try_from(schedule.offset_ms / 1500).unwrap_or(0)] += 1;
+            tenths[usize::try_from((schedule.offset_ms - 13_500) / 150).unwrap()] += 1;
         }
         assert!(tenths.iter().all(|count| (60..=140).contains(count)), "{tenths:?}");
     }
