@@ -16,9 +16,6 @@ use crate::outbox::Outbox;
 use crate::snapshot::{SNAPSHOT_VERSION, Snapshot};
 use crate::stack::Watched;
 
-/// The file with the last snapshot.
-const SNAPSHOT: &str = "snapshot.json";
-
 /// All of it.
 pub(crate) struct Machine {
     pub(crate) store: Arc<MetricStore>,
@@ -98,12 +95,8 @@ impl Machine {
         }
     }
 
-    /// Reads the snapshot that was last taken; nothing where there is none.
-    pub(crate) fn last_snapshot(&self) -> Option<Snapshot> {
-        serde_json::from_slice(&std::fs::read(self.folder.join(SNAPSHOT)).ok()?).ok()
-    }
-
-    /// Takes a snapshot; returns by stack what of it could not be taken, where what stood before stands. Reads and writes files.
+    /// Takes a snapshot; returns by stack what of it could not be taken, where what stood before stands. Reads and writes files, and keeps
+    /// nothing of the snapshot on disk: it holds secrets, and who starts a monitor hands it one.
     ///
     /// # Errors
     /// When it is of a version that is not known: nothing changes.
@@ -163,7 +156,9 @@ impl Machine {
                 refused.insert(name.clone(), wrong);
             }
         }
-        self.listen(&mut running, &snapshot, &mut refused);
+        for (name, why) in self.listen(&mut running, &snapshot) {
+            refused.entry(name).or_default().push(why);
+        }
         let default = Options::default();
         let time = match snapshot.retention_ms {
             0 => default.retention_ms,
@@ -173,10 +168,6 @@ impl Machine {
             .set_retention(time, snapshot.retention_bytes.unwrap_or(default.retention_bytes));
         running.snapshot = snapshot;
         self.told_at.store(now, Ordering::Relaxed);
-        // It holds secrets. What a full disk does not take is told again by the daemon.
-        if let Ok(bytes) = serde_json::to_vec(&running.snapshot) {
-            let _ = tend_base::write_atomically(&self.folder.join(SNAPSHOT), &bytes, 0o600);
-        }
         Ok(refused)
     }
 
@@ -195,20 +186,25 @@ impl Machine {
         )
     }
 
-    /// Opens and closes the listeners that stacks want.
-    fn listen(
-        self: &Arc<Self>,
-        running: &mut Running,
-        snapshot: &Snapshot,
-        refused: &mut BTreeMap<String, Vec<String>>,
-    ) {
+    /// Tries again to open the listeners that somebody else had taken.
+    pub(crate) fn listen_again(self: &Arc<Self>) {
+        let mut running = self.running();
+        let snapshot = std::mem::take(&mut running.snapshot);
+        // What cannot be opened still was said when the snapshot was taken.
+        self.listen(&mut running, &snapshot);
+        running.snapshot = snapshot;
+    }
+
+    /// Opens and closes the listeners that stacks want. Returns by stack which could not be opened.
+    fn listen(self: &Arc<Self>, running: &mut Running, snapshot: &Snapshot) -> Vec<(String, String)> {
+        let mut refused = Vec::new();
         let mut wanted: BTreeMap<SocketAddr, String> = BTreeMap::new();
         for (name, part) in &snapshot.stacks {
             let Some(address) = part.listen else { continue };
             if let Some(other) = wanted.get(&address) {
                 let why =
                     format!("{address} is already where the stack {other} is shown; `metrics.listen` takes another");
-                refused.entry(name.clone()).or_default().push(why);
+                refused.push((name.clone(), why));
             } else {
                 wanted.insert(address, name.clone());
             }
@@ -227,11 +223,15 @@ impl Machine {
             }
             match doors::open(Arc::clone(self), address) {
                 Ok(task) => drop(running.listeners.insert(address, (name, task))),
-                Err(error) => refused.entry(name).or_default().push(format!(
-                    "{address} cannot be listened at: {}",
-                    tend_base::without_os_numbers(&error.to_string())
-                )),
+                Err(error) => {
+                    let why = tend_base::without_os_numbers(&error.to_string());
+                    refused.push((
+                        name,
+                        format!("{address} cannot be listened at, which is tried again: {why}"),
+                    ));
+                }
             }
         }
+        refused
     }
 }

@@ -1,6 +1,4 @@
-//! The monitor as a process: opens the store, goes on with the last snapshot, serves until it is told to end.
-//!
-//! Start-up is a reload from nothing: what comes from disk and what comes from the daemon go the same way.
+//! The monitor as a process: opens the store, serves until it is told to end. What it is to do comes from the daemon that started it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,12 +67,9 @@ async fn run(config: MonitorConfig) -> Result<(), MonitorError> {
         .map_err(|error| MonitorError::Start(std::io::Error::other(error)))?
         .map_err(MonitorError::Store)?;
     let outbox = Arc::new(Outbox::open(config.folder.join("notes.json"), crate::now_ms()));
+    // An earlier tend kept secrets there, in plain text.
+    let _ = std::fs::remove_file(config.folder.join("snapshot.json"));
     let machine = Machine::new(store, outbox, config.folder, config.build, (config.edge, config.daemon));
-    if let Some(snapshot) = machine.last_snapshot() {
-        // One of another tend is nothing to go on with; the daemon sends its own.
-        let taking = Arc::clone(&machine);
-        let _ = tokio::task::spawn_blocking(move || taking.take(snapshot)).await;
-    }
     let listener = listen(&config.socket)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(MonitorError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(MonitorError::Start)?;
@@ -126,7 +121,11 @@ async fn keep(machine: Arc<Machine>) {
         // A failing disk shows in the store's status and metrics; samples go on in memory.
         let done = tokio::task::spawn_blocking(move || {
             if maintains {
-                let _ = machine.store.maintain(crate::now_ms());
+                // Before it is told how long samples are kept, the oldest could be taken away too early.
+                if machine.told_at() > 0 {
+                    let _ = machine.store.maintain(crate::now_ms());
+                }
+                machine.listen_again();
             } else {
                 let _ = machine.store.sync();
                 machine.outbox.keep_again();

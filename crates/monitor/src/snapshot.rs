@@ -1,7 +1,7 @@
-//! What the monitor is told by the daemon: whole, versioned, and kept on disk so that it starts without one.
+//! What the monitor is told by the daemon: whole and versioned.
 //!
 //! Holds texts of files and not their names alone: what was read when a stack was taken is what is carried out. Its JSON holds secrets, so
-//! it goes over a socket of one owner and into a file of mode 0600.
+//! it goes over a socket of one owner and into no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
