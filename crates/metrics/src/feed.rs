@@ -47,6 +47,8 @@ pub struct Feed {
     samples_max: usize,
     format: Format,
     lines: Vec<Known>,
+    /// The slots of the series that have the target's labels and a name, by that name.
+    named: Vec<(Box<str>, u32)>,
     row: Vec<(u32, f64)>,
     late: Vec<Late>,
     /// The turn in which each slot was seen last.
@@ -147,6 +149,7 @@ impl MetricStore {
             samples_max: usize::MAX,
             format: Format::Text,
             lines: Vec::new(),
+            named: Vec::new(),
             row: Vec::new(),
             late: Vec::new(),
             seen: Vec::new(),
@@ -310,24 +313,37 @@ impl MetricStore {
     pub fn add(&self, feed: &mut Feed, labels: &Labels, value: f64) -> Result<(), Refusal> {
         let _inside = read(&self.gate);
         self.refresh(feed);
-        let limits = self.limits();
-        let admitted = admit(&self.catalog, &self.log, &feed.target, &[labels], limits);
-        match admitted.slots.first().copied().flatten() {
-            Some(slot) => {
-                feed.row.push((slot, value));
-                Ok(())
-            }
-            None => Err(refusal(&self.catalog, &feed.target.job, labels, limits)),
-        }
+        let slot = self.slot(feed, labels)?;
+        feed.row.push((slot, value));
+        Ok(())
     }
 
-    /// Adds a sample of a series that has the target's labels and this name.
+    /// Adds a sample of a series that has the target's labels and this name, one of a few that come each round.
     ///
     /// # Errors
     /// When it would be a new series and there is no room.
     pub fn add_named(&self, feed: &mut Feed, name: &str, value: f64) -> Result<(), Refusal> {
-        let labels = with_target(&feed.target.labels, name);
-        self.add(feed, &labels, value)
+        let _inside = read(&self.gate);
+        self.refresh(feed);
+        let known = feed.named.iter().find(|(known, _)| **known == *name);
+        let slot = match known {
+            Some((_, slot)) => *slot,
+            None => {
+                let slot = self.slot(feed, &with_target(&feed.target.labels, name))?;
+                feed.named.push((name.into(), slot));
+                slot
+            }
+        };
+        feed.row.push((slot, value));
+        Ok(())
+    }
+
+    /// The slot of a series, made where there is room for it.
+    fn slot(&self, feed: &Feed, labels: &Labels) -> Result<u32, Refusal> {
+        let limits = self.limits();
+        let admitted = admit(&self.catalog, &self.log, &feed.target, &[labels], limits);
+        let slot = admitted.slots.first().copied().flatten();
+        slot.ok_or_else(|| refusal(&self.catalog, &feed.target.job, labels, limits))
     }
 
     /// Adds a sample with a time of its own, in milliseconds since 1970-01-01 UTC: one that was written from outside.
@@ -474,6 +490,13 @@ impl MetricStore {
             }
         }
         feed.seen = seen;
+        feed.named.retain_mut(|(_, slot)| match moved(*slot) {
+            Some(now) => {
+                *slot = now;
+                true
+            }
+            None => false,
+        });
         feed.lines.retain_mut(|known| match moved(known.slot) {
             Some(slot) => {
                 known.slot = slot;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tend_core::model::{Figure, FigureLimits, Language};
-use tend_promql::{EvalOptions, Labels, METRIC_NAME, ParseOptions, Query, Store, Timestamp, Value};
+use tend_promql::{EvalOptions, Labels, METRIC_NAME, ParseOptions, Query, Shared, Store, Timestamp, Value};
 
 use crate::error::ScoreError;
 use crate::judge::{Level, judge};
@@ -116,7 +116,9 @@ impl Scorer {
     /// Judges each figure over a store at a time.
     #[must_use]
     pub fn score(&self, store: &dyn Store, at: Timestamp, options: &EvalOptions) -> Score {
-        let figures = self.figures.iter().map(|wanted| wanted.score(store, at, options));
+        // A share asks for its whole more than once, and its series are many.
+        let mut shared = Shared::of(self.figures.iter().map(|wanted| wanted.query.expr()), &|_| false);
+        let figures = (self.figures.iter()).map(|wanted| wanted.score(store, at, options, &mut shared));
         Score {
             at,
             figures: figures.collect(),
@@ -125,9 +127,9 @@ impl Scorer {
 }
 
 impl Wanted {
-    fn score(&self, store: &dyn Store, at: Timestamp, options: &EvalOptions) -> Scored {
+    fn score(&self, store: &dyn Store, at: Timestamp, options: &EvalOptions, shared: &mut Shared) -> Scored {
         let less_is_worse = self.figure.less_is_worse();
-        let (worst, unknown) = match self.query.instant(store, at, options) {
+        let (worst, unknown) = match self.query.instant_shared(store, at, options, shared) {
             Err(error) => (None, Some(Unknown::Failed(error.to_string()))),
             Ok(outcome) => worst(values(outcome.value), less_is_worse),
         };

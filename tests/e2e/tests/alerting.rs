@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tend_testkit::{Authority, Postfix, Receiver};
 
+use crate::deploy_rig::{self, REFUSED, quietly};
 use crate::rig::{Done, Machine, get, is_alive, kill, web};
 
 /// How long anything may take: the short form tells of ends a minute later, a proof is good for a minute, and a receiver that was away is tried
@@ -224,4 +225,62 @@ fn alerting_gives_signs_of_life_while_a_receiver_takes_what_it_is_told() {
     wait_until("all are told", || shop.hook.told("TendChainUnproven", "resolved") == 1);
     assert_eq!(shop.count("heartbeat.stopped"), 1);
     assert_eq!(shop.count("heartbeat.sent"), 2, "only changes are told");
+}
+
+#[test]
+fn a_deployment_holds_back_what_begins_while_it_runs_and_never_what_is_critical() {
+    let shop = deploy_rig::Shop::up("alerting-quiet", "    metrics: true\n", "deploy: { approval: true }\n");
+    let hook = Receiver::start();
+    let rule = |name: &str, severity: &str| {
+        format!("      - {{ alert: {name}, expr: sum(jobs_in_flight) > 0, labels: {{ severity: {severity} }} }}\n")
+    };
+    let rules = format!(
+        "groups:\n  - name: jobs\n    rules:\n{}{}",
+        rule("Jobs", "warning"),
+        rule("JobsThatCannotWait", "critical")
+    );
+    std::fs::write(shop.folder.join("rules.yml"), rules).unwrap();
+    let chapters = format!(
+        "metrics: {{ interval: 1s, timeout: 900ms, collect: {{ node: false }} }}
+alerts:
+  rules: rules.yml
+  receivers:
+    - {{ name: hook, webhook: 'http://127.0.0.1:{}/', severity: [critical, warning] }}
+  quiet_deploys: {{ for: 10m }}
+",
+        hook.port
+    );
+    let file = shop.folder.join("stack.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text + &chapters).unwrap();
+    shop.machine.tend(&["up", &shop.stack()]).ok();
+    shop.serve("0.2", "");
+    shop.commit("second");
+    let mut deployment = quietly(&shop, &["deploy", &shop.stack()]);
+    wait_until("it waits to be approved", || {
+        shop.releases()["deployment"]["phase"] == "waiting for approval"
+    });
+    assert_eq!(get(shop.port, "/begin").unwrap().status, 200);
+    let events = |kind: &str, name: &str| {
+        let events = shop.machine.events(kind);
+        events.iter().filter(|event| event["data"]["alert"] == name).count()
+    };
+    wait_until("one is held back", || events("alert.held", "Jobs") == 1);
+    wait_until("the other is told", || hook.told("JobsThatCannotWait", "firing") == 1);
+    let listed = shop.machine.tend(&["alerts", "list", "-s", "shop"]);
+    assert!(listed.out.contains("held"), "{}", listed.said());
+    shop.machine.tend(&["reject", "shop", "--why", "not on a Friday"]).ok();
+    assert_eq!(deployment.wait().unwrap().code(), Some(REFUSED));
+    assert_eq!(
+        hook.told("Jobs", "firing"),
+        0,
+        "it is held back until the deployment settled"
+    );
+    wait_until("what fires still is told then", || hook.told("Jobs", "firing") == 1);
+    assert_eq!(hook.told("JobsThatCannotWait", "firing"), 1);
+    assert_eq!(
+        events("alert.held", "JobsThatCannotWait"),
+        0,
+        "what is critical is never held back"
+    );
 }
