@@ -338,7 +338,10 @@ fn resume(group: &mut StandingGroup, kept: KeptGroup, now: Timestamp) {
         let Some(at) = kept.iter().position(|known| rule.is(&known.name, &known.labels, true)) else {
             continue;
         };
-        let known = kept.remove(at);
+        let mut known = kept.remove(at);
+        // It is kept before what it sends on is: a kill in between takes that.
+        known.alerting.send_again();
+        known.twin.alerting.send_again();
         rule.alerting = known.alerting;
         rule.previous = rule.alerting.series().into_iter().map(|one| one.labels).collect();
         if let Some(twin) = &mut rule.twin {

@@ -181,6 +181,37 @@ fn kept_data_brings_everything_back() {
 }
 
 #[test]
+fn what_a_kill_took_on_its_way_is_sent_on_again() {
+    const QUICK: &str = "groups: [{name: g, interval: 5s, rules: [{alert: Down, expr: up == 0}]}]";
+    let mut bench = Bench::new(Options::default(), QUICK, None, -1);
+    let mut sent = Vec::new();
+    for (second, up, is_killed) in [
+        (0, 0.0, true),
+        (5, 0.0, false),
+        (10, 0.0, false),
+        (15, 1.0, true),
+        (20, 1.0, false),
+        (25, 1.0, false),
+    ] {
+        let now = second * 1000;
+        bench.sample(&[("__name__", "up"), ("job", "a")], now, up);
+        let posted = bench.round(now).remove(0).posted;
+        sent.extend(
+            posted
+                .iter()
+                .map(|one| (second, one.ends_at.is_some_and(|ends| ends <= now))),
+        );
+        if is_killed {
+            // What is sent on is lost: the process ends once its rules are kept.
+            let store = std::mem::take(&mut bench.store);
+            bench = Bench::new(Options::default(), QUICK, Some(bench.engine.kept()), now + 1);
+            bench.store = store;
+        }
+    }
+    assert_eq!(sent, [(0, false), (5, false), (15, true), (20, true)]);
+}
+
+#[test]
 fn without_kept_data_the_series_say_since_when() {
     let mut bench = Bench::new(Options::default(), SLOW, None, -1);
     for minute in 0..20 {

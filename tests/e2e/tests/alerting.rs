@@ -229,7 +229,7 @@ fn alerting_gives_signs_of_life_while_a_receiver_takes_what_it_is_told() {
 
 #[test]
 fn a_deployment_holds_back_what_begins_while_it_runs_and_never_what_is_critical() {
-    let shop = deploy_rig::Shop::up("alerting-quiet", "    metrics: true\n", "deploy: { approval: true }\n");
+    let shop = deploy_rig::Shop::up("alerting-quiet", "", "deploy: { approval: true }\n");
     let hook = Receiver::start();
     let rule = |name: &str, severity: &str| {
         format!("      - {{ alert: {name}, expr: sum(jobs_in_flight) > 0, labels: {{ severity: {severity} }} }}\n")
@@ -252,6 +252,7 @@ alerts:
     );
     let file = shop.folder.join("stack.yml");
     let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("    port: PORT\n", "    port: PORT\n    metrics: true\n");
     std::fs::write(&file, text + &chapters).unwrap();
     shop.machine.tend(&["up", &shop.stack()]).ok();
     shop.serve("0.2", "");

@@ -258,6 +258,12 @@ impl Alerting {
         }
     }
 
+    /// Has all alerts sent on with the next evaluation: what was sent on last may have got lost with the process. Who has it already takes
+    /// it as the same.
+    pub fn send_again(&mut self) {
+        self.active.values_mut().for_each(|alert| alert.sent_at = None);
+    }
+
     /// Returns the alerts that are to be sent on now, and notes that they were: those that fire, every `resend` milliseconds, and once what resolved.
     /// `interval` is that of the group, in milliseconds.
     pub fn take_due(&mut self, now: Timestamp, interval: i64, resend: i64, generator_url: &str) -> Vec<Posted> {
