@@ -691,7 +691,8 @@ fn the_edge_serves_exactly_what_is_ready(context: &Context<'_>) -> Rule {
 }
 
 /// Every process that ended without being asked to, or for its own fault, has exactly one crash card in the journal; one that died
-/// while it was about to be told to go may be written down as stopped.
+/// while it was about to be told to go may be written down as stopped, and one of whose start the daemon did not live to write anything down,
+/// and whose end nobody kept, as a start that was interrupted.
 fn every_unexpected_exit_has_one_crash_card(context: &Context<'_>) -> Rule {
     let mut written: BTreeMap<(Kind, u64), u32> = BTreeMap::new();
     for entry in &context.store.journal {
@@ -703,8 +704,9 @@ fn every_unexpected_exit_has_one_crash_card(context: &Context<'_>) -> Rule {
         let count = |kind| written.get(&(kind, death.incarnation)).copied().unwrap_or(0);
         let cards = count(Kind::ReplicaExited);
         let stopped = count(Kind::ReplicaStopping) > 0 && count(Kind::ReplicaStopped) > 0;
+        let interrupted = count(Kind::ReplicaStartInterrupted) > 0 && count(Kind::ReplicaStarted) == 0;
         let unexpected = death.asked.is_none_or(|reason| !is_on_purpose(reason));
-        if cards > 1 || (unexpected && cards == 0 && !stopped) {
+        if cards > 1 || (unexpected && cards == 0 && !stopped && !interrupted) {
             let what = format!(
                 "{} ({}), asked {:?}, has {cards} cards",
                 death.replica, death.incarnation, death.asked
