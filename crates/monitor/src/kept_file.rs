@@ -1,5 +1,5 @@
-//! A value that is kept on disk, also on a full one: beside its file lies one of a fixed size, which is written in place when there is no room for
-//! a new file.
+//! A value that is kept on disk, also on a full one: beside its file lies one with room for twice as much, which is written in place when there is no
+//! room for a new file.
 //!
 //! Without it a monitor that is killed on a full disk forgets whom it told of what, and nobody is told of the end of an alert that began there.
 //!
@@ -15,8 +15,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tend_base::Fnv64;
 
-/// Bytes of each half of the spare: some hundred alerts. They are written in turn, so that one is whole whenever a kill comes.
-const HALF: usize = 256 << 10;
+/// Bytes of each half of the spare, at least and at most: some hundred alerts, and some ten thousand. They are written in turn, so that one is whole
+/// whenever a kill comes.
+const HALF_MIN: usize = 256 << 10;
+const HALF_MAX: usize = 8 << 20;
 
 /// Bytes before the value in a half: its length, its number, their sum.
 const HEAD: usize = 24;
@@ -34,15 +36,15 @@ pub(crate) struct KeptFile {
     only_spare: bool,
     /// Whether the newest is in memory alone.
     unkept: bool,
-    /// Whether the spare takes its room on the disk.
-    has_room: bool,
+    /// Bytes of each half of the spare.
+    half: usize,
 }
 
 impl KeptFile {
     /// The value at a path, of which nothing is read yet.
     pub(crate) fn new(path: PathBuf) -> Self {
         let spare = path.with_extension("spare");
-        let has_room = std::fs::metadata(&spare).is_ok_and(|about| about.len() == 2 * HALF as u64);
+        let length = std::fs::metadata(&spare).map_or(0, |about| about.len());
         let mut kept = Self {
             path,
             spare,
@@ -50,9 +52,12 @@ impl KeptFile {
             number: 0,
             only_spare: false,
             unkept: false,
-            has_room,
+            half: usize::try_from(length / 2).unwrap_or(0).min(HALF_MAX),
         };
-        kept.make_room();
+        // What is in one that is there is still to be read.
+        if length == 0 {
+            kept.make_room(0);
+        }
         kept
     }
 
@@ -82,8 +87,10 @@ impl KeptFile {
                 self.number = 0;
             }
             (self.only_spare, self.unkept) = (false, false);
+            if self.number == 0 {
+                self.make_room(bytes.len());
+            }
             self.last = bytes;
-            self.make_room();
         } else if bytes != self.last {
             let written = self.write_half(&bytes).is_ok();
             (self.only_spare, self.unkept) = (written, !written);
@@ -98,13 +105,20 @@ impl KeptFile {
         self.only_spare || self.unkept
     }
 
-    fn make_room(&mut self) {
-        if !self.has_room {
-            let made = self.open().and_then(|mut file| {
-                file.write_all(&vec![0; 2 * HALF])?;
-                file.sync_all()
-            });
-            self.has_room = made.is_ok();
+    /// Has the spare take room on the disk for twice so many bytes, while nothing is in it.
+    fn make_room(&mut self, bytes: usize) {
+        let wanted = (2 * bytes).next_power_of_two().clamp(HALF_MIN, HALF_MAX);
+        // Not each time that the value grows a little.
+        if self.half >= wanted || (self.half >= HALF_MIN && self.half >= bytes + bytes / 4 + HEAD) {
+            return;
+        }
+        let Ok(mut file) = self.open() else { return };
+        let made = file.write_all(&vec![0; 2 * wanted]).and_then(|()| file.sync_all());
+        if made.is_ok() {
+            self.half = wanted;
+        } else {
+            // Who reads it takes half of its length for a half.
+            let _ = file.set_len(2 * self.half as u64);
         }
     }
 
@@ -115,7 +129,7 @@ impl KeptFile {
     }
 
     fn write_half(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.has_room || bytes.len() > HALF - HEAD {
+        if HEAD + bytes.len() > self.half {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let number = self.number + 1;
@@ -125,7 +139,7 @@ impl KeptFile {
         }
         half.extend_from_slice(bytes);
         let mut file = self.open()?;
-        file.seek(SeekFrom::Start(number % 2 * HALF as u64))?;
+        file.seek(SeekFrom::Start(number % 2 * self.half as u64))?;
         file.write_all(&half)?;
         file.sync_data()?;
         self.number = number;
@@ -135,7 +149,7 @@ impl KeptFile {
     /// Takes both halves back.
     fn empty(&self) -> io::Result<()> {
         let mut file = self.open()?;
-        for half in [0, HALF as u64] {
+        for half in [0, self.half as u64] {
             file.seek(SeekFrom::Start(half))?;
             file.write_all(&[0; HEAD])?;
         }
@@ -147,10 +161,12 @@ impl KeptFile {
         let mut all = Vec::new();
         File::open(&self.spare)
             .ok()?
-            .take(2 * HALF as u64)
+            .take(2 * HALF_MAX as u64)
             .read_to_end(&mut all)
             .ok()?;
-        all.chunks(HALF).filter_map(half).max_by_key(|(number, _)| *number)
+        all.chunks(self.half.max(HEAD))
+            .filter_map(half)
+            .max_by_key(|(number, _)| *number)
     }
 }
 
@@ -207,12 +223,19 @@ mod tests {
             "{one:?} {other:?}"
         );
 
-        // There is room: the spare is of no account any more.
+        // There is room: the spare is of no account any more, and grows with the value.
         fs::remove_dir(&path).unwrap();
         let mut kept = KeptFile::new(path.clone());
         kept.read::<i32>();
         kept.keep(&4);
         assert!(!kept.is_unsettled());
-        assert_eq!(KeptFile::new(path).read::<i32>(), Some(4));
+        assert_eq!(KeptFile::new(path.clone()).read::<i32>(), Some(4));
+        let large = "x".repeat(300_000);
+        kept.keep(&large);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let larger = "y".repeat(500_000);
+        kept.keep(&larger);
+        assert_eq!(KeptFile::new(path).read::<String>(), Some(larger));
     }
 }
