@@ -23,6 +23,9 @@ pub(crate) fn push(bytes: &mut Vec<u8>, free: u8, value: u64, count: u8) -> u8 {
     free
 }
 
+/// Bits that [`Bits::peek`] shows at least, as long as there are so many.
+pub(crate) const PEEKED: u32 = 57;
+
 /// Reads bits. Behind the end all is `None`.
 #[derive(Clone, Debug)]
 pub(crate) struct Bits<'a> {
@@ -44,7 +47,13 @@ impl<'a> Bits<'a> {
         Some(bit)
     }
 
-    /// Looks at what comes next, most significant first: 57 bits at least, zeros behind the end.
+    /// How many bits are left.
+    #[inline]
+    pub(crate) fn left(&self) -> u32 {
+        u32::try_from(self.bytes.len() * 8 - self.at).unwrap_or(u32::MAX)
+    }
+
+    /// Looks at what comes next, most significant first: [`PEEKED`] bits at least, zeros behind the end.
     #[inline]
     pub(crate) fn peek(&self) -> u64 {
         let (byte, skip) = (self.at / 8, self.at % 8);

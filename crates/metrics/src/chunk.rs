@@ -17,7 +17,7 @@
 
 use tend_promql::{NAN_BITS, STALE_BITS, is_stale};
 
-use crate::bits::{self, Bits};
+use crate::bits::{self, Bits, PEEKED};
 use crate::varint::{unzigzag, zigzag};
 
 /// Stands for a column's row in which the series has no sample. Never leaves the store; the value itself cannot come from outside,
@@ -399,35 +399,61 @@ impl<'a> Values<'a> {
 
     /// Goes through values of decimal mode for as long as they are ordinary ones, up to `end` of them; appends all but the first `skip`,
     /// and returns how many it went through.
-    ///
-    /// Bit by bit, with all of the state in memory, values took half of the time of a query over buckets.
     fn decimals(&mut self, skip: usize, end: usize, out: &mut Vec<f64>) -> usize {
-        if self.first || self.special != 0 || self.mode > DIGITS_MAX {
-            return 0;
+        match self.mode {
+            _ if self.first || self.special != 0 => 0,
+            0 => self.decimals_by(skip, end, |whole| out.push(whole as f64)),
+            1..=DIGITS_MAX => {
+                let power = POWERS[usize::from(self.mode)];
+                self.decimals_by(skip, end, |whole| out.push(whole as f64 / power))
+            }
+            _ => 0,
         }
+    }
+
+    /// Bit by bit, with all of the state in memory, values took half of the time of a query over buckets; one look at the bytes for each value,
+    /// a third. So one look serves for all values that lie within it, and those that go on as before are a run of zeros.
+    #[inline]
+    fn decimals_by(&mut self, skip: usize, end: usize, mut each: impl FnMut(i64)) -> usize {
         let (mut bits, mut last, mut delta, mut read) = (self.bits.clone(), self.last, self.delta, 0);
-        let power = POWERS[usize::from(self.mode)];
-        while read < end {
-            let word = bits.peek();
-            let ones = word.leading_ones();
-            let changed = match ones {
-                0 if bits.skip(1) => 0,
-                // Prefix and number lie within what was looked at; the widest and tags do not.
-                1..=4 => {
-                    let width = u32::from(WIDTHS[ones as usize - 1]);
-                    if !bits.skip(ones + 1 + width) {
+        let mut is_ordinary = true;
+        while is_ordinary && read < end {
+            let (mut word, there) = (bits.peek(), bits.left().min(PEEKED));
+            let mut used = 0;
+            while read < end {
+                let ones = word.leading_ones();
+                let (run, changed, size) = match ones {
+                    0 => {
+                        let run = word.leading_zeros().min(there - used);
+                        let run = run.min(u32::try_from(end - read).unwrap_or(run));
+                        (run, 0, run)
+                    }
+                    // The widest and tags are not for here.
+                    1..=4 => {
+                        let width = u32::from(WIDTHS[ones as usize - 1]);
+                        (1, unzigzag(word << (ones + 1) >> (64 - width)), ones + 1 + width)
+                    }
+                    _ => {
+                        is_ordinary = false;
                         break;
                     }
-                    unzigzag(word << (ones + 1) >> (64 - width))
+                };
+                if size == 0 || used + size > there {
+                    break;
                 }
-                _ => break,
-            };
-            delta = delta.wrapping_add(changed);
-            last = last.wrapping_add(delta);
-            if read >= skip {
-                out.push(last as f64 / power);
+                word <<= size;
+                used += size;
+                delta = delta.wrapping_add(changed);
+                for _ in 0..run {
+                    last = last.wrapping_add(delta);
+                    if read >= skip {
+                        each(last);
+                    }
+                    read += 1;
+                }
             }
-            read += 1;
+            // A number that does not lie within one look is cut off.
+            is_ordinary &= used > 0 && bits.skip(used);
         }
         (self.bits, self.last, self.delta) = (bits, last, delta);
         self.left -= read as u16;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustc_hash::FxHashSet;
 use tend_promql::{Labels, Matcher, Samples, Selection, Store, StoreError};
 
 use crate::block::{Block, Dictionary};
@@ -187,13 +188,11 @@ impl MetricStore {
                 return false;
             }
         }
-        let shapes: HashSet<u32> = found
-            .iter()
-            .flat_map(|one| {
-                let state = read(&one.target.state);
-                one.slots.iter().map(|slot| state.shape_of(*slot)).collect::<Vec<_>>()
-            })
-            .collect();
+        let mut shapes: FxHashSet<u32> = FxHashSet::default();
+        for one in found {
+            let state = read(&one.target.state);
+            shapes.extend(one.slots.iter().map(|slot| state.shape_of(*slot)));
+        }
         let catalog = read(&self.catalog);
         shapes
             .into_iter()

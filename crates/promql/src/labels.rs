@@ -186,6 +186,13 @@ impl Labels {
     /// The same set without what names the metric: its name, and its type and unit where these are labels.
     #[must_use]
     pub fn without_name(&self) -> Labels {
+        let mut pairs = self.iter();
+        // Almost always the name comes first, and neither type nor unit follows: what is behind is all there is to keep.
+        if pairs.next().is_some_and(|(name, _)| name == METRIC_NAME)
+            && pairs.clone().next().is_none_or(|(name, _)| name > METADATA_LAST)
+        {
+            return Labels((!pairs.0.is_empty()).then(|| pairs.0.into()));
+        }
         self.retain(|name| !is_metadata(name))
     }
 

@@ -22,6 +22,7 @@ mod keep;
 mod ports;
 mod quiesce;
 mod rehearse;
+mod survey;
 mod wish;
 
 use std::collections::BTreeSet;
