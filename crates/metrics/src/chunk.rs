@@ -239,8 +239,9 @@ impl Open {
         for (at, width) in WIDTHS.into_iter().enumerate() {
             if coded >> width == 0 {
                 let ones = at as u8 + 1;
-                self.put((1 << (ones + 1)) - 2, ones + 1);
-                self.put(coded, width);
+                // The prefix and the number at once: 62 bits at most.
+                let prefix = (1 << (ones + 1)) - 2;
+                self.put(prefix << width | coded, ones + 1 + width);
                 return;
             }
         }
@@ -382,30 +383,35 @@ impl<'a> Values<'a> {
     /// Passes over `skip` values and appends up to `take` of those that follow.
     pub(crate) fn read(mut self, skip: usize, take: usize, out: &mut Vec<f64>) {
         let end = (skip + take).min(usize::from(self.left));
-        out.reserve(end.saturating_sub(skip));
+        // Room is made once: a push of each value was a twentieth of a query over buckets.
+        let begun = out.len();
+        out.resize(begun + end.saturating_sub(skip), 0.0);
+        let mut room = Room {
+            skip,
+            values: &mut out[begun..],
+        };
         let mut at = 0;
         while at < end {
-            at += self.decimals(skip.saturating_sub(at), end - at, out);
+            at += self.decimals(end - at, &mut room);
             if at == end {
                 break;
             }
             let Some(value) = self.next() else { break };
-            if at >= skip {
-                out.push(value);
-            }
+            room.put(1, || value);
             at += 1;
         }
+        let empty = room.values.len();
+        out.truncate(out.len() - empty);
     }
 
-    /// Goes through values of decimal mode for as long as they are ordinary ones, up to `end` of them; appends all but the first `skip`,
-    /// and returns how many it went through.
-    fn decimals(&mut self, skip: usize, end: usize, out: &mut Vec<f64>) -> usize {
+    /// Goes through values of decimal mode for as long as they are ordinary ones, up to `end` of them, and returns how many it went through.
+    fn decimals(&mut self, end: usize, room: &mut Room<'_>) -> usize {
         match self.mode {
             _ if self.first || self.special != 0 => 0,
-            0 => self.decimals_by(skip, end, |whole| out.push(whole as f64)),
+            0 => self.decimals_by(end, room, |whole| whole as f64),
             1..=DIGITS_MAX => {
                 let power = POWERS[usize::from(self.mode)];
-                self.decimals_by(skip, end, |whole| out.push(whole as f64 / power))
+                self.decimals_by(end, room, |whole| whole as f64 / power)
             }
             _ => 0,
         }
@@ -414,7 +420,7 @@ impl<'a> Values<'a> {
     /// Bit by bit, with all of the state in memory, values took half of the time of a query over buckets; one look at the bytes for each value,
     /// a third. So one look serves for all values that lie within it, and those that go on as before are a run of zeros.
     #[inline]
-    fn decimals_by(&mut self, skip: usize, end: usize, mut each: impl FnMut(i64)) -> usize {
+    fn decimals_by(&mut self, end: usize, room: &mut Room<'_>, value: impl Fn(i64) -> f64) -> usize {
         let (mut bits, mut last, mut delta, mut read) = (self.bits.clone(), self.last, self.delta, 0);
         let mut is_ordinary = true;
         while is_ordinary && read < end {
@@ -444,13 +450,11 @@ impl<'a> Values<'a> {
                 word <<= size;
                 used += size;
                 delta = delta.wrapping_add(changed);
-                for _ in 0..run {
+                room.put(run as usize, || {
                     last = last.wrapping_add(delta);
-                    if read >= skip {
-                        each(last);
-                    }
-                    read += 1;
-                }
+                    value(last)
+                });
+                read += run as usize;
             }
             // A number that does not lie within one look is cut off.
             is_ordinary &= used > 0 && bits.skip(used);
@@ -485,6 +489,27 @@ impl<'a> Values<'a> {
             self.length = 0;
         }
         Some(f64::from_bits(self.last as u64))
+    }
+}
+
+/// Where values go that are read: the first are passed over, the others fill what is left.
+struct Room<'v> {
+    skip: usize,
+    values: &'v mut [f64],
+}
+
+impl Room<'_> {
+    /// Takes `count` values, no more than are wanted.
+    #[inline]
+    fn put(&mut self, count: usize, mut next: impl FnMut() -> f64) {
+        let passed = count.min(self.skip);
+        self.skip -= passed;
+        for _ in 0..passed {
+            next();
+        }
+        let (here, behind) = std::mem::take(&mut self.values).split_at_mut(count - passed);
+        here.fill_with(next);
+        self.values = behind;
     }
 }
 

@@ -241,27 +241,35 @@ impl State {
         for slot in wanted {
             times.clear();
             values.clear();
+            let mut rises = true;
             for ((rows, chunks), next) in held.iter().zip(&mut next) {
                 while chunks.get(*next).is_some_and(|chunk| chunk.slot < *slot) {
                     *next += 1;
                 }
                 if let Some(chunk) = chunks.get(*next).filter(|chunk| chunk.slot == *slot) {
                     let chunk = (chunk.start, chunk.count, chunk.bytes);
+                    let begun = times.len();
                     group::read_chunk(rows, chunk, (from, to), (&mut times, &mut values));
+                    rises &= rises_at(&times, begun);
                 }
             }
             if is_open {
                 let open = &self.series[*slot as usize].open;
                 let chunk = (open.start, open.count, open.bytes());
+                let begun = times.len();
                 group::read_chunk(&self.times, chunk, (from, to), (&mut times, &mut values));
+                rises &= rises_at(&times, begun);
             }
+            let begun = times.len();
             for (time, value) in self.late.get(slot).map(Vec::as_slice).unwrap_or_default() {
                 if (from..=to).contains(time) {
                     times.push(*time);
                     values.push(*value);
                 }
             }
-            order(&mut times, &mut values);
+            if !(rises && rises_at(&times, begun)) {
+                order(&mut times, &mut values);
+            }
             if !times.is_empty() && !each(*slot, &times, &values) {
                 return false;
             }
@@ -280,6 +288,11 @@ impl State {
             + self.known.capacity() * size_of::<OnceLock<Labels>>();
         (held, open + late + fixed)
     }
+}
+
+/// Whether what begins at `begun`, itself in order, goes on from what is before it.
+fn rises_at(times: &[i64], begun: usize) -> bool {
+    begun == 0 || begun == times.len() || times[begun - 1] < times[begun]
 }
 
 /// Puts two columns into the order of time where they are not; of two samples at one time the first that was pushed stays.

@@ -58,6 +58,12 @@ impl<'a> Samples<'a> {
         self.values
     }
 
+    /// Whether one of the values is the marker.
+    pub(crate) fn has_stale(&self) -> bool {
+        // Without an early end, so that the compiler looks at several at a time; almost always there is none.
+        self.values.iter().fold(false, |any, value| any | is_stale(*value))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.times.len()

@@ -109,8 +109,10 @@ fn extrapolated(window: &Window<'_>, is_counter: bool) -> Option<f64> {
         return None;
     };
     let mut change = to - from;
-    if is_counter {
-        let resets = values.windows(2).filter(|pair| pair[1] < pair[0]);
+    // Whether a counter was reset at all is seen several values at a time.
+    let falls = |pair: &&[f64]| pair[1] < pair[0];
+    if is_counter && values.windows(2).fold(false, |any, pair| any | falls(&pair)) {
+        let resets = values.windows(2).filter(falls);
         change += resets.map(|pair| pair[0]).sum::<f64>();
     }
     let mut to_start = (first - window.start) as f64 / 1000.0;

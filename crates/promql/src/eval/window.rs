@@ -50,6 +50,10 @@ impl Slide<'_> {
         for (step, time) in self.steps.times().enumerate() {
             let end = self.shift.apply(time);
             let start = end.saturating_sub(self.range);
+            // In the last window, which is the only one of an instant query, all is read.
+            if stamps.last().is_some_and(|last| *last <= end) {
+                to = stamps.len();
+            }
             while to < stamps.len() && stamps[to] <= end {
                 to += 1;
             }
@@ -169,7 +173,7 @@ impl Evaluator<'_> {
         let selection = Selection::new(&range.selector.matchers, from, to).with_hints(name, steps.step, slide.range);
         let (mut stamps, mut values) = (Vec::new(), Vec::new());
         self.read(&selection, &mut |_, labels, samples| {
-            if samples.values().iter().any(|value| is_stale(*value)) {
+            if samples.has_stale() {
                 stamps.clear();
                 values.clear();
                 for sample in samples.iter().filter(|sample| !is_stale(sample.value)) {
