@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use tend_base::Random;
+
 const BOUNDS: [&str; 12] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
 ];
@@ -16,28 +18,6 @@ const ROUTE_SERIES: usize = 20;
 /// Counters of processor seconds, and gauges of bytes.
 const CPU_SERIES: usize = 32;
 const BYTES_SERIES: usize = 16;
-
-/// A small generator, the same on every machine: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// From 0 to below 1.
-    fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 struct Route {
     /// Requests in a tick, about; 0 for an idle one.
@@ -61,7 +41,7 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Makes an exporter with exactly so many series.
     pub(crate) fn new(number: usize, series: usize, unique: bool) -> Self {
-        let mut random = Random(0x5eed + number as u64 * 1009);
+        let mut random = Random::new(0x5eed + number as u64 * 1009);
         let cpu = (0..CPU_SERIES).map(|_| (random.part() * 1e7).round() / 100.0).collect();
         let bytes = (0..BYTES_SERIES).map(|_| random.below(1 << 22) * 4096).collect();
         let left = series - CPU_SERIES - BYTES_SERIES;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tend_alert::{Answer, Delivery, Kept, Pace, Pipeline, Posted, Why, read_config};
+use tend_base::Random;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -26,27 +27,6 @@ receivers:
 - name: two
   telegram_configs: [{bot_token: x, chat_id: 1}]
 ";
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// What a means of a receiver was told, as it remembers it.
 #[derive(Default)]
@@ -83,7 +63,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let config = read_config(Path::new("am.yml"), CONFIG).unwrap_or_else(|report| panic!("{report}"));
         Self {
-            random: Random(seed),
+            random: Random::new(seed),
             pipeline: Pipeline::new(config, Kept::default(), Pace::default(), 0),
             now: 0,
             disk: Kept::default(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::random::mix64;
+
 /// Delays that double from `first` to `max`, each shortened by up to half so that many waiters do not act at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -26,16 +28,8 @@ impl Backoff {
         let nominal = doubled.min(self.max);
         let half = nominal / 2;
         let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
-        half + Duration::from_nanos(if spread == 0 { 0 } else { mix(jitter) % (spread + 1) })
+        half + Duration::from_nanos(if spread == 0 { 0 } else { mix64(jitter) % (spread + 1) })
     }
-}
-
-/// Spreads neighbouring numbers over all 64 bits (the finaliser of SplitMix64).
-fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

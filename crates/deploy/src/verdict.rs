@@ -191,6 +191,8 @@ fn seconds(waited: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tend_base::Random;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(600);
@@ -317,35 +319,22 @@ mod tests {
         }
     }
 
-    /// A small generator, the same on every machine: SplitMix64.
-    struct Random(u64);
-
-    impl Random {
-        fn happens(&mut self, probability: f64) -> bool {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = self.0;
-            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 <= probability
-        }
-    }
-
     const RUNS: u32 = 400;
 
     /// Runs canaries with the given true shares, a tenth of the requests at the new release, and returns how many of them ended
     /// with each verdict. Looked at after every 20th request at the new release, 150 times at most.
     fn runs(old: f64, new: f64, judge: impl Fn(Counts, Counts) -> Verdict) -> (u32, u32) {
-        let mut random = Random(42);
+        let mut random = Random::new(42);
         let (mut promoted, mut failed) = (0, 0);
         for _ in 0..RUNS {
             let (mut of_old, mut of_new) = (Counts::default(), Counts::default());
             for _ in 0..150 {
                 for _ in 0..20 {
                     of_new.requests += 1;
-                    of_new.failures += u64::from(random.happens(new));
+                    of_new.failures += u64::from(random.part() <= new);
                     for _ in 0..9 {
                         of_old.requests += 1;
-                        of_old.failures += u64::from(random.happens(old));
+                        of_old.failures += u64::from(random.part() <= old);
                     }
                 }
                 match judge(of_old, of_new) {

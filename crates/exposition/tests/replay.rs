@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tend_base::Random;
 use tend_exposition::{Format, Line, Lines, Writer, series_labels};
 
 /// What the target `fuzz/fuzz_targets/exposition.rs` does with its input.
@@ -45,13 +46,13 @@ fn fuzz_corpus_exposition() {
 
 #[test]
 fn no_bytes_make_it_panic() {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     for _ in 0..30_000 {
         let mut input = Vec::new();
-        for _ in 0..random.below(24) {
-            match random.below(12) {
-                0 => input.push(random.below(256) as u8),
-                _ => input.extend_from_slice(PIECES[random.below(PIECES.len())].as_bytes()),
+        for _ in 0..random.index(24) {
+            match random.index(12) {
+                0 => input.push(random.index(256) as u8),
+                _ => input.extend_from_slice(PIECES[random.index(PIECES.len())].as_bytes()),
             }
         }
         judge(&input);
@@ -97,16 +98,3 @@ const PIECES: &[&str] = &[
     "\r",
     "\0",
 ];
-
-/// A small generator, the same on every machine: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
-    }
-}

@@ -1,10 +1,11 @@
 //! The store beside the plain one of `tend-promql`: whatever comes in, is cut, merged and opened again, both answer the same.
 
+use tend_base::Random;
 use tend_metrics::Options;
 use tend_promql::{LabelsBuilder, MatchOp, Matcher, MemoryStore, STALE, Store};
 use tend_testkit::Folder;
 
-use crate::{Found, Random, labels, matcher, open, round, select};
+use crate::{Found, labels, matcher, open, round, select};
 
 const MINUTE: i64 = 60_000;
 
@@ -38,7 +39,7 @@ fn questions(random: &mut Random) -> Vec<Matcher> {
 }
 
 fn run(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let folder = Folder::new();
     let mut store = open(folder.path(), options());
     let mut plain = MemoryStore::default();

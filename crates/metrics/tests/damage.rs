@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tend_base::Random;
 use tend_metrics::{MetricStore, Options};
 use tend_promql::{Selection, Store};
 use tend_testkit::Folder;
 
-use crate::{Random, labels, open, round};
+use crate::{labels, open, round};
 
 fn options() -> Options {
     Options {
@@ -54,7 +55,7 @@ fn no_bytes_on_the_disk_make_it_panic() {
     prepare(whole.path());
     let originals = files(whole.path());
     assert!(originals.len() >= 3, "{originals:?}");
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     for _ in 0..150 {
         let folder = Folder::new();
         copy(&originals, folder.path());

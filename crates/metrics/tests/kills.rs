@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use tend_base::Random;
 use tend_metrics::{MetricStore, Options};
 use tend_promql::STALE_BITS;
 use tend_testkit::Folder;
 
-use crate::{Random, all, labels, open, round};
+use crate::{all, labels, open, round};
 
 const CHILD: &str = "TEND_METRICS_TEST_KILLS";
 const TEST: &str = "kills::every_sample_before_the_last_sync_is_there_after_a_kill";
@@ -140,7 +141,7 @@ fn every_sample_before_the_last_sync_is_there_after_a_kill() {
         ingest(&folder);
     }
     let folder = Folder::new();
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut synced = 0;
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().expect("this test"))

@@ -69,16 +69,3 @@ fn all(store: &dyn Store) -> Found {
 fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
     Matcher::new(name, op, value).expect("a matcher")
 }
-
-/// A small generator, the same on every machine: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}

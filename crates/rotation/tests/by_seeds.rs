@@ -2,38 +2,16 @@
 
 use std::time::Duration;
 
-use tend_base::Mono;
+use tend_base::{Mono, Random};
 use tend_rotation::{Answer, Next, Outcome, Rotation, Standing, Step, Which};
 
 use crate::world::{CLASSES, World, order};
 
-/// Numbers that look random, the same from the same seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Once in `times`.
-    fn one_in(&mut self, times: u64) -> bool {
-        self.number().is_multiple_of(times)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.number() % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
-
 /// What happens beside the rotation.
-fn disturb(world: &mut World, dice: &mut Dice, number: &mut u32) {
+fn disturb(world: &mut World, dice: &mut Random, number: &mut u32) {
     let names: Vec<String> = world.holders.keys().cloned().collect();
-    let any = names[dice.below(names.len())].clone();
-    match dice.below(8) {
+    let any = names[dice.index(names.len())].clone();
+    match dice.index(8) {
         // One more starts, or one starts anew: with what whoever starts is given.
         0 => {
             *number += 1;
@@ -57,18 +35,18 @@ fn kept(rotation: &Rotation) -> Rotation {
 }
 
 fn one(seed: u64) -> &'static str {
-    let mut dice = Dice(seed);
-    let class = CLASSES[dice.below(CLASSES.len())];
+    let mut dice = Random::new(seed);
+    let class = CLASSES[dice.index(CLASSES.len())];
     let mut number = 3;
     let mut world = World::new(class, 3);
     let mut now = Mono(1_000_000_000_000);
     let mut rotation = Rotation::begin(order(class), now);
-    let abort_at = dice.below(400);
+    let abort_at = dice.index(400);
     // Some are disturbed to the end, most come to rest.
-    let restless = dice.one_in(10);
+    let restless = dice.below(10) == 0;
     for turn in 0..2000 {
         let disturbed = restless || turn < 150;
-        if disturbed && dice.one_in(3) {
+        if disturbed && dice.below(3) == 0 {
             disturb(&mut world, &mut dice, &mut number);
         }
         if turn == 150 && !restless {
@@ -99,7 +77,7 @@ fn one(seed: u64) -> &'static str {
             }
             Next::Wait(until) => {
                 // Time passes only here, and not always to the moment that was said.
-                let wait = if dice.one_in(4) {
+                let wait = if dice.below(4) == 0 {
                     until.since(now) / 2
                 } else {
                     until.since(now)
@@ -108,14 +86,14 @@ fn one(seed: u64) -> &'static str {
                 world.work(now);
             }
             Next::Perform(id, step) => {
-                let fate = if disturbed { dice.below(10) } else { 9 };
+                let fate = if disturbed { dice.index(10) } else { 9 };
                 // Killed before, or killed after it was performed and before the answer was taken.
                 if fate <= 1 {
                     if fate == 1 {
                         world.perform(&step);
                     }
                     rotation = kept(&rotation);
-                    if dice.one_in(3) {
+                    if dice.below(3) == 0 {
                         // The machine started anew, and its clock with it.
                         world.rebooted(now);
                         now = Mono(0);
@@ -136,7 +114,7 @@ fn one(seed: u64) -> &'static str {
                 } else {
                     let outcome = world.perform(&step);
                     // Once more: harmless.
-                    if matches!(step, Step::Act(_) | Step::Roll { .. }) && dice.one_in(5) {
+                    if matches!(step, Step::Act(_) | Step::Roll { .. }) && dice.below(5) == 0 {
                         world.perform(&step);
                     }
                     rotation.take(

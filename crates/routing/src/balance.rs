@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tend_base::Mono;
+use tend_base::{Mono, mix64};
 
 use crate::Aim;
 
@@ -220,7 +220,7 @@ pub fn pick_by_hash(
     let score = |index: usize| {
         let load = loads(index)?;
         // A number above 0 and below 1; its logarithm over the weight gives each its share (Schindelhauer and Schomaker, 2005).
-        let drawn = (scatter(key ^ scatter(name(index))) >> 11) as f64 + 0.5;
+        let drawn = (mix64(key ^ mix64(name(index))) >> 11) as f64 + 0.5;
         let fraction = drawn / (1u64 << 53) as f64;
         Some((-fraction.ln() / f64::from(load.weight), index))
     };
@@ -228,14 +228,6 @@ pub fn pick_by_hash(
         .filter_map(score)
         .min_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, index)| index)
-}
-
-/// Turns numbers into numbers that look random (SplitMix64).
-fn scatter(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Returns the weight of a server that came `age` ago: it grows evenly from nothing to the whole in `slow_start`. In units of which a

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use tend_base::Wall;
+use tend_base::{Wall, mix64};
 
 use crate::BanFileError;
 use crate::ban_file::{List, Record, read};
@@ -181,7 +181,7 @@ impl<const WORDS: usize> Table<WORDS> {
 
     /// Returns the place of a key, or the free one where it would be.
     fn place_of(&self, seed: u64, key: [u32; WORDS]) -> usize {
-        let hash = key.iter().fold(seed, |hash, word| scatter(hash ^ u64::from(*word)));
+        let hash = key.iter().fold(seed, |hash, word| mix64(hash ^ u64::from(*word)));
         // The hash as a fraction of all hashes becomes a place: no division, and any number of places.
         let mut place = ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize;
         loop {
@@ -192,12 +192,4 @@ impl<const WORDS: usize> Table<WORDS> {
             place = if place + 1 == self.slots.len() { 0 } else { place + 1 };
         }
     }
-}
-
-/// Turns numbers into numbers that look random (SplitMix64).
-fn scatter(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

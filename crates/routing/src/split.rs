@@ -4,7 +4,7 @@
 //! count: who asks brings the fields of the request, and a number that grows by one with each draw.
 
 use serde::{Deserialize, Serialize};
-use tend_base::Exposed;
+use tend_base::{Exposed, mix64};
 use tend_core::model::{Allow, AllowPlace, ServiceId};
 
 use crate::SnapshotError;
@@ -157,14 +157,6 @@ fn is_drawn(number: u64, share_permille: u32) -> bool {
     let first_of = |stretch: u128| (stretch * 1000).div_ceil(share);
     let (first, next) = (first_of(stretch), first_of(stretch + 1));
     // The number of a stretch is not above that of the request, which fits.
-    let place = u128::from(scatter(stretch as u64)) % (next - first);
+    let place = u128::from(mix64(stretch as u64)) % (next - first);
     number == first + place
-}
-
-/// Turns numbers in a row into numbers that look random (SplitMix64).
-fn scatter(number: u64) -> u64 {
-    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

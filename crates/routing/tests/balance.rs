@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use tend_base::Mono;
+use tend_base::Random;
 use tend_routing::{Aim, By, Load, Standing, Turns, choose, pick, pick_by_hash, ramped};
-
-use crate::Random;
 
 #[test]
 fn nobody_is_less_busy_for_its_weight_than_the_one_picked() {
     for seed in 0..3000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let all: Vec<Option<Load>> = (0..random.below(6))
             .map(|_| {
                 (random.below(4) > 0).then(|| Load {
@@ -66,7 +65,7 @@ fn requests_that_take_equally_long_spread_by_weight() {
 #[test]
 fn counters_that_move_while_it_looks_do_not_leave_it_without_an_answer() {
     for seed in 0..2000 {
-        let random = std::cell::RefCell::new(Random(seed));
+        let random = std::cell::RefCell::new(Random::new(seed));
         let load = |_: usize| {
             Some(Load {
                 in_flight: random.borrow_mut().below(4) as u32,
@@ -97,7 +96,7 @@ fn found(random: &mut Random) -> Vec<(Option<Standing>, u64)> {
 #[test]
 fn nobody_answers_who_may_not() {
     for seed in 0..20_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let all = found(&mut random);
         let aim = [Aim::Any, Aim::CandidateOnly, Aim::CandidateFirst, Aim::Others][random.below(4) as usize];
         let chosen = choose(
@@ -198,7 +197,7 @@ fn turns_give_each_its_share_whoever_is_left_out_meanwhile() {
 
 #[test]
 fn of_two_drawn_the_less_loaded_is_picked() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let mut given = [0u32; 4];
     for _ in 0..40_000 {
         let loads = |index: usize| {

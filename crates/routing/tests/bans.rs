@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use tend_base::Random;
 use tend_base::{Wall, fnv64};
 use tend_core::model::Prefix;
 use tend_routing::{Ban, BanFileError, BanSet, ban_file};
-
-use crate::Random;
 
 fn ban(prefix: &str, until: Option<u64>) -> Ban {
     Ban {
@@ -88,7 +87,7 @@ fn around(address: IpAddr, bits: u8) -> Prefix {
 #[test]
 fn a_look_up_says_what_a_plain_search_says() {
     for seed in 0..300 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let list = |random: &mut Random| -> Vec<Ban> {
             (0..random.below(60))
                 .map(|_| {
@@ -118,7 +117,7 @@ fn a_look_up_says_what_a_plain_search_says() {
 
 #[test]
 fn a_million_bans_take_few_bytes_each() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let list = |four: bool, random: &mut Random| -> Vec<Ban> {
         (0..1_000_000)
             .map(|_| Ban {

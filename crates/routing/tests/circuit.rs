@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tend_base::Mono;
+use tend_base::Random;
 use tend_core::model::Breaker;
 use tend_routing::{Circuit, Pass, Switched};
 
-use crate::{Random, lines};
+use crate::lines;
 
 fn rules() -> Breaker {
     Breaker {
@@ -69,7 +70,7 @@ fn a_circuit_opens_and_closes_as_the_cases_say() {
 fn whatever_happens_waiting_gives_another_chance() {
     let rules = rules();
     for seed in 0..1000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut circuit = Circuit::default();
         let mut now = 0;
         let mut open: Vec<Pass> = Vec::new();

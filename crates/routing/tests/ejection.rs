@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tend_base::Mono;
+use tend_base::Random;
 use tend_routing::{Availability, EjectionPolicy, Failure, Health, Ticket, Verdict};
 
-use crate::{Random, lines};
+use crate::lines;
 
 const FAILURES: [Failure; 6] = [
     Failure::ConnectRefused,
@@ -87,7 +88,7 @@ fn replicas_are_left_out_and_let_back_as_the_cases_say() {
 fn at_most_one_trial_runs_and_every_ejection_ends() {
     let policy = EjectionPolicy::default();
     for seed in 0..500 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut health = Health::default();
         let mut now = 0;
         let mut open: Vec<Ticket> = Vec::new();

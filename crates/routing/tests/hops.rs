@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use tend_base::Random;
 use tend_core::model::{LimitKey, Prefix};
 use tend_routing::{HOPS_MAX, Hops, trusts};
 
-use crate::{Random, lines};
+use crate::lines;
 
 fn walk(peer: &str, trusted: &[Prefix], fields: &[(&str, &[u8])]) -> Vec<IpAddr> {
     let get = |name: &str, see: &mut dyn FnMut(&[u8]) -> bool| {
@@ -63,7 +64,7 @@ fn a_client_cannot_become_somebody_else() {
         "\u{fc}",
     ];
     for seed in 0..30_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut own = || {
             let count = random.below(8);
             (0..count)

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tend_base::Random;
 use tend_core::model::Rate;
 use tend_routing::{Bucket, BucketTable, Leak, Leaked};
 
-use crate::{Random, lines};
+use crate::lines;
 
 fn rate(requests: u32, per_ms: u64, burst: u32, delay_after: Option<u32>) -> Leak {
     Leak::from(&Rate {
@@ -81,7 +82,7 @@ fn nginx(state: &mut Option<(i64, i64)>, rate: i64, burst: i64, delay: i64, now:
 #[test]
 fn any_trace_is_treated_as_nginx_treats_it() {
     for seed in 0..400 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let requests = 1 + random.below(50);
         let burst = random.below(30);
         let some = random.below(burst + 1);
@@ -115,7 +116,7 @@ fn any_trace_is_treated_as_nginx_treats_it() {
 #[test]
 fn who_waits_as_long_as_was_said_is_admitted() {
     for seed in 0..2000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let leak = rate(
             1 + random.below(1000) as u32,
             1 + random.below(10_000_000),
@@ -147,7 +148,7 @@ fn who_waits_as_long_as_was_said_is_admitted() {
 
 #[test]
 fn a_full_table_forgets_the_oldest_and_never_grows() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut table = BucketTable::new(1000);
     assert_eq!(table.capacity(), 1024);
     let steady = random.below(u64::MAX);

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use tend_base::Random;
 use tend_core::model::{ActiveCheck, Outlier};
 use tend_routing::{Sample, Wellness, ejection_time, outliers};
-
-use crate::Random;
 
 /// Reads `100/7` (requests/failed), with `!` behind it for one that is left out.
 fn samples(text: &str) -> Vec<Sample> {
@@ -50,7 +49,7 @@ fn only_who_is_worse_than_the_others_is_left_out() {
 #[test]
 fn somebody_always_stays() {
     for seed in 0..5000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let rules = Outlier {
             requests_min: random.below(3) as u32,
             worse_permille: random.below(400) as u32,

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use tend_base::Random;
 use tend_routing::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderError, proxy_header};
-
-use crate::Random;
 
 /// Builds a header of version 2.
 fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -129,7 +128,7 @@ fn judge(bytes: &[u8]) {
 #[test]
 fn no_bytes_make_it_panic_or_read_too_far() {
     for seed in 0..50_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let all = good();
         let mut bytes = all[random.below(all.len() as u64) as usize].0.clone();
         for _ in 0..random.below(4) {

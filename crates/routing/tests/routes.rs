@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use tend_base::Random;
 use tend_core::model::{Balance, Listener, RoutePolicy, ServiceId};
 use tend_routing::{Route, RouteTable, Service, Snapshot, SnapshotError};
 
-use crate::{Random, lines};
+use crate::lines;
 
 fn at(port: &str) -> SocketAddr {
     format!("127.0.0.1:{port}").parse().unwrap()
@@ -92,7 +93,7 @@ fn the_table_agrees_with_a_search_over_all_routes() {
     let asked_hosts = ["a.t", "b.t", "c.t", "x.a.t", "y.a.t", "t", ""];
     let asked_paths = ["/", "/a", "/a/", "/a/b", "/a/bc", "/a/b/c/d", "/ab", "/abc", "/b/a"];
     for seed in 0..300 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut routes: Vec<Route> = Vec::new();
         for number in 0..random.below(8) {
             let host = hosts[random.below(hosts.len() as u64) as usize];

@@ -1,10 +1,11 @@
 //! Which requests a new release gets: by cases in a file, and the draw by counting.
 
+use tend_base::Random;
 use tend_base::{Exposed, Secret};
 use tend_core::model::{Allow, AllowPlace};
 use tend_routing::{Aim, SHARE_PERMILLE_MAX, Split};
 
-use crate::{Random, lines};
+use crate::lines;
 
 fn split(share_permille: u32) -> Split {
     Split {
@@ -81,7 +82,7 @@ fn drawn(split: &Split, numbers: std::ops::Range<u64>) -> u64 {
 
 #[test]
 fn any_thousand_requests_in_a_row_have_the_share_give_or_take_one() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for share in 0..=SHARE_PERMILLE_MAX {
         let split = split(share);
         let begin = random.below(1 << 40);
@@ -92,7 +93,7 @@ fn any_thousand_requests_in_a_row_have_the_share_give_or_take_one() {
 
 #[test]
 fn from_the_beginning_the_share_is_never_off_by_one() {
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     for share in (0..40)
         .map(|_| random.below(1000) as u32)
         .chain([1, 10, 100, 500, 501, 999])

@@ -3,28 +3,20 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// SplitMix64: small, and good enough to pick faults with (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+/// A sequence of them, and what faults are picked with.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(tend_base::Random);
 
 impl Random {
     /// Starts the sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(tend_base::Random::new(seed))
     }
 
     /// Returns a number in the range, which is not empty.
     pub fn number(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
+        range.start + self.0.number() % (range.end - range.start)
     }
 
     /// Returns a duration of whole microseconds, in milliseconds from the range.

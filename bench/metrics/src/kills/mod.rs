@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tend_base::{Clock, SystemClock};
+use tend_base::{Clock, Random, SystemClock};
 
 use exporter::Exporters;
 use machine::Machine;
@@ -206,7 +206,7 @@ struct Done {
 /// once with kills of the monitor, which has to open its store there, too.
 fn kill_all_along(out: &mut impl Write, kills: &Kills, machine: &Machine, done: &mut Done) -> Result<()> {
     let length = Duration::from_secs_f64(kills.minutes * 60.0);
-    let (begun, mut random) = (Instant::now(), Random(now_ms()));
+    let (begun, mut random) = (Instant::now(), Random::new(now_ms()));
     let mut filled = 0;
     while begun.elapsed() < length {
         std::thread::sleep(Duration::from_millis(PAUSE_MS.0 + random.below(PAUSE_MS.1)));
@@ -280,19 +280,6 @@ fn flip(exporters: &Exporters, receiver: &Receiver, over: &AtomicBool, lost: &Mu
                 exporters.end(number);
             }
         }
-    }
-}
-
-/// A small generator: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
     }
 }
 
