@@ -9,7 +9,7 @@
 //! - `secrets` is what a replica is given beside its spec: it is never in a file.
 //! - `redaction` hands a shim the secret values that must not reach the disk.
 //! - `attest` is what really runs as a replica, said by its shim or looked at from here.
-//! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs; `clock_state` is its clock.
+//! - `process`, `tree`, `reaper`, `cgroup` are the kernel's view of what runs; `clock_state` is its clock, `heap` its memory.
 //!
 //! Invariant: a replica is recognised by boot, pid, start time and executable, never by pid alone (test
 //! `a_process_with_another_start_time_is_foreign`).
@@ -22,6 +22,7 @@ mod error;
 mod exit;
 mod fifo;
 mod frames;
+mod heap;
 mod host;
 mod instance;
 mod listen;
@@ -46,6 +47,7 @@ pub use exit::{Exit, signal_name};
 pub use frames::{
     FRAME_DESCRIPTORS_MAX, Peer, ReceivedFrame, frame_pair, listen_frames, peer_of, recv_frame, send_frame,
 };
+pub use heap::use_one_heap;
 pub use host::{
     Adopted, Adoption, Command, Hello, OutputHold, Report, Scope, ShimConnection, ShimHandle, adopt, connect_shim,
     has_shim, is_replica_folder, spawn_shim, spawn_takeover,

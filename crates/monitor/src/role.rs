@@ -43,6 +43,8 @@ pub fn monitor_main(config: MonitorConfig) -> Result<(), MonitorError> {
         path: config.folder.clone(),
         source,
     })?;
+    // What rules, queries and the scorecard need for a moment, they need one after the other: less memory, mostly with many series.
+    tend_linux::use_one_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Queries, rules and files of targets block; each thread costs memory.
