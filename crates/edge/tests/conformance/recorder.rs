@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use super::strict::{Request, Stop};
 use crate::fixture::eventually;
 
@@ -66,23 +68,28 @@ pub(crate) type Reading = fn(&[u8]) -> Result<(Request, usize), Stop>;
 /// The server: a thread for each connection.
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
+    listener: Arc<TcpListener>,
     state: Arc<Mutex<State>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Recorder {
     pub(crate) fn start(reading: Reading, behaviour: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let address = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let behaviour: Arc<Behaviour> = Arc::new(behaviour);
         let thread = std::thread::spawn({
-            let state = state.clone();
+            let (state, listener) = (state.clone(), listener.clone());
             move || {
                 let mut threads = Vec::new();
-                for stream in listener.incoming() {
-                    let stream = stream.unwrap();
+                loop {
+                    if !someone_connects(&listener, None) {
+                        continue;
+                    }
+                    // Accepted and noted in one, so that whoever connected is always seen in one of the two places.
                     let mut locked = state.lock().unwrap();
+                    let (stream, _) = listener.accept().unwrap();
                     if locked.stopped {
                         break;
                     }
@@ -108,6 +115,7 @@ impl Recorder {
         });
         Self {
             address,
+            listener,
             state,
             thread: Some(thread),
         }
@@ -118,12 +126,13 @@ impl Recorder {
         let begun = Instant::now();
         eventually("everything sent to the upstream to be read", || {
             let mut state = self.state.lock().unwrap();
+            let unseen = someone_connects(&self.listener, Some(&Timespec::default()));
             let waiting = state.connections.iter().any(|connection| {
                 let unread = || rustix::io::ioctl_fionread(&connection.stream).unwrap_or(0) > 0;
                 let half = || !connection.bytes.is_empty() && begun.elapsed() < CLOSED_WITHIN;
                 !connection.ended && (unread() || half())
             });
-            if waiting {
+            if unseen || waiting {
                 return None;
             }
             let mut heard = std::mem::take(&mut state.heard);
@@ -152,6 +161,13 @@ impl Drop for Recorder {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether somebody has connected who was not accepted yet; waits for it as long as `patience` says, without one for ever.
+fn someone_connects(listener: &TcpListener, patience: Option<&Timespec>) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    // A signal is no reason to fail, and the next look is near.
+    rustix::event::poll(&mut fds, patience).is_ok_and(|ready| ready > 0)
 }
 
 fn serve(mut stream: TcpStream, index: usize, reading: Reading, state: &Mutex<State>, behaviour: &Behaviour) {
