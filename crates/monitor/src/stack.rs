@@ -464,7 +464,7 @@ impl Watched {
 
     /// Evaluates all groups that are due, each for the moment at which it was: rounds are as even as the interval, however late a task wakes.
     ///
-    /// None is evaluated for a moment before `measured_from`.
+    /// None is evaluated for a moment before `measured_from`. What a group says is told at once, however long the groups after it take.
     fn evaluate_due(&self, now: i64, measured_from: i64) {
         let mut rules = self.rules();
         let rules = &mut *rules;
@@ -473,7 +473,6 @@ impl Watched {
             external_url: self.state().part.external_url.clone(),
         };
         let begun = Instant::now();
-        let mut posted = Vec::new();
         for due in rules.engine.due(now) {
             let at = due.at.max(measured_from.min(now));
             world.now_ms = at;
@@ -488,9 +487,8 @@ impl Watched {
             };
             let group = &rules.engine.groups()[due.group];
             let name = (group.file().to_owned(), group.name().to_owned());
-            if let Some(dead_man) = &mut self.state().dead_man {
-                posted.extend(dead_man.evaluated(&self.name, &name.0, at, &evaluated));
-            }
+            let of_dead_man = (self.state().dead_man.as_mut())
+                .and_then(|dead_man| dead_man.evaluated(&self.name, &name.0, at, &evaluated));
             let feed = rules.feeds.entry(name).or_insert_with(|| self.feed());
             for element in &evaluated.series {
                 self.write(feed, &element.labels, element.value);
@@ -499,7 +497,14 @@ impl Watched {
                 self.write(feed, labels, STALE);
             }
             self.view.store().commit(feed, evaluated.time);
-            posted.extend(evaluated.posted);
+            let posted: Vec<Posted> = of_dead_man.into_iter().chain(evaluated.posted).collect();
+            if !posted.is_empty() {
+                // Before it is sent on: rules that forgot what they said would never take it back.
+                rules.kept.keep(&rules.engine.kept());
+                // Who tells of them keeps them first. None is refused: rules give each a name.
+                let _ = self.state().pipeline.receive(posted, now);
+                self.alerts_changed.notify_one();
+            }
         }
         for ended in rules.engine.take_ended(now) {
             let mut feed = self.feed();
@@ -517,9 +522,6 @@ impl Watched {
         rules.feeds.retain(|(file, name), _| known.contains(&(file, name)));
         rules.kept.keep(&rules.engine.kept());
         self.keep_dead_man(&mut self.state());
-        if !posted.is_empty() {
-            self.receive(&mut self.state(), posted, now);
-        }
     }
 
     fn feed(&self) -> Feed {
@@ -535,15 +537,6 @@ impl Watched {
         };
         // A refusal is counted by the store and told in its status.
         let _ = self.view.store().add(feed, &labels, value);
-    }
-
-    /// Takes alerts in, and notes which began and which ended.
-    pub(crate) fn receive(&self, state: &mut State, posted: Vec<Posted>, now: i64) {
-        // What is refused has no labels: rules make none such, and a door says so itself.
-        let _ = state.pipeline.receive(posted, now);
-        self.note_changes(state, now);
-        self.keep_alerts(state);
-        self.alerts_changed.notify_one();
     }
 
     /// Writes into the journal which alerts began to fire and which ended.
