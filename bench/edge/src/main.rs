@@ -1,6 +1,6 @@
 //! Runs the edge, nginx (tuned and as in guides) and HAProxy side by side on the same cores and prints figures, ratios and aims.
 //!
-//! `cargo run --profile dist -p bench-edge` makes the whole comparison in about half an hour; `docs/design/0240-edge-bench.md` says what is
+//! `cargo run --profile dist -p bench-edge` makes the whole comparison in about half an hour; `docs/design/0245-edge-bench.md` says what is
 //! compared and what it showed. It needs Debian's packages nginx-light, haproxy, wrk and nghttp2-client. Judges nothing: no time is an error.
 //!
 //! `--storm` is another program: reloads and replacements of the edge under load, alone, with an exit status of 1 when a client noticed.
