@@ -149,7 +149,9 @@ fn what_fires_is_told_once_over_kills_of_the_daemon_and_of_the_monitor() {
     wait_until("the receipt is kept", || shop.count("notification.delivered") == 3);
     let monitor = shop.monitor();
     kill(monitor);
-    wait_until("the monitor is gone", || !is_alive(monitor));
+    wait_until("the monitor is gone, and nothing of it is left with the daemon", || {
+        !std::fs::exists(format!("/proc/{monitor}")).unwrap()
+    });
     shop.wait_value("count(count_over_time(up{job=\"web\"}[1h]))", "1");
     assert_eq!(get(port, "/finish").unwrap().status, 200);
     shop.wait_told("resolved", 2);
@@ -267,10 +269,17 @@ fn what_people_say_of_alerts_counts() {
     // The doors of Prometheus and Alertmanager stand open where the stack says.
     assert_eq!(get(shop.listen, "/api/v1/query?query=up").unwrap().status, 200);
     assert_eq!(get(shop.listen, "/api/v2/alerts").unwrap().status, 200);
+    let command = std::fs::read_to_string(format!("/proc/{}/cmdline", shop.monitor())).unwrap();
     shop.machine.tend(&["down", "shop"]).ok();
     wait_until("without a stack there is no monitor", || {
         shop.machine.roles("monitor").is_empty()
     });
+    // Nor one that another daemon began and was killed.
+    let mut words = command.trim_end_matches('\0').split('\0');
+    let mut left = std::process::Command::new(words.next().unwrap());
+    left.args(words);
+    let mut left = shop.machine.in_its_environment(left).spawn().unwrap();
+    wait_until("what was left is ended", || left.try_wait().unwrap().is_some());
 }
 
 #[test]

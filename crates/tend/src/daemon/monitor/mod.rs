@@ -9,7 +9,7 @@ mod compose;
 mod goings_on;
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command as Program, Stdio};
+use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,6 @@ pub(crate) fn start(shared: Arc<Shared>, hub: Hub, principal: Principal, taken: 
         hub,
         principal: principal.clone(),
         client: Client::new(TlsSettings::default(), 1),
-        child: None,
         pid: None,
         generation: 0,
         told: None,
@@ -87,8 +86,7 @@ struct Keeper {
     hub: Hub,
     principal: Principal,
     client: Client,
-    /// The process, where this daemon started it.
-    child: Option<Child>,
+    /// The process that was told.
     pid: Option<u32>,
     generation: u64,
     /// What it was told last.
@@ -105,7 +103,7 @@ impl Keeper {
         loop {
             let wanted = self.hub.ask(|controller, _| compose::wanted(controller.world())).await;
             if wanted.is_empty() {
-                self.dismiss();
+                self.dismiss().await;
             } else if let Err(error) = self.hand_over(wanted).await {
                 self.failing(&error);
                 tokio::time::sleep(RETRY_AFTER).await;
@@ -127,7 +125,7 @@ impl Keeper {
             Err(_) => self.start().await?,
         };
         if self.pid != Some(hello.pid) {
-            // Another one than was told: it starts from the snapshot on disk, whatever that says.
+            // Another one than was told.
             self.pid = Some(hello.pid);
             self.told = None;
             self.generation = self.generation.max(hello.generation);
@@ -216,7 +214,8 @@ impl Keeper {
             {
                 let entry = Entry::new(self.principal.clone(), Kind::MonitorStarted);
                 self.shared.store.record(vec![entry.with(json!({ "pid": pid }))]);
-                self.child = Some(child);
+                // From now on it is collected as what an earlier daemon started is, whenever it ends.
+                self.shared.replicas.end_child(&child);
                 return Ok(hello);
             }
             let ended = child.try_wait();
@@ -237,19 +236,17 @@ impl Keeper {
         }
     }
 
-    /// Ends a monitor that nobody needs any more.
-    fn dismiss(&mut self) {
-        self.told = None;
-        if let Some(pid) = self
-            .pid
-            .take()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .and_then(rustix::process::Pid::from_raw)
-        {
+    /// Ends a monitor that nobody needs any more, whoever started it.
+    async fn dismiss(&mut self) {
+        (self.told, self.pid) = (None, None);
+        // The one that answers now: a number of before may be somebody else's.
+        let Ok(hello) = hello(&self.client, &self.shared).await else {
+            return;
+        };
+        if let Some(pid) = i32::try_from(hello.pid).ok().and_then(rustix::process::Pid::from_raw) {
             // It may be gone already.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        self.child = None;
     }
 
     fn failing(&mut self, why: &str) {
