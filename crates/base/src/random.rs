@@ -24,6 +24,12 @@ impl Random {
         Self(seed)
     }
 
+    /// Returns the number at a place of a seed's sequence, of which 0 is the first, without those before it.
+    #[must_use]
+    pub fn at(seed: u64, place: u64) -> u64 {
+        mix64(seed.wrapping_add(place.wrapping_mul(STEP)))
+    }
+
     /// Returns the next number, any of 64 bits.
     pub fn number(&mut self) -> u64 {
         let number = mix64(self.0);
@@ -45,6 +51,14 @@ impl Random {
     /// When there are none.
     pub fn index(&mut self, count: usize) -> usize {
         (self.number() % count as u64) as usize
+    }
+
+    /// Returns one of some items.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.index(items.len())]
     }
 
     /// Returns true so many times of a hundred.
@@ -75,6 +89,8 @@ mod tests {
                 9_817_491_932_198_370_423
             ]
         );
+        let alone: Vec<u64> = (0..3).map(|place| Random::at(1_234_567, place)).collect();
+        assert_eq!(alone, numbers);
     }
 
     #[test]

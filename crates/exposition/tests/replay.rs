@@ -52,7 +52,7 @@ fn no_bytes_make_it_panic() {
         for _ in 0..random.index(24) {
             match random.index(12) {
                 0 => input.push(random.index(256) as u8),
-                _ => input.extend_from_slice(PIECES[random.index(PIECES.len())].as_bytes()),
+                _ => input.extend_from_slice(random.pick(PIECES).as_bytes()),
             }
         }
         judge(&input);

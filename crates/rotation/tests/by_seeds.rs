@@ -10,7 +10,7 @@ use crate::world::{CLASSES, World, order};
 /// What happens beside the rotation.
 fn disturb(world: &mut World, dice: &mut Random, number: &mut u32) {
     let names: Vec<String> = world.holders.keys().cloned().collect();
-    let any = names[dice.index(names.len())].clone();
+    let any = dice.pick(&names).clone();
     match dice.index(8) {
         // One more starts, or one starts anew: with what whoever starts is given.
         0 => {
@@ -36,7 +36,7 @@ fn kept(rotation: &Rotation) -> Rotation {
 
 fn one(seed: u64) -> &'static str {
     let mut dice = Random::new(seed);
-    let class = CLASSES[dice.index(CLASSES.len())];
+    let class = *dice.pick(&CLASSES);
     let mut number = 3;
     let mut world = World::new(class, 3);
     let mut now = Mono(1_000_000_000_000);

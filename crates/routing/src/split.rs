@@ -4,7 +4,7 @@
 //! count: who asks brings the fields of the request, and a number that grows by one with each draw.
 
 use serde::{Deserialize, Serialize};
-use tend_base::{Exposed, mix64};
+use tend_base::{Exposed, Random};
 use tend_core::model::{Allow, AllowPlace, ServiceId};
 
 use crate::SnapshotError;
@@ -157,6 +157,6 @@ fn is_drawn(number: u64, share_permille: u32) -> bool {
     let first_of = |stretch: u128| (stretch * 1000).div_ceil(share);
     let (first, next) = (first_of(stretch), first_of(stretch + 1));
     // The number of a stretch is not above that of the request, which fits.
-    let place = u128::from(mix64(stretch as u64)) % (next - first);
+    let place = u128::from(Random::at(0, stretch as u64)) % (next - first);
     number == first + place
 }

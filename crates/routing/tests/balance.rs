@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tend_base::Mono;
-use tend_base::Random;
+use tend_base::{Mono, Random};
 use tend_routing::{Aim, By, Load, Standing, Turns, choose, pick, pick_by_hash, ramped};
 
 #[test]

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use tend_base::Random;
-use tend_base::{Wall, fnv64};
+use tend_base::{Random, Wall, fnv64};
 use tend_core::model::Prefix;
 use tend_routing::{Ban, BanFileError, BanSet, ban_file};
 

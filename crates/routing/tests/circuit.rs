@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tend_base::Mono;
-use tend_base::Random;
+use tend_base::{Mono, Random};
 use tend_core::model::Breaker;
 use tend_routing::{Circuit, Pass, Switched};
 

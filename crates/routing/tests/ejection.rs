@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tend_base::Mono;
-use tend_base::Random;
+use tend_base::{Mono, Random};
 use tend_routing::{Availability, EjectionPolicy, Failure, Health, Ticket, Verdict};
 
 use crate::lines;

@@ -1,7 +1,6 @@
 //! Which requests a new release gets: by cases in a file, and the draw by counting.
 
-use tend_base::Random;
-use tend_base::{Exposed, Secret};
+use tend_base::{Exposed, Random, Secret};
 use tend_core::model::{Allow, AllowPlace};
 use tend_routing::{Aim, SHARE_PERMILLE_MAX, Split};
 

@@ -16,7 +16,7 @@ impl Random {
 
     /// Returns a number in the range, which is not empty.
     pub fn number(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.0.number() % (range.end - range.start)
+        range.start + self.0.below(range.end - range.start)
     }
 
     /// Returns a duration of whole microseconds, in milliseconds from the range.
@@ -31,7 +31,6 @@ impl Random {
 
     /// Returns one of the items, of which there is at least one.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let index = self.number(0..items.len() as u64);
-        &items[usize::try_from(index).expect("an index of a slice")]
+        self.0.pick(items)
     }
 }
